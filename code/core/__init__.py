@@ -1,0 +1,1 @@
+"""The rooms of the project: registry, models, losses, augmentation, data, training."""
