@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -33,25 +33,47 @@ def validate(model: type[Model], values: dict[str, Any], where: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise InputError(_one_line(error, where, model.model_fields)) from None
+        raise InputError(_one_line(error, model, where)) from None
 
 
-def _one_line(error: ValidationError, where: str, known: Iterable[str]) -> str:
-    known = list(known)
+def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str:
     details = error.errors(include_url=False)
-    # A union reports one complaint per member under the same key: keep them together.
     first = details[0]
-    key = ".".join(str(part) for part in first["loc"][:1]) or "value"
+    path, owner = _key_path(model, first["loc"])
     if first["type"] == "extra_forbidden":
-        expected = f"unknown key{nearest(key, known)}; known keys: {', '.join(known) or 'none'}"
-        return f"{where}: {key}={first['input']!r}: {expected}"
+        unknown, known = str(first["loc"][-1]), list(owner.model_fields)
+        key = ".".join([*path, unknown])
+        close, names = nearest(unknown, known), ", ".join(known) or "none"
+        return f"{where}: {key}={first['input']!r}: unknown key{close}; known keys: {names}"
+    key = ".".join(path) or "value"
     if first["type"] == "missing":
         return f"{where}: {key} is missing: give {key}=VALUE"
     messages = []
     for detail in details:
-        if str(detail["loc"][:1]) == str(first["loc"][:1]):
+        # A union complains once for each of its members, all under the same key.
+        if _key_path(model, detail["loc"])[0] == path:
             message = detail["msg"].removeprefix("Value error, ")
             message = message[:1].lower() + message[1:]
             if message not in messages:
                 messages.append(message)
     return f"{where}: {key}={first['input']!r}: {' or '.join(messages)}"
+
+
+def _key_path(model: type[BaseModel], loc: tuple[Any, ...]) -> tuple[list[str], type[BaseModel]]:
+    """The keys in `loc` without pydantic's names of union members, and the innermost settings."""
+    path: list[str] = []
+    for part in loc:
+        if isinstance(part, int):
+            path.append(str(part))
+        elif field := model.model_fields.get(part):
+            path.append(part)
+            model = _settings_in(field.annotation, model)
+    return path, model
+
+
+def _settings_in(annotation: Any, default: type[BaseModel]) -> type[BaseModel]:
+    """The settings class inside an annotation such as `Rotation | None`."""
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return default

@@ -1,0 +1,1 @@
+"""Toggleable augmentation of training images."""

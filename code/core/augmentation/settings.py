@@ -1,0 +1,76 @@
+"""What can be toggled: one key a transform, off with null or false, on with true."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
+
+from core.validation import Settings
+
+Probability = Annotated[float, Field(ge=0, le=1, description="share of images it is applied to")]
+Amount = Annotated[float, Field(ge=0, le=1)]
+
+
+class Flip(Settings):
+    """Mirror the image."""
+
+    probability: Probability = 0.5
+
+
+class Rotation(Settings):
+    """Turn by up to `degrees` either way; what comes in from outside mirrors the strip's edge."""
+
+    degrees: Annotated[float, Field(ge=0, le=45, description="largest angle, in degrees")] = 2.0
+    probability: Probability = 0.3
+
+
+class BrightnessContrast(Settings):
+    """Change brightness and contrast by up to these shares of the grey range."""
+
+    brightness: Amount = 0.2
+    contrast: Amount = 0.2
+    probability: Probability = 0.5
+
+
+class ColorJitter(Settings):
+    """Change the colour of colour strips; grey ones have no saturation and no hue to change."""
+
+    saturation: Amount = 0.0
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    probability: Probability = 0.5
+
+
+class GaussianBlur(Settings):
+    """Blur with a kernel of 3 to `kernel_size` pixels."""
+
+    kernel_size: Annotated[int, Field(ge=3, le=31, description="largest kernel, odd, pixels")] = 5
+    probability: Probability = 0.1
+
+    @field_validator("kernel_size")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("a kernel has an odd number of pixels, such as 3 or 5")
+        return value
+
+
+class AugmentationSettings(Settings):
+    """Training-time transforms. A key of null or false switches its transform off."""
+
+    horizontal_flip: Flip | None = Flip()
+    vertical_flip: Flip | None = Flip()
+    rotation: Rotation | None = Rotation()
+    brightness_contrast: BrightnessContrast | None = BrightnessContrast()
+    color_jitter: ColorJitter | None = ColorJitter()
+    gaussian_blur: GaussianBlur | None = GaussianBlur()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _toggles(cls, values: Any) -> Any:
+        """`false` is off, `true` is on with the defaults."""
+        if not isinstance(values, dict):
+            return values
+        switch = {False: None, True: {}}
+        return {
+            key: switch[value] if isinstance(value, bool) else value
+            for key, value in values.items()
+        }

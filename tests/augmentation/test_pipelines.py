@@ -1,0 +1,126 @@
+"""The augmentation pipeline: toggles, seeding, borders, masks, records."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.augmentation.pipelines import AugmentationPipeline
+from core.augmentation.settings import AugmentationSettings
+from core.errors import InputError
+
+OFF = dict.fromkeys(AugmentationSettings.model_fields)
+
+
+def strip(channels: int | None = None) -> np.ndarray:
+    shape = (64, 320) if channels is None else (64, 320, channels)
+    return np.random.default_rng(3).integers(40, 200, shape, dtype=np.uint8)
+
+
+def only(channels: int = 1, **toggles: object) -> AugmentationPipeline:
+    return AugmentationPipeline({**OFF, **toggles}, channels=channels, seed=5)
+
+
+EFFECTS = {
+    "horizontal_flip": {"probability": 1},
+    "vertical_flip": {"probability": 1},
+    "rotation": {"probability": 1, "degrees": 10},
+    "brightness_contrast": {"probability": 1, "brightness": 0.4},
+    "color_jitter": {"probability": 1, "saturation": 0.8, "hue": 0.3},
+    "gaussian_blur": {"probability": 1, "kernel_size": 7},
+}
+
+
+def test_every_toggle_is_tried_below():
+    assert set(EFFECTS) == set(AugmentationSettings.model_fields)
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+@pytest.mark.parametrize("off", [None, False])
+def test_toggle_changes_the_image_and_null_or_false_does_not(name, off):
+    channels = 3 if name == "color_jitter" else None
+    image = strip(channels)
+    changed, _ = only(channels or 1, **{name: EFFECTS[name]})(image, epoch=0, index=0)
+    assert changed.shape == image.shape
+    assert changed.dtype == np.uint8
+    assert not np.array_equal(changed, image)
+    switched_off = only(channels or 1, **{name: off})
+    assert switched_off.record() == []
+    same, _ = switched_off(image, epoch=0, index=0)
+    assert np.array_equal(same, image)
+
+
+def test_true_means_on_with_the_defaults():
+    assert only(rotation=True).settings.rotation == AugmentationSettings().rotation
+
+
+@pytest.mark.parametrize(
+    ("toggles", "words"),
+    [
+        ({"rotatoin": True}, ["rotatoin", "'rotation'"]),
+        ({"rotation": {"degrees": 90}}, ["rotation", "45"]),
+        ({"rotation": {"angle": 3}}, ["rotation", "angle"]),
+        ({"gaussian_blur": {"kernel_size": 4}}, ["gaussian_blur", "odd"]),
+        ({"horizontal_flip": {"probability": 1.5}}, ["horizontal_flip", "1"]),
+        ({"color_jitter": {"hue": 0.1}}, ["color_jitter.hue=0.1", "data.channels=3"]),
+    ],
+)
+def test_bad_input_is_one_line_that_names_it(toggles, words):
+    with pytest.raises(InputError) as error:
+        AugmentationPipeline(toggles)
+    line = str(error.value)
+    assert "\n" not in line
+    assert all(word in line for word in ["augmentation", *words])
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**31), epoch=st.integers(0, 500), index=st.integers(0, 20_000))
+def test_outcome_depends_on_seed_epoch_and_index_alone(seed, epoch, index):
+    image = strip()
+    one, other = AugmentationPipeline(seed=seed), AugmentationPipeline(seed=seed)
+    for unrelated in range(3):
+        other(image, epoch=unrelated, index=unrelated)
+    np.random.seed(1)  # global state must not matter
+    expected, _ = one(image, epoch=epoch, index=index)
+    assert np.array_equal(expected, other(image, epoch=epoch, index=index)[0])
+
+
+def test_images_and_epochs_differ_and_transforms_do_not_fire_together():
+    pipeline = only(horizontal_flip=True, vertical_flip=True)
+    image = strip()
+    seen = {}
+    for epoch in range(2):
+        for index in range(60):
+            out, _ = pipeline(image, epoch=epoch, index=index)
+            variants = [image, image[:, ::-1], image[::-1], image[::-1, ::-1]]
+            kind = [np.array_equal(out, variant) for variant in variants].index(True)
+            seen.setdefault(epoch, []).append(kind)
+    assert seen[0] != seen[1]
+    assert all(set(kinds) == {0, 1, 2, 3} for kinds in seen.values())
+
+
+def test_rotation_brings_no_black_corner_in():
+    image = np.full((64, 320), 150, np.uint8)
+    rotated, _ = only(rotation={"degrees": 20, "probability": 1})(image, epoch=1, index=1)
+    assert rotated.min() == 150
+
+
+def test_masks_follow_the_geometry_of_their_image():
+    masks = np.zeros((4, 64, 320), np.uint8)
+    masks[2, 10:20, 30:60] = 1
+    image = np.where(masks[2], 255, 0).astype(np.uint8)
+    pipeline = only(horizontal_flip=True, vertical_flip=True, rotation=EFFECTS["rotation"])
+    for index in range(8):
+        changed, moved = pipeline(image, masks, epoch=0, index=index)
+        assert moved.shape == masks.shape
+        assert moved[[0, 1, 3]].sum() == 0
+        overlap = ((changed > 127) & (moved[2] > 0)).sum() / (moved[2] > 0).sum()
+        assert overlap > 0.9
+
+
+def test_record_is_json_and_names_what_runs():
+    record = AugmentationPipeline({**OFF, "rotation": {"degrees": 3}}).record()
+    assert json.loads(json.dumps(record))[0]["__class_fullname__"] == "Rotate"
+    assert list(record[0]["limit"]) == [-3, 3]
