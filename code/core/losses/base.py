@@ -1,0 +1,124 @@
+"""What every loss has in common."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import nn
+
+from core.losses.resolved_weight import ResolvedWeight
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+class BaseLoss(nn.Module):
+    """A loss of logits (batch, C, *spatial) and multi-hot targets of the same shape.
+
+    A subclass keeps each argument of its constructor as an attribute of that name, or, where it
+    is a weight per class, in `class_weights` under that name; `get_params` reads them there.
+    """
+
+    registered_name: ClassVar[str] = ""
+    requires_masks: ClassVar[bool] = False
+    """Whether targets must have spatial axes."""
+    may_be_negative: ClassVar[bool] = False
+    index_targets: ClassVar[bool] = False
+    """Whether targets are class indices (batch, *spatial) instead."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        self.reduction = reduction
+        self.class_weights = nn.ModuleDict()
+
+    @classmethod
+    def name(cls) -> str:
+        """The name it is registered under, else that of the class."""
+        return cls.registered_name or cls.__name__
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The loss, a scalar unless `reduction` is `none`."""
+        raise NotImplementedError
+
+    def set_class_statistics(
+        self,
+        counts: Sequence[int],
+        total: int,
+        source: str,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        """Take the class counts of the training part; nothing happens where none are needed.
+
+        Raises:
+            InputError: a class without positives or negatives where weights are computed, or
+                given weights that are not one for each class.
+        """
+        for weight in self.class_weights.values():
+            weight.resolve(counts, total, source, class_names)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the epoch, counted from 0; only losses with a schedule listen."""
+
+    def terms(self) -> dict[str, dict[str, float]]:
+        """Raw value, weighted value and weight of each part in the last forward, by its name."""
+        return {}
+
+    def get_weights(self) -> dict[str, float]:
+        """The current weight of each part, by its name; no parts: empty."""
+        return {}
+
+    def get_params(self) -> dict[str, Any]:
+        """What builds the loss again by `get_loss`, with resolved weights and their source."""
+        params: dict[str, Any] = {"type": self.name()}
+        for name in list(inspect.signature(type(self).__init__).parameters)[1:]:
+            if name not in self.class_weights:
+                params[name] = getattr(self, name)
+                continue
+            weight = self.class_weights[name]
+            params[name], params[f"{name}_source"] = weight.record(), weight.source
+            if weight.counts is not None:
+                params |= {"class_counts": weight.counts, "class_total": weight.total}
+        return params
+
+    def restore_record(self, record: dict[str, Any]) -> None:
+        """Take back what `get_params` says beyond the constructor's arguments."""
+        for name, weight in self.class_weights.items():
+            if weight.rule is None:
+                weight.source = record.get(f"{name}_source", weight.source)
+                weight.counts, weight.total = record.get("class_counts"), record.get("class_total")
+
+    def add_class_weight(
+        self, name: str, configured: float | Sequence[float] | str | None, **options: float
+    ) -> None:
+        """Keep the constructor's argument `name` as a weight per class."""
+        where = f"loss {self.name()}: {name}"
+        self.class_weights[name] = ResolvedWeight(where, configured, **options)
+
+
+def checked(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and targets in one floating type of at least 32 bits.
+
+    Raises:
+        ValueError: shapes differ, or are not (batch, C, *spatial), or hold nothing.
+    """
+    if logits.shape != targets.shape or logits.ndim < 2 or logits.numel() == 0:
+        raise ValueError(
+            f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)}: expected one "
+            "shape (batch, classes, *spatial), not empty"
+        )
+    # Sums over the pixels of a strip overflow float16, and bfloat16 keeps three digits.
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    return logits.to(dtype), targets.to(dtype)
+
+
+def along_classes(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """`values`, (C,) or a scalar, in a shape that broadcasts against (batch, C, *spatial)."""
+    values = values.to(like.dtype)
+    return values.view(-1, *[1] * (like.ndim - 2)) if values.ndim else values
+
+
+def reduced(values: torch.Tensor, reduction: str) -> torch.Tensor:
+    """Mean or sum over all elements, or the elements themselves."""
+    if reduction == "mean":
+        return values.mean()
+    return values.sum() if reduction == "sum" else values

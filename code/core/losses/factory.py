@@ -1,0 +1,59 @@
+"""A loss from a plain dict or a config node."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.errors import InputError
+from core.losses.base import BaseLoss
+from core.losses.registry import get_registry
+
+ALIASES = {
+    "bce": "bce_with_logits",
+    "focal": "focal_loss",
+}
+"""Short names, for `get_loss` and for the components of a compound."""
+
+
+def get_loss(config: Mapping[str, Any], *, masks: bool | None = None) -> BaseLoss:
+    """Build the loss that `config` describes: its `type`, and the parameters of that type.
+
+    What `get_params()` returns is such a description. `masks` says whether the targets will
+    have pixels; None leaves that open.
+
+    Raises:
+        InputError: no type, an unknown type, parameter or value, or a loss that needs masks
+            where there are none.
+    """
+    if not isinstance(config, Mapping):
+        raise InputError(f"loss: {config!r}: expected a mapping such as {{'type': 'focal_loss'}}")
+    registry = get_registry()
+    params = plain(config)
+    if not isinstance(params.get("type"), str):
+        known = ", ".join(registry.list_losses())
+        raise InputError(f"loss: {params}: type is missing: give type=NAME, one of {known}")
+    name = resolve_name(params.pop("type"))
+    own = registry.parameters(name).model_fields
+    weights = [f"{key}_source" for key in own if f"{key}_source" in params]
+    record = {k: params.pop(k) for k in [*weights, "class_counts", "class_total"] if k in params}
+    loss = registry.instantiate(name, **params)
+    loss.restore_record(record)
+    if masks is False and loss.requires_masks:
+        raise InputError(
+            f"loss {name} needs masks, but the data has image labels only: "
+            "give data with masks, or choose another loss"
+        )
+    return loss
+
+
+def resolve_name(name: str) -> str:
+    """The registered name that a short name stands for; any other name as it is."""
+    return ALIASES.get(name, name)
+
+
+def plain(value: Any) -> Any:
+    """`value` with every mapping a dict and every sequence a list, config nodes included."""
+    if isinstance(value, Mapping):
+        return {key: plain(value[key]) for key in value}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [plain(item) for item in value]
+    return value

@@ -1,0 +1,92 @@
+"""get_loss, the registry's own answers, and a loss of a newcomer."""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from core.errors import InputError
+from core.losses import BaseLoss, FocalLoss, get_loss, get_registry
+from core.losses.factory import ALIASES
+
+
+def test_short_names_are_aliases_of_registered_losses():
+    for alias, name in ALIASES.items():
+        assert name in get_registry(), alias
+        assert alias not in get_registry()
+
+
+def test_a_config_node_is_as_good_as_a_dict():
+    node = OmegaConf.create(
+        {"g": 1.0, "loss": {"type": "focal", "gamma": "${g}", "alpha": [0.1, 0.2]}}
+    )
+    loss = get_loss(node.loss)
+    assert isinstance(loss, FocalLoss)
+    assert loss.gamma == 1.0
+    assert loss.get_params()["alpha"] == pytest.approx([0.1, 0.2])
+    assert node.loss.type == "focal"
+
+
+@pytest.mark.parametrize("config", [{}, {"gamma": 1.0}, {"type": None}, {"type": 3}])
+def test_a_config_without_type_is_refused(config):
+    with pytest.raises(InputError, match=r"loss: .*type is missing.*bce_with_logits.*focal_loss"):
+        get_loss(config)
+
+
+@pytest.mark.parametrize("config", [None, "focal_loss", ["focal_loss"]])
+def test_what_is_no_mapping_is_refused(config):
+    with pytest.raises(InputError, match="expected a mapping"):
+        get_loss(config)
+
+
+def test_an_unknown_type_names_the_nearest():
+    with pytest.raises(InputError, match=r"loss: unknown name 'focall_loss'.*'focal_loss'"):
+        get_loss({"type": "focall_loss"})
+
+
+def test_list_losses_is_sorted_and_complete():
+    names = get_registry().list_losses()
+    assert names == sorted(names)
+    assert {"focal_loss", "bce_with_logits"} <= set(names)
+
+
+def test_a_loss_of_a_newcomer_needs_one_class_and_one_decorator():
+    @get_registry().register("squared_error", description="Brier score.")
+    class SquaredError(BaseLoss):
+        def __init__(self, scale: float = 1.0):
+            super().__init__()
+            self.scale = scale
+
+        def forward(self, logits, targets):
+            return self.scale * (logits.sigmoid() - targets).square().mean()
+
+    try:
+        loss = get_loss({"type": "squared_error", "scale": 4.0})
+        loss.set_class_statistics([0, 1], 2, "train_split")
+        loss.set_epoch(3)
+        assert loss(torch.zeros(2, 2), torch.ones(2, 2)).item() == 1.0
+        assert loss.get_params() == {"type": "squared_error", "scale": 4.0}
+        assert (loss.terms(), loss.get_weights()) == ({}, {})
+        with pytest.raises(InputError, match="scale='high'"):
+            get_loss({"type": "squared_error", "scale": "high"})
+    finally:
+        get_registry().unregister("squared_error")
+
+
+def test_a_loss_registered_by_a_call_knows_its_name():
+    class Plain(BaseLoss):
+        def forward(self, logits, targets):
+            return super().forward(logits, targets)
+
+    get_registry().register("plain", Plain)
+    try:
+        assert get_loss({"type": "plain"}).get_params() == {"type": "plain", "reduction": "mean"}
+        with pytest.raises(NotImplementedError):
+            get_loss({"type": "plain"})(torch.zeros(1, 1), torch.zeros(1, 1))
+    finally:
+        get_registry().unregister("plain")
+
+
+def test_only_losses_are_registered():
+    with pytest.raises(TypeError, match="not a subclass of BaseLoss"):
+        get_registry().register("linear", torch.nn.Linear)
+    assert "linear" not in get_registry()

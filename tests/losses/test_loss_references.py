@@ -1,0 +1,51 @@
+"""Every loss against an independent float64 reference, for any shape and values."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from loss_examples import NAMES, example
+from loss_references import REFERENCES
+
+from core.losses import get_registry
+
+CASES = [(name, params) for name, (_, rows) in REFERENCES.items() for params in rows]
+
+
+@pytest.fixture(autouse=True)
+def _double_precision():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def test_every_loss_has_a_reference():
+    assert set(NAMES) == set(REFERENCES)
+
+
+@pytest.mark.parametrize(("name", "params"), CASES)
+@settings(deadline=None, max_examples=12)
+@given(
+    spatial=st.lists(st.integers(1, 4), max_size=3).map(tuple),
+    batch=st.integers(1, 3),
+    scale=st.sampled_from([0.0, 0.5, 3.0, 12.0]),
+    seed=st.integers(0, 1000),
+)
+def test_equals_its_reference(name, params, spatial, batch, scale, seed):
+    if get_registry().get(name).requires_masks and not spatial:
+        spatial = (3,)
+    logits, targets = example(name, (batch, 4, *spatial), seed, torch.float64)
+    logits *= scale
+    value = get_registry().instantiate(name, **params)(logits, targets)
+    expected = REFERENCES[name][0](logits.numpy(), targets.numpy(), **params)
+    torch.testing.assert_close(value.item(), expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize(("name", "params"), CASES)
+@pytest.mark.parametrize("spatial", [(), (3,), (2, 3)])
+def test_gradient_is_the_slope_of_the_value(name, params, spatial):
+    if get_registry().get(name).requires_masks and not spatial:
+        pytest.skip("needs masks")
+    logits, targets = example(name, (2, 4, *spatial), 7, torch.float64)
+    loss = get_registry().instantiate(name, **params)
+    assert torch.autograd.gradcheck(lambda x: loss(x, targets), logits.requires_grad_())
