@@ -37,8 +37,10 @@ def validate(model: type[Model], values: dict[str, Any], where: str) -> Model:
 
 
 def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    # A union complains once for each of its members; the one that came furthest knows best.
     details = error.errors(include_url=False)
-    first = details[0]
+    details = [d for d in details if d["loc"][:1] == details[0]["loc"][:1]]
+    first = max(details, key=lambda detail: len(_key_path(model, detail["loc"])[0]))
     path, owner = _key_path(model, first["loc"])
     if first["type"] == "extra_forbidden":
         unknown, known = str(first["loc"][-1]), list(owner.model_fields)
@@ -50,7 +52,6 @@ def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str
         return f"{where}: {key} is missing: give {key}=VALUE"
     messages = []
     for detail in details:
-        # A union complains once for each of its members, all under the same key.
         if _key_path(model, detail["loc"])[0] == path:
             message = detail["msg"].removeprefix("Value error, ")
             message = message[:1].lower() + message[1:]
