@@ -1,0 +1,1 @@
+"""Data sets of strips: reading, checking, splitting and batching them."""

@@ -1,0 +1,111 @@
+"""Images as uint8 arrays, with a cheap check of a file before anything is decoded."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from core.data.image_header import Header, IncompleteHeaderError, NotAnImageError, parse_header
+from core.errors import InputError
+
+# A strip's header ends within 1 KiB; embedded metadata may need far more, but not this much.
+_HEAD_BYTES = 2048
+_LONGEST_HEAD_BYTES = 1 << 24
+# Some writers pad a file after its end-of-image marker.
+_TAIL_BYTES = 2048
+
+
+def check_header(path: Path, image_size: tuple[int, int]) -> None:
+    """Check size and completeness of an image file without decoding it.
+
+    Raises:
+        InputError: unreadable, no image, truncated, or of another size in pixels.
+    """
+    try:
+        with path.open("rb") as stream:
+            num_bytes = os.fstat(stream.fileno()).st_size
+            head = stream.read(_HEAD_BYTES)
+            try:
+                header = parse_header(head)
+            except IncompleteHeaderError:
+                header = _header(path, head + stream.read(_LONGEST_HEAD_BYTES))
+            except NotAnImageError:
+                header = _header(path, head)
+            stream.seek(max(header.pixels_offset, num_bytes - _TAIL_BYTES))
+            tail = stream.read()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); expected an image") from None
+    _check_size(path, header, image_size)
+    _check_complete(path, header, tail, num_bytes)
+
+
+def read_grey(path: Path, image_size: tuple[int, int]) -> np.ndarray:
+    """The image as uint8 grey, as `read_image` reads it. Shape: image_size."""
+    return read_image(path, image_size)
+
+
+def read_image(path: Path, image_size: tuple[int, int], channels: int = 1) -> np.ndarray:
+    """The image as uint8 grey, or as red, green and blue with 3 channels.
+
+    Shape: (height, width) of image_size; (height, width, 3) with 3 channels.
+
+    Raises:
+        InputError: unreadable, no image, truncated, not decodable, or of another size.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); expected an image") from None
+    # The header's word first: a small file can decode to gigabytes, and cv2 fills what is
+    # missing of a truncated JPEG with flat grey without a word.
+    header = _header(path, data)
+    _check_size(path, header, image_size)
+    tail = data[max(header.pixels_offset, len(data) - _TAIL_BYTES) :]
+    _check_complete(path, header, tail, len(data))
+    try:
+        # Masks belong to the pixels as stored, so an orientation tag must not turn them.
+        colour = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
+        flags = colour | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        image = None
+    if image is None or image.shape[:2] != tuple(image_size):
+        raise InputError(
+            f"{path}: {len(data)} bytes that cannot be decoded as an image; "
+            "expected a whole JPEG or PNG: copy or download the file again"
+        )
+    return image
+
+
+def _header(path: Path, data: bytes) -> Header:
+    try:
+        return parse_header(data)
+    except NotAnImageError:
+        raise InputError(
+            f"{path}: not an image (it begins with {data[:8]!r}); expected a JPEG or PNG file: "
+            "replace it, or move it out of the folder"
+        ) from None
+    except IncompleteHeaderError:
+        raise InputError(_truncated(path, len(data))) from None
+
+
+def _check_size(path: Path, header: Header, image_size: tuple[int, int]) -> None:
+    height, width = image_size
+    if (header.height, header.width) != (height, width):
+        raise InputError(
+            f"{path}: {header.height}x{header.width} pixels (height x width); expected "
+            f"{height}x{width}: replace the file, or set data.image_size to the size of all images"
+        )
+
+
+def _check_complete(path: Path, header: Header, tail: bytes, num_bytes: int) -> None:
+    if header.end_marker not in tail:
+        raise InputError(_truncated(path, num_bytes))
+
+
+def _truncated(path: Path, num_bytes: int) -> str:
+    return (
+        f"{path}: truncated, its {num_bytes} bytes lack the end-of-image marker; "
+        "expected a whole JPEG or PNG: copy or download the file again"
+    )

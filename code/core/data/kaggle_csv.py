@@ -1,0 +1,119 @@
+"""train.csv of the Kaggle competition: one run-length code per image and class.
+
+Two layouts: `ImageId,ClassId,EncodedPixels` with a row for each class that an image shows, and
+the older `ImageId_ClassId,EncodedPixels`, where the row of an absent class has an empty code.
+An image without a row is clean.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from core.data.run_length import decode, runs
+from core.data.table_checks import find_image, read_rows
+from core.errors import InputError
+
+NUM_SEVERSTAL_CLASSES = 4
+SEVERSTAL_CLASS_NAMES = tuple(f"defect_{number}" for number in range(1, NUM_SEVERSTAL_CLASSES + 1))
+
+_HEADER = ["ImageId", "ClassId", "EncodedPixels"]
+_JOINED_HEADER = ["ImageId_ClassId", "EncodedPixels"]
+
+
+class RunLengthMasks:
+    """Masks from run-length codes that were checked when the table was read."""
+
+    def __init__(
+        self, codes: dict[int, dict[int, str]], num_classes: int, image_size: tuple[int, int]
+    ) -> None:
+        self._codes = codes
+        self._num_classes = num_classes
+        self._image_size = image_size
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Masks of the image at `index`, uint8 (C, H, W)."""
+        masks = np.zeros((self._num_classes, *self._image_size), np.uint8)
+        for column, code in self._codes.get(index, {}).items():
+            masks[column] = decode(code, *self._image_size)
+        return masks
+
+
+def read_kaggle_csv(
+    path: Path,
+    image_ids: Sequence[str],
+    class_names: tuple[str, ...] | None,
+    image_size: tuple[int, int],
+) -> tuple[np.ndarray, tuple[str, ...], RunLengthMasks]:
+    """Labels (N, C) uint8 in the order of `image_ids`, the class names, and the masks.
+
+    Raises:
+        InputError: a wrong header, a class id outside the classes, a malformed or overlong
+            code, an image that is not in the folder, or an (image, class) pair twice.
+    """
+    names = class_names or SEVERSTAL_CLASS_NAMES
+    positions = {image_id: index for index, image_id in enumerate(image_ids)}
+    labels = np.zeros((len(image_ids), len(names)), np.uint8)
+    codes: dict[int, dict[int, str]] = {}
+    lines: dict[tuple[int, int], int] = {}
+    for line, image_id, class_id, code in _rows(path):
+        where = f"{path} line {line}"
+        index = find_image(image_id, positions, where)
+        column = _class_column(class_id, len(names), f"{where}, image {image_id}")
+        first = lines.setdefault((index, column), line)
+        if first != line:
+            raise InputError(
+                f"{where}: image {image_id}, ClassId {class_id} already stands on line {first}; "
+                "expected one row per image and class: join or remove one of them"
+            )
+        if code is None:
+            continue
+        _check_code(code, image_size, f"{where}, image {image_id}, ClassId {class_id}")
+        labels[index, column] = 1
+        codes.setdefault(index, {})[column] = code
+    return labels, names, RunLengthMasks(codes, len(names), image_size)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, str, str, str | None]]:
+    """Line number, image id, class id and code; the code of a class marked absent is None."""
+    header, *rows = read_rows(path)
+    if header not in (_HEADER, _JOINED_HEADER):
+        raise InputError(
+            f"{path} line 1: header {','.join(header)[:80]!r}; expected {','.join(_HEADER)!r} "
+            f"or {','.join(_JOINED_HEADER)!r}"
+        )
+    for line, row in enumerate(rows, start=2):
+        if not any(row):
+            continue
+        if header == _HEADER:
+            yield line, row[0], row[1], row[2]
+            continue
+        image_id, separator, class_id = row[0].rpartition("_")
+        if not separator:
+            raise InputError(
+                f"{path} line {line}: {row[0][:80]!r} has no class id; expected image and class "
+                "joined by '_', such as 0002cc93b.jpg_1"
+            )
+        yield line, image_id, class_id, row[1] or None
+
+
+def _class_column(class_id: str, num_classes: int, where: str) -> int:
+    # isdecimal alone would let other scripts' digits pass; a long number is out of range anyway.
+    if class_id.isascii() and class_id.isdecimal() and 1 <= int(class_id[:9]) <= num_classes:
+        return int(class_id) - 1
+    raise InputError(
+        f"{where}: ClassId {class_id[:40]!r}; expected a whole number from 1 to {num_classes}: "
+        "mend the row, or name more classes in data.class_names"
+    )
+
+
+def _check_code(code: str, image_size: tuple[int, int], where: str) -> None:
+    if not code:
+        raise InputError(
+            f"{where}: EncodedPixels is empty; expected a run-length code: add it, or remove the "
+            "row if the image does not show this class"
+        )
+    try:
+        runs(code, *image_size)
+    except InputError as error:
+        raise InputError(f"{where}: {error}; correct the code or remove the row") from None

@@ -1,0 +1,75 @@
+"""labels.csv: `ImageId` and one 0/1 column per class, for image-level labels without masks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from core.data.table_checks import check_class_names, find_image, read_rows
+from core.errors import InputError
+from core.validation import nearest
+
+
+def read_label_csv(
+    path: Path, image_ids: Sequence[str], class_names: tuple[str, ...] | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels (N, C) uint8 in the order of `image_ids`, and the class names.
+
+    The columns are the classes; `class_names` selects and orders them. Every image needs its
+    row: what is missing here is unlabelled, not clean.
+
+    Raises:
+        InputError: a wrong header, a value other than 0 or 1, an image twice, without a row, or
+            not in the folder.
+    """
+    header, *rows = read_rows(path)
+    columns = _class_columns(path, header)
+    names = class_names or tuple(columns)
+    for name in names:
+        if name not in columns:
+            raise InputError(
+                f"{path}: no column {name!r}{nearest(name, columns)}; expected the classes of "
+                f"data.class_names among its columns: {', '.join(columns)}"
+            )
+    positions = {image_id: index for index, image_id in enumerate(image_ids)}
+    labels = np.zeros((len(image_ids), len(names)), np.uint8)
+    lines: dict[int, int] = {}
+    for line, row in enumerate(rows, start=2):
+        if not any(row):
+            continue
+        where = f"{path} line {line}"
+        index = find_image(row[0], positions, where)
+        if index in lines:
+            raise InputError(
+                f"{where}: image {row[0]!r} already stands on line {lines[index]}; "
+                "expected one row per image: remove one of them"
+            )
+        lines[index] = line
+        labels[index] = [_parse(row[columns[name]], name, where) for name in names]
+    _check_complete(path, image_ids, lines)
+    return labels, names
+
+
+def _class_columns(path: Path, header: list[str]) -> dict[str, int]:
+    if header[0] != "ImageId" or len(header) < 2:
+        raise InputError(
+            f"{path} line 1: header {','.join(header)[:80]!r}; expected ImageId and one column "
+            "per class, such as ImageId,scratch,pit"
+        )
+    names = check_class_names(header[1:], f"{path} line 1")
+    return {name: column for column, name in enumerate(names, start=1)}
+
+
+def _parse(value: str, name: str, where: str) -> int:
+    if value not in ("0", "1"):
+        raise InputError(f"{where}: {name}={value!r}; expected 0 or 1")
+    return int(value)
+
+
+def _check_complete(path: Path, image_ids: Sequence[str], lines: dict[int, int]) -> None:
+    missing = [image_ids[index] for index in range(len(image_ids)) if index not in lines]
+    if missing:
+        raise InputError(
+            f"{path}: no row for image {missing[0]!r} ({len(missing)} of {len(image_ids)} images "
+            "have none); expected a row per image, with 0 in every column for a clean one"
+        )

@@ -1,0 +1,94 @@
+"""Batches of samples whose order and pixels depend on seed and epoch, not on the workers."""
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from core.data.dataset import StripDataset
+from core.errors import InputError
+
+
+class EpochSampler(Sampler[int]):
+    """Positions of a data set: in order, or shuffled as a pure function of (seed, epoch)."""
+
+    def __init__(self, num_images: int, seed: int, shuffle: bool) -> None:
+        self.num_images = num_images
+        self.seed = seed
+        self.shuffle = shuffle
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.num_images
+
+    def __iter__(self) -> Iterator[int]:
+        if not self.shuffle:
+            return iter(range(self.num_images))
+        generator = np.random.default_rng(np.random.SeedSequence((self.seed, self.epoch)))
+        return iter(generator.permutation(self.num_images).tolist())
+
+
+class StripLoader(DataLoader):
+    """A DataLoader with `set_epoch`, in which a worker's InputError stays an InputError."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch of the order and of the transform; call it before each pass."""
+        self.sampler.set_epoch(epoch)
+        self.dataset.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        try:
+            yield from super().__iter__()
+        except InputError as error:
+            raise InputError(_last_line(error)) from None
+
+
+def _last_line(error: InputError) -> str:
+    """The error's own line; a worker's arrives behind the text of the worker's traceback."""
+    text = str(error.args[0])
+    if not text.startswith("Caught "):
+        return text
+    return text.strip().splitlines()[-1].partition(": ")[2]
+
+
+def make_loader(
+    dataset: StripDataset,
+    batch_size: int,
+    *,
+    seed: int,
+    shuffle: bool,
+    num_workers: int = 0,
+    pin_memory: bool = False,
+) -> StripLoader:
+    """Batches of a data set; `shuffle` is for training.
+
+    Every image comes exactly once a pass, with one exception: a last training batch of a single
+    image is dropped, since BatchNorm has no variance to take from it.
+    """
+    single = batch_size > 1 and len(dataset) > batch_size and len(dataset) % batch_size == 1
+    return StripLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=EpochSampler(len(dataset), seed, shuffle),
+        num_workers=num_workers,
+        drop_last=shuffle and single,
+        pin_memory=pin_memory,
+        persistent_workers=num_workers > 0,
+        worker_init_fn=_start_worker,
+        # Its own, since DataLoader would otherwise draw from torch's global generator.
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def _start_worker(_worker: int) -> None:
+    cv2.setNumThreads(0)
+    # Ctrl-C reaches the whole process group; the main process decides what becomes of workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,64 @@
+"""The `data` group of the configuration."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from core.data.table_checks import check_class_names
+from core.validation import Settings
+
+Pixels = Annotated[int, Field(ge=32, le=8192)]
+
+
+class DataSettings(Settings):
+    """Where the strips are, how they are split and batched, and how synthetic ones are made."""
+
+    source: Literal["severstal", "synthetic"] = Field(
+        "severstal", description="severstal reads a data set; synthetic makes its own first"
+    )
+    root: Path = Field(
+        default_factory=lambda data: Path("data") / data.get("source", "severstal"),
+        description="folder with train.csv, ann/ or labels.csv and the images; by default "
+        "data/severstal or data/synthetic",
+    )
+    class_names: tuple[str, ...] | None = Field(
+        None, description="defect classes in order; null takes them from the source"
+    )
+    image_size: tuple[Pixels, Pixels] = Field(
+        (256, 1600), description="height and width of every image, in pixels"
+    )
+    channels: Literal[1, 3] = Field(
+        1, description="1 reads images as grey, 3 in colour, for what is not steel"
+    )
+    batch_size: int = Field(8, ge=1, description="images per step")
+    num_workers: int = Field(
+        0, ge=0, le=256, description="processes that read images ahead; 0 reads in the main one"
+    )
+    split_strategy: Literal["stratified_70_15_15", "stratified_80_10_10", "file"] = Field(
+        "stratified_70_15_15", description="how images are split into the three parts"
+    )
+    split_file: Path | None = Field(
+        None, description="CSV with image_id,split, read with split_strategy=file"
+    )
+    num_images: int = Field(
+        1000, ge=1, le=1_000_000, description="strips that source=synthetic makes"
+    )
+    class_shares: Literal["natural", "flat"] | tuple[float, ...] = Field(
+        "natural",
+        description="share of synthetic strips that show each class: natural as in the real "
+        "strips, flat alike for all, or one number per class",
+    )
+    generation_seed: int = Field(42, ge=0, description="seed of the synthetic strips")
+
+    @field_validator("class_names")
+    @classmethod
+    def _usable_names(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if names is None else check_class_names(names, "classes")
+
+    @field_validator("class_shares")
+    @classmethod
+    def _within_one(cls, shares: str | tuple[float, ...]) -> str | tuple[float, ...]:
+        if not isinstance(shares, str) and not (shares and all(0 <= s <= 1 for s in shares)):
+            raise ValueError("expected natural, flat, or one number from 0 to 1 per class")
+        return shares

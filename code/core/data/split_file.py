@@ -1,0 +1,103 @@
+"""split.csv: `image_id,split`, one row per image of the label table."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+
+from core.data.annotations import LabelTable
+from core.data.table_checks import find_image, read_rows
+from core.errors import InputError
+from core.files import write_text
+from core.validation import nearest
+
+Split = dict[str, np.ndarray]
+
+PARTS = ("train", "validation", "test")
+_HEADER = ["image_id", "split"]
+
+
+def write_split(path: Path, table: LabelTable, split: Split) -> None:
+    """Write the part of each image, in the order of the table.
+
+    Raises:
+        ValueError: the parts do not cover the table exactly once.
+    """
+    part_of: dict[int, str] = {
+        index: part for part, indices in split.items() for index in indices.tolist()
+    }
+    covered = sum(map(len, split.values())) == len(table) and sorted(part_of) == list(
+        range(len(table))
+    )
+    if tuple(split) != PARTS or not covered:
+        raise ValueError(f"expected the parts {PARTS} to cover {len(table)} images once each")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_HEADER)
+    writer.writerows((table.image_ids[index], part_of[index]) for index in range(len(table)))
+    write_text(Path(path), text.getvalue())
+
+
+def read_split(path: Path, table: LabelTable) -> Split:
+    """Sorted index arrays of the parts that a split file names.
+
+    Raises:
+        InputError: unreadable, an unknown part, an image twice, an unknown image, an image of
+            the table without a row, or a part without images.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            f"data.split_file={path} is not a file; expected a CSV with the columns "
+            "image_id,split, such as the split.csv of an experiment"
+        )
+    header, *rows = read_rows(path)
+    if header != _HEADER:
+        raise InputError(
+            f"{path} line 1: header {','.join(header)[:80]!r}; expected {','.join(_HEADER)!r}"
+        )
+    positions = {image_id: index for index, image_id in enumerate(table.image_ids)}
+    split: dict[str, list[int]] = {part: [] for part in PARTS}
+    first: dict[int, tuple[int, str]] = {}
+    for line, row in enumerate(rows, start=2):
+        if not any(row):
+            continue
+        image_id, part = row
+        where = f"{path} line {line}"
+        index = find_image(image_id, positions, where)
+        _check_part(part, where)
+        if index in first:
+            earlier, earlier_part = first[index]
+            raise InputError(
+                f"{where}: image {image_id} in {part!r} already stands on line {earlier} in "
+                f"{earlier_part!r}; parts must not overlap: remove one of the rows"
+            )
+        first[index] = (line, part)
+        split[part].append(index)
+    _check_complete(path, table, split, first)
+    return {part: np.array(sorted(indices), np.int64) for part, indices in split.items()}
+
+
+def _check_part(part: str, where: str) -> None:
+    if part not in PARTS:
+        raise InputError(
+            f"{where}: split {part[:40]!r}{nearest(part, PARTS)}; expected {', '.join(PARTS)}"
+        )
+
+
+def _check_complete(
+    path: Path, table: LabelTable, split: dict[str, list[int]], found: dict[int, tuple[int, str]]
+) -> None:
+    missing = [table.image_ids[index] for index in range(len(table)) if index not in found]
+    if missing:
+        raise InputError(
+            f"{path}: no row for image {missing[0]} ({len(missing)} of {len(table)} images have "
+            "none); expected every image of the data set in one part: add the rows"
+        )
+    for part, indices in split.items():
+        if not indices:
+            raise InputError(
+                f"{path}: no image in part {part!r}; expected at least one in each of "
+                f"{', '.join(PARTS)}"
+            )

@@ -1,0 +1,120 @@
+"""The split of a label table into training, validation and test parts."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from core.data.annotations import LabelTable
+from core.data.split_file import PARTS, Split, read_split, write_split
+from core.data.stratification import stratify
+from core.errors import InputError
+
+__all__ = ["PARTS", "Split", "StratifiedSplitter", "read_split", "split_by_strategy", "write_split"]
+
+_log = logging.getLogger(__name__)
+
+SPLIT_RATIOS = {
+    "stratified_70_15_15": (0.7, 0.15, 0.15),
+    "stratified_80_10_10": (0.8, 0.1, 0.1),
+}
+_FILE_STRATEGY = "file"
+
+
+class StratifiedSplitter:
+    """Splits a multi-hot label matrix so that each class is spread by its share.
+
+    Each class's count, that of clean images and the size of each part come within one image of
+    their share, save that a rare class gets an image in every part before its share. Where few
+    images carry many labels each, that can be out of reach. The split depends on `random_state`
+    and the labels only.
+    """
+
+    def __init__(self, random_state: int = 42) -> None:
+        self.random_state = random_state
+
+    def split(
+        self,
+        labels: np.ndarray,
+        split_ratios: Sequence[float] = (0.7, 0.15, 0.15),
+        class_names: Sequence[str] | None = None,
+    ) -> tuple[np.ndarray, ...]:
+        """One sorted index array per ratio, disjoint, together all images.
+
+        Shape: labels (N, C) of 0 and 1.
+
+        Raises:
+            InputError: labels that are not such a matrix, ratios that are not positive or do not
+                sum to 1, or a class with fewer images than there are parts, by name.
+        """
+        labels = np.asarray(labels)
+        ratios = np.asarray(split_ratios, float)
+        if labels.ndim != 2 or not np.isin(labels, (0, 1)).all():
+            raise InputError(
+                f"labels of shape {labels.shape}, type {labels.dtype}; expected a matrix "
+                "(images, classes) of 0 and 1"
+            )
+        if ratios.ndim != 1 or not (ratios > 0).all() or not np.isclose(ratios.sum(), 1.0):
+            raise InputError(
+                f"split_ratios={tuple(split_ratios)}; expected positive shares that sum to 1, "
+                "such as (0.7, 0.15, 0.15)"
+            )
+        _check_counts(labels, len(ratios), class_names)
+        parts = stratify(labels, ratios, np.random.default_rng(self.random_state))
+        return tuple(np.flatnonzero(parts == part) for part in range(len(ratios)))
+
+
+def _check_counts(labels: np.ndarray, num_parts: int, class_names: Sequence[str] | None) -> None:
+    if len(labels) < num_parts:
+        raise InputError(f"{len(labels)} images to split; expected at least {num_parts}: add some")
+    names = class_names or [f"class {number}" for number in range(1, labels.shape[1] + 1)]
+    for name, count in zip(names, labels.sum(axis=0), strict=True):
+        if count < num_parts:
+            raise InputError(
+                f"cannot split: {name} has {int(count)} image{'' if count == 1 else 's'}; expected "
+                f"at least {num_parts}, one for each part: add images that show it, or give a "
+                "split of your own with data.split_strategy=file data.split_file=FILE"
+            )
+
+
+def split_by_strategy(
+    table: LabelTable, strategy: str, seed: int, split_file: Path | str | None = None
+) -> Split:
+    """The split that `data.split_strategy` names: a stratified one, or the one in `split_file`.
+
+    Raises:
+        InputError: an unknown strategy, a split file missing, wrong or not wanted, or a class
+            with too few images.
+    """
+    if strategy == _FILE_STRATEGY:
+        if split_file is None:
+            raise InputError(
+                "data.split_strategy=file: data.split_file is missing; expected a CSV with the "
+                "columns image_id,split: give data.split_file=FILE, such as a run's split.csv"
+            )
+        split = read_split(Path(split_file), table)
+        _warn_of_absent_classes(table, split)
+        return split
+    if split_file is not None:
+        raise InputError(
+            f"data.split_file={split_file} is not read with data.split_strategy={strategy}: "
+            "set data.split_strategy=file, or leave data.split_file out"
+        )
+    if strategy not in SPLIT_RATIOS:
+        raise InputError(
+            f"data.split_strategy={strategy!r}; expected one of "
+            f"{', '.join((*SPLIT_RATIOS, _FILE_STRATEGY))}"
+        )
+    splitter = StratifiedSplitter(random_state=seed)
+    indices = splitter.split(table.labels, SPLIT_RATIOS[strategy], table.class_names)
+    split = dict(zip(PARTS, indices, strict=True))
+    _warn_of_absent_classes(table, split)
+    return split
+
+
+def _warn_of_absent_classes(table: LabelTable, split: Split) -> None:
+    for part, indices in split.items():
+        for name, count in zip(table.class_names, table.labels[indices].sum(axis=0), strict=True):
+            if count == 0:
+                _log.warning("No image of %s in the %s part: undefined there", name, part)

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+
+from core.data.settings import DataSettings
+from core.errors import InputError
+from core.validation import validate
+
+
+def test_defaults_and_plain_lists():
+    settings = validate(
+        DataSettings,
+        {"root": "strips", "image_size": [64, 128], "class_names": ["pit"], "class_shares": [0.3]},
+        "data",
+    )
+    assert settings.root == Path("strips")
+    assert settings.image_size == (64, 128)
+    assert settings.class_names == ("pit",)
+    assert settings.class_shares == (0.3,)
+    assert DataSettings().image_size == (256, 1600)
+
+
+@pytest.mark.parametrize("source", ["severstal", "synthetic"])
+def test_each_source_has_a_folder_of_its_own(source):
+    assert DataSettings(source=source).root == Path("data") / source
+
+
+def test_every_key_says_what_it_is():
+    assert all(field.description for field in DataSettings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("source", "kaggle"),
+        ("batch_size", 0),
+        ("num_workers", -1),
+        ("channels", 2),
+        ("image_size", [256]),
+        ("image_size", [0, 1600]),
+        ("split_strategy", "random"),
+        ("class_names", []),
+        ("class_names", ["pit", "pit"]),
+        ("class_shares", "even"),
+        ("class_shares", [0.5, 1.5]),
+        ("class_shares", []),
+        ("num_images", 0),
+        ("generation_seed", -1),
+    ],
+)
+def test_a_bad_value_names_its_key(key, value):
+    with pytest.raises(InputError, match=rf"^data: {key}"):
+        validate(DataSettings, {key: value}, "data")
+
+
+def test_an_unknown_key_gets_the_nearest():
+    with pytest.raises(InputError, match="did you mean 'num_workers'"):
+        validate(DataSettings, {"num_worker": 1}, "data")

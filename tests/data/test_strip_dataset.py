@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+from strip_folders import SIZE, kaggle_folder, strip_ids, write_csv
+
+from core.data.annotations import read_label_table
+from core.data.dataset import StripDataset
+from core.data.images import read_grey
+from core.errors import InputError
+
+FIRST, SECOND, THIRD, FOURTH = strip_ids(4)
+
+
+@pytest.fixture
+def table(tmp_path):
+    kaggle_folder(tmp_path, [f"{SECOND},2,1 40", f"{FOURTH},4,65 3"])
+    return read_label_table(tmp_path, image_size=SIZE)
+
+
+def test_a_sample_keeps_the_contract(table):
+    dataset = StripDataset(table, np.array([3, 1]), SIZE)
+    assert len(dataset) == 2
+    sample = dataset[0]
+    assert set(sample) == {"image", "labels", "image_id"}
+    assert sample["image_id"] == FOURTH
+    assert sample["image"].dtype == torch.uint8
+    assert sample["image"].shape == (1, *SIZE)
+    np.testing.assert_array_equal(sample["image"][0], read_grey(table.image_paths[3], SIZE))
+    assert sample["labels"].dtype == torch.float32
+    assert sample["labels"].tolist() == [0, 0, 0, 1]
+
+
+def test_masks_come_only_where_they_are_asked_for(table):
+    sample = StripDataset(table, [1], SIZE, with_masks=True)[0]
+    assert sample["masks"].dtype == torch.uint8
+    np.testing.assert_array_equal(sample["masks"], table.masks[1])
+    assert sample["masks"].sum() == 40
+
+
+def test_three_channels_for_colour_images(table):
+    image = StripDataset(table, [0], SIZE, channels=3)[0]["image"]
+    assert image.shape == (3, *SIZE)
+    np.testing.assert_array_equal(image[0], image[2])
+
+
+def test_the_transform_is_told_the_epoch_and_the_position_in_the_table(table):
+    calls = []
+
+    def flip(image, masks, *, epoch, index):
+        calls.append((epoch, index))
+        return image[:, ::-1], masks[:, :, ::-1]
+
+    dataset = StripDataset(table, [3, 1], SIZE, transform=flip, with_masks=True)
+    plain = StripDataset(table, [3, 1], SIZE, with_masks=True)
+    dataset.set_epoch(5)
+    samples = dataset.__getitems__([1, 0])
+    assert calls == [(5, 1), (5, 3)]
+    for key in ("image", "masks"):
+        assert torch.equal(samples[0][key], plain[1][key].flip(-1))
+
+
+def test_masks_of_a_table_without_masks_are_refused(table, tmp_path):
+    (tmp_path / "train.csv").unlink()
+    write_csv(tmp_path / "labels.csv", ["ImageId,pit", *(f"{i},0" for i in strip_ids(4))])
+    labels_only = read_label_table(tmp_path, image_size=SIZE)
+    assert len(StripDataset(labels_only, [0], SIZE)[0]) == 3
+    with pytest.raises(InputError, match=r"labels\.csv has image-level labels only"):
+        StripDataset(labels_only, [0], SIZE, with_masks=True)
