@@ -1,0 +1,9 @@
+"""Models. Importing this room registers every model in it: a new model is one new file here."""
+
+import importlib
+import pkgutil
+
+import core.torchvision_ops  # noqa: F401  timm imports torchvision, so this stands before timm
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

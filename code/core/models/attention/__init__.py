@@ -1,0 +1,1 @@
+"""Attention modules that a model puts after its stages."""

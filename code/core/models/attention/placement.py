@@ -1,0 +1,88 @@
+"""Attention after the stages of a backbone that knows nothing of it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import InputError
+from core.models.attention.cbam import CBAM
+from core.models.stages import Stage, pick_stage, stage_module, trial_images
+
+
+class AfterStage:
+    """A forward hook that hands a stage's feature map through its CBAM.
+
+    An object and no closure: copying or pickling the model takes the copy's own CBAM along.
+    A hook and no wrapper: the backbone's modules keep timm's names, hence its checkpoints' keys.
+    """
+
+    def __init__(self, cbam: CBAM, stage: Stage, channels_last: bool) -> None:
+        self.cbam = cbam
+        self.stage = stage
+        self.channels_last = channels_last
+
+    def __call__(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        position = 3 if self.channels_last else 1
+        is_map = isinstance(output, Tensor) and output.dim() == 4
+        if not is_map or output.shape[position] != self.stage.channels:
+            raise InputError(
+                f"model: cbam_stages: the output of stage {self.stage.number} of this backbone is "
+                "no feature map: give model.cbam_stages=[], or choose a convolutional backbone"
+            )
+        if self.channels_last:
+            return self.cbam(output.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return self.cbam(output)
+
+
+def attach_cbam(
+    backbone: nn.Module,
+    stages: Sequence[Stage],
+    numbers: Sequence[int],
+    size: tuple[int, int] | None,
+    **options: int,
+) -> nn.ModuleDict:
+    """Put a CBAM after each stage in `numbers`, and return them as `stage1`, `stage2`, ...
+
+    `size` is the height and width that the backbone insists on, if any; `options` are CBAM's.
+
+    Raises:
+        InputError: a stage that the backbone has not, or whose output is no feature map.
+    """
+    attention = nn.ModuleDict()
+    key = f"cbam_stages={list(numbers)}"
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"model: {key}: name each stage once")
+    layout = getattr(backbone, "output_fmt", "NCHW")
+    channels_last = getattr(layout, "value", layout) == "NHWC"
+    for number in sorted(numbers):
+        stage = pick_stage(stages, number, key)
+        cbam = CBAM(stage.channels, **options)
+        hook = AfterStage(cbam, stage, channels_last)
+        stage_module(backbone, stage, key).register_forward_hook(hook)
+        attention[f"stage{number}"] = cbam
+    if attention:
+        _try_out(backbone, attention, trial_images(backbone, size))
+    return attention
+
+
+@torch.no_grad()
+def _try_out(backbone: nn.Module, attention: nn.ModuleDict, images: Tensor) -> None:
+    """Send one small image through, so that a CBAM that gets no feature map is found at once."""
+    reached = []
+    handles = [
+        cbam.register_forward_hook(lambda module, inputs, output: reached.append(module))
+        for cbam in attention.values()
+    ]
+    was_training = backbone.training
+    backbone.eval()(images)
+    backbone.train(was_training)
+    for handle in handles:
+        handle.remove()
+    for name, cbam in attention.items():
+        if cbam not in reached:
+            raise InputError(
+                f"model: cbam_stages: {name} of this backbone does not run as a module of its "
+                "own: choose other stages or another backbone"
+            )

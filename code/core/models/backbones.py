@@ -1,0 +1,98 @@
+"""The registered models: each states what it is and where it differs from the base."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from core.models.classifier import TimmClassifier
+from core.models.parameters import StageNumbers
+from core.models.registry import get_registry
+
+registry = get_registry()
+
+
+@registry.register("convnext_tiny", tags=["convnext"])
+class ConvNeXtTiny(TimmClassifier):
+    """ConvNeXt-Tiny: 28 M parameters, strong from ImageNet weights, slow from scratch.
+
+    Source: Liu et al. 2022, "A ConvNet for the 2020s"
+    """
+
+    backbone_name = "convnext_tiny"
+
+
+@registry.register("convnext_tiny_cbam", tags=["convnext", "attention"])
+class ConvNeXtTinyCBAM(TimmClassifier):
+    """ConvNeXt-Tiny with CBAM after stages 3 and 4 (384 and 768 channels).
+
+    Source: Liu et al. 2022, "A ConvNet for the 2020s"; Woo et al. 2018, "CBAM: Convolutional
+    Block Attention Module"
+    """
+
+    backbone_name = "convnext_tiny"
+
+    def __init__(self, *, cbam_stages: StageNumbers = (3, 4), **options: Any) -> None:
+        super().__init__(cbam_stages=cbam_stages, **options)
+
+
+@registry.register("convnext_atto", tags=["convnext", "small"])
+class ConvNeXtAtto(TimmClassifier):
+    """ConvNeXt-Atto: 3.4 M parameters, the smallest ConvNeXt with ImageNet weights.
+
+    Source: Liu et al. 2022, "A ConvNet for the 2020s"; this size by Wightman 2022, in timm
+    """
+
+    backbone_name = "convnext_atto"
+
+
+@registry.register("convnext_atto_cbam", tags=["convnext", "attention", "small"])
+class ConvNeXtAttoCBAM(TimmClassifier):
+    """ConvNeXt-Atto with CBAM after stages 3 and 4 (160 and 320 channels).
+
+    Source: Liu et al. 2022, "A ConvNet for the 2020s"; Woo et al. 2018, "CBAM: Convolutional
+    Block Attention Module"
+    """
+
+    backbone_name = "convnext_atto"
+
+    def __init__(self, *, cbam_stages: StageNumbers = (3, 4), **options: Any) -> None:
+        super().__init__(cbam_stages=cbam_stages, **options)
+
+
+@registry.register("resnet50", tags=["resnet"])
+class ResNet50(TimmClassifier):
+    """ResNet-50: 24 M parameters, batch normalisation, learns from scratch in few epochs.
+
+    Source: He et al. 2016, "Deep Residual Learning for Image Recognition"
+    """
+
+    backbone_name = "resnet50"
+
+
+@registry.register("efficientnet_b2", tags=["efficientnet"])
+class EfficientNetB2(TimmClassifier):
+    """EfficientNet-B2: 7.7 M parameters, depthwise convolutions, batch normalisation.
+
+    Source: Tan and Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural
+    Networks"
+    """
+
+    backbone_name = "efficientnet_b2"
+
+
+@registry.register("timm", tags=["any"])
+class TimmNetwork(TimmClassifier):
+    """Any network of timm that offers its stages, by `backbone`.
+
+    Source: Wightman 2019, "PyTorch Image Models"
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: Annotated[str, Field(description="a name from timm.list_models()")] = "resnet18",
+        **options: Any,
+    ) -> None:
+        # A plain string: nn.Module takes it before its own constructor has run.
+        self.backbone_name = backbone
+        super().__init__(**options)

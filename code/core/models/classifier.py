@@ -1,0 +1,157 @@
+"""The base of all models: a timm network with attention, pooling and input as chosen."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import InputError
+from core.models.attention.placement import attach_cbam
+from core.models.input_layer import fixed_size, install_input_layer
+from core.models.parameters import (
+    BackboneOptions,
+    DropPathRate,
+    DropRate,
+    FreezeBackbone,
+    FreezeStages,
+    KernelSize,
+    NumClasses,
+    Pooling,
+    Pretrained,
+    Reduction,
+    StageNumbers,
+    Weights,
+)
+from core.models.pooling import replace_pooling
+from core.models.pretrained import create_backbone
+from core.models.stages import find_stages, freeze_up_to
+from core.models.weights import load_weights
+
+# Shares are kept this far from 0 and 1: a class that the training part hardly has starts at
+# -6.9, from where it can still be learned.
+SMALLEST_SHARE = 0.001
+
+
+class TimmClassifier(nn.Module):
+    """A timm network whole, from its stem to its own head, for strips of steel.
+
+    `backbone` is timm's network under timm's names. Attention follows its stages by a hook, its
+    pooling layer is replaced in place, its head (ImageNet's final norm where there is one, and a
+    linear layer) is its own. A subclass names the network and states what else differs.
+
+    Shape: (batch, 1 or 3, height, width), uint8 or floating in 0..1 -> logits (batch, classes)
+    """
+
+    backbone_name: str
+
+    def __init__(
+        self,
+        *,
+        num_classes: NumClasses = 4,
+        pretrained: Pretrained = True,
+        weights: Weights = None,
+        cbam_stages: StageNumbers = (),
+        cbam_reduction: Reduction = 16,
+        cbam_kernel_size: KernelSize = 7,
+        pooling: Pooling = "average",
+        drop_rate: DropRate = 0.0,
+        drop_path_rate: DropPathRate = 0.0,
+        freeze_backbone: FreezeBackbone = False,
+        freeze_stages: FreezeStages = 0,
+        backbone_options: BackboneOptions = None,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        options = dict(backbone_options or {})
+        rates = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
+        download = pretrained and weights is None
+        self.backbone = create_backbone(
+            self.backbone_name, download, options, num_classes=num_classes, **rates
+        )
+        self.last_layers = self._find_last_layers()
+        self.stages = find_stages(self.backbone, self.backbone_name)
+        size = fixed_size(self.backbone, options)
+        # Before attention: it trains after a frozen stage too.
+        freeze_up_to(self.backbone, self.stages, freeze_stages, size)
+        cbam_options = {"reduction": cbam_reduction, "kernel_size": cbam_kernel_size}
+        self.attention = attach_cbam(self.backbone, self.stages, cbam_stages, size, **cbam_options)
+        replace_pooling(self.backbone, pooling)
+        self.input_layer = install_input_layer(self.backbone, size)
+        if weights is not None:
+            load_weights(self, weights, self.last_layers)
+        if freeze_backbone:
+            self._freeze_backbone()
+        self.train()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (batch, classes)."""
+        return self.backbone(self._normalised(images))
+
+    def forward_features(self, images: Tensor) -> list[Tensor]:
+        """The feature map of every stage, attention included, first to last.
+
+        Shape: each (batch, channels, height / reduction, width / reduction) of its stage
+        """
+        return self.backbone.forward_intermediates(
+            self._normalised(images),
+            indices=[stage.index for stage in self.stages],
+            intermediates_only=True,
+        )
+
+    def set_class_shares(self, shares: Sequence[float]) -> None:
+        """Start at the log-odds log(p / (1 - p)) of each class's share of the images.
+
+        So the first steps are not spent on learning how rare defects are. Shares are kept within
+        [SMALLEST_SHARE, 1 - SMALLEST_SHARE].
+
+        Raises:
+            ValueError: not one share in 0..1 per class.
+        """
+        shares = [float(share) for share in shares]
+        if len(shares) != self.num_classes or not all(0 <= share <= 1 for share in shares):
+            raise ValueError(f"class shares {shares}: expected {self.num_classes} numbers in 0..1")
+        kept = [min(max(share, SMALLEST_SHARE), 1 - SMALLEST_SHARE) for share in shares]
+        log_odds = torch.tensor([math.log(share / (1 - share)) for share in kept])
+        with torch.no_grad():
+            for name in self.last_layers:
+                bias = self.get_submodule(name).bias
+                bias.copy_(log_odds)
+
+    def train(self, mode: bool = True) -> "TimmClassifier":
+        """Training mode, except where all is frozen: no moving statistics, no dropped paths."""
+        super().train(mode)
+        for module in self.backbone.modules():
+            frozen = [not parameter.requires_grad for parameter in module.parameters()]
+            if frozen and all(frozen):
+                module.eval()
+        return self
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        return self.input_layer(images, next(self.parameters()).dtype)
+
+    def _freeze_backbone(self) -> None:
+        heads = {name.split(".")[1] for name in self.last_layers}
+        for name, parameter in self.backbone.named_parameters():
+            if name.split(".")[0] not in heads:
+                parameter.requires_grad_(False)
+
+    def _find_last_layers(self) -> tuple[str, ...]:
+        """Where the layers are that give the logits: more than one in a distilled network."""
+        classifier = self.backbone.get_classifier()
+        parts = classifier if isinstance(classifier, tuple) else (classifier,)
+        inside = {module for part in parts for module in part.modules()}
+        names = tuple(
+            name
+            for name, module in self.named_modules()
+            if module in inside
+            and isinstance(module, (nn.Linear, nn.Conv2d))
+            and module.weight.shape[0] == self.num_classes
+            and module.bias is not None
+        )
+        if not names:
+            raise InputError(
+                f"model: {self.backbone_name} ends in no linear layer with a bias: "
+                "choose another backbone"
+            )
+        return names

@@ -1,0 +1,38 @@
+"""Parameters that all models share: type, bounds and what each is, said once."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from core.models.pooling import PoolingKind
+
+NumClasses = Annotated[int, Field(ge=1, description="number of defect classes")]
+Pretrained = Annotated[
+    bool, Field(description="start from timm's ImageNet weights, downloaded on first use")
+]
+Weights = Annotated[
+    str | None,
+    Field(description="local file to start from: safetensors or a state_dict, with timm's keys"),
+]
+StageNumbers = Annotated[
+    tuple[Annotated[int, Field(ge=1)], ...],
+    Field(description="the stages, counted from 1, that CBAM follows"),
+]
+Reduction = Annotated[
+    int, Field(ge=1, description="CBAM: channels over hidden channels of its MLP")
+]
+KernelSize = Annotated[
+    Literal[3, 5, 7], Field(description="CBAM: side of the spatial gate's convolution")
+]
+Pooling = Annotated[PoolingKind, Field(description="how the last feature map becomes one vector")]
+DropRate = Annotated[float, Field(ge=0, lt=1, description="dropout before the last layer")]
+DropPathRate = Annotated[
+    float, Field(ge=0, lt=1, description="stochastic depth, in the stages that train")
+]
+FreezeBackbone = Annotated[bool, Field(description="train CBAM and the head alone")]
+FreezeStages = Annotated[
+    int, Field(ge=0, le=4, description="freeze the stem and this many stages; 0: nothing")
+]
+BackboneOptions = Annotated[
+    dict[str, Any] | None, Field(description="further arguments of timm.create_model")
+]

@@ -1,0 +1,136 @@
+"""Backbones by their timm name, with ImageNet's weights or without."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import timm
+from huggingface_hub import (
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
+from huggingface_hub.errors import EntryNotFoundError
+from safetensors import SafetensorError
+from timm.models import PretrainedCfg, get_pretrained_cfg
+from timm.models._hub import download_cached_file
+from torch import nn
+
+from core.errors import InputError
+from core.validation import nearest
+
+# The hub's own downloads retry for most of a minute where there is no network; one request that
+# may take this long tells whether there is one.
+CONNECT_SECONDS = 5.0
+
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def create_backbone(
+    name: str, pretrained: bool, backbone_options: dict[str, Any], **settings: Any
+) -> nn.Module:
+    """timm's network `name` for three-channel images, built with `settings`.
+
+    A setting that is zero is left out where the network does not know it.
+
+    Raises:
+        InputError: an unknown name or tag, an option that the network refuses, or pretrained
+            weights that do not exist or cannot be had.
+    """
+    config = _known_config(name)
+    for key in {"in_chans", "features_only", "global_pool", "pretrained_cfg", *settings}:
+        if key in backbone_options:
+            raise InputError(
+                f"model: backbone_options={backbone_options}: {key} is not theirs to set: "
+                "use the parameters of the model itself"
+            )
+    blame = f"backbone_options={backbone_options}: see timm.create_model"
+    if pretrained:
+        path = pretrained_file(name, config)
+        settings["pretrained_cfg_overlay"] = {"file": str(path), "custom_load": config.custom_load}
+        if not backbone_options:
+            blame = f"{path}: delete this file to have it downloaded again"
+    try:
+        return _build(name, pretrained, backbone_options | settings)
+    except InputError:
+        raise
+    except (TypeError, ValueError, RuntimeError, LookupError, AssertionError, SafetensorError) as e:
+        if not (pretrained or backbone_options):
+            raise
+        raise InputError(f"model: {name} cannot be built ({_first_line(e)}) with {blame}") from e
+
+
+def pretrained_file(name: str, config: PretrainedCfg) -> Path:
+    """Where the pretrained weights of `name` lie on this machine, downloaded on first use.
+
+    Raises:
+        InputError: there are none, or they are not in the cache and cannot be downloaded.
+    """
+    instead = "pass a local file with model.weights=FILE, or do without: model.pretrained=false"
+    if not config.has_weights:
+        raise InputError(f"model.pretrained=true: timm has no weights for {name}: {instead}")
+    try:
+        return _from_hub(config) if config.hf_hub_id else Path(download_cached_file(config.url))
+    except Exception as error:  # each transport has errors of its own, and one remedy fits all
+        wanted = f"{_hub_files(config)[0]} of {config.hf_hub_id}, from the Hugging Face hub"
+        raise InputError(
+            f"model.pretrained=true: cannot get {wanted if config.hf_hub_id else config.url} "
+            f"({type(error).__name__}: {_first_line(error)}): {instead}"
+        ) from error
+
+
+def _known_config(name: str) -> PretrainedCfg:
+    if not timm.is_model(name):
+        guess = nearest(name.partition(".")[0], timm.list_models())
+        raise InputError(
+            f"model: backbone={name!r}: timm has no network of this name{guess}; "
+            "timm.list_models() lists them"
+        )
+    try:
+        return get_pretrained_cfg(name) or PretrainedCfg()
+    except RuntimeError:
+        architecture = name.partition(".")[0]
+        known = timm.list_pretrained(f"{architecture}.*")
+        raise InputError(
+            f"model: backbone={name!r}: timm has no weights of this tag{nearest(name, known)}; "
+            f"known: {', '.join(known) or 'none'}"
+        ) from None
+
+
+def _build(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    try:
+        return timm.create_model(name, pretrained=pretrained, **options)
+    except TypeError as error:
+        unknown = [key for key in options if key.endswith("_rate") and key in str(error)]
+        if not unknown:
+            raise
+        for key in unknown:
+            if options[key] != 0:
+                raise InputError(
+                    f"model: {key}={options[key]}: {name} has no such rate: give model.{key}=0"
+                ) from None
+        known = {key: value for key, value in options.items() if key not in unknown}
+        return _build(name, pretrained, known)
+
+
+def _from_hub(config: PretrainedCfg) -> Path:
+    repository, _, revision = config.hf_hub_id.partition("@")
+    place = {"repo_id": repository, "revision": revision or None}
+    for filename in _hub_files(config):
+        cached = try_to_load_from_cache(filename=filename, **place)
+        if isinstance(cached, str):
+            return Path(cached)
+    for filename in _hub_files(config):
+        with suppress(EntryNotFoundError):
+            get_hf_file_metadata(hf_hub_url(filename=filename, **place), timeout=CONNECT_SECONDS)
+            return Path(hf_hub_download(filename=filename, **place))
+    raise FileNotFoundError(f"{repository} holds none of {', '.join(_hub_files(config))}")
+
+
+def _hub_files(config: PretrainedCfg) -> tuple[str, ...]:
+    return (config.hf_hub_filename,) if config.hf_hub_filename else HUB_FILES
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "no reason given")[:200]
