@@ -1,6 +1,9 @@
 """Fixtures shared by the whole suite."""
 
 import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -36,3 +39,78 @@ def shared_file():
         return path
 
     return find
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it printed."""
+
+    exit_code: int
+    output: str
+    errors: str
+
+
+@pytest.fixture
+def compose() -> Callable:
+    """Compose and check a config from overrides, as the command line would."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    from core.command_help import store_help
+    from core.config import check_config, fill_config_store, short_forms
+
+    def run(*overrides: str):
+        fill_config_store()
+        store_help()
+        with initialize_config_dir(str(REPOSITORY / "config"), version_base="1.3"):
+            return check_config(hydra_compose("train_config", overrides=short_forms(overrides)))
+
+    return run
+
+
+@pytest.fixture
+def train_command(monkeypatch, capsys) -> Callable[..., Ended]:
+    """Run `python code/train.py ARGUMENTS` in this process."""
+    import logging
+
+    from hydra.core.global_hydra import GlobalHydra
+
+    import train
+    from core.command_line import run_command
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["code/train.py", *map(str, arguments)])
+        capsys.readouterr()
+        # Each command configures logging for the standard output of its own process.
+        logging.getLogger().handlers.clear()
+        try:
+            run_command(train.main)
+            exit_code = 0
+        except SystemExit as exit_:
+            exit_code = exit_.code
+        finally:
+            GlobalHydra.instance().clear()
+        printed = capsys.readouterr()
+        return Ended(exit_code, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> list[str]:
+    """Overrides of a training that takes seconds: 60 small strips, a small network."""
+    root = tmp_path_factory.getbasetemp().parent / "tiny_strips"
+    return [
+        "data=synthetic",
+        f"data.root={root}",
+        "data.num_images=60",
+        "data.image_size=[64,320]",
+        "data.class_shares=flat",
+        "data.batch_size=8",
+        "model=timm",
+        "model.backbone=test_resnet",
+        "model.pretrained=false",
+        "training.num_epochs=2",
+        "training.learning_rate=0.002",
+        "evaluation.bootstrap_resamples=100",
+    ]

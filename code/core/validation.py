@@ -14,7 +14,9 @@ Model = TypeVar("Model", bound=BaseModel)
 class Settings(BaseModel):
     """Base of typed settings: unknown keys refused, values frozen once validated."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), validate_default=True
+    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -7,11 +7,11 @@ from pydantic import Field, field_validator, model_validator
 from core.validation import Settings
 
 Probability = Annotated[float, Field(ge=0, le=1, description="share of images it is applied to")]
-Amount = Annotated[float, Field(ge=0, le=1)]
+Amount = Annotated[float, Field(ge=0, le=1, description="largest change, as a share")]
 
 
 class Flip(Settings):
-    """Mirror the image."""
+    """Mirror the image left to right (horizontal) or top to bottom (vertical)."""
 
     probability: Probability = 0.5
 
@@ -35,7 +35,7 @@ class ColorJitter(Settings):
     """Change the colour of colour strips; grey ones have no saturation and no hue to change."""
 
     saturation: Amount = 0.0
-    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    hue: Annotated[float, Field(ge=0, le=0.5, description="largest turn, 0.5 is half")] = 0.0
     probability: Probability = 0.5
 
 

@@ -1,0 +1,110 @@
+"""The text of `train.py --help`, written from the registries and the settings themselves."""
+
+import textwrap
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from pydantic import BaseModel
+
+from core.augmentation.settings import AugmentationSettings
+from core.config import SETTINGS
+from core.data.settings import DataSettings
+from core.losses.registry import get_registry as get_loss_registry
+from core.models.registry import get_registry as get_model_registry
+from core.registry import Registry
+
+_INTRODUCTION = """\
+Train a multi-label defect classifier on full steel strips.
+
+  python code/train.py experiment=quickstart                      no data set needed
+  python code/train.py data.root=DIR                              the Severstal layout in DIR
+  python code/train.py model.name=resnet50 loss.type=bce_with_logits
+  python code/train.py -m loss.type=focal_loss,bce_with_logits experiment.seed=1,2
+
+Any key below is set as key=value. Groups: data=severstal|synthetic,
+augmentation=standard|none, experiment=NAME of a file in config/experiment/.
+"""
+
+
+def store_help() -> None:
+    """Hand the text to Hydra, which adds the config that the command line composes."""
+    text = help_text().replace("$", "$$")
+    node = {
+        "app_name": "train",
+        "header": "",
+        "footer": "",
+        "template": text + "\nThe config of this command line:\n\n$CONFIG",
+    }
+    ConfigStore.instance().store(group="hydra/help", name="train", node=node)
+
+
+def help_text() -> str:
+    """Introduction, components with their parameters, and every key with its default."""
+    sections = [
+        _INTRODUCTION,
+        _components("model.name", "model", get_model_registry()),
+        _components("loss.type", "loss", get_loss_registry()),
+        _keys("data", DataSettings),
+        _keys("augmentation", AugmentationSettings),
+        *(_keys(name, part) for name, part in SETTINGS.items()),
+    ]
+    return "\n".join(sections)
+
+
+def _components(choice: str, group: str, registry: Registry[Any]) -> str:
+    """Each component with its own keys, then the keys that all of them have."""
+    fields = {name: registry.parameters(name).model_fields for name in registry.list()}
+    defaults = {name: registry.defaults(name) for name in fields}
+    first_name, first = next(iter(fields.items()))
+    shared = [key for key in first if all(key in own for own in fields.values())]
+    lines = [f"{choice}=...  one of:"]
+    for name, own in fields.items():
+        lines.append(_line(name, registry.description(name), width=24))
+        texts = [f"{group}.{key}={_value(defaults[name][key])}" for key in own if key not in shared]
+        if texts:
+            lines.append(_line("", "  ".join(texts), width=24))
+    lines.append(f"{group}.*, whichever {group} it is:")
+    for key in shared:
+        text = f"{group}.{key}={_value(defaults[first_name][key])}"
+        lines.append(_line(text, first[key].description or ""))
+    return "\n".join([*lines, ""])
+
+
+def _keys(section: str, settings: type[BaseModel]) -> str:
+    defaults = settings()
+    lines = [f"{section}.*"]
+    for key, field in settings.model_fields.items():
+        default = getattr(defaults, key)
+        if isinstance(default, BaseModel):
+            what = f"switches it off: {type(default).__doc__}"
+            lines.append(_line(f"{section}.{key}=null", what))
+            for inner, inner_field in type(default).model_fields.items():
+                text = f"{section}.{key}.{inner}={_value(getattr(default, inner))}"
+                lines.append(_line(text, inner_field.description or ""))
+        else:
+            lines.append(_line(f"{section}.{key}={_value(default)}", field.description or ""))
+    return "\n".join([*lines, ""])
+
+
+def _value(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(str(item) for item in value) + "]"
+    return str(value)
+
+
+def _line(text: str, description: str, width: int = 44) -> str:
+    """`text`, and beside it, or below where it is too long, what it means."""
+    indent = " " * (width + 2)
+    wrapped = textwrap.fill(
+        description,
+        100,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    if len(text) < width:
+        return f"  {text:<{width}}{wrapped.lstrip()}".rstrip()
+    return f"  {text}\n{wrapped}".rstrip()

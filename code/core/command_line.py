@@ -1,0 +1,59 @@
+"""How a command ends: one clear line and exit code 2 for a user's mistake, 130 for Ctrl-C."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from core.errors import EXIT_CODE, InputError
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Run the `main` of an entry point, its log on standard output."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    for talkative in ("matplotlib", "PIL", "timm", "httpx", "huggingface_hub"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
+    # Hydra otherwise prints its own report of any error, and exits with 1.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    with mistakes_in_one_line():
+        main()
+
+
+@contextmanager
+def mistakes_in_one_line() -> Iterator[None]:
+    """End the process with one line on standard error for what the user can mend.
+
+    Also wrapped around the task that Hydra calls: it would print the overrides and a traceback
+    for an exception that reaches it, but lets a SystemExit pass.
+    """
+    try:
+        yield
+    except InputError as error:
+        _leave(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        _leave(one_line(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def one_line(error: Exception) -> str:
+    """The sentences of a Hydra or OmegaConf error that tell what was wrong, on one line.
+
+    OmegaConf appends where in its tree it stood (`full_key`, `object_type`), Hydra wraps the
+    cause and repeats the override; the innermost cause names the key.
+    """
+    lines = []
+    for line in str(error).splitlines():
+        if line.strip() and not line.strip().startswith(("object_type", "reference_type")):
+            lines.append(line.strip())
+    text = ". ".join(line.rstrip(".") for line in lines)
+    return f"{text}. `--help` lists every key and its default"
+
+
+def _leave(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(EXIT_CODE)

@@ -1,0 +1,190 @@
+"""From a checked config to a finished experiment: where the rooms meet."""
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from core.augmentation.pipelines import AugmentationPipeline
+from core.config import TrainConfig
+from core.data.annotations import LabelTable, read_label_table
+from core.data.dataset import StripDataset
+from core.data.loaders import make_loader
+from core.data.settings import DataSettings
+from core.data.splitting import split_by_strategy
+from core.data.synthetic.store import ensure_strips
+from core.errors import InputError
+from core.experiment_record import Parts, describe
+from core.losses.factory import get_loss
+from core.models.registry import get_registry as get_model_registry
+from core.training.callbacks import TensorBoard
+from core.training.epoch import Learner
+from core.training.experiment import ExperimentFolder
+from core.training.seeding import seed_everything, set_determinism
+from core.training.settings import RuntimeSettings
+from core.training.summary import summary_table
+from core.training.trainer import Task, Trainer
+
+log = logging.getLogger(__name__)
+
+
+def train(config: TrainConfig) -> dict[str, Any]:
+    """Run one experiment and return what its results.json holds.
+
+    All input is read and checked, and everything is built, before a folder is made: a mistake
+    leaves nothing behind.
+    """
+    parts = build(config)
+    folder = ExperimentFolder.create(Path(config.experiment.results_dir), config.experiment.name)
+    with folder.running():
+        log.info("Experiment %s on %s", folder.path, parts.learner.device)
+        describe(folder, config, parts)
+        results = build_trainer(config, parts, folder).fit()
+    log.info(
+        "\nTest part, %d images, best epoch %d, threshold 0.5:\n%s\n",
+        results["test"]["num_images"],
+        results["best_epoch"],
+        summary_table(results["test"]),
+    )
+    log.info("Results: %s", folder.results_file)
+    return results
+
+
+def build(config: TrainConfig) -> Parts:
+    """Read the data and build what the config names.
+
+    Raises:
+        InputError: the data, or a value, is not what it should be.
+    """
+    device = choose_device(config.runtime)
+    set_determinism(config.runtime.deterministic)
+    table = read_table(config.data)
+    split = split_by_strategy(
+        table, config.data.split_strategy, config.experiment.seed, config.data.split_file
+    )
+    pipeline = AugmentationPipeline(
+        config.augmentation, channels=config.data.channels, seed=config.experiment.seed
+    )
+    loaders = build_loaders(config, table, split, pipeline, pin_memory=device.type == "cuda")
+    counts = table.labels[split["train"]].sum(axis=0)
+    seed_everything(config.experiment.seed)
+    model = build_model(config.model, table, counts / len(split["train"]))
+    loss = build_loss(config.loss, table, counts, total=len(split["train"]))
+    learner = Learner.create(
+        model, loss, config.training, steps_per_epoch=len(loaders["train"]), device=device
+    )
+    return Parts(table, split, pipeline, loaders, learner)
+
+
+def build_trainer(config: TrainConfig, parts: Parts, folder: ExperimentFolder) -> Trainer:
+    """The trainer of one experiment."""
+    return Trainer(
+        parts.learner,
+        Task(parts.loaders, parts.table.class_names, config.experiment.seed),
+        folder,
+        settings=config.training,
+        evaluation=config.evaluation,
+        model_card={
+            "model": config.model,
+            "image_size": list(config.data.image_size),
+            "channels": config.data.channels,
+        },
+        callbacks=[TensorBoard(folder.path)] if config.training.tensorboard else [],
+    )
+
+
+def read_table(data: DataSettings) -> LabelTable:
+    """The label table of `data.root`; synthetic strips are generated into it first."""
+    root = Path(data.root)
+    if data.source == "synthetic":
+        root = ensure_strips(
+            root,
+            num_images=data.num_images,
+            image_size=data.image_size,
+            class_shares=data.class_shares,
+            seed=data.generation_seed,
+            # A process takes seconds to start: one for each few hundred strips.
+            num_workers=max(1, min(os.cpu_count() or 1, data.num_images // 250)),
+        )
+    return read_label_table(root, class_names=data.class_names, image_size=data.image_size)
+
+
+def build_loaders(
+    config: TrainConfig,
+    table: LabelTable,
+    split: Mapping[str, np.ndarray],
+    pipeline: AugmentationPipeline,
+    *,
+    pin_memory: bool = False,
+) -> dict[str, DataLoader]:
+    """A loader per part; only the one that is trained on is shuffled and augmented."""
+    data, seed = config.data, config.experiment.seed
+
+    def loader(part: str, training: bool) -> DataLoader:
+        dataset = StripDataset(
+            table,
+            split[part],
+            data.image_size,
+            transform=pipeline if training else None,
+            channels=data.channels,
+        )
+        return make_loader(
+            dataset,
+            data.batch_size,
+            seed=seed,
+            shuffle=training,
+            num_workers=data.num_workers,
+            pin_memory=pin_memory,
+        )
+
+    loaders = {part: loader(part, training=part == "train") for part in split}
+    if config.training.evaluate_train_part:
+        loaders["train_evaluation"] = loader("train", training=False)
+    return loaders
+
+
+def build_model(values: Mapping[str, Any], table: LabelTable, shares: np.ndarray) -> nn.Module:
+    """The registered model of that name, its head's bias at the log-odds of the class shares."""
+    params = {key: value for key, value in values.items() if key != "name"}
+    num_classes = len(table.class_names)
+    if params.get("num_classes", num_classes) != num_classes:
+        raise InputError(
+            f"model.num_classes={params['num_classes']}: {table.source} has {num_classes} "
+            f"classes ({', '.join(table.class_names)}): set model.num_classes={num_classes}"
+        )
+    model = get_model_registry().instantiate(values["name"], **params)
+    # A model of a newcomer need not have such a head.
+    if set_class_shares := getattr(model, "set_class_shares", None):
+        set_class_shares(shares)
+    return model
+
+
+def build_loss(
+    values: Mapping[str, Any], table: LabelTable, counts: np.ndarray, total: int
+) -> nn.Module:
+    """The registered loss of that type, told of the class counts of the training part."""
+    if values.get("reduction") == "none":
+        raise InputError("loss.reduction='none': a training minimises one number: use mean or sum")
+    loss = get_loss(values)
+    loss.set_class_statistics(counts, total, source="train_split", class_names=table.class_names)
+    return loss
+
+
+def choose_device(runtime: RuntimeSettings) -> torch.device:
+    """The device asked for, and torch's number of threads."""
+    if runtime.num_threads:
+        torch.set_num_threads(runtime.num_threads)
+    if runtime.device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "runtime.device='cuda': torch finds no CUDA device here: use runtime.device=cpu or auto"
+        )
+    wanted = runtime.device
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)

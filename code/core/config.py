@@ -1,0 +1,124 @@
+"""From registries and settings to Hydra's groups, and from a composed config to checked values."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from core.augmentation.settings import AugmentationSettings
+from core.data.settings import DataSettings
+from core.errors import InputError
+from core.files import to_json
+from core.losses.registry import get_registry as get_loss_registry
+from core.models.registry import get_registry as get_model_registry
+from core.training.evaluation_settings import EvaluationSettings
+from core.training.settings import ExperimentSettings, RuntimeSettings, TrainingSettings
+from core.validation import Settings, nearest, validate
+
+SETTINGS: dict[str, type[Settings]] = {
+    "training": TrainingSettings,
+    "evaluation": EvaluationSettings,
+    "experiment": ExperimentSettings,
+    "runtime": RuntimeSettings,
+}
+
+# On the command line `model.name=X` chooses a group option, as `model=X` does.
+SHORT_FORMS = {"model.name": "model", "loss.type": "loss"}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A composed config whose every value has been checked."""
+
+    model: dict[str, Any]
+    loss: dict[str, Any]
+    data: DataSettings
+    augmentation: AugmentationSettings
+    training: TrainingSettings
+    evaluation: EvaluationSettings
+    experiment: ExperimentSettings
+    runtime: RuntimeSettings
+
+    def resolved(self) -> dict[str, Any]:
+        """The config in plain types, as results.json and config.yaml keep it."""
+        parts = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {
+            name: part.model_dump(mode="json") if isinstance(part, Settings) else part
+            for name, part in parts.items()
+        }
+
+
+def fill_config_store() -> None:
+    """Offer every registered component, and all settings with their defaults, to Hydra."""
+    store = ConfigStore.instance()
+    models, losses = get_model_registry(), get_loss_registry()
+    for name in models.list():
+        store.store(group="model", name=name, node={"name": name, **to_json(models.defaults(name))})
+    for name in losses.list():
+        store.store(group="loss", name=name, node={"type": name, **to_json(losses.defaults(name))})
+    for source in ("severstal", "synthetic"):
+        values = DataSettings(source=source, root=f"data/{source}").model_dump(mode="json")
+        store.store(group="data", name=source, node=values)
+    augmentation = AugmentationSettings().model_dump(mode="json")
+    store.store(group="augmentation", name="standard", node=augmentation)
+    defaults = {name: part().model_dump(mode="json") for name, part in SETTINGS.items()}
+    store.store(name="settings", node=defaults)
+
+
+def short_forms(arguments: Iterable[str]) -> list[str]:
+    """Rewrite `model.name=X` to `model=X` and `loss.type=X` to `loss=X`, before Hydra reads them.
+
+    Raises:
+        InputError: the name of a component that is not registered, with those that are.
+    """
+    rewritten = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        group = SHORT_FORMS.get(key, key)
+        if equals and group in SHORT_FORMS.values():
+            _check_names(key, group, value)
+        rewritten.append(f"{group}{equals}{value}")
+    return rewritten
+
+
+def _check_names(key: str, group: str, value: str) -> None:
+    known = (get_model_registry() if group == "model" else get_loss_registry()).list()
+    for name in value.split(","):
+        if name.strip("'\" ") not in known:
+            raise InputError(
+                f"{key}={name}: no such {group}{nearest(name, known)}; known: {', '.join(known)}"
+            )
+
+
+def check_config(config: DictConfig) -> TrainConfig:
+    """Validate a composed config.
+
+    Raises:
+        InputError: names the key, the value, and what was expected.
+    """
+    content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    known = list(TrainConfig.__dataclass_fields__)
+    for key in content:
+        if key not in known:
+            close = nearest(key, known)
+            raise InputError(f"{key}: unknown key{close}; known keys: {', '.join(known)}")
+    checked = {
+        name: validate(part, content[name], name)
+        for name, part in {
+            "data": DataSettings,
+            "augmentation": AugmentationSettings,
+            **SETTINGS,
+        }.items()
+    }
+    model, loss = content["model"], content["loss"]
+    _check_component("model", "name", model)
+    _check_component("loss", "type", loss)
+    return TrainConfig(model=model, loss=loss, **checked)
+
+
+def _check_component(group: str, key: str, values: dict[str, Any]) -> None:
+    registry = get_model_registry() if group == "model" else get_loss_registry()
+    given = {name: value for name, value in values.items() if name != key}
+    validate(registry.parameters(values[key]), given, f"{group} {values[key]}")

@@ -1,0 +1,122 @@
+"""Which strip gets which defects: class shares met by exact counts, co-occurrence as in reality."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from core.errors import InputError
+
+NUM_CLASSES = 4
+ClassShares = str | Sequence[float]
+
+# Images per class and per combination of classes among the 12,568 strips of the real set.
+_REAL_TOTAL = 12568
+_REAL_COUNTS = (897, 247, 5150, 801)
+_REAL_COMBINATIONS = {
+    (3, 4): 284,
+    (1, 3): 91,
+    (1, 2): 35,
+    (2, 3): 14,
+    (1, 2, 3): 2,
+    (2, 4): 1,
+}
+_FLAT_SHARE = 0.26
+_FLAT_CLEAN = 0.2
+
+
+def assign_labels(
+    num_images: int, class_shares: ClassShares, rng: np.random.Generator
+) -> np.ndarray:
+    """Labels of every strip, in random order, with each class's count its share exactly rounded.
+
+    A class with a share above zero has at least 3 strips where there are 18 strips or more, so
+    that it can be split into training, validation and test.
+
+    Shape: (num_images, 4) uint8.
+
+    Raises:
+        InputError: shares that are no fractions, or that need more defects on a strip than two.
+    """
+    counts = _counts(num_images, class_shares)
+    labels = np.zeros((num_images, NUM_CLASSES), np.uint8)
+    row = 0
+    remaining = list(counts)
+    for combination in _combinations(num_images, class_shares, counts):
+        for class_id in combination:
+            labels[row, class_id - 1] = 1
+            remaining[class_id - 1] -= 1
+        row += 1
+    for index, count in enumerate(remaining):
+        labels[row : row + count, index] = 1
+        row += count
+    return rng.permutation(labels)
+
+
+def _counts(num_images: int, class_shares: ClassShares) -> list[int]:
+    shares = _shares(class_shares)
+    least = min(3, num_images // 6)
+    return [max(round(share * num_images), least) if share > 0 else 0 for share in shares]
+
+
+def _shares(class_shares: ClassShares) -> list[float]:
+    if isinstance(class_shares, str):
+        if class_shares == "natural":
+            return [count / _REAL_TOTAL for count in _REAL_COUNTS]
+        if class_shares == "flat":
+            return [_FLAT_SHARE] * NUM_CLASSES
+    else:
+        shares = [float(share) for share in class_shares]
+        if len(shares) == NUM_CLASSES and all(0 <= share <= 1 for share in shares):
+            return shares
+    raise InputError(
+        f"data.class_shares={class_shares!r}: expected natural, flat, or {NUM_CLASSES} fractions "
+        "between 0 and 1, one per defect class"
+    )
+
+
+def _combinations(
+    num_images: int, class_shares: ClassShares, counts: list[int]
+) -> list[tuple[int, ...]]:
+    """The strips with several defects, one tuple of class ids each."""
+    if isinstance(class_shares, str) and class_shares == "natural":
+        weights: dict[tuple[int, ...], float] = dict(_REAL_COMBINATIONS)
+        wanted = round(sum(weights.values()) / _REAL_TOTAL * num_images)
+    else:
+        weights = {
+            (a, b): float(counts[a - 1] * counts[b - 1])
+            for a, b in combinations(range(1, NUM_CLASSES + 1), 2)
+        }
+        share = sum(_REAL_COMBINATIONS.values()) / sum(_REAL_COUNTS)
+        room = round((1 - _FLAT_CLEAN) * num_images)
+        wanted = max(round(share * sum(counts)), sum(counts) - room)
+    chosen = _apportion(weights, wanted, counts)
+    if sum(counts) - sum(len(combination) - 1 for combination in chosen) > num_images:
+        raise InputError(
+            f"data.class_shares={class_shares!r}: too many defects for {num_images} strips with at "
+            "most two of them each; lower the shares or raise data.num_images"
+        )
+    return chosen
+
+
+def _apportion(
+    weights: dict[tuple[int, ...], float], wanted: int, counts: list[int]
+) -> list[tuple[int, ...]]:
+    """`wanted` combinations in proportion to their weights, as far as the counts go round."""
+    total = sum(weights.values())
+    remaining, given, chosen = list(counts), dict.fromkeys(weights, 0), []
+    for number in range(1, wanted + 1):
+        possible = [
+            combination
+            for combination, weight in weights.items()
+            if weight > 0 and all(remaining[class_id - 1] > 0 for class_id in combination)
+        ]
+        if not possible:
+            break
+        behind = [weights[c] * number / total - given[c] for c in possible]
+        best = possible[int(np.argmax(behind))]
+        given[best] += 1
+        chosen.append(best)
+        for class_id in best:
+            remaining[class_id - 1] -= 1
+    return chosen

@@ -1,0 +1,79 @@
+"""What results.json says of an experiment before its first step."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from omegaconf import OmegaConf
+from torch.utils.data import DataLoader
+
+from core.augmentation.pipelines import AugmentationPipeline
+from core.config import TrainConfig
+from core.data.annotations import LabelTable
+from core.data.splitting import write_split
+from core.files import write_text
+from core.training.environment import command_line, describe_environment
+from core.training.epoch import Learner
+from core.training.experiment import ExperimentFolder
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything a training is handed, built from a config."""
+
+    table: LabelTable
+    split: dict[str, np.ndarray]
+    pipeline: AugmentationPipeline
+    loaders: dict[str, DataLoader]
+    learner: Learner
+
+
+def describe(folder: ExperimentFolder, config: TrainConfig, parts: Parts) -> None:
+    """Everything about the experiment that is known before its first step."""
+    resolved = config.resolved()
+    write_text(folder.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
+    write_split(folder.path / "split.csv", parts.table, parts.split)
+    parameters = list(parts.learner.model.parameters())
+    folder.record(
+        experiment={"seed": config.experiment.seed, "command": command_line()},
+        config=resolved,
+        environment=describe_environment(parts.learner.device),
+        data=_describe_data(config, parts),
+        augmentation=parts.pipeline.record(),
+        model={
+            "name": config.model["name"],
+            "num_parameters": sum(p.numel() for p in parameters),
+            "num_trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        },
+        loss={"type": config.loss["type"], "params": parts.learner.loss.get_params()},
+    )
+
+
+def _describe_data(config: TrainConfig, parts: Parts) -> dict[str, Any]:
+    table = parts.table
+    names = table.class_names
+
+    def counts(labels: np.ndarray) -> dict[str, int]:
+        return dict(zip(names, labels.sum(axis=0).tolist(), strict=True))
+
+    return {
+        "root": str(table.image_paths[0].parent.parent),
+        "source": table.source,
+        "fingerprint": table.fingerprint(),
+        "class_names": names,
+        "image_size": config.data.image_size,
+        "num_images": len(table),
+        "class_counts": counts(table.labels),
+        "split": {
+            "strategy": config.data.split_strategy,
+            "seed": config.experiment.seed,
+            "parts": {
+                part: {
+                    "num_images": len(indices),
+                    "clean": int((table.labels[indices].sum(axis=1) == 0).sum()),
+                    "class_counts": counts(table.labels[indices]),
+                }
+                for part, indices in parts.split.items()
+            },
+        },
+    }

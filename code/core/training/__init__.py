@@ -1,0 +1,1 @@
+"""Training and what it reports: finished objects in, an experiment folder with figures out."""

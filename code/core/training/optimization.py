@@ -1,0 +1,65 @@
+"""Optimizer and learning-rate schedule, both timm's."""
+
+import math
+
+import core.torchvision_ops  # noqa: F401
+
+from timm.optim import create_optimizer_v2, list_optimizers, param_groups_weight_decay
+from timm.scheduler import CosineLRScheduler
+from torch import nn, optim
+
+from core.errors import InputError
+from core.training.settings import TrainingSettings
+from core.validation import nearest
+
+
+def create_optimizer(model: nn.Module, loss: nn.Module, settings: TrainingSettings):
+    """The optimizer over the model's trainable parameters and the loss's own, if it has any.
+
+    Biases, norms and the loss's parameters are not decayed: decay would pull learned loss
+    weights towards each other.
+
+    Raises:
+        InputError: timm knows no optimizer of that name, or nothing is left to train.
+    """
+    name = settings.optimizer.lower()
+    if name not in list_optimizers():
+        raise InputError(
+            f"training.optimizer={settings.optimizer!r}: timm has no optimizer of that name"
+            f"{nearest(name, list_optimizers())}; for example adamw, lamb, lion or sgd"
+        )
+    groups = param_groups_weight_decay(model, settings.weight_decay)
+    groups = [group for group in groups if group["params"]]
+    if not groups:
+        raise InputError(
+            "model: no parameter is trainable: lower model.freeze_stages or set "
+            "model.freeze_backbone=false"
+        )
+    loss_parameters = [p for p in loss.parameters() if p.requires_grad]
+    if loss_parameters:
+        groups.append({"params": loss_parameters, "weight_decay": 0.0})
+    # torch's fused AdamW is several times faster than its default, also on the CPU.
+    extra = {"fused": True} if name == "adamw" else {}
+    return create_optimizer_v2(
+        groups, opt=name, lr=settings.learning_rate, weight_decay=0.0, **extra
+    )
+
+
+def create_scheduler(
+    optimizer: optim.Optimizer, settings: TrainingSettings, steps_per_epoch: int
+) -> CosineLRScheduler:
+    """Linear warm-up, then a cosine to `min_learning_rate`; stepped once an update.
+
+    The warm-up takes at most half of the training, so that a short run also reaches its peak.
+    """
+    total = settings.num_epochs * steps_per_epoch
+    warmup = min(math.ceil(settings.warmup_epochs * steps_per_epoch), total // 2)
+    return CosineLRScheduler(
+        optimizer,
+        t_initial=max(2, total - warmup),
+        lr_min=min(settings.min_learning_rate, settings.learning_rate),
+        warmup_t=warmup,
+        warmup_lr_init=settings.learning_rate / 100,
+        warmup_prefix=True,
+        t_in_epochs=False,
+    )

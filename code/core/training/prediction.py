@@ -1,0 +1,79 @@
+"""A model's probabilities for the images of one part of the split."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from core.files import replacing
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Labels and logits of a part, in the part's own order.
+
+    Shape: image_ids (N,); labels and logits (N, C).
+    """
+
+    image_ids: tuple[str, ...]
+    labels: np.ndarray
+    logits: np.ndarray
+    loss: float
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Sigmoid of the logits in float64. Shape: (N, C)."""
+        return torch.from_numpy(self.logits).double().sigmoid().numpy()
+
+
+def logits_of(output: torch.Tensor | Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """A model answers with logits, or with a dict that holds them among other things."""
+    return output["logits"] if isinstance(output, Mapping) else output
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module, loss: nn.Module, batches: Iterable[dict[str, Any]], device: torch.device
+) -> Predictions:
+    """Run the model in evaluation mode over a loader."""
+    model.eval()
+    loss.eval()
+    image_ids: list[str] = []
+    labels, logits = [], []
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    for batch in batches:
+        images = batch["image"].to(device, non_blocking=True)
+        targets = batch["labels"].to(device, non_blocking=True)
+        output = logits_of(model(images)).float()
+        total += loss(output, targets).double() * len(targets)
+        image_ids += batch["image_id"]
+        labels.append(targets.cpu())
+        logits.append(output.cpu())
+    return Predictions(
+        tuple(image_ids),
+        torch.cat(labels).numpy(),
+        torch.cat(logits).numpy(),
+        float(total) / len(image_ids),
+    )
+
+
+def write_predictions(
+    path: Path, parts: Mapping[str, Predictions], class_names: Sequence[str]
+) -> None:
+    """Write predictions.csv: image_id, split, a label and a probability per class."""
+    frames = []
+    for split, part in parts.items():
+        columns: dict[str, Any] = {"image_id": part.image_ids, "split": split}
+        for c, name in enumerate(class_names):
+            columns[f"label_{name}"] = part.labels[:, c].astype(int)
+        for c, name in enumerate(class_names):
+            columns[f"probability_{name}"] = part.probabilities[:, c]
+        frames.append(pd.DataFrame(columns))
+    with replacing(path) as temporary:
+        # 17 significant digits give back the same float64.
+        pd.concat(frames).to_csv(temporary, index=False, float_format="%.17g")

@@ -1,0 +1,59 @@
+"""Settings of a training, of the experiment that holds it and of the machine it runs on."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from core.validation import Settings
+
+
+class TrainingSettings(Settings):
+    """How the weights are found."""
+
+    num_epochs: Annotated[int, Field(ge=1, description="passes over the training part")] = 50
+    learning_rate: Annotated[float, Field(gt=0, description="peak, after the warm-up")] = 3e-4
+    min_learning_rate: Annotated[float, Field(ge=0, description="end of the cosine")] = 1e-6
+    weight_decay: Annotated[float, Field(ge=0, description="not on biases, norms, losses")] = 0.05
+    warmup_epochs: Annotated[
+        float, Field(ge=0, description="linear warm-up, at most half of the training")
+    ] = 3
+    gradient_clip_norm: Annotated[
+        float | None, Field(gt=0, description="largest gradient norm; null: unclipped")
+    ] = 1.0
+    optimizer: Annotated[str, Field(description="any optimizer of timm by its name")] = "adamw"
+    early_stopping_patience: Annotated[
+        int | None,
+        Field(ge=1, description="epochs without a better validation macro-F1; null: never stop"),
+    ] = 10
+    evaluate_train_part: Annotated[
+        bool, Field(description="also score the best checkpoint on the training part")
+    ] = False
+    tensorboard: Annotated[bool, Field(description="also write TensorBoard logs")] = False
+
+
+class ExperimentSettings(Settings):
+    """What the experiment is called and where it is kept."""
+
+    name: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder is NAME_DATE_TIME")
+    ] = "experiment"
+    seed: Annotated[
+        int, Field(ge=0, lt=2**32, description="of split, initial weights, order, augmentation")
+    ] = 42
+    results_dir: Annotated[str, Field(description="where experiment folders are made")] = (
+        "experiments/results"
+    )
+
+
+class RuntimeSettings(Settings):
+    """The machine."""
+
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], Field(description="auto: CUDA where there is one")
+    ] = "auto"
+    num_threads: Annotated[
+        int | None, Field(ge=1, description="torch's threads on the CPU; null: torch decides")
+    ] = None
+    deterministic: Annotated[bool, Field(description="only algorithms that repeat bit for bit")] = (
+        True
+    )

@@ -1,0 +1,31 @@
+"""Train a defect classifier: `python code/train.py --help` lists every key."""
+
+import sys
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from core.command_help import store_help
+from core.command_line import mistakes_in_one_line, run_command
+from core.composition import train
+from core.config import check_config, fill_config_store, short_forms
+
+CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
+
+
+@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="train_config")
+def compose_and_train(config: DictConfig) -> None:
+    with mistakes_in_one_line():
+        train(check_config(config))
+
+
+def main() -> None:
+    fill_config_store()
+    store_help()
+    sys.argv[1:] = short_forms(sys.argv[1:])
+    compose_and_train()
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,81 @@
+"""The walls of the house, read from the imports."""
+
+import ast
+import code as standard_code
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+CODE = REPOSITORY / "code"
+CORE = CODE / "core"
+FOUNDATION = {"registry", "errors", "files", "validation", "torchvision_ops"}
+SIBLINGS = {"models", "losses", "augmentation", "data", "training"}
+# Analysis reports the figures that training defined, by the same functions.
+FIGURES = {"metrics", "intervals", "thresholds", "calibration", "resampling"}
+VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
+
+SOURCES = sorted(CODE.rglob("*.py"))
+
+
+def imported_modules(path: Path) -> set[str]:
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {module for module in modules if module.startswith("core.")}
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=named)
+def test_a_room_imports_the_foundation_and_itself(path):
+    parts = path.relative_to(CODE).parts
+    if parts[0] != "core" or len(parts) < 3:
+        return
+    room = parts[1]
+    for module in imported_modules(path):
+        _, target, *rest = module.split(".")
+        allowed = target in FOUNDATION or target == room
+        if room not in SIBLINGS:
+            allowed = allowed or (target == "training" and rest and rest[0] in FIGURES)
+        assert allowed, f"{named(path)} imports {module}"
+
+
+@pytest.mark.parametrize("name", sorted(FOUNDATION))
+def test_the_foundation_stands_on_itself_alone(name):
+    for module in imported_modules(CORE / f"{name}.py"):
+        assert module.split(".")[1] in FOUNDATION, f"{name} imports {module}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=named)
+def test_files_hold_one_subject(path):
+    lines = path.read_text().count("\n")
+    assert lines <= 250, f"{named(path)} has {lines} lines"
+    if path.parent == CODE:
+        assert lines <= 60, f"entry point {named(path)} has {lines} lines"
+    assert not VAGUE & {path.stem, *path.relative_to(CODE).parts}
+
+
+def test_standard_code_module_is_not_shadowed():
+    assert not (CODE / "__init__.py").exists()
+    assert hasattr(standard_code, "InteractiveConsole")
+
+
+def test_top_level_holds_what_it_should():
+    allowed = {"code", "config", "experiments", "tests", "requirements.txt", "README.md"}
+    allowed |= {"pyproject.toml", "data"}
+    found = {entry.name for entry in REPOSITORY.iterdir() if not entry.name.startswith(".")}
+    assert found <= allowed
+
+
+def test_requirements_are_pinned():
+    lines = (REPOSITORY / "requirements.txt").read_text().splitlines()
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            assert line.count("==") == 1, line

@@ -1,0 +1,183 @@
+"""A user's mistakes: one clear line, exit code 2, and nothing left behind."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+SIZE = (64, 320)
+
+
+@pytest.fixture
+def strips(tmp_path) -> Path:
+    """A small data set in the layout of the competition: 24 strips, four of each class."""
+    root = tmp_path / "strips"
+    (root / "train_images").mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    lines = ["ImageId,ClassId,EncodedPixels"]
+    for number in range(24):
+        name = f"{number:09x}.jpg"
+        image = generator.integers(60, 200, SIZE, dtype=np.uint8)
+        cv2.imwrite(str(root / "train_images" / name), image)
+        if number < 16:
+            lines.append(f"{name},{number % 4 + 1},1 5 65 5")
+    (root / "train.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def arguments(root: Path, results: Path, *overrides: str) -> list[str]:
+    return [
+        f"data.root={root}",
+        f"experiment.results_dir={results}",
+        "data.image_size=[64,320]",
+        "model=timm",
+        "model.backbone=test_resnet",
+        "model.pretrained=false",
+        "training.num_epochs=1",
+        "evaluation.bootstrap_resamples=100",
+        *overrides,
+    ]
+
+
+def refused(train_command, root: Path, tmp_path: Path, *overrides: str) -> str:
+    results = tmp_path / "results"
+    ended = train_command(*arguments(root, results, *overrides))
+    assert ended.exit_code == 2, ended.output + ended.errors
+    assert "Traceback" not in ended.output + ended.errors
+    (line,) = ended.errors.strip().splitlines()
+    assert not list(results.glob("*/results.json")) if results.is_dir() else True
+    return line
+
+
+def test_the_data_set_of_these_tests_trains(train_command, strips, tmp_path):
+    ended = train_command(*arguments(strips, tmp_path / "results"))
+    assert ended.exit_code == 0, ended.errors
+
+
+def append(root: Path, row: str) -> None:
+    with (root / "train.csv").open("a") as table:
+        table.write(row + "\n")
+
+
+def remove_everything(root: Path) -> None:
+    for path in sorted(root.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+def rare_class(root: Path) -> None:
+    lines = (root / "train.csv").read_text().splitlines()
+    kept = [line for line in lines if ",2," not in line]
+    (root / "train.csv").write_text("\n".join([*kept, f"{1:09x}.jpg,2,1 5"]) + "\n")
+
+
+FIRST = f"{0:09x}.jpg"
+CLEAN = f"{20:09x}.jpg"
+BAD_DATA = {
+    "missing root": (lambda root: root.rename(root.with_name("gone")), ["strips", "quickstart"]),
+    "empty folder": (remove_everything, ["strips", "train.csv", "quickstart"]),
+    "row for a missing image": (
+        lambda root: append(root, "ffffffff0.jpg,1,1 5"),
+        ["train.csv", "ffffffff0.jpg"],
+    ),
+    "undecodable image": (
+        lambda root: (root / "train_images" / FIRST).write_text("no image"),
+        [FIRST],
+    ),
+    "truncated image": (
+        lambda root: (root / "train_images" / FIRST).write_bytes(
+            (root / "train_images" / FIRST).read_bytes()[:-200]
+        ),
+        [FIRST],
+    ),
+    "wrong image size": (
+        lambda root: cv2.imwrite(str(root / "train_images" / FIRST), np.zeros((64, 100), np.uint8)),
+        [FIRST, "64x100", "64x320"],
+    ),
+    "malformed run-length code": (
+        lambda root: append(root, f"{CLEAN},1,1 5 x"),
+        ["train.csv", CLEAN, "x"],
+    ),
+    "overlong run-length code": (
+        lambda root: append(root, f"{CLEAN},1,20480 5"),
+        ["train.csv", CLEAN, "20480"],
+    ),
+    "class id outside": (lambda root: append(root, f"{CLEAN},7,1 5"), ["train.csv", "7", CLEAN]),
+    "duplicate rows": (lambda root: append(root, f"{FIRST},1,1 5"), ["train.csv", FIRST]),
+    "class with fewer than 3 images": (rare_class, ["defect_2", "1 image"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD_DATA)
+def test_bad_data(name, train_command, strips, tmp_path):
+    spoil, words = BAD_DATA[name]
+    spoil(strips)
+    line = refused(train_command, strips, tmp_path)
+    assert line.startswith("error: ")
+    assert all(word in line for word in words), line
+
+
+BAD_VALUES = {
+    "model.name=convnext_tiny_cbma": ["convnext_tiny_cbma", "'convnext_tiny_cbam'", "resnet50"],
+    "loss.type=focall_loss": ["focall_loss", "'focal_loss'", "bce_with_logits"],
+    "training.num_epoch=3": ["num_epoch"],
+    "trainin.num_epochs=3": ["trainin"],
+    "+training.extra=3": ["training", "extra"],
+    "+more.extra=3": ["more"],
+    "training.num_epochs=0": ["training", "num_epochs=0", "1"],
+    "training.learning_rate=fast": ["learning_rate='fast'", "number"],
+    "training.optimizer=adamx": ["adamx"],
+    "loss.gama=3": ["gama"],
+    "loss.alpha=[0.5,0.5]": ["alpha", "2", "4"],
+    "loss.gamma=-1": ["focal_loss", "gamma=-1", "0"],
+    "loss.reduction=none": ["reduction", "none"],
+    "model.num_classes=3": ["num_classes=3", "4"],
+    "model.cbam_stages=[9]": ["cbam_stages", "9"],
+    "model.backbone=resnet1888": ["resnet1888"],
+    "data.batch_size=0": ["data", "batch_size=0"],
+    "data.split_strategy=random": ["split_strategy='random'", "stratified_70_15_15"],
+    "data.split_strategy=file": ["split_file"],
+    "augmentation.rotation.degrees=-3": ["augmentation", "rotation.degrees=-3"],
+    "experiment.seed=-1": ["experiment", "seed=-1"],
+    "experiment=quickstrat": ["quickstrat", "quickstart"],
+    "data=nowhere": ["nowhere", "synthetic"],
+    "runtime.device=tpu": ["device='tpu'", "cuda"],
+    "model.weights=/nowhere/file.pt": ["/nowhere/file.pt"],
+    "training.num_epochs": ["training.num_epochs"],
+}
+
+
+@pytest.mark.parametrize("override", BAD_VALUES)
+def test_bad_values(override, train_command, strips, tmp_path):
+    line = refused(train_command, strips, tmp_path, override)
+    assert all(word in line for word in BAD_VALUES[override]), line
+
+
+def test_split_file_that_overlaps(train_command, strips, tmp_path):
+    names = sorted(path.name for path in (strips / "train_images").iterdir())
+    parts = ["train", "validation", "test"]
+    rows = [f"{name},{parts[i % 3]}" for i, name in enumerate(names)]
+    split_file = tmp_path / "split.csv"
+    split_file.write_text("\n".join(["image_id,split", *rows, f"{names[0]},test"]) + "\n")
+    line = refused(
+        train_command,
+        strips,
+        tmp_path,
+        "data.split_strategy=file",
+        f"data.split_file={split_file}",
+    )
+    assert all(word in line for word in ["split.csv", names[0]]), line
+
+
+def test_results_folder_that_cannot_be_written(train_command, strips, tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    if os.geteuid() == 0:
+        # root may write anywhere but below a file
+        locked.rmdir()
+        locked.write_text("")
+    ended = train_command(*arguments(strips, locked / "results"))
+    assert ended.exit_code == 2
+    assert "experiment.results_dir" in ended.errors
+    assert ended.errors.count("\n") == 1

@@ -1,0 +1,323 @@
+"""The command line: every documented form composes, every key reaches what it is for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from conftest import REPOSITORY
+from omegaconf.errors import MissingMandatoryValue
+
+from core.augmentation.settings import AugmentationSettings
+from core.command_help import help_text
+from core.composition import build, build_trainer
+from core.config import SETTINGS, TrainConfig, short_forms
+from core.data.settings import DataSettings
+from core.data.splitting import write_split
+from core.errors import InputError
+from core.experiment_record import Parts
+from core.losses.registry import get_registry as losses
+from core.models.registry import get_registry as models
+from core.training.experiment import ExperimentFolder
+from core.training.trainer import Trainer
+
+
+def test_short_forms_choose_the_group():
+    given = ["model.name=resnet50", "loss.type=focal_loss,bce_with_logits", "loss.gamma=3", "-m"]
+    assert short_forms(given) == [
+        "model=resnet50",
+        "loss=focal_loss,bce_with_logits",
+        "loss.gamma=3",
+        "-m",
+    ]
+
+
+def test_a_name_among_several_that_is_unknown_is_refused():
+    with pytest.raises(InputError, match=r"loss\.type=bcee"):
+        short_forms(["loss.type=focal_loss,bcee"])
+
+
+@pytest.mark.parametrize("name", models().list())
+def test_every_model_composes(compose, name):
+    assert compose(f"model.name={name}").model["name"] == name
+
+
+@pytest.mark.parametrize("name", losses().list())
+def test_every_loss_composes(compose, name):
+    if "???" in losses().defaults(name).values():
+        with pytest.raises(MissingMandatoryValue, match="loss"):
+            compose(f"loss.type={name}")
+    else:
+        assert compose(f"loss.type={name}").loss["type"] == name
+
+
+def test_defaults_are_the_mission(compose):
+    config = compose()
+    assert config.model["name"] == "convnext_tiny_cbam"
+    assert config.model["cbam_stages"] == [3, 4]
+    assert config.loss["type"] == "focal_loss"
+    assert config.loss["alpha"] == "dynamic"
+    assert config.data.split_strategy == "stratified_70_15_15"
+
+
+def test_no_yaml_repeats_a_default_that_stands_in_the_code(compose):
+    """Files in config/ hold differences: a value equal to the default is a second home of it."""
+    from omegaconf import OmegaConf
+
+    plain = compose().resolved()
+    for file in (REPOSITORY / "config" / "experiment").glob("*.yaml"):
+        content = OmegaConf.to_container(OmegaConf.load(file))
+        for section in ("training", "evaluation", "runtime"):
+            for key, value in content.get(section, {}).items():
+                assert plain[section][key] != value, f"{file.name}: {section}.{key}"
+
+
+def test_help_names_every_component_and_every_key():
+    text = help_text()
+    for name in [*models().list(), *losses().list()]:
+        assert f"  {name}" in text
+        for key in models().defaults(name) if name in models() else losses().defaults(name):
+            assert f".{key}=" in text
+    sections: dict[str, Any] = {
+        **SETTINGS,
+        "data": DataSettings,
+        "augmentation": AugmentationSettings,
+    }
+    for section, settings in sections.items():
+        for key in settings.model_fields:
+            assert f"{section}.{key}" in text
+            field = settings.model_fields[key]
+            if section != "augmentation":
+                assert field.description, f"{section}.{key} has no description"
+
+
+# For each key, an override and what it changes in the objects that are composed from it.
+EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
+    "model.name": ("model.name=convnext_atto", lambda b: type(b.model).__name__),
+    "model.backbone": ("model.backbone=test_efficientnet", lambda b: b.num_parameters),
+    "model.num_classes": (
+        ["model.num_classes=2", "data.source=severstal", "data.root={labelled}"],
+        lambda b: b.model(b.images).shape,
+    ),
+    "model.pretrained": (
+        ["model.pretrained=true", "model.weights={weights}"],
+        lambda b: b.config.model["pretrained"],
+    ),
+    "model.weights": ("model.weights={weights}", lambda b: b.first_weight.sum().item()),
+    "model.cbam_stages": ("model.cbam_stages=[4]", lambda b: b.num_parameters),
+    "model.cbam_reduction": (
+        ["model.cbam_stages=[4]", "model.cbam_reduction=4"],
+        lambda b: b.num_parameters,
+    ),
+    "model.cbam_kernel_size": (
+        ["model.cbam_stages=[4]", "model.cbam_kernel_size=3"],
+        lambda b: b.config.model["cbam_kernel_size"],
+    ),
+    "model.pooling": ("model.pooling=max", lambda b: b.model(b.images).sum().item()),
+    "model.drop_rate": ("model.drop_rate=0.9", lambda b: b.model.train()(b.images).sum().item()),
+    "model.drop_path_rate": ("model.drop_path_rate=0.5", lambda b: str(b.model).count("DropPath")),
+    "model.freeze_backbone": ("model.freeze_backbone=true", lambda b: b.num_trainable),
+    "model.freeze_stages": ("model.freeze_stages=2", lambda b: b.num_trainable),
+    "model.backbone_options": (
+        "model.backbone_options={{stem_width:48}}",
+        lambda b: b.num_parameters,
+    ),
+    "loss.type": ("loss.type=bce_with_logits", lambda b: type(b.loss).__name__),
+    "loss.alpha": ("loss.alpha=0.25", lambda b: b.loss_value),
+    "loss.gamma": ("loss.gamma=0.5", lambda b: b.loss_value),
+    "loss.class_weight": ("loss.class_weight=[1,2,3,4]", lambda b: b.loss_value),
+    "loss.effective_number_beta": (
+        [
+            "loss.class_weight=effective_number",
+            "data.class_shares=[0.5,0.2,0.2,0.2]",
+            "loss.effective_number_beta=0.9",
+        ],
+        lambda b: b.loss_value,
+    ),
+    "loss.alpha_normalize": ("loss.alpha_normalize=true", lambda b: b.loss_value),
+    "loss.reduction": ("loss.reduction=sum", lambda b: b.loss_value),
+    "data.source": (
+        ["data.source=severstal", "data.root={labelled}", "model.num_classes=2"],
+        lambda b: b.parts.table.source,
+    ),
+    "data.root": ("data.root={root}", lambda b: b.parts.table.image_paths[0].parent),
+    "data.class_names": ("data.class_names=[a,b,c,d]", lambda b: b.parts.table.class_names),
+    "data.image_size": ("data.image_size=[64,352]", lambda b: b.images.shape),
+    "data.channels": ("data.channels=3", lambda b: b.images.shape),
+    "data.batch_size": ("data.batch_size=4", lambda b: b.images.shape),
+    "data.num_workers": ("data.num_workers=1", lambda b: b.loaders["train"].num_workers),
+    "data.split_strategy": (
+        "data.split_strategy=stratified_80_10_10",
+        lambda b: len(b.parts.split["train"]),
+    ),
+    "data.split_file": (
+        ["data.split_strategy=file", "data.split_file={split}"],
+        lambda b: b.parts.split["test"].tolist(),
+    ),
+    "data.num_images": ("data.num_images=48", lambda b: len(b.parts.table)),
+    "data.class_shares": (
+        "data.class_shares=[0.5,0.2,0.2,0.2]",
+        lambda b: b.parts.table.class_counts.tolist(),
+    ),
+    "data.generation_seed": ("data.generation_seed=1", lambda b: b.parts.table.image_ids),
+    "training.num_epochs": ("training.num_epochs=3", lambda b: b.trainer.settings.num_epochs),
+    "training.learning_rate": ("training.learning_rate=0.5", lambda b: b.rate_after(6)),
+    "training.min_learning_rate": ("training.min_learning_rate=1e-4", lambda b: b.rate_after(99)),
+    "training.warmup_epochs": ("training.warmup_epochs=0", lambda b: b.rate_after(1)),
+    "training.weight_decay": (
+        "training.weight_decay=0.5",
+        lambda b: [g["weight_decay"] for g in b.learner.optimizer.param_groups],
+    ),
+    "training.gradient_clip_norm": (
+        "training.gradient_clip_norm=0.1",
+        lambda b: b.learner.gradient_clip_norm,
+    ),
+    "training.optimizer": (
+        "training.optimizer=lion",
+        lambda b: type(b.learner.optimizer).__name__,
+    ),
+    "training.early_stopping_patience": (
+        "training.early_stopping_patience=1",
+        lambda b: b.trainer.settings.early_stopping_patience,
+    ),
+    "training.evaluate_train_part": (
+        "training.evaluate_train_part=true",
+        lambda b: sorted(b.loaders),
+    ),
+    "training.tensorboard": ("training.tensorboard=true", lambda b: len(b.trainer.callbacks)),
+    "experiment.name": ("experiment.name=other", lambda b: b.trainer.folder.path.name[:5]),
+    "experiment.seed": ("experiment.seed=7", lambda b: b.first_weight.sum().item()),
+    "experiment.results_dir": (
+        "experiment.results_dir={elsewhere}",
+        lambda b: b.trainer.folder.path.parent,
+    ),
+    "runtime.device": ("runtime.device=cpu", lambda b: b.config.runtime.device),
+    "runtime.num_threads": ("runtime.num_threads=2", lambda b: b.num_threads),
+    "runtime.deterministic": ("runtime.deterministic=false", lambda b: b.deterministic),
+}
+
+
+@dataclass
+class Built:
+    """What a config is composed into, and a batch of it."""
+
+    config: TrainConfig
+    parts: Parts
+    trainer: Trainer
+
+    def __post_init__(self) -> None:
+        self.learner, self.loaders = self.parts.learner, self.parts.loaders
+        self.model, self.loss = self.learner.model, self.learner.loss
+        self.num_threads = torch.get_num_threads()
+        self.deterministic = torch.are_deterministic_algorithms_enabled()
+        self.batch = next(iter(self.loaders["validation"]))
+        self.images = self.batch["image"]
+        parameters = list(self.model.parameters())
+        self.first_weight = parameters[0]
+        self.num_parameters = sum(p.numel() for p in parameters)
+        self.num_trainable = sum(p.numel() for p in parameters if p.requires_grad)
+
+    @property
+    def loss_value(self) -> float:
+        labels = self.batch["labels"]
+        return self.loss(torch.linspace(-2, 3, labels.numel()).view_as(labels), labels).item()
+
+    def rate_after(self, updates: int) -> float:
+        self.learner.scheduler.step_update(updates)
+        return self.learner.optimizer.param_groups[0]["lr"]
+
+
+@pytest.fixture(scope="session")
+def given(tiny, tmp_path_factory) -> dict[str, str]:
+    """Files that overrides name."""
+    import timm
+
+    folder = tmp_path_factory.mktemp("given")
+    torch.manual_seed(9)
+    network = timm.create_model("test_resnet", num_classes=4)
+    torch.save(network.state_dict(), folder / "weights.pt")
+    (folder / "labelled" / "images").mkdir(parents=True)
+    rows = ["ImageId,pit,crack"]
+    for number in range(24):
+        image = np.full((64, 320), 90 + number, np.uint8)
+        cv2.imwrite(str(folder / "labelled" / "images" / f"{number}.jpg"), image)
+        rows.append(f"{number}.jpg,{number % 2},{number // 2 % 2}")
+    (folder / "labelled" / "labels.csv").write_text("\n".join(rows))
+    return {
+        "labelled": str(folder / "labelled"),
+        "weights": str(folder / "weights.pt"),
+        "root": str(folder / "strips"),
+        "split": str(folder / "split.csv"),
+        "elsewhere": str(folder / "elsewhere"),
+        "results": str(folder / "results"),
+    }
+
+
+@pytest.fixture
+def built(compose, tiny, given) -> Callable[..., Built]:
+    threads = torch.get_num_threads()
+
+    def run(*overrides: str) -> Built:
+        where = f"experiment.results_dir={given['results']}"
+        base = [*tiny, where]
+        if any(override.startswith("model.name=") for override in overrides):
+            base.remove("model.backbone=test_resnet")
+        config = compose(*base, *(override.format(**given) for override in overrides))
+        parts = build(config)
+        write_split(Path(given["split"]), parts.table, rolled(parts.split))
+        folder = ExperimentFolder.create(
+            Path(config.experiment.results_dir), config.experiment.name
+        )
+        return Built(config, parts, build_trainer(config, parts, folder))
+
+    yield run
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+def rolled(split: dict) -> dict:
+    """The same parts with test and validation exchanged."""
+    return {**split, "validation": split["test"], "test": split["validation"]}
+
+
+@pytest.mark.parametrize("key", EFFECTS)
+def test_every_key_has_an_effect(key, built):
+    overrides, probe = EFFECTS[key]
+    overrides = [overrides] if isinstance(overrides, str) else overrides
+    before = probe(built(*others(overrides, key)))
+    after = probe(built(*overrides))
+    assert before != after
+
+
+def others(overrides: list[str], key: str) -> list[str]:
+    """What a key needs beside itself to have an effect, such as CBAM for its reduction."""
+    needed = [o for o in overrides if not o.startswith(f"{key}=")]
+    return needed if key in NEEDS_OTHERS else []
+
+
+NEEDS_OTHERS = {
+    "model.cbam_reduction",
+    "model.cbam_kernel_size",
+    "model.pretrained",
+    "loss.effective_number_beta",
+}
+
+
+def test_every_key_is_tried_above(compose, tiny):
+    keys = set(leaves(compose(*tiny).resolved()))
+    tried_elsewhere = {key for key in keys if key.startswith(("augmentation.", "evaluation."))}
+    assert keys - tried_elsewhere == set(EFFECTS)
+
+
+def leaves(config: dict[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for key, value in config.items():
+        if isinstance(value, dict):
+            found += leaves(value, f"{prefix}{key}.")
+        else:
+            found.append(f"{prefix}{key}")
+    return found

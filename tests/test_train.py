@@ -1,0 +1,304 @@
+"""The main job, from the command line to results.json."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import average_precision_score, f1_score
+
+CLASSES = ["defect_1", "defect_2", "defect_3", "defect_4"]
+
+
+@pytest.fixture(scope="session")
+def results_dir(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("results")
+
+
+def only_experiment(results_dir: Path) -> Path:
+    (path,) = [entry for entry in results_dir.iterdir() if (entry / "results.json").is_file()]
+    return path
+
+
+def run(train_command, results_dir: Path, *overrides: str) -> tuple[Path, dict]:
+    ended = train_command(*overrides, f"experiment.results_dir={results_dir}")
+    assert ended.exit_code == 0, ended.errors
+    path = only_experiment(results_dir)
+    assert str(path / "results.json") in ended.output
+    for name in CLASSES:
+        assert name in ended.output
+    return path, json.loads((path / "results.json").read_text())
+
+
+@pytest.fixture
+def experiment(train_command, tiny, tmp_path) -> tuple[Path, dict]:
+    return run(train_command, tmp_path / "results", *tiny)
+
+
+def test_experiment_folder_is_complete_and_consistent(experiment):
+    path, results = experiment
+    expected = {
+        "results.json",
+        "config.yaml",
+        "split.csv",
+        "predictions.csv",
+        "checkpoints",
+        "model_final.pt",
+        "train.log",
+        "history.png",
+    }
+    assert expected <= {entry.name for entry in path.iterdir()}
+    assert {entry.name for entry in (path / "checkpoints").iterdir()} == {"best.pt", "last.pt"}
+    assert results["schema_version"] == 1
+    assert results["status"] == "completed"
+    assert results["config"]["loss"]["type"] == "focal_loss"
+    assert results["model"]["num_parameters"] > 0
+    assert [record["epoch"] for record in results["history"]] == [1, 2]
+    scores = [record["validation"]["macro_f1"] for record in results["history"]]
+    assert scores[results["best_epoch"] - 1] == max(scores)
+    counts = {part: info["num_images"] for part, info in part_counts(results).items()}
+    assert counts == {"train": 42, "validation": 9, "test": 9}
+    assert set(results["thresholds"]) == set(CLASSES)
+
+
+def part_counts(results: dict) -> dict:
+    return results["data"]["split"]["parts"]
+
+
+def test_test_figures_are_those_of_the_predictions_file(experiment):
+    path, results = experiment
+    table = pd.read_csv(path / "predictions.csv")
+    split = pd.read_csv(path / "split.csv")
+    test = table[table.split == "test"]
+    assert set(test.image_id) == set(split[split.split == "test"].image_id)
+    labels = test[[f"label_{name}" for name in CLASSES]].to_numpy()
+    probabilities = test[[f"probability_{name}" for name in CLASSES]].to_numpy()
+    for c, name in enumerate(CLASSES):
+        row = results["test"]["per_class"][name]
+        assert row["support"] == labels[:, c].sum() > 0
+        assert row["f1"] == pytest.approx(
+            f1_score(labels[:, c], probabilities[:, c] >= 0.5, zero_division=0)
+        )
+        assert row["average_precision"] == pytest.approx(
+            average_precision_score(labels[:, c], probabilities[:, c])
+        )
+
+
+def test_alpha_is_one_minus_the_share_in_the_training_part(experiment):
+    _, results = experiment
+    part = part_counts(results)["train"]
+    expected = [1 - part["class_counts"][name] / part["num_images"] for name in CLASSES]
+    params = results["loss"]["params"]
+    assert params["alpha"] == pytest.approx(expected, abs=1e-6)
+    assert params["alpha_source"] == "train_split"
+
+
+def test_alpha_does_not_depend_on_the_batch_size(train_command, tiny, tmp_path):
+    alphas = []
+    for size in (4, 16):
+        overrides = [*tiny, f"data.batch_size={size}", "training.num_epochs=1"]
+        _, results = run(train_command, tmp_path / str(size), *overrides)
+        alphas.append(results["loss"]["params"]["alpha"])
+    assert alphas[0] == alphas[1]
+
+
+def test_final_model_is_the_best_epoch_and_not_the_last(train_command, tiny, tmp_path, monkeypatch):
+    """After the first epoch the weights are spoilt, so that the last epoch is the worst."""
+    from core.training import trainer
+
+    original = trainer.train_epoch
+
+    def spoil(learner, batches):
+        report = original(learner, batches)
+        if learner.num_updates > 6:
+            for parameter in learner.model.parameters():
+                parameter.data.zero_()
+            parameter.data.fill_(-20)  # the head's bias: no defect anywhere
+        return report
+
+    monkeypatch.setattr(trainer, "train_epoch", spoil)
+    path, results = run(train_command, tmp_path / "results", *tiny, "training.num_epochs=3")
+    assert results["best_epoch"] < 3
+    final = torch.load(path / "model_final.pt", weights_only=True)["state_dict"]
+    best = torch.load(path / "checkpoints" / "best.pt", weights_only=True)["model"]
+    last = torch.load(path / "checkpoints" / "last.pt", weights_only=True)["model"]
+    assert all(torch.equal(final[key], best[key]) for key in best)
+    assert any(not torch.equal(final[key], last[key]) for key in last)
+    validation = results["validation"]["macro"]["f1"]
+    assert validation == results["history"][results["best_epoch"] - 1]["validation"]["macro_f1"]
+
+
+@pytest.mark.slow
+def test_same_seed_same_history_with_and_without_workers(train_command, tiny, tmp_path):
+    histories = []
+    for name, workers in (("a", 0), ("b", 0), ("c", 2)):
+        overrides = [*tiny, f"data.num_workers={workers}"]
+        path, results = run(train_command, tmp_path / name, *overrides)
+        kept = [
+            (r["train"]["loss"], r["validation"], r["learning_rate"]) for r in results["history"]
+        ]
+        histories.append((kept, (path / "predictions.csv").read_text()))
+    assert histories[0] == histories[1] == histories[2]
+    _, other = run(train_command, tmp_path / "d", *tiny, "experiment.seed=7")
+    assert other["history"][0]["train"]["loss"] != histories[0][0][0][0]
+
+
+def test_split_of_a_run_can_be_given_back(experiment, train_command, tiny, tmp_path):
+    path, results = experiment
+    overrides = [
+        *tiny,
+        "data.split_strategy=file",
+        f"data.split_file={path / 'split.csv'}",
+        "experiment.seed=99",
+        "training.num_epochs=1",
+    ]
+    again, repeated = run(train_command, tmp_path / "again", *overrides)
+    assert (again / "split.csv").read_text() == (path / "split.csv").read_text()
+    assert part_counts(repeated) == part_counts(results)
+
+
+def test_early_stopping_ends_the_training(train_command, tiny, tmp_path, monkeypatch):
+    from core.training import trainer
+
+    scores = iter([0.5, 0.4, 0.45, 0.6, 0.7])
+
+    def fixed(self, part):
+        return {
+            "loss": 1.0,
+            "macro_f1": next(scores),
+            "macro_average_precision": None,
+            "macro_auroc": None,
+            "per_class_f1": {},
+        }
+
+    monkeypatch.setattr(trainer.Trainer, "_validation_record", fixed)
+    overrides = [*tiny, "training.num_epochs=9", "training.early_stopping_patience=2"]
+    _, results = run(train_command, tmp_path / "results", *overrides)
+    assert len(results["history"]) == 3
+    assert results["best_epoch"] == 1
+
+
+def test_tensorboard_and_training_part(train_command, tiny, tmp_path):
+    overrides = [*tiny, "training.tensorboard=true", "training.evaluate_train_part=true"]
+    path, results = run(train_command, tmp_path / "results", *overrides)
+    assert list((path / "tensorboard").glob("events.*"))
+    assert results["train"]["num_images"] == 42
+    assert "train" in set(pd.read_csv(path / "predictions.csv").split)
+
+
+def test_interrupt_keeps_what_was_reached(train_command, tiny, tmp_path, monkeypatch):
+    from core.training import trainer
+
+    original = trainer.train_epoch
+
+    def interrupted(learner, batches):
+        if learner.num_updates:
+            raise KeyboardInterrupt
+        return original(learner, batches)
+
+    monkeypatch.setattr(trainer, "train_epoch", interrupted)
+    ended = train_command(*tiny, f"experiment.results_dir={tmp_path}")
+    assert ended.exit_code == 130
+    path = only_experiment(tmp_path)
+    results = json.loads((path / "results.json").read_text())
+    assert results["status"] == "interrupted"
+    assert len(results["history"]) == 1
+    assert "test" not in results
+    assert (path / "checkpoints" / "best.pt").is_file()
+
+
+def test_a_sweep_makes_an_experiment_for_each_job(train_command, tiny, tmp_path):
+    ended = train_command(
+        "-m",
+        *tiny,
+        "training.num_epochs=1",
+        "loss.type=focal_loss,bce_with_logits",
+        "experiment.seed=1,2",
+        f"experiment.results_dir={tmp_path}",
+    )
+    assert ended.exit_code == 0, ended.errors
+    results = [json.loads(file.read_text()) for file in tmp_path.glob("*/results.json")]
+    chosen = {(r["loss"]["type"], r["experiment"]["seed"]) for r in results}
+    assert chosen == {(kind, s) for kind in ("focal_loss", "bce_with_logits") for s in (1, 2)}
+
+
+def test_training_with_newcomers_from_one_file_each(train_command, tiny, tmp_path):
+    """What the README tells a newcomer to write, written to a file, imported and trained."""
+    source = tmp_path / "newcomers.py"
+    source.write_text(NEWCOMERS)
+    namespace: dict = {}
+    exec(compile(source.read_text(), str(source), "exec"), namespace)
+    from core.losses.registry import get_registry as losses
+    from core.models.registry import get_registry as models
+
+    kept = [item for item in tiny if not item.startswith("model")]
+    try:
+        _, results = run(
+            train_command,
+            tmp_path / "results",
+            *kept,
+            "model.name=brightness",
+            "model.width=6",
+            "loss.type=squared",
+            "loss.scale=3",
+        )
+    finally:
+        models().unregister("brightness")
+        losses().unregister("squared")
+    assert results["model"]["name"] == "brightness"
+    assert results["config"]["model"] == {"name": "brightness", "num_classes": 4, "width": 6}
+    assert results["loss"]["params"]["scale"] == 3
+
+
+NEWCOMERS = """
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from core.losses.base import BaseLoss, checked, reduced
+from core.losses.registry import get_registry as losses
+from core.models.registry import get_registry as models
+
+
+@models().register("brightness", description="a throw-away")
+class Brightness(nn.Module):
+    def __init__(self, num_classes: int = 4, width: Annotated[int, Field(ge=1)] = 2):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, width, 3, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(), nn.Linear(width, num_classes),
+        )
+
+    def forward(self, images):
+        return self.layers(images.float() / 255)
+
+
+@losses().register("squared", description="a throw-away")
+class Squared(BaseLoss):
+    def __init__(self, scale: float = 1.0, reduction: str = "mean"):
+        super().__init__(reduction)
+        self.scale = scale
+
+    def forward(self, logits, targets):
+        logits, targets = checked(logits, targets)
+        return reduced(self.scale * (logits.sigmoid() - targets) ** 2, self.reduction)
+"""
+
+
+def test_real_strips_train_end_to_end(severstal_sample, train_command, tmp_path):
+    _, results = run(
+        train_command,
+        tmp_path / "results",
+        f"data.root={severstal_sample}",
+        "model=timm",
+        "model.backbone=test_resnet",
+        "model.pretrained=false",
+        "training.num_epochs=1",
+        "evaluation.bootstrap_resamples=100",
+    )
+    assert results["data"]["num_images"] == 100
+    assert np.array_equal(list(results["data"]["class_counts"].values()), [20, 20, 20, 20])

@@ -1,0 +1,99 @@
+"""One epoch: updates, the figures it reports, seeding."""
+
+import pytest
+import torch
+from torch import nn
+
+from core.training.epoch import Learner, TimedBatches, train_epoch
+from core.training.prediction import logits_of, predict
+from core.training.seeding import seed_everything
+from core.training.settings import TrainingSettings
+
+CPU = torch.device("cpu")
+
+
+class Linear(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"logits": self.head(images.float().mean(dim=(1, 2)))}
+
+
+def batches(sizes: list[int]) -> list[dict]:
+    generator = torch.Generator().manual_seed(0)
+    return [
+        {
+            "image": torch.randint(0, 255, (n, 1, 3, 4), generator=generator, dtype=torch.uint8),
+            "labels": torch.randint(0, 2, (n, 2), generator=generator).float(),
+            "image_id": [f"{n}_{i}" for i in range(n)],
+        }
+        for n in sizes
+    ]
+
+
+def learner(rate: float = 1e-3) -> Learner:
+    seed_everything(0)
+    settings = TrainingSettings(learning_rate=rate, num_epochs=4, warmup_epochs=0)
+    return Learner.create(Linear(), nn.BCEWithLogitsLoss(), settings, steps_per_epoch=3, device=CPU)
+
+
+def test_loss_is_the_mean_over_images_whatever_the_batches():
+    frozen = learner(rate=1e-12)
+    data = batches([3, 3, 1])
+    expected = predict(frozen.model, frozen.loss, data, CPU).loss
+    report = train_epoch(frozen, data)
+    assert report["loss"] == pytest.approx(expected, rel=1e-5)
+    assert frozen.num_updates == 3
+    assert 0 <= report["data_wait_share"] <= 1
+    assert report["images_per_second"] * report["duration_seconds"] == pytest.approx(7)
+
+
+def test_training_lowers_the_loss():
+    trained = learner(rate=5e-2)
+    data = batches([4, 4, 4])
+    losses = [train_epoch(trained, data)["loss"] for _ in range(4)]
+    assert losses[-1] < losses[0]
+
+
+def test_gradients_are_clipped_to_the_norm():
+    clipped = learner()
+    clipped.gradient_clip_norm = 1e-6
+    seen = []
+    clipped.optimizer.register_step_pre_hook(
+        lambda optimizer, *_: seen.append(
+            torch.stack([p.grad.norm() for g in optimizer.param_groups for p in g["params"]]).norm()
+        )
+    )
+    train_epoch(clipped, batches([4]))
+    assert seen[0] <= 1.01e-6
+
+
+def test_waiting_is_time_spent_in_the_loader(monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr("core.training.epoch.time.perf_counter", lambda: next(clock))
+    timed = TimedBatches([{}, {}, {}])
+    assert len(list(timed)) == 3
+    assert timed.waiting_seconds == 3
+
+
+def test_prediction_keeps_order_and_is_in_evaluation_mode():
+    model = learner().model
+    data = batches([3, 2])
+    part = predict(model, nn.BCEWithLogitsLoss(), data, CPU)
+    assert part.image_ids == ("3_0", "3_1", "3_2", "2_0", "2_1")
+    assert part.labels.shape == part.logits.shape == (5, 2)
+    expected = logits_of(model(data[1]["image"])).sigmoid().detach().numpy()
+    assert part.probabilities[3:] == pytest.approx(expected, abs=1e-7)
+    assert not model.training
+
+
+def test_random_numbers_are_a_function_of_seed_and_epoch():
+    def draw(seed: int, epoch: int) -> list[float]:
+        seed_everything(seed, epoch)
+        return torch.rand(3).tolist()
+
+    assert draw(1, 2) == draw(1, 2)
+    assert draw(1, 2) != draw(1, 3)
+    assert draw(1, 2) != draw(2, 2)
