@@ -8,6 +8,7 @@ from model_cases import STRIPS, build, make, stir, timm_network
 from safetensors.torch import save_file
 
 from core.errors import InputError
+from core.models.registry import get_registry
 
 
 def network_state(classes, backbone="test_convnext"):
@@ -163,3 +164,16 @@ def test_what_is_no_state_dict_is_refused(tmp_path, content):
     path = tmp_path / "weights.pt"
     torch.save(content, path)
     assert "expected safetensors or a state_dict" in refusal(path)
+
+
+def test_a_head_that_came_with_the_weights_keeps_its_bias(tmp_path):
+    trained = get_registry().get("timm", backbone="test_resnet", pretrained=False)
+    with torch.no_grad():
+        trained.get_submodule(trained.last_layers[0]).bias.copy_(torch.arange(4.0))
+    torch.save(trained.state_dict(), tmp_path / "trained.pt")
+    options = {"backbone": "test_resnet", "weights": str(tmp_path / "trained.pt")}
+    for num_classes, kept in ((4, True), (2, False)):
+        model = get_registry().get("timm", num_classes=num_classes, **options)
+        model.set_class_shares([0.5] * num_classes)
+        bias = model.get_submodule(model.last_layers[0]).bias
+        assert torch.equal(bias, torch.arange(float(num_classes)) if kept else torch.zeros(2))

@@ -78,8 +78,9 @@ class TimmClassifier(nn.Module):
         self.attention = attach_cbam(self.backbone, self.stages, cbam_stages, size, **cbam_options)
         replace_pooling(self.backbone, pooling)
         self.input_layer = install_input_layer(self.backbone, size)
+        self.has_trained_head = False
         if weights is not None:
-            load_weights(self, weights, self.last_layers)
+            self.has_trained_head = load_weights(self, weights, self.last_layers)
         if freeze_backbone:
             self._freeze_backbone()
         self.train()
@@ -103,7 +104,7 @@ class TimmClassifier(nn.Module):
         """Start at the log-odds log(p / (1 - p)) of each class's share of the images.
 
         So the first steps are not spent on learning how rare defects are. Shares are kept within
-        [SMALLEST_SHARE, 1 - SMALLEST_SHARE].
+        [SMALLEST_SHARE, 1 - SMALLEST_SHARE]. A head that `weights` brought along stays as it is.
 
         Raises:
             ValueError: not one share in 0..1 per class.
@@ -111,6 +112,8 @@ class TimmClassifier(nn.Module):
         shares = [float(share) for share in shares]
         if len(shares) != self.num_classes or not all(0 <= share <= 1 for share in shares):
             raise ValueError(f"class shares {shares}: expected {self.num_classes} numbers in 0..1")
+        if self.has_trained_head:
+            return
         kept = [min(max(share, SMALLEST_SHARE), 1 - SMALLEST_SHARE) for share in shares]
         log_odds = torch.tensor([math.log(share / (1 - share)) for share in kept])
         with torch.no_grad():

@@ -11,8 +11,10 @@ from core.errors import InputError
 EXAMPLES = 3
 
 
-def load_weights(model: nn.Module, path: str, head: Sequence[str]) -> None:
+def load_weights(model: nn.Module, path: str, head: Sequence[str]) -> bool:
     """Load `path` into `model`, whose part `backbone` is a timm network.
+
+    Returns whether the file also brought a trained head for these classes.
 
     The file is safetensors or a state_dict, of the timm network alone or of a whole model of
     this project. Layers named in `head` are left as they are where the file has none or another
@@ -36,6 +38,7 @@ def load_weights(model: nn.Module, path: str, head: Sequence[str]) -> None:
     missing = [key for key in result.missing_keys if not _only_in([key], fresh)]
     _refuse(path, "missing", missing)
     _refuse(path, "unexpected", result.unexpected_keys)
+    return not any(_only_in([key], head) for key in result.missing_keys)
 
 
 def read_state_dict(path: str) -> dict[str, Tensor]:
