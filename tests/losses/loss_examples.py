@@ -7,7 +7,16 @@ from core.losses import BaseLoss, get_registry
 NAMES = get_registry().list_losses()
 COUNTS, TOTAL = [897, 247, 5150, 801], 12568
 SHAPES = [(2, 4), (2, 4, 8, 10), (2, 4, 4, 6, 5)]
-REQUIRED_PARAMS: dict[str, dict] = {}
+REQUIRED_PARAMS: dict[str, dict] = {
+    "compound": {
+        "components": [
+            {"type": "dice", "weight": 0.5},
+            {"type": "focal", "weight": 0.3, "alpha": 0.25, "gamma": 2.0},
+            {"type": "boundary", "weight": 0.2},
+        ],
+        "learnable_weights": True,
+    }
+}
 """Parameters of the losses that have no defaults for all of theirs."""
 
 
@@ -18,8 +27,7 @@ def build(name: str, **params) -> BaseLoss:
 
 
 def shapes(name: str) -> list[tuple[int, ...]]:
-    needs_masks = get_registry().get(name).requires_masks
-    return [shape for shape in SHAPES if len(shape) > 2 or not needs_masks]
+    return [shape for shape in SHAPES if len(shape) > 2 or not build(name).requires_masks]
 
 
 def example(name: str, shape: tuple[int, ...], seed: int = 0, dtype=torch.float32):

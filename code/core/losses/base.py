@@ -23,8 +23,13 @@ class BaseLoss(nn.Module):
     requires_masks: ClassVar[bool] = False
     """Whether targets must have spatial axes."""
     may_be_negative: ClassVar[bool] = False
+    """Whether weighting by uncertainty has no bound on it."""
+    uses_distance_maps: ClassVar[bool] = False
+    """Whether forward takes `distance_maps`, (batch, C, *spatial), made in the loader."""
     index_targets: ClassVar[bool] = False
     """Whether targets are class indices (batch, *spatial) instead."""
+    recorded: ClassVar[tuple[str, ...]] = ("class_counts", "class_total")
+    """What `get_params` says beyond the constructor's arguments and `<weight per class>_source`."""
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
@@ -59,8 +64,14 @@ class BaseLoss(nn.Module):
     def set_epoch(self, epoch: int) -> None:
         """Tell the epoch, counted from 0; only losses with a schedule listen."""
 
+    def names_needing_masks(self) -> list[str]:
+        """The name of the loss, or of each of its parts, that requires masks."""
+        return [self.name()] if self.requires_masks else []
+
     def terms(self) -> dict[str, dict[str, float]]:
-        """Raw value, weighted value and weight of each part in the last forward, by its name."""
+        """`raw`, `weighted` and `weight` of each part by its name: means over the training
+        batches since `set_epoch`, and the current weight. No parts, or no batch yet: empty.
+        """
         return {}
 
     def get_weights(self) -> dict[str, float]:
@@ -94,6 +105,11 @@ class BaseLoss(nn.Module):
         where = f"loss {self.name()}: {name}"
         self.class_weights[name] = ResolvedWeight(where, configured, **options)
 
+    def class_weight_of(self, name: str, targets: torch.Tensor) -> torch.Tensor | None:
+        """The argument `name` as a weight, (C,) or a scalar; None where it is None."""
+        weight = self.class_weights[name]
+        return None if weight.value is None else weight(targets)
+
 
 def checked(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits and targets in one floating type of at least 32 bits.
@@ -106,14 +122,20 @@ def checked(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, 
             f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)}: expected one "
             "shape (batch, classes, *spatial), not empty"
         )
-    # Sums over the pixels of a strip overflow float16, and bfloat16 keeps three digits.
-    dtype = torch.promote_types(logits.dtype, torch.float32)
-    return logits.to(dtype), targets.to(dtype)
+    logits = at_least_float32(logits)
+    return logits, targets.to(logits.dtype)
+
+
+def at_least_float32(logits: torch.Tensor) -> torch.Tensor:
+    """Sums over the pixels of a strip overflow float16, and bfloat16 keeps three digits."""
+    if logits.dtype in (torch.float32, torch.float64):
+        return logits
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def along_classes(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """`values`, (C,) or a scalar, in a shape that broadcasts against (batch, C, *spatial)."""
-    values = values.to(like.dtype)
+    values = values.to(like)
     return values.view(-1, *[1] * (like.ndim - 2)) if values.ndim else values
 
 

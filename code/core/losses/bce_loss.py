@@ -39,7 +39,7 @@ class BCEWithLogits(BaseLoss):
 
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         logits, targets = checked(logits, targets)
-        pos_weight = self.class_weights["pos_weight"](targets)
+        pos_weight = self.class_weight_of("pos_weight", targets)
         if pos_weight is not None:
             pos_weight = along_classes(pos_weight, logits)
         if self.label_smoothing:

@@ -6,10 +6,19 @@ from typing import Any
 from core.errors import InputError
 from core.losses.base import BaseLoss
 from core.losses.registry import get_registry
+from core.registry import UnknownComponentError
+from core.validation import nearest
 
 ALIASES = {
+    "asl": "asymmetric_loss",
+    "asymmetric": "asymmetric_loss",
     "bce": "bce_with_logits",
+    "boundary": "boundary_loss",
+    "dice": "dice_loss",
     "focal": "focal_loss",
+    "generalized_dice": "generalized_dice_loss",
+    "softmax_focal": "softmax_focal_loss",
+    "tversky": "tversky_loss",
 }
 """Short names, for `get_loss` and for the components of a compound."""
 
@@ -31,15 +40,23 @@ def get_loss(config: Mapping[str, Any], *, masks: bool | None = None) -> BaseLos
     if not isinstance(params.get("type"), str):
         known = ", ".join(registry.list_losses())
         raise InputError(f"loss: {params}: type is missing: give type=NAME, one of {known}")
-    name = resolve_name(params.pop("type"))
+    given = params.pop("type")
+    name = resolve_name(given)
+    if name not in registry:
+        known = registry.list_losses()
+        raise UnknownComponentError(
+            f"loss: unknown name {given!r}{nearest(given, [*known, *ALIASES])}; "
+            f"known names: {', '.join(known)}; in short: {', '.join(ALIASES)}"
+        )
     own = registry.parameters(name).model_fields
-    weights = [f"{key}_source" for key in own if f"{key}_source" in params]
-    record = {k: params.pop(k) for k in [*weights, "class_counts", "class_total"] if k in params}
+    recorded = [*(f"{key}_source" for key in own), *registry.get(name).recorded]
+    record = {key: params.pop(key) for key in recorded if key in params}
     loss = registry.instantiate(name, **params)
     loss.restore_record(record)
     if masks is False and loss.requires_masks:
+        names = ", ".join(loss.names_needing_masks())
         raise InputError(
-            f"loss {name} needs masks, but the data has image labels only: "
+            f"loss {name}: {names} needs masks, but the data has image labels only: "
             "give data with masks, or choose another loss"
         )
     return loss

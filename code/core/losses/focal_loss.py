@@ -1,5 +1,6 @@
 """Sigmoid focal loss."""
 
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -8,6 +9,7 @@ from torch.nn import functional as F
 
 from core.errors import InputError
 from core.losses.base import BaseLoss, along_classes, checked, reduced
+from core.losses.elementwise import elementwise, sigmoid_sides
 from core.losses.registry import get_registry
 from core.losses.validated import validated
 
@@ -61,11 +63,9 @@ class FocalLoss(BaseLoss):
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         logits, targets = checked(logits, targets)
         positive, negative = self._side_weights(targets, logits)
-        # -log p and -log(1 - p); (1 - p)^gamma is exp(-gamma * -log(1 - p)): finite, with a
-        # finite gradient, where 1 - p rounds to 0 and gamma < 1.
-        absent, present = -F.logsigmoid(logits), -F.logsigmoid(-logits)
-        values = positive * targets * torch.exp(-self.gamma * present) * absent
-        values = values + negative * (1 - targets) * torch.exp(-self.gamma * absent) * present
+        settings = {"gamma": self.gamma, "positive": positive, "negative": negative}
+        definition, fused = partial(focal_values, **settings), partial(_fused, **settings)
+        values = elementwise(definition, fused, logits, targets)
         if self.reduction == "positives":
             return values.sum() / targets.sum().clamp(min=1)
         return reduced(values, self.reduction)
@@ -74,15 +74,51 @@ class FocalLoss(BaseLoss):
         self, targets: torch.Tensor, like: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """What a positive and a negative of each class weigh."""
-        alpha = self.class_weights["alpha"](targets)
-        class_weight = self.class_weights["class_weight"](targets)
-        positive, negative = (alpha, 1 - alpha) if alpha is not None else (like.new_ones(()),) * 2
-        scale = like.new_ones(())
+        alpha = self.class_weight_of("alpha", targets)
+        scale = self.class_weight_of("class_weight", targets)
+        if alpha is None:
+            positive = negative = like.new_ones(())
+        else:
+            positive, negative = alpha, 1 - alpha
         if self.alpha_normalize:
-            scale = scale / (2 * positive * negative)
-        if class_weight is not None:
-            scale = scale * class_weight
-        return along_classes(positive * scale, like), along_classes(negative * scale, like)
+            positive, negative = 1 / (2 * negative), 1 / (2 * positive)
+        if scale is not None:
+            positive, negative = positive * scale, negative * scale
+        return along_classes(positive, like), along_classes(negative, like)
+
+
+def focal_values(
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    gamma: float,
+    positive: torch.Tensor,
+    negative: torch.Tensor,
+) -> torch.Tensor:
+    """The loss of each element; `positive` and `negative` are what the two sides weigh."""
+    log_p, log_not_p = F.logsigmoid(logits), F.logsigmoid(-logits)
+    # exp(gamma log(1 - p)): finite with all its derivatives where 1 - p rounds to 0.
+    present = positive * targets * torch.exp(gamma * log_not_p) * log_p
+    return -(present + negative * (1 - targets) * torch.exp(gamma * log_p) * log_not_p)
+
+
+def _fused(
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    gamma: float,
+    positive: torch.Tensor,
+    negative: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`focal_values` and its derivative, in place: with q = 1 - p, and a, b the weighted powers,
+
+    values = -(a log p + b log q), derivative = b (p - gamma q log q) - a (q - gamma p log p).
+    """
+    p, q, log_p, log_q = sigmoid_sides(logits)
+    a = q.pow(gamma).mul_(targets).mul_(positive)
+    b = p.pow(gamma).mul_(1 - targets).mul_(negative)
+    values = (a * log_p).addcmul_(b, log_q).neg_()
+    of_negative = log_q.mul_(q).mul_(-gamma).add_(p).mul_(b)
+    of_positive = log_p.mul_(p).mul_(-gamma).add_(q).mul_(a)
+    return values, of_negative.sub_(of_positive)
 
 
 def _numbers(alpha: float | list[float] | str | None) -> list[float]:

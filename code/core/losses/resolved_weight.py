@@ -55,14 +55,12 @@ class ResolvedWeight(nn.Module):
             check_counts(counts, total, f"{self.where}={self.rule}", class_names)
             self._set(counts, total, source)
 
-    def forward(self, targets: torch.Tensor) -> torch.Tensor | None:
-        """The weight, (C,) or a scalar, or None; `targets` is (batch, C, *spatial).
+    def forward(self, targets: torch.Tensor) -> torch.Tensor:
+        """The weight, (C,) or a scalar; `targets` is (batch, C, *spatial).
 
         Raises:
             RuntimeError: evaluated before any counts or training batch.
         """
-        if self.value is None:
-            return None
         if self.source is None:
             self._resolve_from_batch(targets)
         self._check_length(targets.shape[1])

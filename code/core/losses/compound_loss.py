@@ -1,0 +1,160 @@
+"""A weighted sum of losses, with weights as configured or learned."""
+
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
+from torch import nn
+
+from core.errors import InputError
+from core.losses.base import BaseLoss, checked
+from core.losses.component import build_component, unique_names
+from core.losses.registry import get_registry
+from core.losses.validated import validated
+from core.losses.weighting_choice import build_weighting
+
+Learnable = bool | Literal["softmax", "uncertainty"]
+
+
+@get_registry().register("compound", tags=["masks", "image_labels", "learnable"])
+class CompoundLoss(BaseLoss):
+    """Weighted sum of other losses: sum_i w_i L_i.
+
+    Each of `components` is a loss, or a mapping with its `type`, its own parameters, its
+    `weight` (1 unless given) and, for a schedule over the epochs, `weight_step` and
+    `weight_limit`. `learnable_weights` (short: `learnable`) is false, `softmax` (= true) or
+    `uncertainty`: `loss_weighting` says what they minimise, and what `floor` and
+    `prior_strength` do. `reduction` is that of every component that does not state its own.
+
+    Shape: (batch, C, *spatial), as the components take it.
+    Sources: Kendall, Gal and Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses",
+    2018; Liebel and Körner, "Auxiliary Tasks in Multi-task Learning", 2018. The softmax over
+    ratios to running means is this project's own construction.
+    """
+
+    recorded = ("weights",)
+
+    @validated
+    def __init__(
+        self,
+        components: Annotated[list[dict[str, Any] | SkipJsonSchema[BaseLoss]], Field(min_length=1)],
+        learnable_weights: Learnable = False,
+        learnable: Learnable | None = None,
+        floor: Annotated[float, Field(ge=0, le=0.5)] = 0.05,
+        prior_strength: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0,
+        reduction: Literal["mean", "sum"] = "mean",
+    ) -> None:
+        super().__init__(reduction)
+        if learnable is not None and learnable_weights not in (False, learnable):
+            raise InputError(
+                f"loss compound: learnable={learnable} and learnable_weights={learnable_weights}: "
+                "expected one of the two"
+            )
+        chosen = learnable_weights if learnable is None else learnable
+        self.learnable_weights = "softmax" if chosen is True else chosen
+        self.floor = floor
+        self.prior_strength = prior_strength
+        parts = [build_component(part, i, reduction) for i, part in enumerate(components)]
+        losses = [part.loss for part in parts]
+        self.parts = dict(zip(unique_names(losses), parts, strict=True))
+        self.components = nn.ModuleDict({name: part.loss for name, part in self.parts.items()})
+        self.index_targets = _shared_kind_of_target(self.components)
+        self.requires_masks = any(loss.requires_masks for loss in losses)
+        self.uses_distance_maps = any(loss.uses_distance_maps for loss in losses)
+        self.may_be_negative = any(loss.may_be_negative for loss in losses)
+        self.weighting = build_weighting(self.learnable_weights, self.parts, floor, prior_strength)
+        self._sums: torch.Tensor | None = None
+        self._steps = 0
+
+    def forward(
+        self,
+        logits: torch.Tensor,
+        targets: torch.Tensor,
+        distance_maps: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        if not self.index_targets:
+            logits, targets = checked(logits, targets)
+        values = torch.stack(
+            [self._value(name, logits, targets, distance_maps) for name in self.components]
+        )
+        total = self.weighting(values)
+        if self.training:
+            self._remember(values.detach())
+        return total
+
+    def set_class_statistics(self, *args: Any, **kwargs: Any) -> None:
+        for loss in self.components.values():
+            loss.set_class_statistics(*args, **kwargs)
+
+    def set_epoch(self, epoch: int) -> None:
+        self._sums, self._steps = None, 0
+        self.weighting.set_epoch(epoch)
+        for loss in self.components.values():
+            loss.set_epoch(epoch)
+
+    def terms(self) -> dict[str, dict[str, float]]:
+        if self._sums is None:
+            return {}
+        raw, weighted = (self._sums / self._steps).tolist()
+        rows = zip(self.get_weights().items(), raw, weighted, strict=True)
+        return {
+            name: {"raw": value, "weighted": product, "weight": weight}
+            for (name, weight), value, product in rows
+        }
+
+    def get_weights(self) -> dict[str, float]:
+        return dict(zip(self.components, self.weighting.weights().tolist(), strict=True))
+
+    def names_needing_masks(self) -> list[str]:
+        return [name for loss in self.components.values() for name in loss.names_needing_masks()]
+
+    def get_params(self) -> dict[str, Any]:
+        return {
+            "type": self.name(),
+            "components": [part.get_params() for part in self.parts.values()],
+            "learnable_weights": self.learnable_weights,
+            "floor": self.floor,
+            "prior_strength": self.prior_strength,
+            "reduction": self.reduction,
+            "weights": self.get_weights(),
+        }
+
+    def restore_record(self, record: dict[str, Any]) -> None:
+        if "weights" in record:
+            self.weighting.start_at(list(record["weights"].values()))
+
+    def _value(
+        self,
+        name: str,
+        logits: torch.Tensor,
+        targets: torch.Tensor,
+        distance_maps: torch.Tensor | None,
+    ) -> torch.Tensor:
+        loss = self.components[name]
+        extra = {"distance_maps": distance_maps} if loss.uses_distance_maps else {}
+        try:
+            return loss(logits, targets, **extra)
+        except InputError as error:
+            raise InputError(f"loss compound: component {name}: {error}") from None
+        except Exception as error:
+            raise RuntimeError(f"loss compound: component {name} failed: {error}") from error
+
+    # A compiler would guard on the number of steps, and compile each of them anew.
+    @torch.compiler.disable
+    @torch.no_grad()
+    def _remember(self, values: torch.Tensor) -> None:
+        rows = torch.stack([values, values * self.weighting.weights().to(values)])
+        self._sums = rows if self._sums is None else self._sums + rows
+        self._steps += 1
+
+
+def _shared_kind_of_target(components: nn.ModuleDict) -> bool:
+    kinds = {name: loss.index_targets for name, loss in components.items()}
+    if len(set(kinds.values())) > 1:
+        indices = ", ".join(name for name, takes_indices in kinds.items() if takes_indices)
+        raise InputError(
+            f"loss compound: {indices} takes class indices, the other components multi-hot "
+            "targets: expected one kind of target"
+        )
+    return next(iter(kinds.values()))

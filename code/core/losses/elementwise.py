@@ -1,0 +1,82 @@
+"""Element-wise losses in few passes over memory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+Definition = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Fused = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+Gradients = tuple[torch.Tensor | None, ...]
+
+
+def elementwise(
+    definition: Definition, fused: Fused, logits: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
+    """`definition(logits, targets)`, by `fused` where a gradient is wanted.
+
+    `fused` returns the same values and their derivative by the logits, computed in place, where
+    autograd would keep every intermediate. Second derivatives are those of the definition.
+    """
+    if not (torch.is_grad_enabled() and logits.requires_grad):
+        return definition(logits, targets)
+    if torch.compiler.is_compiling():
+        return _Recomputed.apply(logits, targets, fused)
+    return _Kept.apply(logits, targets, definition, fused)
+
+
+def sigmoid_sides(logits: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """p, 1 - p, log p and log(1 - p), each to its full relative precision."""
+    if not torch.compiler.is_compiling():
+        log_p, log_q = F.logsigmoid(logits), F.logsigmoid(-logits)
+        return torch.exp(log_p), torch.exp(log_q), log_p, log_q
+    # More passes over memory, which a compiler makes one, but one exponential instead of four.
+    tail = torch.exp(-logits.abs())
+    smaller, log_tail, below = tail / (1 + tail), torch.log1p(tail), logits < 0
+    p, q = (torch.where(side, smaller, 1 - smaller) for side in (below, ~below))
+    return p, q, logits.clamp(max=0) - log_tail, (-logits).clamp(max=0) - log_tail
+
+
+class _Kept(torch.autograd.Function):
+    """Keeps the derivative from the forward pass: one array."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        logits: torch.Tensor,
+        targets: torch.Tensor,
+        definition: Definition,
+        fused: Fused,
+    ) -> torch.Tensor:
+        values, slope = fused(logits, targets)
+        ctx.save_for_backward(logits, targets, slope)
+        ctx.definition = definition
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> Gradients:
+        logits, targets, slope = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            values = ctx.definition(logits, targets)
+            (product,) = torch.autograd.grad(values, logits, gradient, create_graph=True)
+        else:
+            product = gradient * slope
+        return product, None, None, None
+
+
+class _Recomputed(torch.autograd.Function):
+    """Keeps nothing: a compiler drops the half of `fused` that either pass does not use."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: torch.Tensor, targets: torch.Tensor, fused: Fused
+    ) -> torch.Tensor:
+        ctx.save_for_backward(logits, targets)
+        ctx.fused = fused
+        return fused(logits, targets)[0]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> Gradients:
+        logits, targets = ctx.saved_tensors
+        return gradient * ctx.fused(logits, targets)[1], None, None

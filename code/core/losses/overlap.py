@@ -1,0 +1,72 @@
+"""How far predicted and true regions overlap: the sums behind Dice and its relatives."""
+
+from typing import Any, NamedTuple
+
+import torch
+
+
+class Overlap(NamedTuple):
+    """Soft counts for each class (C,), or for each image and class (batch, C)."""
+
+    true_positive: torch.Tensor
+    predicted: torch.Tensor
+    actual: torch.Tensor
+
+    @property
+    def false_positive(self) -> torch.Tensor:
+        """Predicted and not there."""
+        return self.predicted - self.true_positive
+
+    @property
+    def false_negative(self) -> torch.Tensor:
+        """There and not predicted."""
+        return self.actual - self.true_positive
+
+
+def overlap(logits: torch.Tensor, targets: torch.Tensor, batch: bool) -> Overlap:
+    """Sums of p t, p and t, p = sigmoid(logit), over space and, with `batch`, over the images."""
+    axes = tuple(axis for axis in range(logits.ndim) if axis > 1 or (axis == 0 and batch))
+    needs_gradient = torch.is_grad_enabled() and logits.requires_grad
+    sums = _Sums.apply if needs_gradient and not torch.compiler.is_compiling() else _sums
+    return Overlap(*sums(logits, targets, axes), _sum(targets, axes))
+
+
+def _sums(
+    logits: torch.Tensor, targets: torch.Tensor, axes: tuple[int, ...]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    probabilities = torch.sigmoid(logits)
+    return _sum(probabilities * targets, axes), _sum(probabilities, axes)
+
+
+def _sum(values: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+    # torch takes a sum over no axis for one over all of them.
+    return values.sum(axes) if axes else values
+
+
+class _Sums(torch.autograd.Function):
+    """`_sums` that never holds more than two arrays of the size of the logits."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: torch.Tensor, targets: torch.Tensor, axes: tuple[int, ...]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        probabilities = torch.sigmoid(logits)
+        ctx.save_for_backward(logits, targets, probabilities)
+        ctx.axes = axes
+        ctx.shape = [1 if axis in axes else size for axis, size in enumerate(logits.shape)]
+        # Without axes an output must not be the saved tensor itself.
+        return _sum(probabilities * targets, axes), _sum(probabilities, axes) + 0
+
+    @staticmethod
+    def backward(
+        ctx: Any, by_true_positive: torch.Tensor, by_predicted: torch.Tensor
+    ) -> tuple[torch.Tensor | None, ...]:
+        logits, targets, probabilities = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            sums, gradients = _sums(logits, targets, ctx.axes), (by_true_positive, by_predicted)
+            (slope,) = torch.autograd.grad(sums, logits, gradients, create_graph=True)
+        else:
+            slope = targets * by_true_positive.view(ctx.shape)
+            slope.add_(by_predicted.view(ctx.shape))
+            torch.ops.aten.sigmoid_backward.grad_input(slope, probabilities, grad_input=slope)
+        return slope, None, None

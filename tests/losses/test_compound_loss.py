@@ -1,0 +1,220 @@
+"""The compound loss: how it is built, what it reports, and what it refuses."""
+
+import pytest
+import torch
+from loss_examples import COUNTS, TOTAL, example
+from omegaconf import OmegaConf
+
+from core.errors import InputError
+from core.losses import BaseLoss, CompoundLoss, DiceLoss, FocalLoss, get_loss, get_registry
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*computes distance maps")
+
+QUOTED = {
+    "type": "compound",
+    "components": [
+        {"type": "dice", "weight": 0.5},
+        {"type": "focal", "weight": 0.3, "alpha": 0.25, "gamma": 2.0},
+        {"type": "boundary", "weight": 0.2},
+    ],
+    "learnable_weights": True,
+}
+
+
+def data(seed=0):
+    return example("compound", (2, 4, 8, 10), seed)
+
+
+def compound(*components, **params):
+    return get_loss({"type": "compound", "components": list(components), **params})
+
+
+@pytest.mark.parametrize("config", [QUOTED, OmegaConf.create(QUOTED)])
+def test_the_call_of_the_readme(config):
+    loss = get_loss(config)
+    weights = loss.get_weights()
+    expected = {"dice_loss": 0.5, "focal_loss": 0.3, "boundary_loss": 0.2}
+    assert weights == pytest.approx(expected)
+    assert [parameter.shape for parameter in loss.parameters()] == [(3,)]
+    assert loss.get_params()["learnable_weights"] == "softmax"
+    assert loss.get_params()["components"][1]["gamma"] == 2.0
+
+
+def test_from_python_with_losses():
+    dice, focal = DiceLoss(), FocalLoss(alpha=0.25)
+    weights = CompoundLoss([dice, focal], learnable=True).get_weights()
+    assert weights == pytest.approx({"dice_loss": 0.5, "focal_loss": 0.5})
+    fixed = CompoundLoss([dice, focal])
+    assert fixed.get_weights() == {"dice_loss": 1.0, "focal_loss": 1.0}
+    torch.testing.assert_close(fixed(*data()), dice(*data()) + focal(*data()))
+
+
+def test_fixed_weights_are_used_as_they_are():
+    loss = compound({"type": "dice", "weight": 3.0}, {"type": "bce", "weight": 0.5})
+    dice, bce = (get_loss({"type": name})(*data()) for name in ("dice", "bce"))
+    torch.testing.assert_close(loss(*data()), 3 * dice + 0.5 * bce)
+    assert not list(loss.parameters())
+
+
+def test_terms_are_means_over_the_training_batches_of_an_epoch():
+    loss = compound({"type": "dice", "weight": 2.0}, {"type": "bce"})
+    dice = DiceLoss()
+    assert loss.terms() == {}
+    values = [dice(*data(seed)).item() for seed in range(3)]
+    for seed in range(3):
+        loss(*data(seed))
+    loss.eval()(*data(9))
+    terms = loss.terms()
+    assert list(terms) == ["dice_loss", "bce_with_logits"]
+    mean = sum(values) / 3
+    expected = {"raw": mean, "weighted": 2 * mean, "weight": 2.0}
+    assert terms["dice_loss"] == pytest.approx(expected)
+    loss.set_epoch(1)
+    assert loss.terms() == {}
+
+
+def test_two_of_a_kind_are_numbered():
+    loss = compound({"type": "focal", "alpha": 0.2}, {"type": "focal", "alpha": 0.8})
+    assert list(loss.get_weights()) == ["focal_loss", "focal_loss_2"]
+
+
+def test_class_statistics_reach_every_part():
+    loss = compound({"type": "focal"}, {"type": "bce", "pos_weight": "balanced"})
+    loss.set_class_statistics(COUNTS, TOTAL, "train_split", ["a", "b", "c", "d"])
+    focal, bce = loss.get_params()["components"]
+    assert focal["alpha_source"] == bce["pos_weight_source"] == "train_split"
+    with pytest.raises(InputError, match="'b' has no positive"):
+        loss.set_class_statistics([1, 0, 1, 1], TOTAL, "train_split", ["a", "b", "c", "d"])
+
+
+def test_weights_follow_their_schedule():
+    loss = compound(
+        {"type": "dice", "weight": 0.99, "weight_step": -0.01, "weight_limit": 0.1},
+        {"type": "boundary", "weight": 0.01, "weight_step": 0.01, "weight_limit": 0.9},
+        {"type": "bce", "weight": 0.1, "weight_step": -0.05},
+    )
+    for epoch, expected in [
+        (0, [0.99, 0.01, 0.1]),
+        (1, [0.98, 0.02, 0.05]),
+        (50, [0.49, 0.51, 0.0]),
+        (200, [0.1, 0.9, 0.0]),
+    ]:
+        loss.set_epoch(epoch)
+        assert list(loss.get_weights().values()) == pytest.approx(expected)
+    params = loss.get_params()["components"]
+    assert (params[1]["weight"], params[1]["weight_step"]) == (0.01, 0.01)
+
+
+def test_a_reduction_is_that_of_the_parts_without_their_own():
+    parts = ({"type": "bce"}, {"type": "focal", "alpha": 0.25, "reduction": "positives"})
+    loss = compound(*parts, reduction="sum")
+    assert [p["reduction"] for p in loss.get_params()["components"]] == ["sum", "positives"]
+
+
+def test_a_compound_may_hold_a_compound():
+    inner = {"type": "compound", "components": [{"type": "bce"}, {"type": "boundary"}]}
+    loss = compound({"type": "dice"}, {**inner, "weight": 0.5})
+    assert loss.requires_masks
+    assert loss.uses_distance_maps
+    assert loss.names_needing_masks() == ["boundary_loss"]
+    expected = DiceLoss()(*data()) + 0.5 * get_loss(inner)(*data())
+    torch.testing.assert_close(loss(*data()), expected)
+
+
+def test_parts_for_class_indices_go_together():
+    loss = compound({"type": "softmax_focal"}, {"type": "softmax_focal", "gamma": 0})
+    assert loss.index_targets
+    logits, targets = example("softmax_focal_loss", (2, 4, 8))
+    assert torch.isfinite(loss(logits, targets))
+
+
+def test_a_failing_part_is_named():
+    class Broken(BaseLoss):
+        def forward(self, logits, targets):
+            raise KeyError("no such thing")
+
+    loss = CompoundLoss([DiceLoss(), Broken()])
+    with pytest.raises(RuntimeError, match=r"component Broken failed: .*no such thing") as caught:
+        loss(*data())
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_a_bad_input_of_a_part_is_named():
+    with pytest.raises(InputError, match=r"component boundary_loss: .*needs masks"):
+        get_loss(QUOTED)(torch.zeros(2, 4), torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({}, "components is missing"),
+        ({"components": []}, r"components=\[\].*at least 1"),
+        ({"components": [{"weight": 1.0}]}, r"components.0: loss: .*type is missing"),
+        ({"components": ["dice"]}, r"components.0='dice'"),
+        ({"components": [{"type": "dise"}]}, r"components.0: .*'dise' .did you mean 'dice'"),
+        ({"components": [{"type": "dice", "weight": -1}]}, r"components.0: weight=-1"),
+        (
+            {"components": [{"type": "dice", "weight": float("nan")}]},
+            r"components.0: weight=nan",
+        ),
+        ({"components": [{"type": "dice", "wieght": 1}]}, "dice_loss: wieght=1: unknown key"),
+        ({"components": [{"type": "dice", "weight": 0}]}, "weight of every component is 0"),
+        ({"components": [{"type": "dice", "reduction": "none"}]}, "components.0: reduction=none"),
+        (
+            {"components": [{"type": "dice"}, {"type": "softmax_focal"}]},
+            "softmax_focal_loss takes class indices",
+        ),
+        (
+            {"components": [{"type": "dice"}], "learnable_weights": "kendall"},
+            "learnable_weights='kendall'.*'uncertainty'",
+        ),
+        (
+            {"components": [{"type": "dice"}], "learnable_weights": True, "learnable": False},
+            "learnable=False and learnable_weights=True",
+        ),
+        (
+            {"components": [{"type": "dice", "weight": 0}], "learnable_weights": True},
+            "dice_loss: weight=0 cannot be learned",
+        ),
+        (
+            {"components": [{"type": "dice", "weight_step": 0.1}], "learnable_weights": True},
+            "dice_loss: a learned weight has no schedule, found weight_step",
+        ),
+        (
+            {"components": [{"type": "dice", "weight": 99}], "learnable_weights": "uncertainty"},
+            r"dice_loss: weight=99.0: expected 0.00916 to 27.3",
+        ),
+        (
+            {
+                "components": [{"type": "dice"}, {"type": "boundary"}],
+                "learnable_weights": "uncertainty",
+            },
+            "component boundary_loss: it may be negative",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_by_name(config, message):
+    with pytest.raises(InputError, match=f"loss compound: .*{message}|loss compound: {message}"):
+        get_loss({"type": "compound", **config})
+
+
+def test_masks_are_asked_for_before_training():
+    with pytest.raises(InputError, match="loss compound: boundary_loss needs masks"):
+        get_loss(QUOTED, masks=False)
+    assert get_loss(QUOTED, masks=True).requires_masks
+
+
+def test_a_loss_of_a_newcomer_without_reduction_may_be_a_part():
+    @get_registry().register("newcomer")
+    class Newcomer(BaseLoss):
+        def __init__(self):
+            super().__init__()
+
+        def forward(self, logits, targets):
+            return (logits - targets).abs().mean()
+
+    try:
+        loss = compound({"type": "newcomer"}, {"type": "bce"}, reduction="sum")
+        assert loss(*data()) > 0
+    finally:
+        get_registry().unregister("newcomer")
