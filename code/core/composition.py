@@ -171,7 +171,13 @@ def build_loss(
     """The registered loss of that type, told of the class counts of the training part."""
     if values.get("reduction") == "none":
         raise InputError("loss.reduction='none': a training minimises one number: use mean or sum")
-    loss = get_loss(values)
+    # The trainer has image labels only: a loss of masks, or of a single class, is refused here.
+    loss = get_loss(values, masks=False)
+    if loss.index_targets:
+        raise InputError(
+            f"loss.type={values['type']}: takes one class per image, but a strip has none, one or "
+            "several: use focal_loss"
+        )
     loss.set_class_statistics(counts, total, source="train_split", class_names=table.class_names)
     return loss
 
