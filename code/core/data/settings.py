@@ -41,6 +41,9 @@ class DataSettings(Settings):
     split_file: Path | None = Field(
         None, description="CSV with image_id,split, read with split_strategy=file"
     )
+    group_duplicates: bool = Field(
+        True, description="find near-duplicate strips and keep each group of them in one part"
+    )
     num_images: int = Field(
         1000, ge=1, le=1_000_000, description="strips that source=synthetic makes"
     )

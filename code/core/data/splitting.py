@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from core.data.annotations import LabelTable
+from core.data.split_checks import check_class_units, check_groups, check_labels
 from core.data.split_file import PARTS, Split, read_split, write_split
 from core.data.stratification import stratify
 from core.errors import InputError
@@ -39,49 +40,42 @@ class StratifiedSplitter:
         labels: np.ndarray,
         split_ratios: Sequence[float] = (0.7, 0.15, 0.15),
         class_names: Sequence[str] | None = None,
+        groups: np.ndarray | None = None,
     ) -> tuple[np.ndarray, ...]:
         """One sorted index array per ratio, disjoint, together all images.
 
-        Shape: labels (N, C) of 0 and 1.
+        Images of one group, such as near-duplicates, come into one part.
+
+        Shape: labels (N, C) of 0 and 1; groups (N,) of group numbers.
 
         Raises:
             InputError: labels that are not such a matrix, ratios that are not positive or do not
-                sum to 1, or a class with fewer images than there are parts, by name.
+                sum to 1, or a class with fewer images, or groups, than there are parts, by name.
         """
-        labels = np.asarray(labels)
+        labels = check_labels(labels)
+        groups = check_groups(groups, len(labels))
         ratios = np.asarray(split_ratios, float)
-        if labels.ndim != 2 or not np.isin(labels, (0, 1)).all():
-            raise InputError(
-                f"labels of shape {labels.shape}, type {labels.dtype}; expected a matrix "
-                "(images, classes) of 0 and 1"
-            )
         if ratios.ndim != 1 or not (ratios > 0).all() or not np.isclose(ratios.sum(), 1.0):
             raise InputError(
                 f"split_ratios={tuple(split_ratios)}; expected positive shares that sum to 1, "
                 "such as (0.7, 0.15, 0.15)"
             )
-        _check_counts(labels, len(ratios), class_names)
-        parts = stratify(labels, ratios, np.random.default_rng(self.random_state))
+        check_class_units(labels, groups, len(ratios), "part", class_names)
+        parts = stratify(labels, ratios, np.random.default_rng(self.random_state), groups)
         return tuple(np.flatnonzero(parts == part) for part in range(len(ratios)))
 
 
-def _check_counts(labels: np.ndarray, num_parts: int, class_names: Sequence[str] | None) -> None:
-    if len(labels) < num_parts:
-        raise InputError(f"{len(labels)} images to split; expected at least {num_parts}: add some")
-    names = class_names or [f"class {number}" for number in range(1, labels.shape[1] + 1)]
-    for name, count in zip(names, labels.sum(axis=0), strict=True):
-        if count < num_parts:
-            raise InputError(
-                f"cannot split: {name} has {int(count)} image{'' if count == 1 else 's'}; expected "
-                f"at least {num_parts}, one for each part: add images that show it, or give a "
-                "split of your own with data.split_strategy=file data.split_file=FILE"
-            )
-
-
 def split_by_strategy(
-    table: LabelTable, strategy: str, seed: int, split_file: Path | str | None = None
+    table: LabelTable,
+    strategy: str,
+    seed: int,
+    split_file: Path | str | None = None,
+    groups: np.ndarray | None = None,
 ) -> Split:
     """The split that `data.split_strategy` names: a stratified one, or the one in `split_file`.
+
+    A stratified one keeps each group in one part; a file is taken as it is, with a warning where
+    it does not. Shape: groups (N,) of group numbers.
 
     Raises:
         InputError: an unknown strategy, a split file missing, wrong or not wanted, or a class
@@ -95,6 +89,8 @@ def split_by_strategy(
             )
         split = read_split(Path(split_file), table)
         _warn_of_absent_classes(table, split)
+        if groups is not None:
+            _warn_of_straddling_groups(table, split, check_groups(groups, len(table)))
         return split
     if split_file is not None:
         raise InputError(
@@ -107,7 +103,7 @@ def split_by_strategy(
             f"{', '.join((*SPLIT_RATIOS, _FILE_STRATEGY))}"
         )
     splitter = StratifiedSplitter(random_state=seed)
-    indices = splitter.split(table.labels, SPLIT_RATIOS[strategy], table.class_names)
+    indices = splitter.split(table.labels, SPLIT_RATIOS[strategy], table.class_names, groups)
     split = dict(zip(PARTS, indices, strict=True))
     _warn_of_absent_classes(table, split)
     return split
@@ -118,3 +114,24 @@ def _warn_of_absent_classes(table: LabelTable, split: Split) -> None:
         for name, count in zip(table.class_names, table.labels[indices].sum(axis=0), strict=True):
             if count == 0:
                 _log.warning("No image of %s in the %s part: undefined there", name, part)
+
+
+def _warn_of_straddling_groups(table: LabelTable, split: Split, groups: np.ndarray) -> None:
+    part_of = np.empty(len(table), np.int64)
+    for number, indices in enumerate(split.values()):
+        part_of[indices] = number
+    order = np.lexsort((part_of, groups))
+    straddles = (np.diff(groups[order]) == 0) & (np.diff(part_of[order]) > 0)
+    if not straddles.any():
+        return
+    position = int(straddles.argmax())
+    first, second = sorted(order[position : position + 2].tolist())
+    _log.warning(
+        "%d groups of near-duplicates straddle the parts of the split file, such as %s (%s) and "
+        "%s (%s): test figures may flatter",
+        len(np.unique(groups[order[1:][straddles]])),
+        table.image_ids[first],
+        list(split)[part_of[first]],
+        table.image_ids[second],
+        list(split)[part_of[second]],
+    )

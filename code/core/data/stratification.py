@@ -1,36 +1,50 @@
-"""Iterative stratification of multi-hot labels into parts, evened out by a few exchanges."""
+"""Iterative stratification of multi-hot labels into parts, evened out by a few exchanges.
+
+What is handed out, a unit, is an image, or a group of near-duplicates that must stay together.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 from iterstrat.ml_stratifiers import IterativeStratification
 
-# The table of all exchanges is square in the number of distinct label sets.
-_MOST_LABEL_SETS = 512
+# The table of all exchanges is square in the number of distinct sets of counts.
+_MOST_SETS = 1024
 _LEAST_GAIN = 1e-9
 
 
-def stratify(labels: np.ndarray, ratios: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def stratify(
+    labels: np.ndarray,
+    ratios: np.ndarray,
+    generator: np.random.Generator,
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
     """Part number of each image, so that every class, clean images and the sizes are spread.
 
     Clean images count as one more class. Iterative stratification leaves the classes within one
     image of their shares, but the sizes of the parts off by 0.1 % and sometimes a class without
-    an image in a small part; moves and exchanges of single images then lower the sum of squared
-    deviations until none does.
+    an image in a small part; moves and exchanges of single units then lower the sum of squared
+    deviations until none does. Iterative stratification takes a group for one image; the moves
+    and exchanges know what is in it.
 
-    Shape: labels (N, C), ratios (P,) that sum to 1; returns (N,).
+    Shape: labels (N, C), ratios (P,) that sum to 1, groups (N,) of group numbers; returns (N,).
     Source: Sechidis, Tsoumakas & Vlahavas 2011, On the Stratification of Multi-Label Data.
     """
     labels = np.asarray(labels, bool)
-    columns = np.column_stack([labels, ~labels.any(axis=1)])
+    columns = np.column_stack([labels, ~labels.any(axis=1)]).astype(np.int64)
+    members = np.arange(len(columns))
+    if groups is not None:
+        members = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    counts = np.zeros((members.max() + 1, columns.shape[1] + 1), np.int64)
+    np.add.at(counts, members, np.column_stack([columns, np.ones(len(columns), np.int64)]))
+    shown = counts[:, :-1] > 0
     # The library knows RandomState only; it never touches numpy's global one.
     state = np.random.RandomState(np.random.MT19937(int(generator.integers(2**63))))
-    # It hands images out in their order, the first ones to the largest part: mix them before.
-    order = generator.permutation(len(columns))
-    parts = np.empty(len(columns), np.int64)
-    parts[order] = IterativeStratification(columns[order], np.array(ratios, float), state)
-    columns = np.column_stack([columns, np.ones(len(columns), bool)])
-    return _even_out(columns.astype(np.int64), parts, ratios, generator)
+    # It hands units out in their order, the first ones to the largest part: mix them before.
+    order = generator.permutation(len(shown))
+    parts = np.empty(len(shown), np.int64)
+    parts[order] = IterativeStratification(shown[order], np.array(ratios, float), state)
+    return _even_out(counts, parts, ratios, generator)[members]
 
 
 def target_counts(totals: np.ndarray, ratios: np.ndarray) -> np.ndarray:
@@ -52,9 +66,10 @@ def target_counts(totals: np.ndarray, ratios: np.ndarray) -> np.ndarray:
 
 @dataclass
 class _Exchange:
-    """Give an image of label set `given` from part `source` to `target`; take one for it.
+    """Give a unit of the counts `given` from part `source` to `target`; take one for it.
 
-    `taken` is -1 where nothing is taken in return. `gain` is how much the cost falls.
+    Counts are those of one image's label set, or of all images in a group. `taken` is -1 where
+    nothing is taken in return. `gain` is how much the cost falls.
     """
 
     gain: float
@@ -83,14 +98,14 @@ def _even_out(
         if exchange.taken >= 0:
             moves.append((exchange.taken, exchange.target, exchange.source))
         chosen = [
-            generator.choice(np.flatnonzero((members == label_set) & (parts == source)))
-            for label_set, source, _ in moves
+            generator.choice(np.flatnonzero((members == count_set) & (parts == source)))
+            for count_set, source, _ in moves
         ]
-        for image, (label_set, source, target) in zip(chosen, moves, strict=True):
-            parts[image] = target
+        for unit, (count_set, source, target) in zip(chosen, moves, strict=True):
+            parts[unit] = target
             for part, sign in ((source, -1), (target, 1)):
-                excess[part] += sign * sets[label_set]
-                present[part, label_set] += sign
+                excess[part] += sign * sets[count_set]
+                present[part, count_set] += sign
     return parts
 
 
@@ -98,10 +113,10 @@ def _best_exchange(sets: np.ndarray, excess: np.ndarray, present: np.ndarray) ->
     """The exchange after which the sum of squared deviations is lowest.
 
     Moving a vector w from part p to q changes the sum by 2 w (excess_q - excess_p) + 2 |w|^2,
-    where w is a label set, or the difference of two that are exchanged.
+    where w are the counts of a unit, or the difference of two that are exchanged.
     """
     best = _Exchange(0.0, 0, 0, 0, -1)
-    products = sets @ sets.T if len(sets) <= _MOST_LABEL_SETS else None
+    products = sets @ sets.T if len(sets) <= _MOST_SETS else None
     squares = (sets * sets).sum(axis=1)
     for source in range(len(excess)):
         for target in range(len(excess)):
