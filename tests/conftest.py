@@ -50,7 +50,7 @@ class Ended:
     errors: str
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def compose() -> Callable:
     """Compose and check a config from overrides, as the command line would."""
     from hydra import compose as hydra_compose
@@ -66,6 +66,17 @@ def compose() -> Callable:
             return check_config(hydra_compose("train_config", overrides=short_forms(overrides)))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def trained(compose, tiny, tmp_path_factory) -> Path:
+    """Folder of a completed experiment; copy it before changing anything in it."""
+    from core.composition import train
+
+    results_dir = tmp_path_factory.mktemp("work") / "experiments" / "results"
+    train(compose(*tiny, "experiment.name=quickstart", f"experiment.results_dir={results_dir}"))
+    (path,) = results_dir.glob("quickstart_*")
+    return path
 
 
 @pytest.fixture

@@ -164,6 +164,15 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
         lambda b: b.parts.table.class_counts.tolist(),
     ),
     "data.generation_seed": ("data.generation_seed=1", lambda b: b.parts.table.image_ids),
+    "data.group_duplicates": (
+        [
+            "data.group_duplicates=false",
+            "data.source=severstal",
+            "data.root={labelled}",
+            "model.num_classes=2",
+        ],
+        lambda b: len(b.parts.duplicate_pairs),
+    ),
     "training.num_epochs": ("training.num_epochs=3", lambda b: b.trainer.settings.num_epochs),
     "training.learning_rate": ("training.learning_rate=0.5", lambda b: b.rate_after(6)),
     "training.min_learning_rate": ("training.min_learning_rate=1e-4", lambda b: b.rate_after(99)),
@@ -243,7 +252,9 @@ def given(tiny, tmp_path_factory) -> dict[str, str]:
     (folder / "labelled" / "images").mkdir(parents=True)
     rows = ["ImageId,pit,crack"]
     for number in range(24):
-        image = np.full((64, 320), 90 + number, np.uint8)
+        # The last image is the one before it again, a little brighter.
+        texture = np.random.default_rng(min(number, 22)).normal(120, 30, (16, 80)).clip(40, 200)
+        image = cv2.resize((texture + number).astype(np.uint8), (320, 64))
         cv2.imwrite(str(folder / "labelled" / "images" / f"{number}.jpg"), image)
         rows.append(f"{number}.jpg,{number % 2},{number // 2 % 2}")
     (folder / "labelled" / "labels.csv").write_text("\n".join(rows))
@@ -304,6 +315,7 @@ NEEDS_OTHERS = {
     "model.cbam_kernel_size",
     "model.pretrained",
     "loss.effective_number_beta",
+    "data.group_duplicates",
 }
 
 

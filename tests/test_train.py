@@ -43,11 +43,13 @@ def test_experiment_folder_is_complete_and_consistent(experiment):
         "results.json",
         "config.yaml",
         "split.csv",
+        "duplicates.csv",
         "predictions.csv",
         "checkpoints",
         "model_final.pt",
         "train.log",
         "history.png",
+        "report.html",
     }
     assert expected <= {entry.name for entry in path.iterdir()}
     assert {entry.name for entry in (path / "checkpoints").iterdir()} == {"best.pt", "last.pt"}

@@ -11,10 +11,16 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from core.analysis.report import write_report
 from core.augmentation.pipelines import AugmentationPipeline
 from core.config import TrainConfig
 from core.data.annotations import LabelTable, read_label_table
 from core.data.dataset import StripDataset
+from core.data.duplicates import (
+    duplicate_groups,
+    find_duplicate_pairs,
+    strip_descriptors,
+)
 from core.data.loaders import make_loader
 from core.data.settings import DataSettings
 from core.data.splitting import split_by_strategy
@@ -52,6 +58,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
         results["best_epoch"],
         summary_table(results["test"]),
     )
+    # Only now: the report reads what a completed experiment wrote, as it would on another day.
+    log.info("Report: %s", write_report(folder.path))
     log.info("Results: %s", folder.results_file)
     return results
 
@@ -65,8 +73,13 @@ def build(config: TrainConfig) -> Parts:
     device = choose_device(config.runtime)
     set_determinism(config.runtime.deterministic)
     table = read_table(config.data)
+    pairs = find_duplicates(table, config.data)
     split = split_by_strategy(
-        table, config.data.split_strategy, config.experiment.seed, config.data.split_file
+        table,
+        config.data.split_strategy,
+        config.experiment.seed,
+        config.data.split_file,
+        groups=duplicate_groups(len(table), pairs) if pairs else None,
     )
     pipeline = AugmentationPipeline(
         config.augmentation, channels=config.data.channels, seed=config.experiment.seed
@@ -79,7 +92,7 @@ def build(config: TrainConfig) -> Parts:
     learner = Learner.create(
         model, loss, config.training, steps_per_epoch=len(loaders["train"]), device=device
     )
-    return Parts(table, split, pipeline, loaders, learner)
+    return Parts(table, pairs, split, pipeline, loaders, learner)
 
 
 def build_trainer(config: TrainConfig, parts: Parts, folder: ExperimentFolder) -> Trainer:
@@ -113,6 +126,17 @@ def read_table(data: DataSettings) -> LabelTable:
             num_workers=max(1, min(os.cpu_count() or 1, data.num_images // 250)),
         )
     return read_label_table(root, class_names=data.class_names, image_size=data.image_size)
+
+
+def find_duplicates(table: LabelTable, data: DataSettings) -> list[tuple[int, int]]:
+    """Pairs of near-duplicate strips, which must not straddle the split; none where not wanted."""
+    if not data.group_duplicates:
+        return []
+    descriptors = strip_descriptors(table.image_paths, data.image_size, os.cpu_count() or 1)
+    pairs = find_duplicate_pairs(descriptors)
+    if pairs:
+        log.info("%d pairs of near-duplicate strips are kept in one part each", len(pairs))
+    return pairs
 
 
 def build_loaders(

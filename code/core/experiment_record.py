@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from core.augmentation.pipelines import AugmentationPipeline
 from core.config import TrainConfig
 from core.data.annotations import LabelTable
+from core.data.duplicates import write_duplicates
 from core.data.splitting import write_split
 from core.files import write_text
 from core.training.environment import command_line, describe_environment
@@ -22,6 +23,7 @@ class Parts:
     """Everything a training is handed, built from a config."""
 
     table: LabelTable
+    duplicate_pairs: list[tuple[int, int]]
     split: dict[str, np.ndarray]
     pipeline: AugmentationPipeline
     loaders: dict[str, DataLoader]
@@ -33,6 +35,9 @@ def describe(folder: ExperimentFolder, config: TrainConfig, parts: Parts) -> Non
     resolved = config.resolved()
     write_text(folder.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
     write_split(folder.path / "split.csv", parts.table, parts.split)
+    write_duplicates(
+        folder.path / "duplicates.csv", parts.table, parts.duplicate_pairs, parts.split
+    )
     parameters = list(parts.learner.model.parameters())
     folder.record(
         experiment={"seed": config.experiment.seed, "command": command_line()},
@@ -64,6 +69,7 @@ def _describe_data(config: TrainConfig, parts: Parts) -> dict[str, Any]:
         "image_size": config.data.image_size,
         "num_images": len(table),
         "class_counts": counts(table.labels),
+        "num_duplicate_pairs": len(parts.duplicate_pairs),
         "split": {
             "strategy": config.data.split_strategy,
             "seed": config.experiment.seed,

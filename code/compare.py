@@ -1,0 +1,52 @@
+"""Compare finished experiments: figures with intervals, what differs, and who is better."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from core.analysis.comparison import compare_results
+from core.analysis.comparison_formats import FORMATS
+from core.analysis.experiments import RESULTS_DIR
+from core.command_line import run_command
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "experiments",
+        nargs="*",
+        metavar="EXPERIMENT",
+        help="folders or names of experiments; default: all in --results-dir",
+    )
+    parser.add_argument(
+        "--results-dir", type=Path, default=RESULTS_DIR, help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--sort",
+        default="macro_f1",
+        metavar="FIGURE",
+        help="macro_f1, macro_auroc, defect_2_recall, subset_accuracy, ...; default: %(default)s",
+    )
+    parser.add_argument(
+        "--filter",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="only experiments with this value in their config; may be given again",
+    )
+    parser.add_argument("--format", choices=FORMATS, default="table", help="default: %(default)s")
+    arguments = parser.parse_args()
+    comparison = compare_results(
+        arguments.experiments,
+        results_dir=arguments.results_dir,
+        sort=arguments.sort,
+        filters=arguments.filter,
+    )
+    sys.stdout.write(FORMATS[arguments.format](comparison))
+    if arguments.format == "csv":
+        for line in [*comparison.notes, *comparison.problems]:
+            print(line, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,1 @@
+"""What experiments wrote to disk, read back: compared, ranked, reported."""

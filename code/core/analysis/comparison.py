@@ -1,0 +1,190 @@
+"""Experiments side by side: figures, what differs between them, and who is better."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.analysis.experiments import RESULTS_DIR, Experiment, find_experiments, read_all
+from core.analysis.pairs import Pair, compare_pair
+from core.analysis.predictions import images_key, split_key
+from core.analysis.ranking import FigureKey, figure, filtered, find_figure, interval, ranked
+from core.analysis.seeds import NAMES, SeedSummary, summarise_seeds
+from core.errors import InputError
+from core.training.intervals import Bootstrap
+
+# A paired comparison takes about a second; the best of more than this is luck anyway.
+MOST_PAIRED = 10
+BEYOND_CONFIG = (
+    ("data", "fingerprint"),
+    ("environment", "git", "commit"),
+    ("environment", "packages", "torch"),
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Experiments tested on the same images, best first."""
+
+    label: str
+    num_images: int
+    experiments: list[Experiment]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare_results` found.
+
+    `differences` maps each key that differs to its values, and each value to the experiments
+    that have it. `problems` names the experiments that could not be used, `notes` what was not
+    compared and why.
+    """
+
+    sort: str
+    key: FigureKey
+    groups: list[Group]
+    differences: dict[str, dict[str, list[str]]]
+    pairs: list[Pair]
+    seeds: list[SeedSummary]
+    problems: list[str]
+    notes: list[str]
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        """Group after group, best first in each."""
+        return [experiment for group in self.groups for experiment in group.experiments]
+
+
+def compare_results(
+    experiments: Sequence[Path | str] = (),
+    *,
+    results_dir: Path | str = RESULTS_DIR,
+    sort: str = "macro_f1",
+    filters: Iterable[str] = (),
+    bootstrap: Bootstrap | None = None,
+) -> Comparison:
+    """Compare experiments, by default all in `results_dir`.
+
+    Those tested on the same images are ranked, and each is compared with the best of them. What
+    cannot be read is left out and named.
+
+    Raises:
+        InputError: nothing to compare, or an unknown figure or filter.
+    """
+    found, problems = read_all(find_experiments(experiments, results_dir))
+    chosen = filtered(found, filters)
+    key = find_figure(sort, chosen)
+    images = _test_images(chosen)
+    groups = _groups(chosen, images, key)
+    pairs, notes = _pairs(groups, sort, key, bootstrap or Bootstrap())
+    if len(groups) > 1:
+        notes.insert(
+            0,
+            f"{len(groups)} different sets of test images ({groups[0].label} to "
+            f"{groups[-1].label}): ranked within each, not against each other",
+        )
+    return Comparison(
+        sort,
+        key,
+        groups,
+        config_differences(chosen),
+        pairs,
+        summarise_seeds(chosen, images),
+        problems,
+        notes,
+    )
+
+
+def config_differences(experiments: Sequence[Experiment]) -> dict[str, dict[str, list[str]]]:
+    """Each key whose value differs, with the experiments behind each value; absent is `-`."""
+    columns: dict[str, list[str]] = {}
+    for position, experiment in enumerate(experiments):
+        described = experiment.config | {
+            ".".join(keys): experiment.look_up(*keys) for keys in BEYOND_CONFIG
+        }
+        for key, value in described.items():
+            if key not in NAMES:
+                columns.setdefault(key, ["-"] * len(experiments))[position] = _shown(value)
+    differences: dict[str, dict[str, list[str]]] = {}
+    for key, values in columns.items():
+        if len(set(values)) > 1:
+            for experiment, value in zip(experiments, values, strict=True):
+                differences.setdefault(key, {}).setdefault(value, []).append(experiment.name)
+    return differences
+
+
+def figures_of(experiment: Experiment, keys: dict[str, FigureKey]) -> dict[str, Any]:
+    """Each figure with its bounds, flat: macro_f1, macro_f1_low, macro_f1_high."""
+    row: dict[str, Any] = {}
+    for name, key in keys.items():
+        low, high = interval(experiment, key) or (None, None)
+        row |= {name: figure(experiment, key), f"{name}_low": low, f"{name}_high": high}
+    return row
+
+
+def _test_images(experiments: Sequence[Experiment]) -> dict[str, str]:
+    """What names the test images of each experiment; equal splits are read once."""
+    known: dict[str, str] = {}
+    images = {}
+    for experiment in experiments:
+        split = split_key(experiment)
+        if split not in known:
+            known[split] = images_key(experiment)
+        images[str(experiment.path)] = known[split]
+    return images
+
+
+def _groups(
+    experiments: Sequence[Experiment], images: dict[str, str], key: FigureKey
+) -> list[Group]:
+    together: dict[str, list[Experiment]] = {}
+    for experiment in ranked(experiments, key):
+        together.setdefault(images[str(experiment.path)], []).append(experiment)
+    # Groups in order of their size; sorting is stable, so equal ones by their best.
+    members = sorted(together.values(), key=len, reverse=True)
+    return [
+        Group(_letters(position), int(group[0].results["test"]["num_images"]), group)
+        for position, group in enumerate(members)
+    ]
+
+
+def _pairs(
+    groups: Sequence[Group], sort: str, key: FigureKey, bootstrap: Bootstrap
+) -> tuple[list[Pair], list[str]]:
+    paired = [group for group in groups if len(group.experiments) > 1]
+    total = sum(len(group.experiments) for group in paired)
+    if total > MOST_PAIRED:
+        return [], [
+            f"{total} experiments: name or filter at most {MOST_PAIRED} to have each compared "
+            "with the best, image by image"
+        ]
+    pairs, notes = [], []
+    for group in paired:
+        best, *others = group.experiments
+        for other in others:
+            try:
+                pairs.append(compare_pair(best, other, sort, key, bootstrap))
+            except InputError as error:
+                notes.append(f"not compared: {error}")
+        if len(others) > 1:
+            notes.append(
+                f"{best.name} was chosen as the best of {len(group.experiments)} on the test "
+                "images themselves: its lead is flattered, and the intervals do not know it"
+            )
+    return pairs, notes
+
+
+def _letters(position: int) -> str:
+    """A, B, ..., Z, AA, AB, ..."""
+    text = ""
+    position += 1
+    while position:
+        position, letter = divmod(position - 1, 26)
+        text = chr(ord("A") + letter) + text
+    return text
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value).lower().replace("none", "null")
+    return str(value)

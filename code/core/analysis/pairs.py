@@ -1,0 +1,127 @@
+"""Whether one experiment is better than another, on the same test images."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+from core.analysis.experiments import Experiment
+from core.analysis.predictions import read_predictions
+from core.analysis.ranking import FigureKey
+from core.errors import InputError
+from core.training.intervals import Bootstrap, paired_differences
+from core.training.metrics import DEFAULT_THRESHOLD
+
+
+@dataclass(frozen=True)
+class Pair:
+    """First minus second for one figure, and who has whose label sets right.
+
+    `only_first` and `only_second` count the images whose label set only that one predicts
+    exactly, at 0.5; `mcnemar_p` is the exact probability of so uneven a share by chance.
+    """
+
+    first: str
+    second: str
+    figure: str
+    difference: float
+    interval: tuple[float, float]
+    confidence: float
+    only_first: int
+    only_second: int
+    mcnemar_p: float
+
+    @property
+    def distinguishable(self) -> bool:
+        """The interval excludes no difference."""
+        low, high = self.interval
+        return low > 0 or high < 0
+
+    def sentence(self) -> str:
+        """The verdict, in points of 0.01."""
+        better, worse, sign = self.first, self.second, 1
+        if self.difference < 0:
+            better, worse, sign = worse, better, -1
+        low, high = sorted(100 * sign * bound for bound in self.interval)
+        only_better, only_worse = (self.only_first, self.only_second)[::sign]
+        verdict = "distinguishable" if self.distinguishable else "not distinguishable"
+        if self.difference == 0:
+            head = f"{better} equals {worse} in {self.figure}"
+        else:
+            points = f"{100 * abs(self.difference):.1f} points"
+            head = f"{better} is better than {worse} by {points} of {self.figure}"
+        return (
+            f"{head} [{low:.1f}, {high:.1f}]: {verdict}; label sets that only it has right: "
+            f"{only_better}, that only the other has: {only_worse} "
+            f"(exact McNemar p = {self.mcnemar_p:.2g})"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return vars(self) | {
+            "distinguishable": self.distinguishable,
+            "verdict": self.sentence(),
+        }
+
+
+def compare_pair(
+    first: Experiment, second: Experiment, figure: str, key: FigureKey, bootstrap: Bootstrap
+) -> Pair:
+    """Compare two experiments by a figure of their test part at 0.5.
+
+    Source: McNemar 1947, in its exact binomial form.
+    Raises:
+        InputError: predictions that cannot be read, other classes, or other test images.
+    """
+    one, other = read_predictions(first), read_predictions(second)
+    names = first.class_names
+    if names != second.class_names:
+        raise InputError(
+            f"{first.name} has the classes {', '.join(names)}, {second.name} "
+            f"{', '.join(second.class_names)}: not comparable"
+        )
+    if one.image_ids != other.image_ids:
+        shared = len(set(one.image_ids) & set(other.image_ids))
+        raise InputError(
+            f"{first.name} and {second.name} were tested on different images ({shared} of "
+            f"{len(one.image_ids)} and {len(other.image_ids)} in common): not ranked"
+        )
+    if not np.array_equal(one.labels, other.labels):
+        raise InputError(
+            f"{first.name} and {second.name} were tested on the same images with different "
+            "labels: not ranked"
+        )
+    nested: Any = paired_differences(
+        one.labels,
+        (one.probabilities, DEFAULT_THRESHOLD),
+        (other.probabilities, DEFAULT_THRESHOLD),
+        names,
+        bootstrap,
+    )
+    for part in key:
+        nested = nested[part]
+    if nested is None:
+        raise InputError(f"{figure} is undefined on the test images of {first.name}")
+    right = [
+        ((part.probabilities >= DEFAULT_THRESHOLD) == part.labels).all(axis=1)
+        for part in (one, other)
+    ]
+    only_first, only_second = int((right[0] & ~right[1]).sum()), int((~right[0] & right[1]).sum())
+    return Pair(
+        first.name,
+        second.name,
+        figure,
+        nested["difference"],
+        tuple(nested["interval"]),
+        bootstrap.confidence,
+        only_first,
+        only_second,
+        exact_mcnemar(only_first, only_second),
+    )
+
+
+def exact_mcnemar(only_first: int, only_second: int) -> float:
+    """Two-sided exact p: of images that one of two has right, each is as likely to be either's."""
+    discordant = only_first + only_second
+    return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0

@@ -1,0 +1,134 @@
+"""predictions.csv: what an experiment said of each held-out image."""
+
+import csv
+import hashlib
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from core.analysis.experiments import Experiment
+from core.errors import InputError
+from core.training.metrics import check_predictions
+
+PREDICTIONS_FILE = "predictions.csv"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Labels and probabilities of one part, sorted by image id.
+
+    Shape: labels and probabilities (images, classes), labels bool.
+    """
+
+    image_ids: tuple[str, ...]
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+
+def read_predictions(experiment: Experiment, split: str = "test") -> Predictions:
+    """Read and check the predictions of one part of the split.
+
+    Raises:
+        InputError: missing file or columns, an image twice, impossible values, or other images
+            than results.json counted.
+    """
+    file, names = experiment.path / PREDICTIONS_FILE, experiment.class_names
+    columns = [f"label_{name}" for name in names] + [f"probability_{name}" for name in names]
+    rows = _read_rows(file, columns, split)
+    if not rows:
+        raise InputError(f"{file} has no row with split {split!r}")
+    rows.sort()
+    image_ids = tuple(image_id for image_id, _ in rows)
+    for image_id, following in itertools.pairwise(image_ids):
+        if image_id == following:
+            raise InputError(f"{file}: image {image_id} stands twice in split {split!r}")
+    values = np.array([row for _, row in rows])
+    try:
+        checked = check_predictions(values[:, : len(names)], values[:, len(names) :], names)
+    except InputError as error:
+        raise InputError(f"{file}, split {split!r} sorted by image: {error}") from None
+    _check_against_results(experiment, split, checked[0], file)
+    return Predictions(image_ids, *checked)
+
+
+def _read_rows(file: Path, columns: Sequence[str], split: str) -> list[tuple[str, list[float]]]:
+    rows = []
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            reader = csv.reader(stream)
+            header = next(reader, [])
+            missing = [name for name in ("image_id", "split", *columns) if name not in header]
+            if missing:
+                raise InputError(f"{file} has no column {missing[0]!r}; found: {', '.join(header)}")
+            image, part = header.index("image_id"), header.index("split")
+            wanted = [header.index(name) for name in columns]
+            for row in reader:
+                if len(row) != len(header):
+                    raise InputError(
+                        f"{file} line {reader.line_num}: {len(row)} values; expected "
+                        f"{len(header)}: the file may be cut off"
+                    )
+                if row[part] == split:
+                    rows.append((row[image], [float(row[column]) for column in wanted]))
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror})") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is not a CSV file: {error}") from None
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{file} line {reader.line_num}: {error}") from None
+    return rows
+
+
+def _check_against_results(
+    experiment: Experiment, split: str, labels: np.ndarray, file: Path
+) -> None:
+    counted = experiment.look_up(split, "num_images")
+    if counted is not None and counted != len(labels):
+        raise InputError(
+            f"{file} has {len(labels)} images in split {split!r}; results.json counted {counted}"
+        )
+    for name, support in zip(experiment.class_names, labels.sum(axis=0), strict=True):
+        counted = experiment.look_up(split, "per_class", name, "support")
+        if counted is not None and counted != support:
+            raise InputError(
+                f"{file}: {support} images of {name} in split {split!r}; results.json counted "
+                f"{counted}"
+            )
+
+
+def images_key(experiment: Experiment) -> str:
+    """The same for two experiments if, and only if, they were tested on the same images.
+
+    The data set's fingerprint with the ids of the test images; without readable predictions, with
+    what results.json says of the split.
+    """
+    fingerprint = str(experiment.look_up("data", "fingerprint"))
+    try:
+        content = (experiment.path / PREDICTIONS_FILE).read_bytes()
+    except OSError:
+        return f"{fingerprint} {split_key(experiment)}"
+    # A thousand of these files are read at once: no need to parse their numbers, nor the rows of
+    # the validation part, which come first.
+    start = content.rfind(b"\n", 0, max(content.find(b",test,"), 0)) + 1
+    rows = (row.split(b",", 2) for row in content[start:].splitlines())
+    ids = b"\n".join(sorted(row[0] for row in rows if row[1:2] == [b"test"]))
+    return f"{fingerprint} {hashlib.sha256(ids).hexdigest()}"
+
+
+def split_key(experiment: Experiment) -> str:
+    """What results.json says of how the data were split; equal keys are equal splits."""
+    split = experiment.look_up("data", "split") or {}
+    described = (
+        experiment.look_up("data", "fingerprint"),
+        split.get("strategy"),
+        split.get("seed"),
+        experiment.look_up("config", "data", "split_file"),
+        experiment.look_up("config", "data", "group_duplicates"),
+        (split.get("parts") or {}).get("test"),
+    )
+    return repr(described)

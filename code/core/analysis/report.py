@@ -1,0 +1,101 @@
+"""A whole experiment as one HTML file that asks nothing of any server."""
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+
+from core.analysis.experiments import Experiment, flatten, read_experiment
+from core.analysis.label_sets import confusion
+from core.analysis.page import contents, key_values, page, paragraph, section
+from core.analysis.predictions import Predictions, read_predictions
+from core.analysis.report_figures import (
+    class_table,
+    precision_recall,
+    reliability,
+    summary,
+    training_curves,
+)
+from core.analysis.report_images import duplicates, mistakes, suspects
+from core.analysis.strips import ImageFolder
+from core.errors import InputError
+from core.files import write_text
+from core.training.metrics import DEFAULT_THRESHOLD
+
+REPORT_FILE = "report.html"
+
+
+def write_report(
+    experiment: Path | str,
+    *,
+    data_root: Path | str | None = None,
+    output: Path | str | None = None,
+) -> Path:
+    """Write `report.html` into the folder of a completed experiment, and return its path.
+
+    Pictures come from `data_root`, by default the data set the experiment names; where that is
+    gone the report is made without them.
+
+    Raises:
+        InputError: not a completed experiment, predictions that do not fit it, or a `data_root`
+            that is no folder.
+    """
+    read = read_experiment(experiment)
+    parts = {split: read_predictions(read, split) for split in ("validation", "test")}
+    root = data_root or read.look_up("data", "root")
+    images = ImageFolder(Path(root) if root else None)
+    if data_root and not images.folders:
+        raise InputError(f"{data_root} is not a folder: give the root of the data set")
+    path = Path(output) if output else read.path / REPORT_FILE
+    html = render(read, parts, images)
+    try:
+        write_text(path, html)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror})") from None
+    return path
+
+
+def render(experiment: Experiment, parts: Mapping[str, Predictions], images: ImageFolder) -> str:
+    """The report as HTML."""
+    test = parts["test"]
+    sections = (
+        ("classes", "Per class", class_table(experiment)),
+        ("training", "Training", training_curves(experiment)),
+        ("precision-recall", "Precision and recall", precision_recall(experiment, test)),
+        ("calibration", "Calibration", reliability(experiment, test)),
+        ("label-sets", "Which label sets are taken for which", _label_sets(experiment, test)),
+        ("mistakes", "Most confident mistakes", mistakes(experiment, test, images)),
+        ("label-errors", "Suspected label errors", suspects(experiment, parts, images)),
+        ("duplicates", "Near-duplicates", duplicates(experiment, parts)),
+        ("settings", "Config and environment", _settings(experiment)),
+    )
+    body = [
+        f"<h1>{escape(experiment.name)}</h1>",
+        paragraph(str(experiment.look_up("experiment", "created_at") or ""), "soft"),
+        contents((name, title) for name, title, _ in sections),
+        summary(experiment),
+        *(section(name, title, content) for name, title, content in sections),
+    ]
+    return page(experiment.name, "\n".join(body))
+
+
+def _label_sets(experiment: Experiment, test: Predictions) -> str:
+    predicted = test.probabilities >= DEFAULT_THRESHOLD
+    text = (
+        "Test images by their label set (rows) and the set predicted at 0.5 (columns). Blue is "
+        "right, orange is taken for something else; darker is a larger share of the row."
+    )
+    return paragraph(text) + confusion(test.labels, predicted, experiment.class_names)
+
+
+def _settings(experiment: Experiment) -> str:
+    environment = experiment.look_up("environment")
+    timings = experiment.look_up("timings")
+    command = str(experiment.look_up("experiment", "command") or "")
+    return (
+        f"<p><code>{escape(command)}</code></p>"
+        + key_values("Config", experiment.config)
+        + key_values("Environment", flatten(environment or {}))
+        + key_values("Data", flatten(experiment.results["data"]))
+        + key_values("Loss", flatten(experiment.look_up("loss") or {}))
+        + key_values("Timings", flatten(timings or {}))
+    )

@@ -1,0 +1,69 @@
+"""Experiments that differ in their seed alone, as mean and spread."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from core.analysis.experiments import Experiment
+from core.analysis.ranking import HEADLINES, figure
+
+# What an experiment is called, or where it is kept, changes nothing in it.
+NAMES = ("experiment.name", "experiment.results_dir")
+SEED = "experiment.seed"
+
+
+@dataclass(frozen=True)
+class SeedSummary:
+    """One configuration, run with several seeds.
+
+    `figures` holds, for each figure, its mean, sample standard deviation, lowest and highest.
+    `same_images` is false where the seed also drew another test part: the spread then holds the
+    luck of the split too.
+    """
+
+    members: tuple[str, ...]
+    seeds: tuple[Any, ...]
+    figures: dict[str, dict[str, float]]
+    same_images: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return vars(self)
+
+
+def summarise_seeds(experiments: Sequence[Experiment], images: dict[str, str]) -> list[SeedSummary]:
+    """Mean and spread of each configuration that was run with at least two seeds.
+
+    `images` names the test images of each experiment by its path.
+    """
+    alike: dict[str, list[Experiment]] = {}
+    for experiment in experiments:
+        config = experiment.config
+        values = sorted((k, repr(v)) for k, v in config.items() if k not in (*NAMES, SEED))
+        key = repr((experiment.look_up("data", "fingerprint"), values))
+        alike.setdefault(key, []).append(experiment)
+    summaries = []
+    for members in alike.values():
+        members = sorted(members, key=lambda one: str(one.config.get(SEED)))
+        seeds = tuple(one.config.get(SEED) for one in members)
+        if len(set(seeds)) < 2:
+            continue
+        keys = HEADLINES | {
+            f"{name}_f1": ("per_class", name, "f1") for name in members[0].class_names
+        }
+        figures = {}
+        for name, key in keys.items():
+            values = [value for one in members if (value := figure(one, key)) is not None]
+            if len(values) > 1:
+                figures[name] = {
+                    "mean": float(np.mean(values)),
+                    "standard_deviation": float(np.std(values, ddof=1)),
+                    "lowest": min(values),
+                    "highest": max(values),
+                }
+        names = tuple(one.name for one in members)
+        same = len({images[str(one.path)] for one in members}) == 1
+        summaries.append(SeedSummary(names, seeds, figures, same))
+    return summaries

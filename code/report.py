@@ -1,0 +1,30 @@
+"""Write the report of a finished experiment: one HTML file with everything in it."""
+
+import argparse
+from pathlib import Path
+
+from core.analysis.experiments import RESULTS_DIR, find_experiments
+from core.analysis.report import write_report
+from core.command_line import run_command
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "experiments", nargs="+", metavar="EXPERIMENT", help="folder or name of an experiment"
+    )
+    parser.add_argument(
+        "--results-dir", type=Path, default=RESULTS_DIR, help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        help="where the images are; default: where the experiment read them",
+    )
+    arguments = parser.parse_args()
+    for folder in find_experiments(arguments.experiments, arguments.results_dir):
+        print(write_report(folder, data_root=arguments.data_root))
+
+
+if __name__ == "__main__":
+    run_command(main)

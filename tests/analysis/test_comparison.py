@@ -1,0 +1,247 @@
+"""Who is better, by how much, and when that may not be asked."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from experiment_factory import read_results, write_experiment, write_results
+from scipy.stats import binom
+
+from core.analysis import comparison as comparison_module
+from core.analysis.comparison import compare_results, config_differences
+from core.analysis.comparison_formats import FORMATS
+from core.analysis.experiments import read_experiment
+from core.analysis.pairs import Pair, compare_pair, exact_mcnemar
+from core.analysis.predictions import read_predictions
+from core.errors import InputError
+from core.training.intervals import Bootstrap
+
+QUICK = Bootstrap(resamples=300)
+
+
+@pytest.fixture(scope="module")
+def results_dir(tmp_path_factory):
+    """Three experiments on the same images, one on others, two that cannot be used."""
+    folder = tmp_path_factory.mktemp("results")
+    write_experiment(folder, name="focal_1", seed=1)
+    write_experiment(folder, name="focal_2", seed=2)
+    write_experiment(folder, name="bce", seed=1, quality=0.8, config={"loss.type": "bce"})
+    write_experiment(folder, name="elsewhere", seed=1, data_seed=5)
+    failed = write_experiment(folder, name="failed")
+    write_results(failed, read_results(failed) | {"status": "failed"})
+    cut = write_experiment(folder, name="cut")
+    (cut / "results.json").write_text('{"schema_version": 1, ')
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compared(results_dir):
+    return compare_results(results_dir=results_dir, bootstrap=QUICK)
+
+
+def test_experiments_are_ranked_among_those_of_the_same_images(compared):
+    first, second = compared.groups
+    assert {one.name for one in first.experiments} == {"focal_1", "focal_2", "bce"}
+    assert [one.name for one in second.experiments] == ["elsewhere"]
+    figures = [one.results["test"]["macro"]["f1"] for one in first.experiments]
+    assert figures == sorted(figures, reverse=True)
+    assert first.experiments[-1].name == "bce"
+    assert any("2 different sets of test images" in note for note in compared.notes)
+
+
+def test_what_cannot_be_used_is_named_and_the_others_are_listed(compared):
+    assert len(compared.problems) == 2
+    assert any("failed" in problem for problem in compared.problems)
+    assert any("not valid JSON" in problem for problem in compared.problems)
+    assert len(compared.experiments) == 4
+
+
+def test_each_is_compared_with_the_best_of_its_group(compared):
+    best = compared.groups[0].experiments[0].name
+    assert {pair.first for pair in compared.pairs} == {best}
+    assert len(compared.pairs) == 2
+    worst = next(pair for pair in compared.pairs if pair.second == "bce")
+    assert worst.distinguishable
+    low, high = worst.interval
+    assert 0 < low < worst.difference < high
+    assert any("its lead is flattered" in note for note in compared.notes)
+
+
+def test_differences_name_keys_values_and_experiments(compared):
+    losses = compared.differences["loss.type"]
+    assert losses["bce"] == ["bce"]
+    assert set(losses["focal_loss"]) == {"focal_1", "focal_2", "elsewhere"}
+    assert "experiment.name" not in compared.differences
+    assert "loss.gamma" not in compared.differences
+    assert "data.fingerprint" in compared.differences
+
+
+def test_a_key_that_only_one_has_is_a_difference(results_dir):
+    one, other = (read_experiment(results_dir / name) for name in ("focal_1", "focal_2"))
+    one.results["config"]["loss"]["label_smoothing"] = 0.1
+    found = config_differences([one, other])
+    assert found["loss.label_smoothing"] == {"0.1": ["focal_1"], "-": ["focal_2"]}
+
+
+def test_seeds_are_summarised_as_mean_and_spread(compared):
+    (summary,) = compared.seeds
+    assert (summary.members, summary.seeds) == (("focal_1", "focal_2"), (1, 2))
+    assert summary.same_images
+    values = [
+        one.results["test"]["macro"]["f1"]
+        for one in compared.experiments
+        if one.name.startswith("focal")
+    ]
+    entry = summary.figures["macro_f1"]
+    assert entry["mean"] == pytest.approx(np.mean(values))
+    assert entry["standard_deviation"] == pytest.approx(abs(values[0] - values[1]) / np.sqrt(2))
+    assert (entry["lowest"], entry["highest"]) == (min(values), max(values))
+
+
+def test_seeds_that_drew_other_test_images_are_said_to(tmp_path):
+    for seed in (1, 2):
+        folder = write_experiment(tmp_path, name=f"seed_{seed}", seed=seed, data_seed=seed)
+        results = read_results(folder)
+        results["data"]["fingerprint"] = "one data set"
+        write_results(folder, results)
+    compared = compare_results(results_dir=tmp_path, bootstrap=QUICK)
+    (summary,) = compared.seeds
+    assert not summary.same_images
+    assert compared.pairs == []
+    assert "another per seed" in FORMATS["table"](compared)
+
+
+def test_filters_and_sort(results_dir):
+    compared = compare_results(
+        results_dir=results_dir,
+        filters=["loss.type=focal_loss", "experiment.seed=1"],
+        sort="defect_2_recall",
+        bootstrap=QUICK,
+    )
+    assert {one.name for one in compared.experiments} == {"focal_1", "elsewhere"}
+    names = [one.name for one in compare_results(
+        results_dir=results_dir, filters=["loss.alpha=null"], bootstrap=QUICK
+    ).experiments]  # fmt: skip
+    assert len(names) == 4
+    assert compare_results(
+        results_dir=results_dir, filters=["loss.gamma=3"], bootstrap=QUICK
+    ).experiments == []  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"sort": "macro_f2"}, r"sort=macro_f2: unknown figure \(did you mean 'macro_f1'"),
+        ({"filters": ["loss.typ=bce"]}, r"no experiment has the key 'loss.typ'.*'loss.type'"),
+        ({"filters": ["focal"]}, "expected KEY=VALUE"),
+        ({"experiments": ["focal_11"]}, "did you mean 'focal_1'"),
+    ],
+)
+def test_mistakes_are_named(results_dir, arguments, match):
+    with pytest.raises(InputError, match=match):
+        compare_results(results_dir=results_dir, bootstrap=QUICK, **arguments)
+
+
+def test_an_undefined_figure_is_ranked_last(tmp_path):
+    folder = write_experiment(tmp_path, name="a_undefined")
+    results = read_results(folder)
+    results["test"]["macro"]["auroc"] = None
+    write_results(folder, results)
+    write_experiment(tmp_path, name="b")
+    compared = compare_results(results_dir=tmp_path, sort="macro_auroc", bootstrap=QUICK)
+    assert [one.name for one in compared.experiments] == ["b", "a_undefined"]
+
+
+def test_many_experiments_are_listed_without_reading_their_predictions(tmp_path, monkeypatch):
+    for number in range(12):
+        write_experiment(tmp_path, name=f"number_{number:02d}", seed=number, images=40)
+    monkeypatch.setattr(comparison_module, "compare_pair", None)
+    compared = compare_results(results_dir=tmp_path)
+    assert len(compared.experiments) == 12
+    assert compared.pairs == []
+    assert "name or filter at most 10" in compared.notes[-1]
+
+
+def test_other_images_or_labels_are_refused(tmp_path):
+    one = read_experiment(write_experiment(tmp_path, name="one"))
+    other = read_experiment(write_experiment(tmp_path, name="other", data_seed=1))
+    with pytest.raises(InputError, match=r"different images \(0 of 120 and 120 in common\)"):
+        compare_pair(one, other, "macro_f1", ("macro", "f1"), QUICK)
+
+
+def test_a_pair_with_bad_predictions_becomes_a_note(tmp_path):
+    write_experiment(tmp_path, name="one")
+    folder = write_experiment(tmp_path, name="two")
+    text = (folder / "predictions.csv").read_text().splitlines()
+    (folder / "predictions.csv").write_text("\n".join(text[:-1]) + "\n")
+    compared = compare_results(results_dir=tmp_path, bootstrap=QUICK)
+    assert len(compared.experiments) == 2
+    assert compared.pairs == []
+    assert any("119 images" in note for note in compared.notes)
+
+
+def test_label_sets_are_counted_image_by_image(compared, results_dir):
+    pair = compared.pairs[0]
+    right = []
+    for name in (pair.first, pair.second):
+        part = read_predictions(read_experiment(results_dir / name))
+        right.append(
+            [
+                set(np.flatnonzero(p >= 0.5)) == set(np.flatnonzero(y))
+                for y, p in zip(part.labels, part.probabilities, strict=True)
+            ]
+        )
+    both = list(zip(*right, strict=True))
+    assert pair.only_first == both.count((True, False))
+    assert pair.only_second == both.count((False, True))
+    assert pair.mcnemar_p == exact_mcnemar(pair.only_first, pair.only_second)
+
+
+@pytest.mark.parametrize(("b", "c"), [(0, 0), (3, 3), (1, 9), (9, 1), (0, 5), (40, 22)])
+def test_exact_mcnemar_is_twice_the_binomial_tail(b, c):
+    tail = 2 * binom.cdf(min(b, c), b + c, 0.5) if b + c else 1.0
+    assert exact_mcnemar(b, c) == pytest.approx(min(1.0, tail))
+
+
+def test_the_verdict_is_a_sentence_about_the_better_one():
+    pair = Pair("A", "B", "macro_f1", -0.008, (-0.021, 0.004), 0.95, 5, 9, 0.42)
+    assert pair.sentence().startswith(
+        "B is better than A by 0.8 points of macro_f1 [-0.4, 2.1]: not distinguishable"
+    )
+    assert "only it has right: 9, that only the other has: 5 (exact McNemar p = 0.42)" in (
+        pair.sentence()
+    )
+    clear = Pair("A", "B", "macro_f1", 0.02, (0.01, 0.03), 0.95, 5, 9, 0.42)
+    assert "2.0 points of macro_f1 [1.0, 3.0]: distinguishable" in clear.sentence()
+    same = Pair("A", "B", "macro_f1", 0.0, (0.0, 0.0), 0.95, 0, 0, 1.0)
+    assert same.sentence().startswith("A equals B in macro_f1 [0.0, 0.0]: not distinguishable")
+
+
+def test_formats_carry_the_figures(compared):
+    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](compared))))
+    assert [row["experiment"] for row in rows] == [one.name for one in compared.experiments]
+    low, value, high = (float(rows[0][f"macro_f1{end}"]) for end in ("_low", "", "_high"))
+    assert low <= value <= high
+    assert value == compared.experiments[0].results["test"]["macro"]["f1"]
+    content = json.loads(FORMATS["json"](compared))
+    assert content["experiments"][0]["macro_f1"] == value
+    assert content["pairs"][0]["verdict"] == compared.pairs[0].sentence()
+    assert len(content["problems"]) == 2
+    table, markdown = FORMATS["table"](compared), FORMATS["markdown"](compared)
+    for text in (table, markdown):
+        assert f"{value:.3f} [{low:.3f}, {high:.3f}]" in text
+        for pair in compared.pairs:
+            assert pair.sentence() in text
+        assert "cut" in text
+    lines = markdown.splitlines()
+    assert lines[0].startswith("| rank | experiment | test images |")
+    assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|")
+
+
+def test_nothing_to_compare_is_said(tmp_path):
+    compared = compare_results(results_dir=tmp_path)
+    assert "No experiment to compare" in FORMATS["table"](compared)
+    assert FORMATS["csv"](compared).strip() == "experiment"
+    assert json.loads(FORMATS["json"](compared))["experiments"] == []

@@ -1,0 +1,197 @@
+"""The report: one file, nothing from outside, everything the experiment wrote."""
+
+import csv
+import re
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+from experiment_factory import CLASS_NAMES, read_results, write_experiment, write_results
+
+from core.analysis.experiments import read_experiment
+from core.analysis.label_sets import confusion, set_names, short_names
+from core.analysis.predictions import Predictions, read_predictions
+from core.analysis.report import write_report
+from core.analysis.strips import ImageFolder, confident_mistakes
+from core.errors import InputError
+
+VOID = {"meta", "link", "img"}
+
+
+class Reader(HTMLParser):
+    """Checks that tags are closed in order, and collects ids, addresses and text."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.addresses, self.text = [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.ids += [values["id"]] if "id" in values else []
+        self.addresses += [values[key] for key in ("src", "href", "action") if key in values]
+        assert "style" not in values or "url(" not in values["style"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(path):
+    reader = Reader()
+    reader.feed(path.read_text())
+    assert reader.open == []
+    return reader
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """An experiment whose data set lies beside it, every image of it a small grey JPEG."""
+    folder = write_experiment(tmp_path / "results", calibration="platt", images=80)
+    images = tmp_path / "strips" / "train_images"
+    images.mkdir(parents=True)
+    for part in ("validation", "test"):
+        for image_id in read_predictions(read_experiment(folder), part).image_ids:
+            cv2.imwrite(str(images / image_id), np.full((16, 100), 90, np.uint8))
+    results = read_results(folder)
+    results["data"]["root"] = str(tmp_path / "strips")
+    write_results(folder, results)
+    return folder
+
+
+def test_the_report_is_one_file_that_asks_for_nothing(folder):
+    path = write_report(folder)
+    assert path == folder / "report.html"
+    reader = read(path)
+    for address in reader.addresses:
+        assert address.startswith(("#", "data:")), address
+    html = path.read_text()
+    assert not re.search(r"https?://|@import|<script|url\(", html)
+    links = [address[1:] for address in reader.addresses if address.startswith("#")]
+    assert links
+    assert set(links) <= set(reader.ids)
+    assert html.count("data:image/jpeg;base64,") > 10
+
+
+def test_the_report_holds_what_the_experiment_wrote(folder):
+    text = " ".join(read(write_report(folder)).text)
+    results = read_results(folder)
+    for row in results["test"]["per_class"].values():
+        assert f"{row['f1']:.3f}" in text
+        assert f"{row['average_precision']:.3f}" in text
+    low, high = results["test"]["intervals"]["macro"]["f1"]
+    assert f"[{low:.3f}, {high:.3f}]" in text
+    for value in results["thresholds"].values():
+        assert f"{value:.3f}" in text
+    after = results["calibration"]["after"]["per_class"]["defect_1"]["brier_score"]
+    assert f"{after:.3f}" in text
+    for words in ("loss.gamma", "packages.torch", "0123456789abcdef", "after platt", "Loss"):
+        assert words in text
+    assert "did not look for near-duplicates" in text
+
+
+def test_markup_in_names_is_escaped(folder):
+    html = write_report(folder).read_text()
+    assert "augmentation.x=&#x27;&lt;b&gt;&#x27;" in html
+    assert "<b>'" not in html
+
+
+def test_absent_images_are_said_and_a_wrong_root_is_refused(folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    html = write_report(folder, data_root=tmp_path / "elsewhere").read_text()
+    assert "image not found" in html
+    assert "data:image/jpeg" not in html
+    with pytest.raises(InputError, match="nowhere is not a folder"):
+        write_report(folder, data_root=tmp_path / "nowhere")
+
+
+def test_an_undefined_class_and_few_epochs_are_drawn(tmp_path):
+    folder = write_experiment(tmp_path, images=40)
+    lines = (folder / "predictions.csv").read_text().splitlines()
+    header = lines[0].split(",")
+    rows = [dict(zip(header, line.split(","), strict=True)) for line in lines[1:]]
+    for row in rows:
+        row["label_defect_2"] = "0"
+    with (folder / "predictions.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, header)
+        writer.writeheader()
+        writer.writerows(rows)
+    results = read_results(folder)
+    for part in ("validation", "test"):
+        row = results[part]["per_class"]["defect_2"]
+        row |= {"support": 0, "average_precision": None, "auroc": None}
+    results["test"]["undefined"]["auroc"] = 1
+    results["history"] = results["history"][:1]
+    write_results(folder, results)
+    text = " ".join(read(write_report(folder)).text)
+    assert "defect_2: no test image" in text
+    assert "AUROC of 1" in text
+
+
+def test_duplicates_with_different_labels_come_first(folder):
+    part = read_predictions(read_experiment(folder))
+    names = set_names(part.labels, CLASS_NAMES)
+    clean = [image for image, name in zip(part.image_ids, names, strict=True) if name == "none"]
+    other = next(image for image, name in zip(part.image_ids, names, strict=True) if name == "3")
+    pairs = [(clean[0], clean[1]), (clean[2], other), (clean[3], "of_training.jpg")]
+    with (folder / "duplicates.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([("first", "second"), *pairs])
+    html = write_report(folder).read_text()
+    assert "3 pairs, 1 of them with different labels" in html
+    assert html.index(f"<td>{clean[2]}") < html.index(f"<td>{clean[0]}")
+    (folder / "duplicates.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="expected first and second"):
+        write_report(folder)
+
+
+def test_confusion_counts_every_image_once():
+    generator = np.random.default_rng(0)
+    labels, predicted = generator.random((2, 300, 4)) < 0.3
+    html = confusion(labels, predicted, CLASS_NAMES).partition("<tbody>")[2]
+    rows = re.findall(r"<tr><th>([^<]*)</th>(.*?)<td>(\d+)</td></tr>", html)
+    assert sum(int(total) for _, _, total in rows) == 300
+    for name, cells, total in rows:
+        counts = [int(text or 0) for text in re.findall(r"<td[^>]*>(\d*)</td>", cells)]
+        assert sum(counts) == int(total), name
+    true = set_names(labels, CLASS_NAMES)
+    assert {name: int(total) for name, _, total in rows}["none"] == true.count("none")
+
+
+def test_label_sets_have_short_names():
+    assert short_names(CLASS_NAMES) == ["1", "2", "3", "4"]
+    assert short_names(["scratch", "pit"]) == ["scratch", "pit"]
+    assert short_names(["defect_1"]) == ["defect_1"]
+    labels = np.array([[0, 0, 0, 0], [1, 0, 1, 0]], dtype=bool)
+    assert set_names(labels, CLASS_NAMES) == ["none", "1+3"]
+
+
+def test_confident_mistakes_are_the_surest_wrong_ones():
+    labels = np.array([[1, 0], [1, 0], [0, 0], [0, 1], [0, 0]], dtype=bool)
+    probabilities = np.array([[0.4, 0.1], [0.1, 0.9], [0.2, 0.7], [0.1, 0.8], [0.1, 0.1]])
+    part = Predictions(tuple("abcde"), labels, probabilities)
+    assert confident_mistakes(part, True, 5) == [1, 0]
+    assert confident_mistakes(part, False, 5) == [1, 2]
+    assert confident_mistakes(part, False, 1) == [1]
+
+
+def test_pictures_come_from_the_data_set_only(tmp_path):
+    images = tmp_path / "data" / "train_images"
+    images.mkdir(parents=True)
+    cv2.imwrite(str(images / "a.jpg"), np.zeros((8, 8), np.uint8))
+    cv2.imwrite(str(tmp_path / "secret.jpg"), np.zeros((8, 8), np.uint8))
+    (images / "broken.jpg").write_bytes(b"no image")
+    folder = ImageFolder(tmp_path / "data")
+    assert folder.picture("a.jpg").startswith("data:image/jpeg;base64,")
+    assert folder.picture("../secret.jpg") is None
+    assert folder.picture("broken.jpg") is None
+    assert folder.picture("absent.jpg") is None
+    assert ImageFolder(tmp_path / "nowhere").picture("a.jpg") is None

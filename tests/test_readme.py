@@ -1,0 +1,98 @@
+"""The README is true: its commands compose, its tables are complete, its code runs."""
+
+import re
+import runpy
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+from core.losses.registry import get_registry as losses
+from core.models.registry import get_registry as models
+
+README = (REPOSITORY / "README.md").read_text()
+SET_UP = "python -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/python "
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
+TRAININGS = [line for line in COMMANDS if "code/train.py" in line]
+
+
+def test_the_two_commands():
+    assert SET_UP + "code/train.py experiment=quickstart" in COMMANDS
+    assert SET_UP + "-m pytest" in COMMANDS
+    run = (REPOSITORY / ".ci" / "run").read_text()
+    assert "-m pytest\n" in run
+
+
+@pytest.mark.parametrize("command", TRAININGS)
+def test_training_commands_compose(command, compose):
+    words = shlex.split(command.partition("code/train.py")[2])
+    overrides = [word for word in words if word not in ("-m", "--help")]
+    jobs = [[]]
+    for override in overrides:
+        key, _, value = override.partition("=")
+        choices = value.split(",") if "-m" in words else [value]
+        jobs = [[*job, f"{key}={choice}"] for job in jobs for choice in choices]
+    for job in jobs:
+        config = compose(*job).resolved()
+        for override in job:
+            key, _, value = override.partition("=")
+            assert was_set(config, key, value), f"{override} had no effect"
+
+
+def was_set(config: dict, key: str, value: str) -> bool:
+    if key in ("experiment", "data", "model", "loss", "augmentation"):
+        return True
+    for part in key.split("."):
+        config = config[part]
+    return str(config) == value or (value in ("null", "false") and config is None)
+
+
+# Commands on experiments run in a folder that holds one; benchmarks with next to no time.
+RUN_HERE = {
+    "code/compare.py": [],
+    "code/report.py": [],
+    "code/benchmark_losses.py": ["--budget-seconds", "0.01", "--losses", "bce_with_logits"],
+}
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in TRAININGS])
+def test_other_commands_run(command, trained, monkeypatch, capsys):
+    if command.endswith("-m pytest"):
+        return
+    python, script, *words = shlex.split(command)
+    assert python == "python"
+    monkeypatch.chdir(trained.parents[2])
+    words = [name for word in words for name in sorted(map(str, Path().glob(word))) or [word]]
+    monkeypatch.setattr(sys, "argv", [script, *words, *RUN_HERE[script]])
+    runpy.run_path(str(REPOSITORY / script), run_name="__main__")
+    assert capsys.readouterr().out.strip()
+
+
+def test_every_component_has_a_line_in_a_table():
+    for name in [*models().list(), *losses().list()]:
+        assert f"| `{name}` |" in README
+
+
+def test_code_for_newcomers_registers():
+    before = set(models().list()), set(losses().list())
+    try:
+        for block in blocks("python"):
+            exec(compile(block, "README.md", "exec"), {})
+        assert models().get("my_model", width=4).layers[0].out_channels == 4
+        assert losses().get("my_loss", scale=2.0).get_params()["scale"] == 2.0
+    finally:
+        for registry, names in ((models(), before[0]), (losses(), before[1])):
+            for name in set(registry.list()) - names:
+                registry.unregister(name)
+
+
+def test_no_placeholder_is_left():
+    assert not re.findall(r"\b[A-Z]+_TABLE\b", README)
