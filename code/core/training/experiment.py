@@ -37,7 +37,7 @@ class ExperimentFolder:
         stem = f"{name}_{now:%Y%m%d_%H%M%S}"
         try:
             results_dir.mkdir(parents=True, exist_ok=True)
-            path = _make_unused(results_dir, stem)
+            path = make_unused_folder(results_dir, stem)
             (path / "checkpoints").mkdir()
         except OSError as error:
             raise InputError(
@@ -84,7 +84,8 @@ class ExperimentFolder:
             self.record(status="completed")
 
 
-def _make_unused(parent: Path, stem: str) -> Path:
+def make_unused_folder(parent: Path, stem: str) -> Path:
+    """Make `parent/stem`, with a number behind it where that name is taken."""
     attempt = 1
     while True:
         path = parent / (stem if attempt == 1 else f"{stem}_{attempt}")

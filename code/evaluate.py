@@ -1,0 +1,24 @@
+"""Score a finished experiment again: on its own test part, or on another labelled folder."""
+
+import argparse
+from pathlib import Path
+
+from core.command_line import run_command
+from core.reevaluation import reevaluate
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("experiment", type=Path, help="folder of a completed experiment")
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="labelled folder in any layout that training reads; default: the own test part",
+    )
+    arguments = parser.parse_args()
+    print(f"Results: {reevaluate(arguments.experiment, arguments.data_root) / 'results.json'}")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,73 @@
+"""A finished experiment, scored again."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import evaluate
+from core.command_line import run_command
+from core.errors import InputError
+from core.reevaluation import reevaluate
+
+
+@pytest.fixture
+def experiment(trained, tmp_path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / trained.name))
+
+
+def read(path: Path) -> dict:
+    return json.loads((path / "results.json").read_text())
+
+
+def test_own_test_part_comes_out_the_same_and_old_figures_stay(experiment):
+    before = {path.name: path.read_bytes() for path in experiment.iterdir() if path.is_file()}
+    first, second = reevaluate(experiment), reevaluate(experiment)
+    assert first != second
+    old, new = read(experiment), read(first)
+    assert new["test"] == old["test"]
+    assert new["test_at_thresholds"] == old["test_at_thresholds"]
+    table = pd.read_csv(experiment / "predictions.csv")
+    again = pd.read_csv(first / "predictions.csv")
+    expected = table[table.split == "test"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(again, expected)
+    after = {path.name: path.read_bytes() for path in experiment.iterdir() if path.is_file()}
+    assert after == before
+
+
+def test_another_folder_is_scored_whole(experiment, tmp_path, capsys, monkeypatch):
+    root = Path(read(experiment)["data"]["root"])
+    other = tmp_path / "other"
+    shutil.copytree(root, other)
+    victim = sorted((other / "train_images").iterdir())[0]
+    victim.unlink()
+    rows = (other / "train.csv").read_text().splitlines()
+    kept = [row for row in rows if not row.startswith(victim.name)]
+    (other / "train.csv").write_text("\n".join(kept) + "\n")
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", str(experiment), "--data-root", str(other)])
+    run_command(evaluate.main)
+    printed = Path(capsys.readouterr().out.strip().splitlines()[-1].removeprefix("Results: "))
+    report = json.loads(printed.read_text())
+    assert report["test"]["num_images"] == 59
+    assert report["data"]["root"] == str(other)
+    assert report["thresholds"] == read(experiment)["thresholds"]
+
+
+def test_what_does_not_fit_is_refused(experiment, tmp_path):
+    with pytest.raises(InputError, match="looked for train"):
+        reevaluate(experiment, tmp_path)
+    results = read(experiment)
+    results["config"]["model"]["backbone"] = "test_efficientnet"
+    (experiment / "results.json").write_text(json.dumps(results))
+    with pytest.raises(InputError, match=r"model_final\.pt: does not fit model timm"):
+        reevaluate(experiment)
+    (experiment / "model_final.pt").unlink()
+    with pytest.raises(InputError, match="no such checkpoint"):
+        reevaluate(experiment)
+    results["status"] = "running"
+    (experiment / "results.json").write_text(json.dumps(results))
+    with pytest.raises(InputError, match="still running"):
+        reevaluate(experiment)
