@@ -10,6 +10,7 @@ from core.command_help import store_help
 from core.command_line import mistakes_in_one_line, run_command
 from core.composition import train
 from core.config import check_config, fill_config_store, short_forms
+from core.cross_validation import cross_validate
 
 CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
 
@@ -17,7 +18,8 @@ CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
 @hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="train_config")
 def compose_and_train(config: DictConfig) -> None:
     with mistakes_in_one_line():
-        train(check_config(config))
+        checked = check_config(config)
+        cross_validate(checked) if checked.training.folds else train(checked)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from omegaconf.errors import MissingMandatoryValue
 
 from core.augmentation.settings import AugmentationSettings
 from core.command_help import help_text
-from core.composition import build, build_trainer
+from core.composition import build, build_trainer, choose_split, read_data
 from core.config import SETTINGS, TrainConfig, short_forms
 from core.data.settings import DataSettings
 from core.data.splitting import write_split
@@ -142,10 +142,10 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
     "loss.reduction": ("loss.reduction=sum", lambda b: b.loss_value),
     "data.source": (
         ["data.source=severstal", "data.root={labelled}", "model.num_classes=2"],
-        lambda b: b.parts.table.source,
+        lambda b: b.parts.data.table.source,
     ),
-    "data.root": ("data.root={root}", lambda b: b.parts.table.image_paths[0].parent),
-    "data.class_names": ("data.class_names=[a,b,c,d]", lambda b: b.parts.table.class_names),
+    "data.root": ("data.root={root}", lambda b: b.parts.data.table.image_paths[0].parent),
+    "data.class_names": ("data.class_names=[a,b,c,d]", lambda b: b.parts.data.table.class_names),
     "data.image_size": ("data.image_size=[64,352]", lambda b: b.images.shape),
     "data.channels": ("data.channels=3", lambda b: b.images.shape),
     "data.batch_size": ("data.batch_size=4", lambda b: b.images.shape),
@@ -158,12 +158,12 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
         ["data.split_strategy=file", "data.split_file={split}"],
         lambda b: b.parts.split["test"].tolist(),
     ),
-    "data.num_images": ("data.num_images=48", lambda b: len(b.parts.table)),
+    "data.num_images": ("data.num_images=48", lambda b: len(b.parts.data.table)),
     "data.class_shares": (
         "data.class_shares=[0.5,0.2,0.2,0.2]",
-        lambda b: b.parts.table.class_counts.tolist(),
+        lambda b: b.parts.data.table.class_counts.tolist(),
     ),
-    "data.generation_seed": ("data.generation_seed=1", lambda b: b.parts.table.image_ids),
+    "data.generation_seed": ("data.generation_seed=1", lambda b: b.parts.data.table.image_ids),
     "data.group_duplicates": (
         [
             "data.group_duplicates=false",
@@ -171,7 +171,7 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
             "data.root={labelled}",
             "model.num_classes=2",
         ],
-        lambda b: len(b.parts.duplicate_pairs),
+        lambda b: len(b.parts.data.duplicate_pairs),
     ),
     "training.num_epochs": ("training.num_epochs=3", lambda b: b.trainer.settings.num_epochs),
     "training.learning_rate": ("training.learning_rate=0.5", lambda b: b.rate_after(6)),
@@ -278,8 +278,9 @@ def built(compose, tiny, given) -> Callable[..., Built]:
         if any(override.startswith("model.name=") for override in overrides):
             base.remove("model.backbone=test_resnet")
         config = compose(*base, *(override.format(**given) for override in overrides))
-        parts = build(config)
-        write_split(Path(given["split"]), parts.table, rolled(parts.split))
+        data = read_data(config.data)
+        parts = build(config, data, choose_split(config, data))
+        write_split(Path(given["split"]), parts.data.table, rolled(parts.split))
         folder = ExperimentFolder.create(
             Path(config.experiment.results_dir), config.experiment.name
         )
@@ -322,6 +323,7 @@ NEEDS_OTHERS = {
 def test_every_key_is_tried_above(compose, tiny):
     keys = set(leaves(compose(*tiny).resolved()))
     tried_elsewhere = {key for key in keys if key.startswith(("augmentation.", "evaluation."))}
+    tried_elsewhere |= {"training.folds", "experiment.resume_folds"}
     assert keys - tried_elsewhere == set(EFFECTS)
 
 

@@ -16,17 +16,13 @@ from core.augmentation.pipelines import AugmentationPipeline
 from core.config import TrainConfig
 from core.data.annotations import LabelTable, read_label_table
 from core.data.dataset import StripDataset
-from core.data.duplicates import (
-    duplicate_groups,
-    find_duplicate_pairs,
-    strip_descriptors,
-)
+from core.data.duplicates import find_duplicate_pairs, strip_descriptors
 from core.data.loaders import make_loader
 from core.data.settings import DataSettings
-from core.data.splitting import split_by_strategy
+from core.data.splitting import Split, split_by_strategy
 from core.data.synthetic.store import ensure_strips
 from core.errors import InputError
-from core.experiment_record import Parts, describe
+from core.experiment_record import Data, Parts, describe
 from core.losses.factory import get_loss
 from core.models.registry import get_registry as get_model_registry
 from core.training.callbacks import TensorBoard
@@ -46,8 +42,14 @@ def train(config: TrainConfig) -> dict[str, Any]:
     All input is read and checked, and everything is built, before a folder is made: a mistake
     leaves nothing behind.
     """
-    parts = build(config)
+    data = read_data(config.data)
+    parts = build(config, data, choose_split(config, data))
     folder = ExperimentFolder.create(Path(config.experiment.results_dir), config.experiment.name)
+    return run(config, parts, folder)
+
+
+def run(config: TrainConfig, parts: Parts, folder: ExperimentFolder) -> dict[str, Any]:
+    """Train what was built into a folder, and report it."""
     with folder.running():
         log.info("Experiment %s on %s", folder.path, parts.learner.device)
         describe(folder, config, parts)
@@ -64,42 +66,53 @@ def train(config: TrainConfig) -> dict[str, Any]:
     return results
 
 
-def build(config: TrainConfig) -> Parts:
-    """Read the data and build what the config names.
+def read_data(data: DataSettings) -> Data:
+    """The label table and its near-duplicates.
 
     Raises:
-        InputError: the data, or a value, is not what it should be.
+        InputError: the data set is not what it should be.
     """
-    device = choose_device(config.runtime)
-    set_determinism(config.runtime.deterministic)
-    table = read_table(config.data)
-    pairs = find_duplicates(table, config.data)
-    split = split_by_strategy(
-        table,
+    table = read_table(data)
+    return Data(table, find_duplicates(table, data))
+
+
+def choose_split(config: TrainConfig, data: Data) -> Split:
+    """The split that `data.split_strategy` names, near-duplicates in one part."""
+    return split_by_strategy(
+        data.table,
         config.data.split_strategy,
         config.experiment.seed,
         config.data.split_file,
-        groups=duplicate_groups(len(table), pairs) if pairs else None,
+        groups=data.groups,
     )
-    pipeline = AugmentationPipeline(
-        config.augmentation, channels=config.data.channels, seed=config.experiment.seed
-    )
+
+
+def build(config: TrainConfig, data: Data, split: Split) -> Parts:
+    """Build what the config names, for these data and this split.
+
+    Raises:
+        InputError: a value is not what it should be, or does not fit the data.
+    """
+    device = choose_device(config.runtime)
+    set_determinism(config.runtime.deterministic)
+    table, seed = data.table, config.experiment.seed
+    pipeline = AugmentationPipeline(config.augmentation, channels=config.data.channels, seed=seed)
     loaders = build_loaders(config, table, split, pipeline, pin_memory=device.type == "cuda")
     counts = table.labels[split["train"]].sum(axis=0)
-    seed_everything(config.experiment.seed)
+    seed_everything(seed)
     model = build_model(config.model, table, counts / len(split["train"]))
     loss = build_loss(config.loss, table, counts, total=len(split["train"]))
     learner = Learner.create(
         model, loss, config.training, steps_per_epoch=len(loaders["train"]), device=device
     )
-    return Parts(table, pairs, split, pipeline, loaders, learner)
+    return Parts(data, split, pipeline, loaders, learner)
 
 
 def build_trainer(config: TrainConfig, parts: Parts, folder: ExperimentFolder) -> Trainer:
     """The trainer of one experiment."""
     return Trainer(
         parts.learner,
-        Task(parts.loaders, parts.table.class_names, config.experiment.seed),
+        Task(parts.loaders, parts.data.table.class_names, config.experiment.seed),
         folder,
         settings=config.training,
         evaluation=config.evaluation,
@@ -142,7 +155,7 @@ def find_duplicates(table: LabelTable, data: DataSettings) -> list[tuple[int, in
 def build_loaders(
     config: TrainConfig,
     table: LabelTable,
-    split: Mapping[str, np.ndarray],
+    split: Split,
     pipeline: AugmentationPipeline,
     *,
     pin_memory: bool = False,

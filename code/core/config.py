@@ -112,6 +112,11 @@ def check_config(config: DictConfig) -> TrainConfig:
             **SETTINGS,
         }.items()
     }
+    if checked["experiment"].resume_folds and not checked["training"].folds:
+        raise InputError(
+            f"experiment.resume_folds={checked['experiment'].resume_folds}: there are no folds: "
+            "give training.folds=K as well"
+        )
     model, loss = content["model"], content["loss"]
     _check_component("model", "name", model)
     _check_component("loss", "type", loss)

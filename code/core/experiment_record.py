@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader
 from core.augmentation.pipelines import AugmentationPipeline
 from core.config import TrainConfig
 from core.data.annotations import LabelTable
-from core.data.duplicates import write_duplicates
-from core.data.splitting import write_split
+from core.data.duplicates import duplicate_groups, write_duplicates
+from core.data.splitting import Split, write_split
 from core.files import write_text
 from core.training.environment import command_line, describe_environment
 from core.training.epoch import Learner
@@ -19,12 +19,26 @@ from core.training.experiment import ExperimentFolder
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Everything a training is handed, built from a config."""
+class Data:
+    """A label table, and the pairs of its images that are near-duplicates."""
 
     table: LabelTable
     duplicate_pairs: list[tuple[int, int]]
-    split: dict[str, np.ndarray]
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """Group of each image, for a split that keeps groups whole; None: no duplicates."""
+        if not self.duplicate_pairs:
+            return None
+        return duplicate_groups(len(self.table), self.duplicate_pairs)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything a training is handed, built from a config."""
+
+    data: Data
+    split: Split
     pipeline: AugmentationPipeline
     loaders: dict[str, DataLoader]
     learner: Learner
@@ -34,16 +48,19 @@ def describe(folder: ExperimentFolder, config: TrainConfig, parts: Parts) -> Non
     """Everything about the experiment that is known before its first step."""
     resolved = config.resolved()
     write_text(folder.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
-    write_split(folder.path / "split.csv", parts.table, parts.split)
+    write_split(folder.path / "split.csv", parts.data.table, parts.split)
     write_duplicates(
-        folder.path / "duplicates.csv", parts.table, parts.duplicate_pairs, parts.split
+        folder.path / "duplicates.csv",
+        parts.data.table,
+        parts.data.duplicate_pairs,
+        parts.split,
     )
     parameters = list(parts.learner.model.parameters())
     folder.record(
         experiment={"seed": config.experiment.seed, "command": command_line()},
         config=resolved,
         environment=describe_environment(parts.learner.device),
-        data=_describe_data(config, parts),
+        data=describe_data(config, parts.data, parts.split),
         augmentation=parts.pipeline.record(),
         model={
             "name": config.model["name"],
@@ -54,8 +71,9 @@ def describe(folder: ExperimentFolder, config: TrainConfig, parts: Parts) -> Non
     )
 
 
-def _describe_data(config: TrainConfig, parts: Parts) -> dict[str, Any]:
-    table = parts.table
+def describe_data(config: TrainConfig, data: Data, split: Split) -> dict[str, Any]:
+    """What was read, and how it was split."""
+    table = data.table
     names = table.class_names
 
     def counts(labels: np.ndarray) -> dict[str, int]:
@@ -69,7 +87,7 @@ def _describe_data(config: TrainConfig, parts: Parts) -> dict[str, Any]:
         "image_size": config.data.image_size,
         "num_images": len(table),
         "class_counts": counts(table.labels),
-        "num_duplicate_pairs": len(parts.duplicate_pairs),
+        "num_duplicate_pairs": len(data.duplicate_pairs),
         "split": {
             "strategy": config.data.split_strategy,
             "seed": config.experiment.seed,
@@ -79,7 +97,7 @@ def _describe_data(config: TrainConfig, parts: Parts) -> dict[str, Any]:
                     "clean": int((table.labels[indices].sum(axis=1) == 0).sum()),
                     "class_counts": counts(table.labels[indices]),
                 }
-                for part, indices in parts.split.items()
+                for part, indices in split.items()
             },
         },
     }

@@ -38,12 +38,18 @@ class ExperimentFolder:
         try:
             results_dir.mkdir(parents=True, exist_ok=True)
             path = make_unused_folder(results_dir, stem)
-            (path / "checkpoints").mkdir()
         except OSError as error:
             raise InputError(
                 f"experiment.results_dir={str(results_dir)!r}: cannot make a folder in it "
                 f"({error.strerror}): give a folder that can be written to"
             ) from None
+        return cls.at(path, now)
+
+    @classmethod
+    def at(cls, path: Path, now: datetime | None = None) -> "ExperimentFolder":
+        """Begin an experiment in `path`, which is made where it is not there yet."""
+        now = now or datetime.now().astimezone()
+        (path / "checkpoints").mkdir(parents=True, exist_ok=True)
         head = {"name": path.name, "created_at": now.isoformat(timespec="seconds")}
         return cls(
             path, {"schema_version": SCHEMA_VERSION, "status": "running", "experiment": head}

@@ -28,6 +28,9 @@ class TrainingSettings(Settings):
     evaluate_train_part: Annotated[
         bool, Field(description="also score the best checkpoint on the training part")
     ] = False
+    folds: Annotated[
+        int | None, Field(ge=3, description="cross-validate with this many folds; null: one split")
+    ] = None
     tensorboard: Annotated[bool, Field(description="also write TensorBoard logs")] = False
 
 
@@ -43,6 +46,10 @@ class ExperimentSettings(Settings):
     results_dir: Annotated[str, Field(description="where experiment folders are made")] = (
         "experiments/results"
     )
+    resume_folds: Annotated[
+        str | None,
+        Field(description="folder of an unfinished cross-validation: its whole folds are kept"),
+    ] = None
 
 
 class RuntimeSettings(Settings):

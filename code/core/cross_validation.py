@@ -1,0 +1,171 @@
+"""K trainings that between them test every image once."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from omegaconf import OmegaConf
+
+from core.analysis.label_errors import rank_label_errors
+from core.composition import build, read_data, run
+from core.config import TrainConfig
+from core.data.folds import stratified_folds
+from core.data.splitting import Split
+from core.errors import InputError
+from core.experiment_record import Data, describe_data
+from core.files import replacing, write_text
+from core.training.environment import command_line
+from core.training.evaluation import with_intervals
+from core.training.experiment import ExperimentFolder
+from core.training.intervals import Bootstrap
+from core.training.metrics import METRICS
+from core.training.summary import summary_table
+
+log = logging.getLogger(__name__)
+
+
+def cross_validate(config: TrainConfig) -> dict[str, Any]:
+    """Train once per fold and score the out-of-fold probabilities of all images together.
+
+    Fold k is tested by the training that chose its best epoch on fold k + 1 and learnt from the
+    rest. Folds are multi-label stratified and keep near-duplicates together. Each is an experiment
+    of its own in `fold_1/`, `fold_2/`, ...; a fold that is complete is not trained again.
+
+    Raises:
+        InputError: data or values that are not what they should be, or a folder to resume that
+            belongs to another config.
+    """
+    if config.data.split_strategy == "file":
+        raise InputError(
+            f"training.folds={config.training.folds}: makes its own splits, so data.split_file "
+            "would not be used: leave out one of the two"
+        )
+    data = read_data(config.data)
+    table, num_folds = data.table, config.training.folds
+    folds = stratified_folds(
+        table.labels, num_folds, config.experiment.seed, data.groups, table.class_names
+    )
+    splits = [fold_split(folds, fold, num_folds) for fold in range(num_folds)]
+    # Built once before a folder is made, so that a mistake in the config leaves nothing behind.
+    build(config, data, splits[0])
+    folder = _folder(config)
+    with folder.running():
+        log.info("Cross-validation %s, %d folds", folder.path, num_folds)
+        _describe(folder, config, data)
+        results = [
+            _fold(config, data, split, folder.path / f"fold_{number}")
+            for number, split in enumerate(splits, start=1)
+        ]
+        _summarise(folder, config, results)
+    log.info("\nAll %d images, out of fold, threshold 0.5:\n%s\n",
+             len(table), summary_table(folder.results["test"]))  # fmt: skip
+    log.info("Results: %s", folder.results_file)
+    return folder.results
+
+
+def fold_split(folds: np.ndarray, fold: int, num_folds: int) -> Split:
+    """Test on `fold`, validate on the next one, train on the others."""
+    test, validation = folds == fold, folds == (fold + 1) % num_folds
+    masks = {"train": ~(test | validation), "validation": validation, "test": test}
+    return {part: np.flatnonzero(mask) for part, mask in masks.items()}
+
+
+def _fold(config: TrainConfig, data: Data, split: Split, path: Path) -> dict[str, Any]:
+    """The results of one fold, trained unless it is complete already."""
+    try:
+        known = json.loads((path / "results.json").read_text(encoding="utf-8"))
+        if known["status"] == "completed":
+            log.info("%s is complete", path)
+            return known
+    except (OSError, ValueError):
+        pass
+    shutil.rmtree(path, ignore_errors=True)
+    return run(config, build(config, data, split), ExperimentFolder.at(path))
+
+
+def _folder(config: TrainConfig) -> ExperimentFolder:
+    resumed = config.experiment.resume_folds
+    if resumed is None:
+        results_dir = Path(config.experiment.results_dir)
+        return ExperimentFolder.create(results_dir, config.experiment.name)
+    path = Path(resumed)
+    try:
+        known = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
+    except (OSError, ValueError):
+        raise InputError(
+            f"experiment.resume_folds={resumed}: has no config.yaml: give the folder of an "
+            "unfinished cross-validation"
+        ) from None
+    different = _differences(known, config.resolved())
+    if different:
+        raise InputError(
+            f"experiment.resume_folds={resumed}: was begun with another config "
+            f"({'; '.join(different)}): give the same values, or begin a new one"
+        )
+    return ExperimentFolder.at(path)
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What differs and would change the result."""
+    free = {"experiment.resume_folds", "experiment.results_dir", "data.num_workers"}
+    return [
+        f"{section}.{key} was {values.get(key)!r}, is {value!r}"
+        for section in new
+        for key, value in new[section].items()
+        if (values := old.get(section, {})).get(key) != value and f"{section}.{key}" not in free
+    ]
+
+
+def _describe(folder: ExperimentFolder, config: TrainConfig, data: Data) -> None:
+    resolved = config.resolved()
+    write_text(folder.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
+    everything = {"test": np.arange(len(data.table))}
+    folder.record(
+        experiment={"seed": config.experiment.seed, "command": command_line()},
+        config=resolved,
+        data=describe_data(config, data, everything),
+    )
+
+
+def _summarise(
+    folder: ExperimentFolder, config: TrainConfig, results: list[dict[str, Any]]
+) -> None:
+    """Out-of-fold predictions, their figures, the spread over folds, suspected label errors."""
+    names = list(results[0]["data"]["class_names"])
+    tables = []
+    for number in range(1, len(results) + 1):
+        predictions = pd.read_csv(folder.path / f"fold_{number}" / "predictions.csv")
+        tables.append(predictions[predictions.split == "test"].assign(fold=number))
+    table = pd.concat(tables).sort_values("image_id", ignore_index=True)
+    with replacing(folder.path / "predictions.csv") as temporary:
+        table.to_csv(temporary, index=False, float_format="%.17g")
+    labels = table[[f"label_{name}" for name in names]].to_numpy()
+    probabilities = table[[f"probability_{name}" for name in names]].to_numpy()
+    suspects = rank_label_errors(table.image_id.tolist(), labels, probabilities, names)
+    with replacing(folder.path / "label_errors.csv") as temporary:
+        pd.DataFrame(suspects).to_csv(temporary, index=False)
+    settings = config.evaluation
+    bootstrap = Bootstrap(settings.bootstrap_resamples, settings.confidence, config.experiment.seed)
+    folder.record(
+        folds=[
+            {"name": f"fold_{k}", "best_epoch": r["best_epoch"], "test": r["test"]["macro"]}
+            for k, r in enumerate(results, start=1)
+        ],
+        spread={
+            metric: _spread([r["test"]["macro"][metric] for r in results]) for metric in METRICS
+        },
+        test=with_intervals(labels, probabilities, names, bootstrap=bootstrap),
+    )
+
+
+def _spread(values: list[float | None]) -> dict[str, float | None]:
+    """Mean and sample standard deviation over the folds where the figure is defined."""
+    defined = [value for value in values if value is not None]
+    return {
+        "mean": float(np.mean(defined)) if defined else None,
+        "standard_deviation": float(np.std(defined, ddof=1)) if len(defined) > 1 else None,
+    }

@@ -1,0 +1,81 @@
+"""K folds: every image tested once, by a model that never saw it; resumable fold by fold."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score
+
+from core.cross_validation import cross_validate, fold_split
+from core.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def overrides(tiny) -> list[str]:
+    return [*tiny, "training.num_epochs=1", "training.folds=3"]
+
+
+@pytest.fixture(scope="module")
+def finished(compose, overrides, tmp_path_factory) -> Path:
+    results_dir = tmp_path_factory.mktemp("folds")
+    cross_validate(compose(*overrides, f"experiment.results_dir={results_dir}"))
+    (path,) = results_dir.iterdir()
+    return path
+
+
+def read(path: Path) -> dict:
+    return json.loads((path / "results.json").read_text())
+
+
+def test_parts_of_a_fold_are_disjoint_and_every_image_is_tested_once():
+    folds = np.arange(30) % 5
+    splits = [fold_split(folds, fold, 5) for fold in range(5)]
+    for split in splits:
+        assert sorted(np.concatenate(list(split.values()))) == list(range(30))
+    assert sorted(np.concatenate([split["test"] for split in splits])) == list(range(30))
+
+
+def test_out_of_fold_figures_cover_every_image(finished):
+    results = read(finished)
+    assert results["status"] == "completed"
+    table = pd.read_csv(finished / "predictions.csv")
+    assert len(table) == results["test"]["num_images"] == 60
+    assert table.image_id.is_unique
+    for number in (1, 2, 3):
+        split = pd.read_csv(finished / f"fold_{number}" / "split.csv")
+        tested = set(table[table.fold == number].image_id)
+        assert tested == set(split[split.split == "test"].image_id)
+        assert not tested & set(split[split.split != "test"].image_id)
+    labels, probabilities = table.label_defect_3, table.probability_defect_3
+    assert results["test"]["per_class"]["defect_3"]["f1"] == pytest.approx(
+        f1_score(labels, probabilities >= 0.5, zero_division=0)
+    )
+    scores = [fold["test"]["auroc"] for fold in results["folds"]]
+    assert results["spread"]["auroc"]["mean"] == pytest.approx(np.mean(scores))
+    assert results["spread"]["auroc"]["standard_deviation"] == pytest.approx(np.std(scores, ddof=1))
+    errors = pd.read_csv(finished / "label_errors.csv")
+    assert set(errors.image_id) == set(table.image_id)
+    assert errors.disagreement.is_monotonic_decreasing
+
+
+def test_resume_trains_only_what_is_missing_and_ends_the_same(
+    finished, compose, overrides, tmp_path
+):
+    begun = Path(shutil.copytree(finished, tmp_path / "begun"))
+    shutil.rmtree(begun / "fold_3")
+    kept = (begun / "fold_1" / "train.log").stat().st_mtime_ns
+    broken = read(begun / "fold_2")
+    broken["status"] = "interrupted"
+    (begun / "fold_2" / "results.json").write_text(json.dumps(broken))
+    again = cross_validate(compose(*overrides, f"experiment.resume_folds={begun}"))
+    assert (begun / "fold_1" / "train.log").stat().st_mtime_ns == kept
+    assert again["test"] == read(finished)["test"]
+    with pytest.raises(InputError, match=r"training\.num_epochs was 1, is 2"):
+        cross_validate(
+            compose(*overrides, "training.num_epochs=2", f"experiment.resume_folds={begun}")
+        )
+    with pytest.raises(InputError, match=r"has no config\.yaml"):
+        cross_validate(compose(*overrides, f"experiment.resume_folds={tmp_path}"))
