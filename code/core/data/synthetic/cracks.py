@@ -21,7 +21,7 @@ def draw_cracks(canvas: Canvas) -> np.ndarray:
 def _crack(canvas: Canvas, mask: np.ndarray) -> None:
     rng = canvas.rng
     rows = canvas.steel_rows()
-    length = (rows[1] - rows[0]) * float(np.clip(rng.uniform(0.35, 1.1), 0, 1))
+    length = (rows[1] - rows[0]) * rng.uniform(0.3, 1.0)
     row = rng.uniform(rows[0] + length / 2, rows[1] - length / 2 + 1e-3)
     column = _near_an_edge(canvas)
     part = canvas.window(row, column, (length, canvas.px(50, 12)))
@@ -41,7 +41,7 @@ def _crack(canvas: Canvas, mask: np.ndarray) -> None:
         canvas.image[part] *= 1 + rng.uniform(0.1, 0.4) * lip
     if rng.random() < 0.3:
         _branch(canvas, part, path)
-    margin = canvas.px(rng.uniform(4, 8), 1.5)
+    margin = canvas.px(rng.uniform(3, 7), 1.5)
     four_corners(canvas, mask, points_of(part, line > 0.3), (margin, margin))
 
 

@@ -90,10 +90,8 @@ def generate_strips(
     labels = assign_labels(num_images, settings.class_shares, np.random.default_rng(seed))
     images.mkdir(parents=True)
     names = _file_names(num_images, seed)
-    tasks = [
-        _Task(index, name, tuple(row))
-        for index, (name, row) in enumerate(zip(names, labels.tolist(), strict=True))
-    ]
+    named = zip(names, labels.tolist(), strict=True)
+    tasks = [_Task(index, name, tuple(row)) for index, (name, row) in enumerate(named)]
     rows: list[str] = []
     done = 0
     for written, new_rows in _written(tasks, partial(_write, settings, images), num_workers):
@@ -102,13 +100,15 @@ def generate_strips(
         if progress:
             progress(done, num_images)
     write_text(root / "train.csv", "\n".join(["ImageId,ClassId,EncodedPixels", *sorted(rows), ""]))
-    counts = dict(enumerate(labels.sum(axis=0).tolist(), start=1))
-    clean = int((labels.sum(axis=1) == 0).sum())
-    write_json(
-        root / MANIFEST_NAME,
-        {**settings.manifest(), "images_per_class": counts, "clean_images": clean},
-    )
+    write_json(root / MANIFEST_NAME, {**settings.manifest(), **_counts(labels)})
     return root
+
+
+def _counts(labels: np.ndarray) -> dict:
+    return {
+        "images_per_class": dict(enumerate(labels.sum(axis=0).tolist(), start=1)),
+        "clean_images": int((labels.sum(axis=1) == 0).sum()),
+    }
 
 
 def _file_names(num_images: int, seed: int) -> list[str]:

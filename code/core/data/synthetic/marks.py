@@ -14,8 +14,8 @@ def draw_marks(canvas: Canvas) -> None:
         (water_stain, 0.3),
         (arc, 0.18),
         (dull_bands, 0.45),
-        (dirt, 0.4),
-        (chips, 0.35),
+        (dirt, 0.35),
+        (chips, 0.25),
     )
     for draw, chance in chances:
         if canvas.rng.random() < chance:
@@ -100,8 +100,8 @@ def dirt(canvas: Canvas) -> None:
     """Single dark dots."""
     rng = canvas.rng
     for _ in range(int(rng.geometric(0.12))):
-        radius = canvas.px(rng.uniform(0.8, 3.0), 0.6)
-        _dot(canvas, (radius * rng.uniform(0.8, 1.6), radius), -rng.uniform(0.2, 0.6))
+        radius = canvas.px(rng.uniform(0.8, 2.4), 0.6)
+        _dot(canvas, (radius * rng.uniform(0.8, 1.6), radius), -rng.uniform(0.15, 0.5))
 
 
 def chips(canvas: Canvas) -> None:
@@ -109,7 +109,7 @@ def chips(canvas: Canvas) -> None:
     rng = canvas.rng
     for _ in range(int(rng.geometric(0.2))):
         radius = canvas.px(rng.uniform(0.8, 2.2), 0.6)
-        _dot(canvas, (radius, radius * rng.uniform(1, 3)), rng.uniform(0.3, 1.0))
+        _dot(canvas, (radius, radius * rng.uniform(1, 3)), rng.uniform(0.2, 0.8))
 
 
 def _dot(canvas: Canvas, radii: tuple[float, float], strength: float) -> None:

@@ -13,7 +13,7 @@ def draw_pits(canvas: Canvas) -> np.ndarray:
     Shape: mask (height, width) uint8 of 0 and 1.
     """
     form = canvas.rng.choice(3, p=[0.65, 0.23, 0.12])
-    strength = canvas.strength(0.45, 1.4)
+    strength = canvas.strength(0.5, 1.4)
     mask = np.zeros(canvas.size, np.uint8)
     (_scattered, _chain, _lump)[form](canvas, mask, strength)
     return mask
@@ -25,9 +25,9 @@ def _scattered(canvas: Canvas, mask: np.ndarray, strength: float) -> None:
     rows, columns = canvas.steel_rows(), canvas.steel_columns()
     spread = min(canvas.px(rng.uniform(100, 700)), columns[1] - columns[0])
     left = rng.uniform(columns[0], max(columns[1] - spread, columns[0] + 1))
-    for _ in range(int(np.clip(rng.geometric(0.16), 1, 11))):
+    for _ in range(int(np.clip(rng.geometric(0.16), 2, 11))):
         row, column = rng.uniform(*rows), rng.uniform(left, left + spread)
-        places = rng.normal(0, canvas.px(6), (int(rng.integers(1, 5)), 2)) * (1.6, 1)
+        places = rng.normal(0, canvas.px(6), (int(rng.integers(2, 6)), 2)) * (1.6, 1)
         points = [_pit(canvas, row + dy, column + dx, strength) for dy, dx in places]
         margin = canvas.px(rng.uniform(3, 9), 1.5)
         if rng.random() < 0.7:
@@ -77,8 +77,8 @@ def _pit(
 ) -> np.ndarray:
     """A dark ragged hollow with glints at its upper rim and a faint tail below; its points."""
     rng = canvas.rng
-    length = canvas.px(size * rng.lognormal(np.log(5), 0.5), 1.3)
-    width = canvas.px(size * rng.lognormal(np.log(2.6), 0.4), 0.9)
+    length = canvas.px(size * rng.lognormal(np.log(5.5), 0.45), 1.3)
+    width = canvas.px(size * rng.lognormal(np.log(2.8), 0.4), 0.9)
     top, bottom = canvas.steel_rows()
     row = float(np.clip(row, top, bottom - 1))
     first, last = canvas.steel_columns()

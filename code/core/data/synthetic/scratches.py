@@ -89,7 +89,7 @@ def _scuff(canvas: Canvas, mask: np.ndarray, strength: float) -> None:
     strokes = smooth_noise(rng, place.size, (canvas.px(80, 4), canvas.px(3.5, 1.2)))
     strokes = strokes + 0.4 * smooth_noise(rng, place.size, (canvas.px(12, 2), canvas.px(2.5, 1)))
     ink = soft_step(strokes + 2.4 * place.inside, 1.7, 1.0)
-    canvas.image[place.part] *= 1 - min(0.6 * strength, 0.78) * ink
+    canvas.image[place.part] *= 1 - min(0.55 * strength, 0.72) * ink
     if rng.random() < 0.4:
         canvas.image[place.part] += strength * 150 * _glints(canvas, place.inside - 0.4)
     _outline(canvas, mask, place, ink, hull)
@@ -132,7 +132,7 @@ def _blotches(canvas: Canvas, mask: np.ndarray, strength: float) -> None:
     fray = smooth_noise(rng, place.size, (canvas.px(2.5, 1), canvas.px(16, 2)))
     grit = rng.standard_normal(place.size, dtype=np.float32)
     ink = soft_step(down + 0.55 * fray + 0.25 * grit + 2 * place.inside, 1.9, 1.0)
-    canvas.image[place.part] *= 1 - min(0.65 * strength, 0.78) * ink
+    canvas.image[place.part] *= 1 - min(0.6 * strength, 0.74) * ink
     _outline(canvas, mask, place, ink, hull)
 
 

@@ -90,9 +90,9 @@ def _oxide_patches(rng: np.random.Generator, size: Size, scale: float) -> np.nda
     field = smooth_noise(rng, size, (length, width))
     field = field + 0.45 * smooth_noise(rng, size, (0.35 * length, 0.4 * width))
     field += 0.3 * smooth_noise(rng, size, (6 * scale, 3 * scale))
-    field += rng.uniform(0.6, 1.6) * bands(rng, size[1], rng.uniform(50, 250) * scale)
+    field += rng.uniform(0.8, 2.0) * bands(rng, size[1], rng.uniform(60, 350) * scale)
     field += rng.normal(0, 0.6) * np.linspace(-1, 1, size[0], dtype=np.float32)[:, None]
-    patches = soft_step(field, rng.uniform(0.6, 2.4), rng.uniform(0.15, 0.8))
+    patches = soft_step(field, rng.uniform(0.8, 2.8), rng.uniform(0.15, 0.8))
     bright = rng.random() < 0.3
     patches *= rng.uniform(0.12, 0.45) if bright else -rng.uniform(0.08, 0.3)
     return patches
