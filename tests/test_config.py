@@ -197,6 +197,10 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
         "training.evaluate_train_part=true",
         lambda b: sorted(b.loaders),
     ),
+    "training.tested_epoch": (
+        "training.tested_epoch=last",
+        lambda b: b.trainer.settings.tested_epoch,
+    ),
     "training.tensorboard": ("training.tensorboard=true", lambda b: len(b.trainer.callbacks)),
     "experiment.name": ("experiment.name=other", lambda b: b.trainer.folder.path.name[:5]),
     "experiment.seed": ("experiment.seed=7", lambda b: b.first_weight.sum().item()),

@@ -122,7 +122,7 @@ def test_final_model_is_the_best_epoch_and_not_the_last(train_command, tiny, tmp
 
     monkeypatch.setattr(trainer, "train_epoch", spoil)
     path, results = run(train_command, tmp_path / "results", *tiny, "training.num_epochs=3")
-    assert results["best_epoch"] < 3
+    assert results["tested_epoch"] == results["best_epoch"] < 3
     final = torch.load(path / "model_final.pt", weights_only=True)["state_dict"]
     best = torch.load(path / "checkpoints" / "best.pt", weights_only=True)["model"]
     last = torch.load(path / "checkpoints" / "last.pt", weights_only=True)["model"]
@@ -130,6 +130,15 @@ def test_final_model_is_the_best_epoch_and_not_the_last(train_command, tiny, tmp
     assert any(not torch.equal(final[key], last[key]) for key in last)
     validation = results["validation"]["macro"]["f1"]
     assert validation == results["history"][results["best_epoch"] - 1]["validation"]["macro_f1"]
+
+
+def test_last_epoch_is_tested_only_where_asked_for(train_command, tiny, tmp_path):
+    overrides = [*tiny, "training.num_epochs=3", "training.tested_epoch=last"]
+    path, results = run(train_command, tmp_path / "results", *overrides)
+    assert results["tested_epoch"] == 3
+    final = torch.load(path / "model_final.pt", weights_only=True)["state_dict"]
+    last = torch.load(path / "checkpoints" / "last.pt", weights_only=True)["model"]
+    assert all(torch.equal(final[key], last[key]) for key in last)
 
 
 @pytest.mark.slow

@@ -25,8 +25,12 @@ class TrainingSettings(Settings):
         int | None,
         Field(ge=1, description="epochs without a better validation macro-F1; null: never stop"),
     ] = 10
+    tested_epoch: Annotated[
+        Literal["best", "last"],
+        Field(description="best by validation macro-F1; last only to see whether it over-fits"),
+    ] = "best"
     evaluate_train_part: Annotated[
-        bool, Field(description="also score the best checkpoint on the training part")
+        bool, Field(description="also score the tested checkpoint on the training part")
     ] = False
     folds: Annotated[
         int | None, Field(ge=3, description="cross-validate with this many folds; null: one split")

@@ -76,7 +76,7 @@ class Trainer:
             for callback in self.callbacks:
                 callback.close()
         trained = time.perf_counter()
-        self._test_best()
+        self._test()
         self.folder.record(
             timings={
                 "training_seconds": trained - started,
@@ -169,10 +169,11 @@ class Trainer:
             100 * train["data_wait_share"],
         )  # fmt: skip
 
-    def _test_best(self) -> None:
-        """Everything reported comes from the best checkpoint, read back from the disk."""
+    def _test(self) -> None:
+        """Everything reported comes from one checkpoint, the best one, read back from the disk."""
         learner, names = self.learner, self.task.class_names
-        state = load_checkpoint(self.folder.checkpoints / "best.pt", learner.device)
+        file = self.folder.checkpoints / f"{self.settings.tested_epoch}.pt"
+        state = load_checkpoint(file, learner.device)
         learner.model.load_state_dict(state["model"])
         learner.loss.load_state_dict(state["loss"])
         loaders = {name: loader for name, loader in self.task.loaders.items() if name != "train"}
@@ -189,7 +190,7 @@ class Trainer:
         )
         if "train" in scored:
             report["train"] = classification_metrics(*scored["train"], names)
-        self.folder.record(**report)
+        self.folder.record(tested_epoch=len(state["history"]), **report)
         self._write_final(report)
 
     def _write_final(self, report: dict[str, Any]) -> None:
