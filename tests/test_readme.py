@@ -59,6 +59,7 @@ def was_set(config: dict, key: str, value: str) -> bool:
 RUN_HERE = {
     "code/compare.py": [],
     "code/report.py": [],
+    "code/evaluate.py": [],
     "code/benchmark_losses.py": ["--budget-seconds", "0.01", "--losses", "bce_with_logits"],
 }
 

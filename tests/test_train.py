@@ -300,6 +300,26 @@ class Squared(BaseLoss):
 """
 
 
+def test_learned_weights_of_a_compound_loss_are_logged_and_saved(train_command, tiny, tmp_path):
+    path, results = run(
+        train_command,
+        tmp_path / "results",
+        *tiny,
+        "training.tensorboard=true",
+        "loss.type=compound",
+        "loss.components=[{type:bce,weight:0.7},{type:focal,weight:0.3,alpha:0.25,gamma:2}]",
+        "loss.learnable_weights=softmax",
+    )
+    first, second = (record["loss_weights"] for record in results["history"])
+    assert sum(first.values()) == pytest.approx(1)
+    assert first != second
+    assert results["history"][0]["loss_terms"].keys() == first.keys()
+    saved = torch.load(path / "checkpoints" / "last.pt", weights_only=True)
+    assert any("score" in key or "weight" in key for key in saved["loss"])
+    groups = saved["optimizer"]["param_groups"]
+    assert groups[-1]["weight_decay"] == 0
+
+
 def test_real_strips_train_end_to_end(severstal_sample, train_command, tmp_path):
     _, results = run(
         train_command,

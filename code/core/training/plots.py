@@ -10,11 +10,13 @@ from core.files import replacing
 
 
 def plot_history(path: Path, history: list[dict[str, Any]], best_epoch: int) -> None:
-    """Losses above, validation macro-F1 and average precision below, the best epoch marked."""
+    """Losses, validation macro-F1 and average precision, and the weights of a compound loss."""
     epochs = [record["epoch"] for record in history]
     # Figure itself rather than pyplot: no global state, and no display is looked for.
-    figure = Figure(figsize=(8, 7), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True)
+    parts = list(history[-1].get("loss_weights", {}))
+    rows = 3 if parts else 2
+    figure = Figure(figsize=(8, 3.5 * rows), layout="constrained")
+    upper, lower, *weights = all_axes = figure.subplots(rows, 1, sharex=True)
     style = {"marker": "o", "markersize": 3}
     upper.plot(epochs, [r["train"]["loss"] for r in history], label="training", **style)
     upper.plot(epochs, [r["validation"]["loss"] for r in history], label="validation", **style)
@@ -25,9 +27,13 @@ def plot_history(path: Path, history: list[dict[str, Any]], best_epoch: int) -> 
         lower.plot(epochs, values, label=f"validation {label}", **style)
     lower.set_ylabel("score")
     lower.set_ylim(0, 1.02)
-    lower.set_xlabel("epoch")
-    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
-    for axes in (upper, lower):
+    for name in parts:
+        values = [r["loss_weights"][name] for r in history]
+        weights[0].plot(epochs, values, label=name, **style)
+        weights[0].set_ylabel("weight in the loss")
+    all_axes[-1].set_xlabel("epoch")
+    all_axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axes in all_axes:
         axes.axvline(best_epoch, color="0.6", linestyle="--", linewidth=1, label="best epoch")
         axes.grid(alpha=0.3)
         axes.legend()
