@@ -197,6 +197,7 @@ def test_tensorboard_and_training_part(train_command, tiny, tmp_path):
     assert list((path / "tensorboard").glob("events.*"))
     assert results["train"]["num_images"] == 42
     assert "train" in set(pd.read_csv(path / "predictions.csv").split)
+    assert "Train part, 42 images" in (path / "train.log").read_text()
 
 
 def test_interrupt_keeps_what_was_reached(train_command, tiny, tmp_path, monkeypatch):

@@ -54,14 +54,17 @@ def run(config: TrainConfig, parts: Parts, folder: ExperimentFolder) -> dict[str
         log.info("Experiment %s on %s", folder.path, parts.learner.device)
         describe(folder, config, parts)
         results = build_trainer(config, parts, folder).fit()
-    log.info(
-        "\nTest part, %d images, best epoch %d, threshold 0.5:\n%s\n",
-        results["test"]["num_images"],
-        results["best_epoch"],
-        summary_table(results["test"]),
-    )
+        for part in ("train", "test"):
+            if part in results:
+                log.info(
+                    "\n%s part, %d images, epoch %d, threshold 0.5:\n%s",
+                    part.capitalize(),
+                    results[part]["num_images"],
+                    results["tested_epoch"],
+                    summary_table(results[part]),
+                )
     # Only now: the report reads what a completed experiment wrote, as it would on another day.
-    log.info("Report: %s", write_report(folder.path))
+    log.info("\nReport: %s", write_report(folder.path))
     log.info("Results: %s", folder.results_file)
     return results
 
