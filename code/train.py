@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from core.command_help import store_help
 from core.command_line import mistakes_in_one_line, run_command
 from core.composition import train
-from core.config import check_config, fill_config_store, short_forms
+from core.config import check_config, explain_override, fill_config_store, short_forms
 from core.cross_validation import cross_validate
 
 CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
@@ -30,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, explain_override)

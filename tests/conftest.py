@@ -88,6 +88,7 @@ def train_command(monkeypatch, capsys) -> Callable[..., Ended]:
 
     import train
     from core.command_line import run_command
+    from core.config import explain_override
 
     def run(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["code/train.py", *map(str, arguments)])
@@ -95,7 +96,7 @@ def train_command(monkeypatch, capsys) -> Callable[..., Ended]:
         # Each command configures logging for the standard output of its own process.
         logging.getLogger().handlers.clear()
         try:
-            run_command(train.main)
+            run_command(train.main, explain_override)
             exit_code = 0
         except SystemExit as exit_:
             exit_code = exit_.code

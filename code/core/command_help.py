@@ -52,22 +52,34 @@ def help_text() -> str:
 
 
 def _components(choice: str, group: str, registry: Registry[Any]) -> str:
-    """Each component with its own keys, then the keys that all of them have."""
-    fields = {name: registry.parameters(name).model_fields for name in registry.list()}
-    defaults = {name: registry.defaults(name) for name in fields}
-    first_name, first = next(iter(fields.items()))
-    shared = [key for key in first if all(key in own for own in fields.values())]
+    """Each component with what is its own, then the keys that all of them have."""
+    defaults = {name: registry.defaults(name) for name in registry.list()}
+    shared = _usual_defaults(list(defaults.values()))
     lines = [f"{choice}=...  one of:"]
-    for name, own in fields.items():
+    for name, own in defaults.items():
         lines.append(_line(name, registry.description(name), width=24))
-        texts = [f"{group}.{key}={_value(defaults[name][key])}" for key in own if key not in shared]
+        texts = [
+            f"{group}.{key}={_value(value)}"
+            for key, value in own.items()
+            if key not in shared or value != shared[key]
+        ]
         if texts:
             lines.append(_line("", "  ".join(texts), width=24))
-    lines.append(f"{group}.*, whichever {group} it is:")
-    for key in shared:
-        text = f"{group}.{key}={_value(defaults[first_name][key])}"
-        lines.append(_line(text, first[key].description or ""))
+    lines.append(f"{group}.*, whichever {group} it is, unless said above:")
+    fields = registry.parameters(registry.list()[0]).model_fields
+    for key, value in shared.items():
+        lines.append(_line(f"{group}.{key}={_value(value)}", fields[key].description or ""))
     return "\n".join([*lines, ""])
+
+
+def _usual_defaults(defaults: list[dict[str, Any]]) -> dict[str, Any]:
+    """The keys that every component has, each with the default that most of them give it."""
+    usual = {}
+    for key in defaults[0]:
+        if all(key in own for own in defaults):
+            values = [own[key] for own in defaults]
+            usual[key] = max(values, key=values.count)
+    return usual
 
 
 def _keys(section: str, settings: type[BaseModel]) -> str:

@@ -11,20 +11,25 @@ from omegaconf.errors import OmegaConfBaseException
 
 from core.errors import EXIT_CODE, InputError
 
+Explain = Callable[[Exception], str | None]
 
-def run_command(main: Callable[[], None]) -> None:
-    """Run the `main` of an entry point, its log on standard output."""
+
+def run_command(main: Callable[[], None], explain: Explain = lambda error: None) -> None:
+    """Run the `main` of an entry point, its log on standard output.
+
+    `explain` may know more of an error of Hydra's than its own words say.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     for talkative in ("matplotlib", "PIL", "timm", "httpx", "huggingface_hub"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     # Hydra otherwise prints its own report of any error, and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    with mistakes_in_one_line():
+    with mistakes_in_one_line(explain):
         main()
 
 
 @contextmanager
-def mistakes_in_one_line() -> Iterator[None]:
+def mistakes_in_one_line(explain: Explain = lambda error: None) -> Iterator[None]:
     """End the process with one line on standard error for what the user can mend.
 
     Also wrapped around the task that Hydra calls: it would print the overrides and a traceback
@@ -35,7 +40,7 @@ def mistakes_in_one_line() -> Iterator[None]:
     except InputError as error:
         _leave(str(error))
     except (HydraException, OmegaConfBaseException) as error:
-        _leave(one_line(error))
+        _leave(explain(error) or one_line(error))
     except KeyboardInterrupt:
         sys.exit(130)
 

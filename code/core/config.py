@@ -1,5 +1,6 @@
 """From registries and settings to Hydra's groups, and from a composed config to checked values."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -90,6 +91,38 @@ def _check_names(key: str, group: str, value: str) -> None:
             raise InputError(
                 f"{key}={name}: no such {group}{nearest(name, known)}; known: {', '.join(known)}"
             )
+
+
+def explain_override(error: Exception) -> str | None:
+    """For Hydra's complaint of a key that is not there: what is there instead, and the nearest."""
+    match = re.search(r"Could not override '(\w+)\.([\w.]+)'", str(error))
+    if match is None:
+        return None
+    section, key = match.groups()
+    sections = list(TrainConfig.__dataclass_fields__)
+    if section not in sections:
+        return f"{section}: unknown key{nearest(section, sections)}; known: {', '.join(sections)}"
+    known = _known_keys(section)
+    if key.partition(".")[0] in known:
+        owners = [name for name in _components(section) if key in _components(section)[name]]
+        return f"{section}.{key}: not a key of this {section}; only of {', '.join(owners)}"
+    return f"{section}.{key}: unknown key{nearest(key, known)}; known keys: {', '.join(known)}"
+
+
+def _components(section: str) -> dict[str, dict[str, Any]]:
+    registries = {"model": get_model_registry, "loss": get_loss_registry}
+    if section not in registries:
+        return {}
+    registry = registries[section]()
+    return {name: registry.defaults(name) for name in registry.list()}
+
+
+def _known_keys(section: str) -> list[str]:
+    settings = {"data": DataSettings, "augmentation": AugmentationSettings, **SETTINGS}
+    if section in settings:
+        return list(settings[section].model_fields)
+    keys = [key for defaults in _components(section).values() for key in defaults]
+    return list(dict.fromkeys(keys))
 
 
 def check_config(config: DictConfig) -> TrainConfig:
