@@ -115,7 +115,7 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
     ),
     "model.cbam_kernel_size": (
         ["model.cbam_stages=[4]", "model.cbam_kernel_size=3"],
-        lambda b: b.config.model["cbam_kernel_size"],
+        lambda b: b.num_parameters,
     ),
     "model.pooling": ("model.pooling=max", lambda b: b.model(b.images).sum().item()),
     "model.drop_rate": ("model.drop_rate=0.9", lambda b: b.model.train()(b.images).sum().item()),

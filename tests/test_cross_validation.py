@@ -79,3 +79,10 @@ def test_resume_trains_only_what_is_missing_and_ends_the_same(
         )
     with pytest.raises(InputError, match=r"has no config\.yaml"):
         cross_validate(compose(*overrides, f"experiment.resume_folds={tmp_path}"))
+
+
+@pytest.mark.parametrize("strategy", ["stratified_80_10_10", "file"])
+def test_a_split_that_folds_would_not_use_is_refused(compose, overrides, strategy):
+    config = compose(*overrides, f"data.split_strategy={strategy}")
+    with pytest.raises(InputError, match=rf"data\.split_strategy={strategy} would not be used"):
+        cross_validate(config)

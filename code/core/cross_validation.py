@@ -14,6 +14,7 @@ from core.analysis.label_errors import rank_label_errors
 from core.composition import build, read_data, run
 from core.config import TrainConfig
 from core.data.folds import stratified_folds
+from core.data.settings import DataSettings
 from core.data.splitting import Split
 from core.errors import InputError
 from core.experiment_record import Data, describe_data
@@ -39,10 +40,10 @@ def cross_validate(config: TrainConfig) -> dict[str, Any]:
         InputError: data or values that are not what they should be, or a folder to resume that
             belongs to another config.
     """
-    if config.data.split_strategy == "file":
+    if config.data.split_strategy != DataSettings().split_strategy:
         raise InputError(
-            f"training.folds={config.training.folds}: makes its own splits, so data.split_file "
-            "would not be used: leave out one of the two"
+            f"training.folds={config.training.folds}: makes its own splits, so "
+            f"data.split_strategy={config.data.split_strategy} would not be used: leave out one"
         )
     data = read_data(config.data)
     table, num_folds = data.table, config.training.folds
