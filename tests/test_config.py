@@ -326,6 +326,7 @@ NEEDS_OTHERS = {
 
 def test_every_key_is_tried_above(compose, tiny):
     keys = set(leaves(compose(*tiny).resolved()))
+    # Augmentation and evaluation have such a table beside their own tests.
     tried_elsewhere = {key for key in keys if key.startswith(("augmentation.", "evaluation."))}
     tried_elsewhere |= {"training.folds", "experiment.resume_folds"}
     assert keys - tried_elsewhere == set(EFFECTS)
