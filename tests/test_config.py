@@ -163,6 +163,7 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
         "data.class_shares=[0.5,0.2,0.2,0.2]",
         lambda b: b.parts.data.table.class_counts.tolist(),
     ),
+    "data.label_noise": ("data.label_noise=0.2", lambda b: b.parts.data.table.labels.sum()),
     "data.generation_seed": ("data.generation_seed=1", lambda b: b.parts.data.table.image_ids),
     "data.group_duplicates": (
         [

@@ -86,3 +86,19 @@ def test_a_split_that_folds_would_not_use_is_refused(compose, overrides, strateg
     config = compose(*overrides, f"data.split_strategy={strategy}")
     with pytest.raises(InputError, match=rf"data\.split_strategy={strategy} would not be used"):
         cross_validate(config)
+
+
+def test_flips_on_purpose_are_listed_and_looked_for(compose, overrides, tmp_path):
+    noisy = [*overrides, "data.label_noise=0.1", f"experiment.results_dir={tmp_path}"]
+    cross_validate(compose(*noisy))
+    (path,) = tmp_path.iterdir()
+    flipped = set(pd.read_csv(path / "flipped_labels.csv").image_id)
+    assert len(flipped) == 6
+    first = pd.read_csv(path / "label_errors.csv").image_id[:6]
+    found = sum(first.isin(flipped))
+    assert read(path)["label_errors"] == {
+        "num_flipped": 6,
+        "num_found": found,
+        "num_examined": 6,
+        "share_found": found / 6,
+    }

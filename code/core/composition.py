@@ -17,6 +17,7 @@ from core.config import TrainConfig
 from core.data.annotations import LabelTable, read_label_table
 from core.data.dataset import StripDataset
 from core.data.duplicates import find_duplicate_pairs, strip_descriptors
+from core.data.label_noise import flip_labels
 from core.data.loaders import make_loader
 from core.data.settings import DataSettings
 from core.data.splitting import Split, split_by_strategy
@@ -129,7 +130,10 @@ def build_trainer(config: TrainConfig, parts: Parts, folder: ExperimentFolder) -
 
 
 def read_table(data: DataSettings) -> LabelTable:
-    """The label table of `data.root`; synthetic strips are generated into it first."""
+    """The label table of `data.root`; synthetic strips are generated into it first.
+
+    Labels are wrong in it where `data.label_noise` asks for that.
+    """
     root = Path(data.root)
     if data.source == "synthetic":
         root = ensure_strips(
@@ -141,7 +145,8 @@ def read_table(data: DataSettings) -> LabelTable:
             # A process takes seconds to start: one for each few hundred strips.
             num_workers=max(1, min(os.cpu_count() or 1, data.num_images // 250)),
         )
-    return read_label_table(root, class_names=data.class_names, image_size=data.image_size)
+    table = read_label_table(root, class_names=data.class_names, image_size=data.image_size)
+    return flip_labels(table, data.label_noise, data.generation_seed)
 
 
 def find_duplicates(table: LabelTable, data: DataSettings) -> list[tuple[int, int]]:

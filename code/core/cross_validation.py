@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
-from core.analysis.label_errors import rank_label_errors
+from core.analysis.label_errors import rank_label_errors, share_of_flips_found
 from core.composition import build, read_data, run
 from core.config import TrainConfig
 from core.data.folds import stratified_folds
 from core.data.settings import DataSettings
 from core.data.splitting import Split
 from core.errors import InputError
-from core.experiment_record import Data, describe_data
+from core.experiment_record import Data, describe_data, write_flips_of
 from core.files import replacing, write_text
 from core.training.environment import command_line
 from core.training.evaluation import with_intervals
@@ -27,6 +27,11 @@ from core.training.metrics import METRICS
 from core.training.summary import summary_table
 
 log = logging.getLogger(__name__)
+
+_FLIPS_FOUND = (
+    "Of %d images with a label flipped on purpose, %d are among the first %d of label_errors.csv "
+    "(a share of %.2f)\n"
+)
 
 
 def cross_validate(config: TrainConfig) -> dict[str, Any]:
@@ -64,6 +69,8 @@ def cross_validate(config: TrainConfig) -> dict[str, Any]:
         _summarise(folder, config, results)
     log.info("\nAll %d images, out of fold, threshold 0.5:\n%s\n",
              len(table), summary_table(folder.results["test"]))  # fmt: skip
+    if "label_errors" in folder.results:
+        log.info(_FLIPS_FOUND, *folder.results["label_errors"].values())
     log.info("Results: %s", folder.results_file)
     return folder.results
 
@@ -124,6 +131,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 def _describe(folder: ExperimentFolder, config: TrainConfig, data: Data) -> None:
     resolved = config.resolved()
     write_text(folder.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
+    write_flips_of(folder, config, data)
     everything = {"test": np.arange(len(data.table))}
     folder.record(
         experiment={"seed": config.experiment.seed, "command": command_line()},
@@ -149,6 +157,9 @@ def _summarise(
     suspects = rank_label_errors(table.image_id.tolist(), labels, probabilities, names)
     with replacing(folder.path / "label_errors.csv") as temporary:
         pd.DataFrame(suspects).to_csv(temporary, index=False)
+    if config.data.label_noise:
+        flipped = set(pd.read_csv(folder.path / "flipped_labels.csv").image_id)
+        folder.record(label_errors=share_of_flips_found(suspects, flipped))
     settings = config.evaluation
     bootstrap = Bootstrap(settings.bootstrap_resamples, settings.confidence, config.experiment.seed)
     folder.record(

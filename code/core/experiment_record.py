@@ -11,6 +11,7 @@ from core.augmentation.pipelines import AugmentationPipeline
 from core.config import TrainConfig
 from core.data.annotations import LabelTable
 from core.data.duplicates import duplicate_groups, write_duplicates
+from core.data.label_noise import write_flips
 from core.data.splitting import Split, write_split
 from core.files import write_text
 from core.training.environment import command_line, describe_environment
@@ -55,6 +56,7 @@ def describe(folder: ExperimentFolder, config: TrainConfig, parts: Parts) -> Non
         parts.data.duplicate_pairs,
         parts.split,
     )
+    write_flips_of(folder, config, parts.data)
     parameters = list(parts.learner.model.parameters())
     folder.record(
         experiment={"seed": config.experiment.seed, "command": command_line()},
@@ -69,6 +71,14 @@ def describe(folder: ExperimentFolder, config: TrainConfig, parts: Parts) -> Non
         },
         loss={"type": config.loss["type"], "params": parts.learner.loss.get_params()},
     )
+
+
+def write_flips_of(folder: ExperimentFolder, config: TrainConfig, data: Data) -> None:
+    """Write flipped_labels.csv, where labels were flipped on purpose."""
+    if share := config.data.label_noise:
+        write_flips(
+            folder.path / "flipped_labels.csv", data.table, share, config.data.generation_seed
+        )
 
 
 def describe_data(config: TrainConfig, data: Data, split: Split) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Labels that are probably wrong, by how much a held-out prediction contradicts them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,3 +53,15 @@ def rank_label_errors(
         )
         for row in np.argsort(-largest, kind="stable")
     ]
+
+
+def share_of_flips_found(suspects: Sequence[Suspect], flipped: Collection[str]) -> dict[str, float]:
+    """How many of the images with a flipped label stand first in a ranking as long as they are."""
+    first = [suspect.image_id for suspect in suspects[: len(flipped)]]
+    found = sum(image_id in flipped for image_id in first)
+    return {
+        "num_flipped": len(flipped),
+        "num_found": found,
+        "num_examined": len(first),
+        "share_found": found / max(1, len(flipped)),
+    }

@@ -52,7 +52,16 @@ class DataSettings(Settings):
         description="share of synthetic strips that show each class: natural as in the real "
         "strips, flat alike for all, or one number per class",
     )
-    generation_seed: int = Field(42, ge=0, description="seed of the synthetic strips")
+    generation_seed: int = Field(
+        42, ge=0, description="seed of the synthetic strips, and of label_noise"
+    )
+    label_noise: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="share of images with one label flipped on purpose, listed in "
+        "flipped_labels.csv: a rehearsal of the search for label errors (training.folds)",
+    )
 
     @field_validator("class_names")
     @classmethod
