@@ -14,12 +14,13 @@ from omegaconf.errors import MissingMandatoryValue
 
 from core.augmentation.settings import AugmentationSettings
 from core.command_help import help_text
-from core.composition import build, build_trainer, choose_split, read_data
-from core.config import SETTINGS, TrainConfig, short_forms
+from core.composition import build, build_trainer
+from core.config import SETTINGS, TrainConfig, mask_loss_names, short_forms
 from core.data.settings import DataSettings
 from core.data.splitting import write_split
 from core.errors import InputError
 from core.experiment_record import Parts
+from core.loading import choose_split, read_data
 from core.losses.registry import get_registry as losses
 from core.models.registry import get_registry as models
 from core.training.experiment import ExperimentFolder
@@ -53,6 +54,17 @@ def test_every_loss_composes(compose, name):
             compose(f"loss.type={name}")
     else:
         assert compose(f"loss.type={name}").loss["type"] == name
+
+
+@pytest.mark.parametrize("name", mask_loss_names())
+def test_every_mask_loss_composes(compose, name):
+    if "???" not in losses().defaults(name).values():
+        assert compose(f"mask_loss.type={name}", "mask_loss.weight=2").mask_loss["type"] == name
+
+
+def test_without_a_mask_loss_there_is_none(compose):
+    assert compose().mask_loss is None
+    assert compose("mask_loss.type=none").mask_loss is None
 
 
 def test_defaults_are_the_mission(compose):
@@ -122,9 +134,30 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
     "model.drop_path_rate": ("model.drop_path_rate=0.5", lambda b: str(b.model).count("DropPath")),
     "model.freeze_backbone": ("model.freeze_backbone=true", lambda b: b.num_trainable),
     "model.freeze_stages": ("model.freeze_stages=2", lambda b: b.num_trainable),
+    "model.mask_head": ("model.mask_head=true", lambda b: type(b.model(b.images)).__name__),
+    "model.mask_head_width": (
+        ["model.mask_head=true", "model.mask_head_width=8"],
+        lambda b: b.num_parameters,
+    ),
+    "model.fusion": (
+        ["model.mask_head=true", "mask_loss=dice_loss", "model.fusion=false"],
+        lambda b: b.num_parameters,
+    ),
     "model.backbone_options": (
         "model.backbone_options={{stem_width:48}}",
         lambda b: b.num_parameters,
+    ),
+    "mask_loss": (
+        ["model.mask_head=true", "mask_loss.type=dice_loss"],
+        lambda b: b.mask_loss_value,
+    ),
+    "mask_loss.weight": (
+        ["model.mask_head=true", "mask_loss.type=dice_loss", "mask_loss.weight=3"],
+        lambda b: b.mask_loss_value,
+    ),
+    "data.mask_fraction": (
+        ["model.mask_head=true", "mask_loss.type=dice_loss", "data.mask_fraction=0.5"],
+        lambda b: sum(batch["has_masks"].sum().item() for batch in b.loaders["train"]),
     ),
     "loss.type": ("loss.type=bce_with_logits", lambda b: type(b.loss).__name__),
     "loss.alpha": ("loss.alpha=0.25", lambda b: b.loss_value),
@@ -225,7 +258,8 @@ class Built:
 
     def __post_init__(self) -> None:
         self.learner, self.loaders = self.parts.learner, self.parts.loaders
-        self.model, self.loss = self.learner.model, self.learner.loss
+        self.model, self.objective = self.learner.model, self.learner.objective
+        self.loss = self.objective.image_loss
         self.num_threads = torch.get_num_threads()
         self.deterministic = torch.are_deterministic_algorithms_enabled()
         self.batch = next(iter(self.loaders["validation"]))
@@ -234,6 +268,11 @@ class Built:
         self.first_weight = parameters[0]
         self.num_parameters = sum(p.numel() for p in parameters)
         self.num_trainable = sum(p.numel() for p in parameters if p.requires_grad)
+
+    @property
+    def mask_loss_value(self) -> float:
+        output = self.model.eval()(self.images)
+        return self.objective.train()(output, self.batch).item()
 
     @property
     def loss_value(self) -> float:
@@ -322,6 +361,11 @@ NEEDS_OTHERS = {
     "model.pretrained",
     "loss.effective_number_beta",
     "data.group_duplicates",
+    "data.mask_fraction",
+    "mask_loss",
+    "mask_loss.weight",
+    "model.fusion",
+    "model.mask_head_width",
 }
 
 
@@ -330,7 +374,7 @@ def test_every_key_is_tried_above(compose, tiny):
     # Augmentation and evaluation have such a table beside their own tests.
     tried_elsewhere = {key for key in keys if key.startswith(("augmentation.", "evaluation."))}
     tried_elsewhere |= {"training.folds", "experiment.resume_folds"}
-    assert keys - tried_elsewhere == set(EFFECTS)
+    assert keys - tried_elsewhere == set(EFFECTS) - {"mask_loss.weight"}
 
 
 def leaves(config: dict[str, Any], prefix: str = "") -> list[str]:

@@ -7,7 +7,7 @@ from hydra.core.config_store import ConfigStore
 from pydantic import BaseModel
 
 from core.augmentation.settings import AugmentationSettings
-from core.config import SETTINGS
+from core.config import SETTINGS, mask_loss_names
 from core.data.settings import DataSettings
 from core.losses.registry import get_registry as get_loss_registry
 from core.models.registry import get_registry as get_model_registry
@@ -44,6 +44,7 @@ def help_text() -> str:
         _INTRODUCTION,
         _components("model.name", "model", get_model_registry()),
         _components("loss.type", "loss", get_loss_registry()),
+        _mask_losses(),
         _keys("data", DataSettings),
         _keys("augmentation", AugmentationSettings),
         *(_keys(name, part) for name, part in SETTINGS.items()),
@@ -70,6 +71,18 @@ def _components(choice: str, group: str, registry: Registry[Any]) -> str:
     for key, value in shared.items():
         lines.append(_line(f"{group}.{key}={_value(value)}", fields[key].description or ""))
     return "\n".join([*lines, ""])
+
+
+def _mask_losses() -> str:
+    names = ", ".join(mask_loss_names())
+    return "\n".join(
+        [
+            "mask_loss.type=none  or one of the losses above, with its parameters as mask_loss.*:",
+            textwrap.fill(names, 100, initial_indent="  ", subsequent_indent="  "),
+            _line("mask_loss.weight=1.0", "of the loss of the masks, beside that of the labels"),
+            "",
+        ]
+    )
 
 
 def _usual_defaults(defaults: list[dict[str, Any]]) -> dict[str, Any]:

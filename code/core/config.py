@@ -14,6 +14,7 @@ from core.errors import InputError
 from core.files import to_json
 from core.losses.registry import get_registry as get_loss_registry
 from core.models.registry import get_registry as get_model_registry
+from core.registry import Registry
 from core.training.evaluation_settings import EvaluationSettings
 from core.training.settings import ExperimentSettings, RuntimeSettings, TrainingSettings
 from core.validation import Settings, nearest, validate
@@ -26,7 +27,9 @@ SETTINGS: dict[str, type[Settings]] = {
 }
 
 # On the command line `model.name=X` chooses a group option, as `model=X` does.
-SHORT_FORMS = {"model.name": "model", "loss.type": "loss"}
+SHORT_FORMS = {"model.name": "model", "loss.type": "loss", "mask_loss.type": "mask_loss"}
+
+NO_MASK_LOSS = "none"
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class TrainConfig:
 
     model: dict[str, Any]
     loss: dict[str, Any]
+    mask_loss: dict[str, Any] | None
     data: DataSettings
     augmentation: AugmentationSettings
     training: TrainingSettings
@@ -59,6 +63,10 @@ def fill_config_store() -> None:
         store.store(group="model", name=name, node={"name": name, **to_json(models.defaults(name))})
     for name in losses.list():
         store.store(group="loss", name=name, node={"type": name, **to_json(losses.defaults(name))})
+    store.store(group="mask_loss", name=NO_MASK_LOSS, node={"type": NO_MASK_LOSS})
+    for name in mask_loss_names():
+        node = {"type": name, "weight": 1.0, **to_json(losses.defaults(name))}
+        store.store(group="mask_loss", name=name, node=node)
     for source in ("severstal", "synthetic"):
         values = DataSettings(source=source, root=f"data/{source}").model_dump(mode="json")
         store.store(group="data", name=source, node=values)
@@ -68,8 +76,14 @@ def fill_config_store() -> None:
     store.store(name="settings", node=defaults)
 
 
+def mask_loss_names() -> list[str]:
+    """The losses that masks can be learnt by: those of several classes at a pixel."""
+    losses = get_loss_registry()
+    return [name for name in losses.list() if not losses.get(name).index_targets]
+
+
 def short_forms(arguments: Iterable[str]) -> list[str]:
-    """Rewrite `model.name=X` to `model=X` and `loss.type=X` to `loss=X`, before Hydra reads them.
+    """Rewrite `model.name=X` to `model=X`, and `loss.type=X` likewise, before Hydra reads them.
 
     Raises:
         InputError: the name of a component that is not registered, with those that are.
@@ -85,11 +99,16 @@ def short_forms(arguments: Iterable[str]) -> list[str]:
 
 
 def _check_names(key: str, group: str, value: str) -> None:
-    known = (get_model_registry() if group == "model" else get_loss_registry()).list()
+    known = {
+        "model": get_model_registry().list(),
+        "loss": get_loss_registry().list(),
+        "mask_loss": [NO_MASK_LOSS, *mask_loss_names()],
+    }[group]
     for name in value.split(","):
         if name.strip("'\" ") not in known:
+            what = group.replace("_", " ")
             raise InputError(
-                f"{key}={name}: no such {group}{nearest(name, known)}; known: {', '.join(known)}"
+                f"{key}={name}: no such {what}{nearest(name, known)}; known: {', '.join(known)}"
             )
 
 
@@ -110,11 +129,15 @@ def explain_override(error: Exception) -> str | None:
 
 
 def _components(section: str) -> dict[str, dict[str, Any]]:
-    registries = {"model": get_model_registry, "loss": get_loss_registry}
-    if section not in registries:
-        return {}
-    registry = registries[section]()
-    return {name: registry.defaults(name) for name in registry.list()}
+    if section == "model":
+        models = get_model_registry()
+        return {name: models.defaults(name) for name in models.list()}
+    losses = get_loss_registry()
+    if section == "loss":
+        return {name: losses.defaults(name) for name in losses.list()}
+    if section == "mask_loss":
+        return {name: {"weight": 1.0, **losses.defaults(name)} for name in mask_loss_names()}
+    return {}
 
 
 def _known_keys(section: str) -> list[str]:
@@ -153,10 +176,22 @@ def check_config(config: DictConfig) -> TrainConfig:
     model, loss = content["model"], content["loss"]
     _check_component("model", "name", model)
     _check_component("loss", "type", loss)
-    return TrainConfig(model=model, loss=loss, **checked)
+    mask_loss = _check_mask_loss(content.get("mask_loss"))
+    return TrainConfig(model=model, loss=loss, mask_loss=mask_loss, **checked)
+
+
+def _check_mask_loss(values: dict[str, Any] | None) -> dict[str, Any] | None:
+    if values is None or values.get("type") == NO_MASK_LOSS:
+        return None
+    weight = values.get("weight")
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < 1e6:
+        raise InputError(f"mask_loss.weight={weight!r}: expected a number above 0")
+    own = {key: value for key, value in values.items() if key != "weight"}
+    _check_component("mask_loss", "type", own)
+    return values
 
 
 def _check_component(group: str, key: str, values: dict[str, Any]) -> None:
-    registry = get_model_registry() if group == "model" else get_loss_registry()
+    registry: Registry[Any] = get_model_registry() if group == "model" else get_loss_registry()
     given = {name: value for name, value in values.items() if name != key}
     validate(registry.parameters(values[key]), given, f"{group} {values[key]}")

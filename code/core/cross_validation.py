@@ -11,7 +11,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from core.analysis.label_errors import rank_label_errors, share_of_flips_found
-from core.composition import build, read_data, run
+from core.composition import build, run
 from core.config import TrainConfig
 from core.data.folds import stratified_folds
 from core.data.settings import DataSettings
@@ -19,6 +19,7 @@ from core.data.splitting import Split
 from core.errors import InputError
 from core.experiment_record import Data, describe_data, write_flips_of
 from core.files import replacing, write_text
+from core.loading import read_data
 from core.training.environment import command_line
 from core.training.evaluation import with_intervals
 from core.training.experiment import ExperimentFolder

@@ -69,7 +69,7 @@ def describe(folder: ExperimentFolder, config: TrainConfig, parts: Parts) -> Non
             "num_parameters": sum(p.numel() for p in parameters),
             "num_trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
         },
-        loss={"type": config.loss["type"], "params": parts.learner.loss.get_params()},
+        **parts.learner.objective.record(),
     )
 
 

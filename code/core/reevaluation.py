@@ -11,18 +11,21 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from core.analysis.experiments import Experiment, read_experiment
-from core.composition import build_loss, build_model, choose_device, read_table
+from core.composition import build_loss, build_model
 from core.config import TrainConfig, check_config
 from core.data.annotations import LabelTable, read_label_table
 from core.data.dataset import StripDataset
 from core.data.loaders import make_loader
 from core.data.splitting import read_split
+from core.device import choose_device
 from core.errors import InputError
 from core.files import write_json
+from core.loading import read_table
 from core.training.checkpoint import load_checkpoint
 from core.training.evaluation import with_intervals
 from core.training.experiment import SCHEMA_VERSION, make_unused_folder
 from core.training.intervals import Bootstrap
+from core.training.objective import Objective
 from core.training.prediction import predict, write_predictions
 from core.training.summary import summary_table
 
@@ -44,8 +47,9 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     device = choose_device(config.runtime)
     model = load_model(experiment, config, table).to(device)
     counts, total = _training_counts(experiment)
-    loss = build_loss(config.loss, table, counts, total).to(device)
-    part = predict(model, loss, _loader(config, table, indices), device)
+    # The loss of the image labels alone: masks of another folder need not be there.
+    objective = Objective(build_loss(config.loss, table, counts, total)).to(device)
+    part = predict(model, objective, _loader(config, table, indices), device)
     names, settings = table.class_names, config.evaluation
     bootstrap = Bootstrap(settings.bootstrap_resamples, settings.confidence, config.experiment.seed)
     thresholds = experiment.results["thresholds"]

@@ -4,7 +4,7 @@ import torch
 from strip_folders import SIZE, kaggle_folder, strip_ids, write_csv
 
 from core.data.annotations import read_label_table
-from core.data.dataset import StripDataset
+from core.data.dataset import MaskRequest, StripDataset
 from core.data.images import read_grey
 from core.errors import InputError
 
@@ -31,7 +31,7 @@ def test_a_sample_keeps_the_contract(table):
 
 
 def test_masks_come_only_where_they_are_asked_for(table):
-    sample = StripDataset(table, [1], SIZE, with_masks=True)[0]
+    sample = StripDataset(table, [1], SIZE, masks=MaskRequest(whole=True))[0]
     assert sample["masks"].dtype == torch.uint8
     np.testing.assert_array_equal(sample["masks"], table.masks[1])
     assert sample["masks"].sum() == 40
@@ -50,8 +50,8 @@ def test_the_transform_is_told_the_epoch_and_the_position_in_the_table(table):
         calls.append((epoch, index))
         return image[:, ::-1], masks[:, :, ::-1]
 
-    dataset = StripDataset(table, [3, 1], SIZE, transform=flip, with_masks=True)
-    plain = StripDataset(table, [3, 1], SIZE, with_masks=True)
+    dataset = StripDataset(table, [3, 1], SIZE, transform=flip, masks=MaskRequest(whole=True))
+    plain = StripDataset(table, [3, 1], SIZE, masks=MaskRequest(whole=True))
     dataset.set_epoch(5)
     samples = dataset.__getitems__([1, 0])
     assert calls == [(5, 1), (5, 3)]
@@ -65,4 +65,4 @@ def test_masks_of_a_table_without_masks_are_refused(table, tmp_path):
     labels_only = read_label_table(tmp_path, image_size=SIZE)
     assert len(StripDataset(labels_only, [0], SIZE)[0]) == 3
     with pytest.raises(InputError, match=r"labels\.csv has image-level labels only"):
-        StripDataset(labels_only, [0], SIZE, with_masks=True)
+        StripDataset(labels_only, [0], SIZE, masks=MaskRequest(whole=True))

@@ -4,7 +4,7 @@ import torch
 from strip_folders import SIZE, kaggle_folder, strip_ids
 
 from core.data.annotations import read_label_table
-from core.data.dataset import StripDataset
+from core.data.dataset import MaskRequest, StripDataset
 from core.data.loaders import EpochSampler, make_loader
 from core.errors import InputError
 
@@ -21,7 +21,9 @@ def shifted(image, masks, *, epoch, index):
 def dataset(tmp_path):
     kaggle_folder(tmp_path, [f"{strip_ids(3)[2]},1,1 9"], num_images=NUM_IMAGES)
     table = read_label_table(tmp_path, image_size=SIZE)
-    return StripDataset(table, range(NUM_IMAGES), SIZE, transform=shifted, with_masks=True)
+    return StripDataset(
+        table, range(NUM_IMAGES), SIZE, transform=shifted, masks=MaskRequest(whole=True)
+    )
 
 
 def epochs(loader, numbers):

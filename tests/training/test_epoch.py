@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from core.training.epoch import Learner, TimedBatches, train_epoch
-from core.training.prediction import logits_of, predict
+from core.training.objective import Objective, logits_of
+from core.training.prediction import predict
 from core.training.seeding import seed_everything
 from core.training.settings import TrainingSettings
 
@@ -36,13 +37,14 @@ def batches(sizes: list[int]) -> list[dict]:
 def learner(rate: float = 1e-3) -> Learner:
     seed_everything(0)
     settings = TrainingSettings(learning_rate=rate, num_epochs=4, warmup_epochs=0)
-    return Learner.create(Linear(), nn.BCEWithLogitsLoss(), settings, steps_per_epoch=3, device=CPU)
+    objective = Objective(nn.BCEWithLogitsLoss())
+    return Learner.create(Linear(), objective, settings, steps_per_epoch=3, device=CPU)
 
 
 def test_loss_is_the_mean_over_images_whatever_the_batches():
     frozen = learner(rate=1e-12)
     data = batches([3, 3, 1])
-    expected = predict(frozen.model, frozen.loss, data, CPU).loss
+    expected = predict(frozen.model, frozen.objective, data, CPU).loss
     report = train_epoch(frozen, data)
     assert report["loss"] == pytest.approx(expected, rel=1e-5)
     assert frozen.num_updates == 3
@@ -81,7 +83,7 @@ def test_waiting_is_time_spent_in_the_loader(monkeypatch):
 def test_prediction_keeps_order_and_is_in_evaluation_mode():
     model = learner().model
     data = batches([3, 2])
-    part = predict(model, nn.BCEWithLogitsLoss(), data, CPU)
+    part = predict(model, Objective(nn.BCEWithLogitsLoss()), data, CPU)
     assert part.image_ids == ("3_0", "3_1", "3_2", "2_0", "2_1")
     assert part.labels.shape == part.logits.shape == (5, 2)
     expected = logits_of(model(data[1]["image"])).sigmoid().detach().numpy()

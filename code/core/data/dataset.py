@@ -1,6 +1,7 @@
 """Strips as samples: grey image, multi-hot labels, id, and masks where they are asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,11 +25,36 @@ class Transform(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class MaskRequest:
+    """What samples are to hold of their masks.
+
+    `whole`: `masks` uint8 (C, H, W). `targets`: what `mask_targets.MaskTargets` makes of them, and
+    `has_masks`, false for an image whose masks `known`, bool (images of the table,), says are not
+    to be used: they are empty then.
+    """
+
+    whole: bool = False
+    targets: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None
+    known: np.ndarray | None = None
+
+    def sample(self, masks: np.ndarray, index: int) -> Sample:
+        """The entries of one sample, from the transformed masks of the image at `index`."""
+        is_known = self.known is None or bool(self.known[index])
+        if not is_known:
+            masks = np.zeros_like(masks)
+        made = {} if self.targets is None else self.targets(masks)
+        if self.whole:
+            made["masks"] = masks
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(made[name])) for name in made}
+        return {**tensors, "has_masks": is_known}
+
+
 class StripDataset(Dataset):
     """The images of a label table at `indices`.
 
-    A sample is `image` uint8 (channels, H, W), `labels` float32 (C,), `image_id`, and `masks`
-    uint8 (C, H, W) where `with_masks` asks for them. The transform is called with the epoch and
+    A sample is `image` uint8 (channels, H, W), `labels` float32 (C,), `image_id`, and what
+    `masks` asks for. The transform is called with the epoch and
     with the position of the image in the whole table, so that what it draws depends on neither
     split nor worker.
 
@@ -42,10 +68,10 @@ class StripDataset(Dataset):
         indices: Sequence[int] | np.ndarray,
         image_size: tuple[int, int],
         transform: Transform | None = None,
-        with_masks: bool = False,
+        masks: MaskRequest | None = None,
         channels: int = 1,
     ) -> None:
-        if with_masks and table.masks is None:
+        if masks is not None and table.masks is None:
             raise InputError(
                 f"{table.source} has image-level labels only, and masks are needed; expected "
                 "train.csv with run-length codes or ann/ with bitmaps in data.root"
@@ -54,7 +80,7 @@ class StripDataset(Dataset):
         self.indices = np.asarray(indices, np.int64)
         self.image_size = tuple(image_size)
         self.transform = transform
-        self.with_masks = with_masks
+        self.masks = masks
         self.channels = channels
         # In shared memory, so that workers that outlive an epoch see it change.
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
@@ -83,7 +109,7 @@ class StripDataset(Dataset):
         table = self.table
         index = int(self.indices[position])
         image = read_image(table.image_paths[index], self.image_size, self.channels)
-        masks = table.masks[index] if self.with_masks and table.masks is not None else None
+        masks = table.masks[index] if self.masks is not None and table.masks is not None else None
         if self.transform is not None:
             image, masks = self.transform(image, masks, epoch=epoch, index=index)
         sample = {
@@ -91,8 +117,8 @@ class StripDataset(Dataset):
             "labels": torch.from_numpy(table.labels[index].astype(np.float32)),
             "image_id": table.image_ids[index],
         }
-        if masks is not None:
-            sample["masks"] = torch.from_numpy(np.ascontiguousarray(masks))
+        if self.masks is not None and masks is not None:
+            sample |= self.masks.sample(masks, index)
         return sample
 
 

@@ -55,6 +55,12 @@ class DataSettings(Settings):
     generation_seed: int = Field(
         42, ge=0, description="seed of the synthetic strips, and of label_noise"
     )
+    mask_fraction: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="share of the training images whose masks are used by mask_loss",
+    )
     label_noise: float = Field(
         0.0,
         ge=0,

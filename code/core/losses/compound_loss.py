@@ -1,14 +1,18 @@
 """A weighted sum of losses, with weights as configured or learned."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 from torch import nn
 
 from core.errors import InputError
 from core.losses.base import BaseLoss, checked
+from core.losses.boundary_loss import BoundaryLoss
 from core.losses.component import build_component, unique_names
 from core.losses.registry import get_registry
 from core.losses.validated import validated
@@ -59,6 +63,7 @@ class CompoundLoss(BaseLoss):
         losses = [part.loss for part in parts]
         self.parts = dict(zip(unique_names(losses), parts, strict=True))
         self.components = nn.ModuleDict({name: part.loss for name, part in self.parts.items()})
+        _check_distance_maps(losses)
         self.index_targets = _shared_kind_of_target(self.components)
         self.requires_masks = any(loss.requires_masks for loss in losses)
         self.uses_distance_maps = any(loss.uses_distance_maps for loss in losses)
@@ -105,6 +110,11 @@ class CompoundLoss(BaseLoss):
 
     def get_weights(self) -> dict[str, float]:
         return dict(zip(self.components, self.weighting.weights().tolist(), strict=True))
+
+    def distance_maps_of(self, masks: NDArray[np.generic]) -> NDArray[np.float32]:
+        """The maps of the components that use them, which all make the same ones."""
+        makers = [loss for loss in self.components.values() if loss.uses_distance_maps]
+        return makers[0].distance_maps_of(masks)
 
     def names_needing_masks(self) -> list[str]:
         return [name for loss in self.components.values() for name in loss.names_needing_masks()]
@@ -158,3 +168,16 @@ def _shared_kind_of_target(components: nn.ModuleDict) -> bool:
             "targets: expected one kind of target"
         )
     return next(iter(kinds.values()))
+
+
+def _check_distance_maps(losses: Sequence[BaseLoss]) -> None:
+    kinds = {
+        (loss.scale, loss.max_distance if loss.scale == "clip" else None)
+        for loss in losses
+        if isinstance(loss, BoundaryLoss)
+    }
+    if len(kinds) > 1:
+        raise InputError(
+            "loss compound: components of boundary_loss differ in scale or max_distance, but a "
+            "batch carries one kind of distance map: give them the same"
+        )

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from core.models.classifier import TimmClassifier
-from core.models.parameters import BackboneOptions, Pooling, StageNumbers
+from core.models.parameters import BackboneOptions, MaskHeadWidth, Pooling, StageNumbers
 from core.models.registry import get_registry
 
 registry = get_registry()
@@ -88,11 +88,18 @@ class ResNet10Slim(TimmClassifier):
             Literal[False], Field(description="there are no weights of this width")
         ] = False,
         pooling: Pooling = "average_max",
+        mask_head_width: MaskHeadWidth = 16,
         backbone_options: BackboneOptions = None,
         **options: Any,
     ) -> None:
         slim = {"channels": (16, 32, 64, 128), "stem_width": 8, **(backbone_options or {})}
-        super().__init__(pretrained=pretrained, pooling=pooling, backbone_options=slim, **options)
+        super().__init__(
+            pretrained=pretrained,
+            pooling=pooling,
+            mask_head_width=mask_head_width,
+            backbone_options=slim,
+            **options,
+        )
 
 
 @registry.register("efficientnet_b2", tags=["efficientnet"])

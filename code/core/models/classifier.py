@@ -9,13 +9,17 @@ from torch import Tensor, nn
 from core.errors import InputError
 from core.models.attention.placement import attach_cbam
 from core.models.input_layer import fixed_size, install_input_layer
+from core.models.mask_head import MaskHead, build_fusion, mask_size
 from core.models.parameters import (
     BackboneOptions,
     DropPathRate,
     DropRate,
     FreezeBackbone,
     FreezeStages,
+    Fusion,
     KernelSize,
+    MaskHeadSwitch,
+    MaskHeadWidth,
     NumClasses,
     Pooling,
     Pretrained,
@@ -40,7 +44,8 @@ class TimmClassifier(nn.Module):
     pooling layer is replaced in place, its head (ImageNet's final norm where there is one, and a
     linear layer) is its own. A subclass names the network and states what else differs.
 
-    Shape: (batch, 1 or 3, height, width), uint8 or floating in 0..1 -> logits (batch, classes)
+    Shape: (batch, 1 or 3, height, width), uint8 or floating in 0..1 -> logits (batch, classes);
+    with a mask head a dict of `logits` and `mask_logits` (batch, classes, height / 4, width / 4)
     """
 
     backbone_name: str
@@ -59,6 +64,9 @@ class TimmClassifier(nn.Module):
         drop_path_rate: DropPathRate = 0.0,
         freeze_backbone: FreezeBackbone = False,
         freeze_stages: FreezeStages = 0,
+        mask_head: MaskHeadSwitch = False,
+        mask_head_width: MaskHeadWidth = 32,
+        fusion: Fusion = None,
         backbone_options: BackboneOptions = None,
     ) -> None:
         super().__init__()
@@ -83,11 +91,23 @@ class TimmClassifier(nn.Module):
             self.has_trained_head = load_weights(self, weights, self.last_layers)
         if freeze_backbone:
             self._freeze_backbone()
+        # After the backbone: with the same seed, it starts as it would without a mask head.
+        channels = [stage.channels for stage in self.stages]
+        self.mask_head = MaskHead(channels, num_classes, mask_head_width) if mask_head else None
+        self.fusion = build_fusion(mask_head, fusion, num_classes)
         self.train()
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (batch, classes)."""
-        return self.backbone(self._normalised(images))
+    def forward(self, images: Tensor) -> Tensor | dict[str, Tensor]:
+        """Logits (batch, classes); with a mask head `logits` and `mask_logits` in a dict."""
+        images = self._normalised(images)
+        if self.mask_head is None:
+            return self.backbone(images)
+        last, maps = self.backbone.forward_intermediates(images, indices=self._stage_indices())
+        logits = self.backbone.forward_head(last)
+        mask_logits = self.mask_head(maps, mask_size(images.shape[-2:]))
+        if self.fusion is not None:
+            logits = self.fusion(logits, mask_logits, self.mask_head.log_odds)
+        return {"logits": logits, "mask_logits": mask_logits}
 
     def forward_features(self, images: Tensor) -> list[Tensor]:
         """The feature map of every stage, attention included, first to last.
@@ -96,7 +116,7 @@ class TimmClassifier(nn.Module):
         """
         return self.backbone.forward_intermediates(
             self._normalised(images),
-            indices=[stage.index for stage in self.stages],
+            indices=self._stage_indices(),
             intermediates_only=True,
         )
 
@@ -129,6 +149,9 @@ class TimmClassifier(nn.Module):
             if frozen and all(frozen):
                 module.eval()
         return self
+
+    def _stage_indices(self) -> list[int]:
+        return [stage.index for stage in self.stages]
 
     def _normalised(self, images: Tensor) -> Tensor:
         return self.input_layer(images, next(self.parameters()).dtype)

@@ -36,3 +36,11 @@ FreezeStages = Annotated[
 BackboneOptions = Annotated[
     dict[str, Any] | None, Field(description="further arguments of timm.create_model")
 ]
+MaskHeadSwitch = Annotated[
+    bool, Field(description="also predict masks, at 1/4 of the image's size")
+]
+Fusion = Annotated[
+    bool | None,
+    Field(description="add the masks' evidence to the image's logits; null: with a mask head"),
+]
+MaskHeadWidth = Annotated[int, Field(ge=4, le=512, description="channels of the mask head")]

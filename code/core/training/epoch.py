@@ -11,8 +11,8 @@ import torch
 from timm.scheduler.scheduler import Scheduler
 from torch import nn
 
+from core.training.objective import Objective
 from core.training.optimization import create_optimizer, create_scheduler
-from core.training.prediction import logits_of
 from core.training.settings import TrainingSettings
 
 
@@ -21,7 +21,7 @@ class Learner:
     """What learning changes, and where it is computed."""
 
     model: nn.Module
-    loss: nn.Module
+    objective: Objective
     optimizer: torch.optim.Optimizer
     scheduler: Scheduler
     device: torch.device
@@ -32,17 +32,17 @@ class Learner:
     def create(
         cls,
         model: nn.Module,
-        loss: nn.Module,
+        objective: Objective,
         settings: TrainingSettings,
         *,
         steps_per_epoch: int,
         device: torch.device,
     ) -> "Learner":
-        """Move model and loss to the device and make optimizer and schedule for them."""
-        model, loss = model.to(device), loss.to(device)
-        optimizer = create_optimizer(model, loss, settings)
+        """Move model and objective to the device and make optimizer and schedule for them."""
+        model, objective = model.to(device), objective.to(device)
+        optimizer = create_optimizer(model, objective, settings)
         scheduler = create_scheduler(optimizer, settings, steps_per_epoch)
-        return cls(model, loss, optimizer, scheduler, device, settings.gradient_clip_norm)
+        return cls(model, objective, optimizer, scheduler, device, settings.gradient_clip_norm)
 
 
 class TimedBatches:
@@ -66,7 +66,7 @@ def train_epoch(learner: Learner, batches: Iterable[dict[str, Any]]) -> dict[str
     Returns the mean loss, the images per second and the share of time spent waiting for data.
     """
     learner.model.train()
-    learner.loss.train()
+    learner.objective.train()
     timed = TimedBatches(batches)
     started = time.perf_counter()
     # Summed on the device: reading a number each step would make the device wait for Python.
@@ -88,8 +88,7 @@ def train_epoch(learner: Learner, batches: Iterable[dict[str, Any]]) -> dict[str
 def update(learner: Learner, batch: dict[str, Any]) -> torch.Tensor:
     """Forward, backward and one step of the optimizer; returns the loss, detached."""
     images = batch["image"].to(learner.device, non_blocking=True)
-    targets = batch["labels"].to(learner.device, non_blocking=True)
-    loss = learner.loss(logits_of(learner.model(images)), targets)
+    loss = learner.objective(learner.model(images), batch)
     loss.backward()
     if learner.gradient_clip_norm:
         nn.utils.clip_grad_norm_(learner.model.parameters(), learner.gradient_clip_norm)

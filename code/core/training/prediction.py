@@ -11,19 +11,22 @@ import torch
 from torch import nn
 
 from core.files import replacing
+from core.training.localization import MaskScores, score_masks
+from core.training.objective import logits_of
 
 
 @dataclass(frozen=True)
 class Predictions:
     """Labels and logits of a part, in the part's own order.
 
-    Shape: image_ids (N,); labels and logits (N, C).
+    Shape: image_ids (N,); labels, logits and mask scores (N, C).
     """
 
     image_ids: tuple[str, ...]
     labels: np.ndarray
     logits: np.ndarray
     loss: float
+    mask_scores: MaskScores | None = None
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -31,34 +34,30 @@ class Predictions:
         return torch.from_numpy(self.logits).double().sigmoid().numpy()
 
 
-def logits_of(output: torch.Tensor | Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """A model answers with logits, or with a dict that holds them among other things."""
-    return output["logits"] if isinstance(output, Mapping) else output
-
-
 @torch.no_grad()
 def predict(
-    model: nn.Module, loss: nn.Module, batches: Iterable[dict[str, Any]], device: torch.device
+    model: nn.Module, objective: nn.Module, batches: Iterable[dict[str, Any]], device: torch.device
 ) -> Predictions:
-    """Run the model in evaluation mode over a loader."""
+    """Run the model in evaluation mode over a loader; masks are scored where a batch has them."""
     model.eval()
-    loss.eval()
+    objective.eval()
     image_ids: list[str] = []
-    labels, logits = [], []
+    labels, logits, scores = [], [], []
     total = torch.zeros((), dtype=torch.float64, device=device)
     for batch in batches:
-        images = batch["image"].to(device, non_blocking=True)
-        targets = batch["labels"].to(device, non_blocking=True)
-        output = logits_of(model(images)).float()
-        total += loss(output, targets).double() * len(targets)
+        output = model(batch["image"].to(device, non_blocking=True))
+        total += objective(output, batch).double() * len(batch["labels"])
         image_ids += batch["image_id"]
-        labels.append(targets.cpu())
-        logits.append(output.cpu())
+        labels.append(batch["labels"])
+        logits.append(logits_of(output).float().cpu())
+        if "masks" in batch:
+            scores.append(score_masks(output["mask_logits"], batch["masks"]))
     return Predictions(
         tuple(image_ids),
         torch.cat(labels).numpy(),
         torch.cat(logits).numpy(),
         float(total) / len(image_ids),
+        MaskScores.joined(scores) if scores else None,
     )
 
 

@@ -19,6 +19,7 @@ from core.training.epoch import Learner, train_epoch
 from core.training.evaluation import evaluate
 from core.training.evaluation_settings import EvaluationSettings
 from core.training.experiment import ExperimentFolder
+from core.training.localization import MaskScores, localization_figures
 from core.training.metrics import classification_metrics
 from core.training.plots import plot_history
 from core.training.prediction import Predictions, predict, write_predictions
@@ -102,7 +103,7 @@ class Trainer:
         learner, loaders = self.learner, self.task.loaders
         seed_everything(self.task.seed, epoch)
         loaders["train"].set_epoch(epoch)
-        learner.loss.set_epoch(epoch - 1)
+        learner.objective.set_epoch(epoch - 1)
         learning_rate = learner.optimizer.param_groups[0]["lr"]
         batches = tqdm(
             loaders["train"],
@@ -117,9 +118,10 @@ class Trainer:
                 f"training.learning_rate={self.settings.learning_rate}: the loss became "
                 f"{train['loss']} in epoch {epoch}: give a lower learning rate"
             )
-        # What a compound loss was made of; a simple one has no parts.
-        parts = {"terms": learner.loss.terms(), "weights": learner.loss.get_weights()}
-        part = predict(learner.model, learner.loss, loaders["validation"], learner.device)
+        # What the loss was made of, if it has parts.
+        objective = learner.objective
+        parts = {"terms": objective.terms(), "weights": objective.get_weights()}
+        part = predict(learner.model, objective, loaders["validation"], learner.device)
         return {
             "epoch": epoch,
             "learning_rate": learning_rate,
@@ -131,19 +133,21 @@ class Trainer:
     def _validation_record(self, part: Predictions) -> dict[str, Any]:
         names = self.task.class_names
         metrics = classification_metrics(part.labels, part.probabilities, names)
+        record = {} if part.mask_scores is None else _mask_record(part.mask_scores, names)
         return {
             "loss": part.loss,
             "macro_f1": metrics["macro"]["f1"],
             "macro_average_precision": metrics["macro"]["average_precision"],
             "macro_auroc": metrics["macro"]["auroc"],
             "per_class_f1": {name: metrics["per_class"][name]["f1"] for name in names},
+            **record,
         }
 
     def _save(self, is_best: bool) -> None:
         learner = self.learner
         state = {
             "model": learner.model.state_dict(),
-            "loss": learner.loss.state_dict(),
+            "objective": learner.objective.state_dict(),
             "optimizer": learner.optimizer.state_dict(),
             "num_updates": learner.num_updates,
             "history": self.progress.history,
@@ -158,7 +162,7 @@ class Trainer:
         self.folder.record(
             history=self.progress.history,
             best_epoch=best,
-            loss={"params": self.learner.loss.get_params()},
+            **self.learner.objective.record(),
         )
         plot_history(self.folder.path / "history.png", self.progress.history, best)
         log.info(
@@ -175,11 +179,11 @@ class Trainer:
         file = self.folder.checkpoints / f"{self.settings.tested_epoch}.pt"
         state = load_checkpoint(file, learner.device)
         learner.model.load_state_dict(state["model"])
-        learner.loss.load_state_dict(state["loss"])
+        learner.objective.load_state_dict(state["objective"])
         loaders = {name: loader for name, loader in self.task.loaders.items() if name != "train"}
         parts = {
             name.removesuffix("_evaluation"): predict(
-                learner.model, learner.loss, loader, learner.device
+                learner.model, learner.objective, loader, learner.device
             )
             for name, loader in loaders.items()
         }
@@ -190,6 +194,9 @@ class Trainer:
         )
         if "train" in scored:
             report["train"] = classification_metrics(*scored["train"], names)
+        for name, part in parts.items():
+            if part.mask_scores is not None:
+                report[name]["localization"] = localization_figures(part.mask_scores, names)
         self.folder.record(tested_epoch=len(state["history"]), **report)
         self._write_final(report)
 
@@ -217,6 +224,11 @@ class Progress:
         if is_best:
             self.best_epoch = record["epoch"]
         return is_best
+
+
+def _mask_record(scores: MaskScores, class_names: Sequence[str]) -> dict[str, float | None]:
+    macro = localization_figures(scores, class_names)["macro"]
+    return {"macro_dice": macro["dice"], "macro_pointing_accuracy": macro["pointing_accuracy"]}
 
 
 def _rank(record: dict[str, Any]) -> tuple[float, float]:

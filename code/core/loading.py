@@ -1,0 +1,110 @@
+"""From settings to a label table, its split, and batches of its strips."""
+
+import logging
+import os
+from pathlib import Path
+
+from torch import nn
+from torch.utils.data import DataLoader
+
+from core.augmentation.pipelines import AugmentationPipeline
+from core.config import TrainConfig
+from core.data.annotations import LabelTable, read_label_table
+from core.data.dataset import StripDataset
+from core.data.duplicates import find_duplicate_pairs, strip_descriptors
+from core.data.label_noise import flip_labels
+from core.data.loaders import make_loader
+from core.data.settings import DataSettings
+from core.data.splitting import Split, split_by_strategy
+from core.data.synthetic.store import ensure_strips
+from core.device import choose_device
+from core.experiment_record import Data
+from core.mask_supervision import mask_request
+
+log = logging.getLogger(__name__)
+
+
+def read_data(data: DataSettings) -> Data:
+    """The label table and its near-duplicates.
+
+    Raises:
+        InputError: the data set is not what it should be.
+    """
+    table = read_table(data)
+    return Data(table, find_duplicates(table, data))
+
+
+def choose_split(config: TrainConfig, data: Data) -> Split:
+    """The split that `data.split_strategy` names, near-duplicates in one part."""
+    return split_by_strategy(
+        data.table,
+        config.data.split_strategy,
+        config.experiment.seed,
+        config.data.split_file,
+        groups=data.groups,
+    )
+
+
+def read_table(data: DataSettings) -> LabelTable:
+    """The label table of `data.root`; synthetic strips are generated into it first.
+
+    Labels are wrong in it where `data.label_noise` asks for that.
+    """
+    root = Path(data.root)
+    if data.source == "synthetic":
+        root = ensure_strips(
+            root,
+            num_images=data.num_images,
+            image_size=data.image_size,
+            class_shares=data.class_shares,
+            seed=data.generation_seed,
+            # A process takes seconds to start: one for each few hundred strips.
+            num_workers=max(1, min(os.cpu_count() or 1, data.num_images // 250)),
+        )
+    table = read_label_table(root, class_names=data.class_names, image_size=data.image_size)
+    return flip_labels(table, data.label_noise, data.generation_seed)
+
+
+def find_duplicates(table: LabelTable, data: DataSettings) -> list[tuple[int, int]]:
+    """Pairs of near-duplicate strips, which must not straddle the split; none where not wanted."""
+    if not data.group_duplicates:
+        return []
+    descriptors = strip_descriptors(table.image_paths, data.image_size, os.cpu_count() or 1)
+    pairs = find_duplicate_pairs(descriptors)
+    if pairs:
+        log.info("%d pairs of near-duplicate strips are kept in one part each", len(pairs))
+    return pairs
+
+
+def build_loaders(
+    config: TrainConfig,
+    table: LabelTable,
+    split: Split,
+    pipeline: AugmentationPipeline,
+    mask_loss: nn.Module | None = None,
+) -> dict[str, DataLoader]:
+    """A loader per part; only the one that is trained on is shuffled and augmented."""
+    data, seed = config.data, config.experiment.seed
+
+    def loader(part: str, training: bool) -> DataLoader:
+        dataset = StripDataset(
+            table,
+            split[part],
+            data.image_size,
+            transform=pipeline if training else None,
+            masks=mask_request(config, table, mask_loss, training),
+            channels=data.channels,
+        )
+        return make_loader(
+            dataset,
+            data.batch_size,
+            seed=seed,
+            shuffle=training,
+            num_workers=data.num_workers,
+            pin_memory=choose_device(config.runtime).type == "cuda",
+        )
+
+    loaders = {part: loader(part, training=part == "train") for part in split}
+    if config.training.evaluate_train_part:
+        loaders["train_evaluation"] = loader("train", training=False)
+    return loaders

@@ -1,0 +1,119 @@
+"""What masks have to do with a training: the head, its loss, and what samples hold of them."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from core.config import TrainConfig
+from core.data.annotations import LabelTable
+from core.data.dataset import MaskRequest
+from core.data.mask_targets import MaskTargets, choose_known_masks, measure_pixel_shares
+from core.errors import InputError
+from core.losses.base import BaseLoss
+from core.losses.factory import get_loss
+from core.models.mask_head import MASK_STRIDE
+
+log = logging.getLogger(__name__)
+
+
+def usable_model(model: Mapping[str, Any], table: LabelTable) -> dict[str, Any]:
+    """The model's values, without its mask head where the data has image-level labels only."""
+    values = dict(model)
+    if values.get("mask_head") and table.masks is None:
+        log.warning(
+            "model.mask_head=true: %s has image-level labels only: trained without the mask head",
+            table.source,
+        )
+        values |= {"mask_head": False, "fusion": None}
+    return values
+
+
+def check_mask_supervision(config: TrainConfig, table: LabelTable) -> None:
+    """Refuse a mask loss without masks, and a mask head that nothing would train.
+
+    Raises:
+        InputError: as said.
+    """
+    model, mask_loss = config.model, config.mask_loss
+    if mask_loss is not None and table.masks is None:
+        raise InputError(
+            f"mask_loss.type={mask_loss['type']}: needs masks, but {table.source} has image-level "
+            "labels only: leave mask_loss out, or give train.csv with run-length codes or ann/"
+        )
+    if mask_loss is not None and not model.get("mask_head"):
+        raise InputError(
+            f"mask_loss.type={mask_loss['type']}: the model predicts no masks: give "
+            "model.mask_head=true as well"
+        )
+    if model.get("mask_head") and model.get("fusion") is False and mask_loss is None:
+        raise InputError(
+            "model.fusion=false: nothing would train the mask head: give mask_loss.type as well, "
+            "or leave out model.mask_head"
+        )
+    if config.data.mask_fraction < 1 and mask_loss is None:
+        raise InputError(
+            f"data.mask_fraction={config.data.mask_fraction}: no loss reads masks: give "
+            "mask_loss.type, or leave it out"
+        )
+
+
+def build_mask_loss(
+    config: TrainConfig, table: LabelTable, train: np.ndarray, pixel_shares: np.ndarray | None
+) -> tuple[BaseLoss | None, float]:
+    """The loss of masks and its weight, told how many of the masks' cells show each class."""
+    if config.mask_loss is None:
+        return None, 1.0
+    values = dict(config.mask_loss)
+    weight = values.pop("weight")
+    if values.get("reduction") == "none":
+        raise InputError("mask_loss.reduction='none': a training minimises one number: use mean")
+    loss = get_loss(values, masks=True)
+    if loss.index_targets:
+        raise InputError(
+            f"mask_loss.type={values['type']}: takes one class per pixel, but masks of several "
+            "classes may overlap: use focal_loss"
+        )
+    cells = len(train) * int(np.prod([-(-side // MASK_STRIDE) for side in config.data.image_size]))
+    counts = np.rint(pixel_shares * cells).astype(np.int64).tolist()
+    loss.set_class_statistics(
+        counts, cells, source="train_split_masks", class_names=table.class_names
+    )
+    return loss, weight
+
+
+def pixel_shares_of(model: nn.Module, table: LabelTable, train: np.ndarray) -> np.ndarray | None:
+    """Share of the masks' cells that show each class, told to the mask head; None without one."""
+    head = getattr(model, "mask_head", None)
+    if head is None:
+        return None
+    shares = measure_pixel_shares(table, train, MASK_STRIDE)
+    head.set_pixel_shares(shares.tolist())
+    return shares
+
+
+def mask_request(
+    config: TrainConfig, table: LabelTable, mask_loss: BaseLoss | None, training: bool
+) -> MaskRequest | None:
+    """What samples hold of their masks: targets where there is a mask loss, and whole masks for
+    scoring; None without a mask head.
+    """
+    if not usable_mask_head(config, table):
+        return None
+    targets = None
+    if mask_loss is not None:
+        maker = mask_loss.distance_maps_of if mask_loss.uses_distance_maps else None
+        targets = MaskTargets(MASK_STRIDE, maker)
+    if not training:
+        return MaskRequest(whole=True, targets=targets)
+    if targets is None:
+        return None
+    known = choose_known_masks(len(table), config.data.mask_fraction, config.experiment.seed)
+    return MaskRequest(targets=targets, known=known)
+
+
+def usable_mask_head(config: TrainConfig, table: LabelTable) -> bool:
+    """Whether the model has a mask head, and the data masks."""
+    return bool(config.model.get("mask_head")) and table.masks is not None

@@ -1,0 +1,118 @@
+"""What a training minimises: the loss of the image labels and, with masks, that of the masks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Output = Tensor | Mapping[str, Tensor]
+Batch = Mapping[str, Any]
+
+
+def logits_of(output: Output) -> Tensor:
+    """A model answers with logits, or with a dict that holds them among other things."""
+    return output["logits"] if isinstance(output, Mapping) else output
+
+
+class Objective(nn.Module):
+    """Loss of the image labels + `mask_weight` x loss of the masks.
+
+    Images whose masks are not known count in the first term only. Losses are computed in at
+    least float32, whatever the precision of the logits.
+
+    Shape: of a batch `labels` (batch, C) and, with a mask loss, `mask_targets` (batch, C, *size of
+    the mask logits), `has_masks` (batch,) and, where the loss uses them, `distance_maps`
+    """
+
+    def __init__(
+        self, image_loss: nn.Module, mask_loss: nn.Module | None = None, mask_weight: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.image_loss = image_loss
+        self.mask_loss = mask_loss
+        self.mask_weight = mask_weight
+        self._sums: Tensor | None = None
+        self._steps = 0
+
+    def forward(self, output: Output, batch: Batch) -> Tensor:
+        logits = logits_of(output).float()
+        image_term = self.image_loss(logits, batch["labels"].to(logits.device, non_blocking=True))
+        if self.mask_loss is None:
+            return image_term
+        mask_term = self._mask_term(output["mask_logits"].float(), batch)
+        if self.training:
+            self._remember(torch.stack([image_term.detach(), mask_term.detach()]))
+        return image_term + self.mask_weight * mask_term
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the losses the epoch, counted from 0."""
+        self._sums, self._steps = None, 0
+        for loss in self._losses():
+            loss.set_epoch(epoch)
+
+    def terms(self) -> dict[str, dict[str, float]]:
+        """`raw`, `weighted` and `weight` of each term, means over the training batches since
+        `set_epoch`; the parts of a compound loss stand under its term's name and their own.
+        """
+        if self.mask_loss is None:
+            return self.image_loss.terms()
+        terms = {}
+        if self._sums is not None:
+            means = (self._sums / self._steps).tolist()
+            weights = {"image_labels": 1.0, "masks": self.mask_weight}
+            terms = {
+                name: {"raw": mean, "weighted": weight * mean, "weight": weight}
+                for (name, weight), mean in zip(weights.items(), means, strict=True)
+            }
+        return terms | self._by_term({"image_labels": self.image_loss, "masks": self.mask_loss})
+
+    def get_weights(self) -> dict[str, float]:
+        """The current weight of each part of a compound loss."""
+        weights = self.image_loss.get_weights()
+        if self.mask_loss is not None:
+            weights |= {f"masks/{k}": w for k, w in self.mask_loss.get_weights().items()}
+        return weights
+
+    def record(self) -> dict[str, Any]:
+        """The sections of results.json that say what was minimised, resolved values included."""
+        image = self.image_loss.get_params()
+        sections: dict[str, Any] = {"loss": {"type": image["type"], "params": image}}
+        if self.mask_loss is not None:
+            mask = self.mask_loss.get_params()
+            sections["mask_loss"] = {
+                "type": mask["type"], "weight": self.mask_weight, "params": mask
+            }  # fmt: skip
+        return sections
+
+    def _mask_term(self, mask_logits: Tensor, batch: Batch) -> Tensor:
+        # Chosen on the CPU, where the batch comes from: the device need not be waited for.
+        known = torch.as_tensor(batch["has_masks"]).cpu().nonzero().flatten()
+        if len(known) == 0:
+            # Part of the graph still, so that no parameter is without a gradient.
+            return mask_logits.sum() * 0.0
+        rows = known.to(mask_logits.device, non_blocking=True)
+        names = ["mask_targets"]
+        if self.mask_loss.uses_distance_maps:
+            names.append("distance_maps")
+        moved = {name: batch[name].to(mask_logits.device, non_blocking=True) for name in names}
+        if len(known) < len(mask_logits):
+            mask_logits = mask_logits[rows]
+            moved = {name: values[rows] for name, values in moved.items()}
+        return self.mask_loss(mask_logits, moved.pop("mask_targets"), **moved)
+
+    def _losses(self) -> list[nn.Module]:
+        return [loss for loss in (self.image_loss, self.mask_loss) if loss is not None]
+
+    @staticmethod
+    def _by_term(losses: Mapping[str, nn.Module]) -> dict[str, dict[str, float]]:
+        return {
+            f"{term}/{name}": values
+            for term, loss in losses.items()
+            for name, values in loss.terms().items()
+        }
+
+    @torch.no_grad()
+    def _remember(self, values: Tensor) -> None:
+        self._sums = values if self._sums is None else self._sums + values
+        self._steps += 1
