@@ -33,7 +33,7 @@ class Objective(nn.Module):
         self.mask_loss = mask_loss
         self.mask_weight = mask_weight
         self._sums: Tensor | None = None
-        self._steps = 0
+        self._num_images = 0
 
     def forward(self, output: Output, batch: Batch) -> Tensor:
         logits = logits_of(output).float()
@@ -42,24 +42,24 @@ class Objective(nn.Module):
             return image_term
         mask_term = self._mask_term(output["mask_logits"].float(), batch)
         if self.training:
-            self._remember(torch.stack([image_term.detach(), mask_term.detach()]))
+            self._remember(torch.stack([image_term, mask_term]), len(logits))
         return image_term + self.mask_weight * mask_term
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the losses the epoch, counted from 0."""
-        self._sums, self._steps = None, 0
+        self._sums, self._num_images = None, 0
         for loss in self._losses():
             loss.set_epoch(epoch)
 
     def terms(self) -> dict[str, dict[str, float]]:
-        """`raw`, `weighted` and `weight` of each term, means over the training batches since
+        """`raw`, `weighted` and `weight` of each term, means over the training images since
         `set_epoch`; the parts of a compound loss stand under its term's name and their own.
         """
         if self.mask_loss is None:
             return self.image_loss.terms()
         terms = {}
         if self._sums is not None:
-            means = (self._sums / self._steps).tolist()
+            means = (self._sums / self._num_images).tolist()
             weights = {"image_labels": 1.0, "masks": self.mask_weight}
             terms = {
                 name: {"raw": mean, "weighted": weight * mean, "weight": weight}
@@ -113,6 +113,7 @@ class Objective(nn.Module):
         }
 
     @torch.no_grad()
-    def _remember(self, values: Tensor) -> None:
-        self._sums = values if self._sums is None else self._sums + values
-        self._steps += 1
+    def _remember(self, values: Tensor, num_images: int) -> None:
+        total = values.detach() * num_images
+        self._sums = total if self._sums is None else self._sums + total
+        self._num_images += num_images

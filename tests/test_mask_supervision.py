@@ -1,0 +1,137 @@
+"""Masks from the data to results.json, and what is refused before anything is made."""
+
+import json
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from core.composition import build, train
+from core.errors import InputError
+from core.loading import choose_split, read_data
+
+HEAD = ["model=timm", "model.backbone=test_resnet", "model.pretrained=false"]
+HEAD += ["model.mask_head=true", "model.mask_head_width=8"]
+BOUNDARY = (
+    "mask_loss.components="
+    "[{type:focal,reduction:positives},{type:tversky,weight:0.5},{type:boundary,weight:0.1}]"
+)
+
+
+@pytest.fixture(scope="module")
+def labels_only(tmp_path_factory) -> list[str]:
+    """Overrides of a data set without masks."""
+    folder = tmp_path_factory.mktemp("labels_only")
+    (folder / "images").mkdir()
+    rows = ["ImageId,defect_1,defect_2,defect_3,defect_4"]
+    generator = np.random.default_rng(0)
+    for number in range(40):
+        cv2.imwrite(
+            str(folder / "images" / f"{number}.jpg"),
+            generator.integers(60, 200, (64, 320)).astype(np.uint8),
+        )
+        rows.append(f"{number}.jpg," + ",".join(str(number >> c & 1) for c in range(4)))
+    (folder / "labels.csv").write_text("\n".join(rows))
+    return ["data=severstal", f"data.root={folder}", "data.group_duplicates=false"]
+
+
+def parts_of(config):
+    data = read_data(config.data)
+    return build(config, data, choose_split(config, data))
+
+
+def test_a_training_with_masks_reports_both_terms_and_where(compose, tiny, tmp_path):
+    config = compose(
+        *tiny, *HEAD, "mask_loss.type=compound", BOUNDARY, "training.evaluate_train_part=true",
+        "training.tested_epoch=last", f"experiment.results_dir={tmp_path}",
+    )  # fmt: skip
+    train(config)
+    (path,) = tmp_path.iterdir()
+    results = json.loads((path / "results.json").read_text())
+    assert results["status"] == "completed"
+    terms = results["history"][-1]["loss_terms"]
+    assert terms["image_labels"]["raw"] + terms["masks"]["raw"] == pytest.approx(
+        results["history"][-1]["train"]["loss"], rel=1e-4
+    )
+    assert {"masks/focal_loss", "masks/tversky_loss", "masks/boundary_loss"} <= set(terms)
+    assert results["mask_loss"]["params"]["components"][0]["alpha_source"] == "train_split_masks"
+    for part in ("train", "validation", "test"):
+        figures = results[part]["localization"]
+        assert figures["num_images"] == results[part]["num_images"]
+        supports = [results[part]["per_class"][name]["support"] for name in figures["per_class"]]
+        found = [values["num_with_mask"] for values in figures["per_class"].values()]
+        assert found == supports
+
+
+def test_a_learnt_mask_loss_is_trained_with_the_model(compose, tiny):
+    weights = ["mask_loss.type=compound", BOUNDARY.replace(",{type:boundary,weight:0.1}", "")]
+    parts = parts_of(compose(*tiny, *HEAD, *weights, "mask_loss.learnable_weights=softmax"))
+    own = {id(p) for p in parts.learner.objective.parameters() if p.requires_grad}
+    trained = {id(p) for group in parts.learner.optimizer.param_groups for p in group["params"]}
+    assert own
+    assert own <= trained
+
+
+def test_known_masks_are_the_share_asked_for(compose, tiny):
+    share = [*HEAD, "mask_loss=dice_loss", "data.mask_fraction=0.25"]
+    loaders = parts_of(compose(*tiny, *share)).loaders
+    images = [sample for batch in loaders["train"] for sample in batch["has_masks"].tolist()]
+    assert 0 < sum(images) < 0.6 * len(images)
+    for batch in loaders["train"]:
+        assert (batch["mask_targets"][~batch["has_masks"]] == 0).all()
+    assert all(batch["has_masks"].all() for batch in loaders["validation"])
+
+
+def test_data_without_masks_train_without_the_head_and_say_so(compose, tiny, labels_only, caplog):
+    with caplog.at_level(logging.WARNING):
+        parts = parts_of(compose(*tiny, *HEAD, *labels_only))
+    assert "trained without the mask head" in caplog.text
+    assert parts.learner.model.mask_head is None
+    assert "masks" not in next(iter(parts.loaders["test"]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.mask_head=false", "mask_loss=dice_loss"], "model.mask_head=true"),
+        (["model.fusion=false"], "nothing would train the mask head"),
+        (["data.mask_fraction=0.5"], "no loss reads masks"),
+        (["mask_loss=dice_loss", "mask_loss.weight=-1"], r"mask_loss\.weight=-1"),
+        (["mask_loss=focal_loss", "mask_loss.reduction=none"], r"mask_loss\.reduction"),
+        (["mask_loss=dice_loss", "+mask_loss.smothing=2"], "did you mean 'smoothing'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(compose, tiny, overrides, message):
+    with pytest.raises(InputError, match=message):
+        parts_of(compose(*tiny, *HEAD, *overrides))
+
+
+def test_a_mask_loss_without_masks_is_refused(compose, tiny, labels_only):
+    with pytest.raises(InputError, match="image-level labels only"):
+        parts_of(compose(*tiny, *HEAD, *labels_only, "mask_loss=dice_loss"))
+
+
+def test_masks_and_images_turn_together(compose, tiny):
+    """A strip whose defects are painted by their mask: flips and turns must move both alike."""
+    parts = parts_of(compose(*tiny, *HEAD, "mask_loss=dice_loss"))
+    dataset = parts.loaders["train"].dataset
+    table = dataset.table
+    position = int(np.argmax(table.labels[dataset.indices].any(axis=1)))
+    index = int(dataset.indices[position])
+    masks = table.masks[index]
+    painted = masks.max(axis=0) * 255
+    for epoch in range(12):
+        image, turned = parts.pipeline(painted, masks, epoch=epoch, index=index)
+        agreement = ((image > 127) == (turned.max(axis=0) > 0)).mean()
+        assert agreement > 0.98
+
+
+def test_the_mask_head_is_kept_with_the_model(compose, tiny, tmp_path):
+    train(compose(*tiny, *HEAD, "training.num_epochs=1", f"experiment.results_dir={tmp_path}"))
+    (path,) = tmp_path.iterdir()
+    content = torch.load(Path(path) / "model_final.pt", weights_only=True)
+    assert "mask_head.classifier.weight" in content["state_dict"]
+    assert "fusion.gain" in content["state_dict"]
