@@ -13,7 +13,7 @@ from core.augmentation.pipelines import AugmentationPipeline
 from core.config import TrainConfig
 from core.data.annotations import LabelTable
 from core.data.splitting import Split
-from core.device import choose_device
+from core.device import choose_device, keep_freed_memory
 from core.errors import InputError
 from core.experiment_record import Data, Parts, describe
 from core.loading import build_loaders, choose_split, read_data
@@ -76,6 +76,7 @@ def build(config: TrainConfig, data: Data, split: Split) -> Parts:
         InputError: a value is not what it should be, or does not fit the data.
     """
     device = choose_device(config.runtime)
+    keep_freed_memory()
     set_determinism(config.runtime.deterministic)
     table, seed = data.table, config.experiment.seed
     check_mask_supervision(config, table)

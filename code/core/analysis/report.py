@@ -16,6 +16,7 @@ from core.analysis.report_figures import (
     training_curves,
 )
 from core.analysis.report_images import duplicates, mistakes, suspects
+from core.analysis.report_masks import localization
 from core.analysis.strips import ImageFolder
 from core.errors import InputError
 from core.files import write_text
@@ -63,6 +64,7 @@ def render(experiment: Experiment, parts: Mapping[str, Predictions], images: Ima
         ("precision-recall", "Precision and recall", precision_recall(experiment, test)),
         ("calibration", "Calibration", reliability(experiment, test)),
         ("label-sets", "Which label sets are taken for which", _label_sets(experiment, test)),
+        ("localization", "Where", localization(experiment, images)),
         ("mistakes", "Most confident mistakes", mistakes(experiment, test, images)),
         ("label-errors", "Suspected label errors", suspects(experiment, parts, images)),
         ("duplicates", "Near-duplicates", duplicates(experiment, parts)),
@@ -97,5 +99,6 @@ def _settings(experiment: Experiment) -> str:
         + key_values("Environment", flatten(environment or {}))
         + key_values("Data", flatten(experiment.results["data"]))
         + key_values("Loss", flatten(experiment.look_up("loss") or {}))
+        + key_values("Mask loss", flatten(experiment.look_up("mask_loss") or {}))
         + key_values("Timings", flatten(timings or {}))
     )

@@ -26,13 +26,17 @@ class ImageFolder:
 
     def picture(self, image_id: str) -> str | None:
         """The image as a data URL, scaled down; None where there is no such readable image."""
+        image = self.read(image_id)
+        return None if image is None else data_url(image)
+
+    def read(self, image_id: str) -> np.ndarray | None:
+        """The image in grey, uint8 (H, W); None where there is no such readable image."""
         # An id is a file's name; anything else could lead out of the data set.
         if Path(image_id).name != image_id:
             return None
         for folder in self.folders:
             if (folder / image_id).is_file():
-                image = cv2.imread(str(folder / image_id), cv2.IMREAD_GRAYSCALE)
-                return None if image is None else _data_url(image)
+                return cv2.imread(str(folder / image_id), cv2.IMREAD_GRAYSCALE)
         return None
 
 
@@ -77,8 +81,9 @@ def confident_mistakes(test: Predictions, missed: bool, most: int) -> list[int]:
     return [int(row) for row in np.argsort(-worst, kind="stable")[:most] if worst[row] > 0]
 
 
-def _data_url(image: np.ndarray) -> str | None:
-    height, width = image.shape
+def data_url(image: np.ndarray) -> str | None:
+    """An image, grey or colour, as a JPEG that stands in a page, scaled down."""
+    height, width = image.shape[:2]
     if width > PICTURE_WIDTH:
         size = (PICTURE_WIDTH, max(1, round(height * PICTURE_WIDTH / width)))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -20,6 +20,7 @@ from core.training.evaluation import evaluate
 from core.training.evaluation_settings import EvaluationSettings
 from core.training.experiment import ExperimentFolder
 from core.training.localization import MaskScores, localization_figures
+from core.training.mask_examples import write_mask_examples
 from core.training.metrics import classification_metrics
 from core.training.plots import plot_history
 from core.training.prediction import Predictions, predict, write_predictions
@@ -197,6 +198,9 @@ class Trainer:
         for name, part in parts.items():
             if part.mask_scores is not None:
                 report[name]["localization"] = localization_figures(part.mask_scores, names)
+        if (scores := parts["test"].mask_scores) is not None:
+            dataset = loaders["test"].dataset
+            write_mask_examples(self.folder.path / "masks", learner.model, dataset, scores, names)
         self.folder.record(tested_epoch=len(state["history"]), **report)
         self._write_final(report)
 
