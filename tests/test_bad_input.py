@@ -143,9 +143,14 @@ BAD_VALUES = {
     "model.cbam_stages=[9]": ["cbam_stages", "9"],
     "model.backbone=resnet1888": ["resnet1888"],
     "data.batch_size=0": ["data", "batch_size=0"],
+    "data.sampler=uniform": ["data", "sampler='uniform'", "balanced"],
     "data.split_strategy=random": ["split_strategy='random'", "stratified_70_15_15"],
     "data.split_strategy=file": ["split_file"],
     "augmentation.rotation.degrees=-3": ["augmentation", "rotation.degrees=-3"],
+    "augmentation.blackout.probability=2": ["augmentation", "blackout.probability=2"],
+    "augmentation.blackout.fill=black": ["blackout.fill='black'", "texture"],
+    "augmentation.mixup.alpha=0": ["augmentation", "mixup.alpha=0"],
+    "augmentation.cutmix.probability=-1": ["augmentation", "cutmix.probability=-1"],
     "experiment.seed=-1": ["experiment", "seed=-1"],
     "experiment=quickstrat": ["quickstrat", "quickstart"],
     "data=nowhere": ["nowhere", "synthetic"],
@@ -159,6 +164,16 @@ BAD_VALUES = {
 def test_bad_values(override, train_command, strips, tmp_path):
     line = refused(train_command, strips, tmp_path, override)
     assert all(word in line for word in BAD_VALUES[override]), line
+
+
+def test_blackout_without_masks(train_command, strips, tmp_path):
+    (strips / "train.csv").unlink()
+    rows = [f"{number:09x}.jpg,{number % 2},{number // 2 % 2}" for number in range(24)]
+    (strips / "labels.csv").write_text("\n".join(["ImageId,pit,crack", *rows]) + "\n")
+    line = refused(train_command, strips, tmp_path, "augmentation.blackout.probability=0.4")
+    words = ["augmentation.blackout.probability=0.4", "labels.csv", "augmentation.blackout=null"]
+    assert all(word in line for word in words), line
+    assert not (tmp_path / "results").exists()
 
 
 def test_split_file_that_overlaps(train_command, strips, tmp_path):

@@ -183,6 +183,10 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
     "data.channels": ("data.channels=3", lambda b: b.images.shape),
     "data.batch_size": ("data.batch_size=4", lambda b: b.images.shape),
     "data.num_workers": ("data.num_workers=1", lambda b: b.loaders["train"].num_workers),
+    "data.sampler": (
+        ["data.sampler=balanced", "data.class_shares=[0.5,0.2,0.2,0.2]"],
+        lambda b: list(b.loaders["train"].sampler),
+    ),
     "data.split_strategy": (
         "data.split_strategy=stratified_80_10_10",
         lambda b: len(b.parts.split["train"]),
@@ -366,6 +370,7 @@ NEEDS_OTHERS = {
     "mask_loss.weight",
     "model.fusion",
     "model.mask_head_width",
+    "data.sampler",
 }
 
 

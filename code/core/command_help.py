@@ -101,8 +101,11 @@ def _keys(section: str, settings: type[BaseModel]) -> str:
     for key, field in settings.model_fields.items():
         default = getattr(defaults, key)
         if isinstance(default, BaseModel):
-            what = f"switches it off: {type(default).__doc__}"
-            lines.append(_line(f"{section}.{key}=null", what))
+            # What is there with a probability of 0 is off until it is asked for.
+            off = getattr(default, "probability", None) == 0
+            switch, word = ("true", "on") if off else ("null", "off")
+            what = f"switches it {word}: {type(default).__doc__}"
+            lines.append(_line(f"{section}.{key}={switch}", what))
             for inner, inner_field in type(default).model_fields.items():
                 text = f"{section}.{key}.{inner}={_value(getattr(default, inner))}"
                 lines.append(_line(text, inner_field.description or ""))

@@ -12,6 +12,7 @@ from core.analysis.report import write_report
 from core.augmentation.pipelines import AugmentationPipeline
 from core.config import TrainConfig
 from core.data.annotations import LabelTable
+from core.data.sampling import expected_shares, image_weights
 from core.data.splitting import Split
 from core.device import choose_device, keep_freed_memory
 from core.errors import InputError
@@ -79,14 +80,21 @@ def build(config: TrainConfig, data: Data, split: Split) -> Parts:
     keep_freed_memory()
     set_determinism(config.runtime.deterministic)
     table, seed = data.table, config.experiment.seed
-    check_mask_supervision(config, table)
-    pipeline = AugmentationPipeline(config.augmentation, channels=config.data.channels, seed=seed)
-    counts = table.labels[split["train"]].sum(axis=0)
+    pipeline = AugmentationPipeline(
+        config.augmentation,
+        channels=config.data.channels,
+        seed=seed,
+        learns_masks=config.mask_loss is not None,
+    )
+    check_mask_supervision(config, table, pipeline)
+    labels = table.labels[split["train"]]
+    counts = labels.sum(axis=0)
     seed_everything(seed)
-    model = build_model(config.model, table, counts / len(split["train"]))
+    drawn = expected_shares(labels, image_weights(labels, config.data.sampler))
+    model = build_model(config.model, table, drawn)
     pixel_shares = pixel_shares_of(model, table, split["train"])
     objective = Objective(
-        build_loss(config.loss, table, counts, total=len(split["train"])),
+        build_loss(config.loss, table, counts, total=len(labels)),
         *build_mask_loss(config, table, split["train"], pixel_shares),
     )
     loaders = build_loaders(config, table, split, pipeline, objective.mask_loss)

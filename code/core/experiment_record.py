@@ -12,6 +12,7 @@ from core.config import TrainConfig
 from core.data.annotations import LabelTable
 from core.data.duplicates import duplicate_groups, write_duplicates
 from core.data.label_noise import write_flips
+from core.data.sampling import describe_sampler
 from core.data.splitting import Split, write_split
 from core.files import write_text
 from core.training.environment import command_line, describe_environment
@@ -89,7 +90,7 @@ def describe_data(config: TrainConfig, data: Data, split: Split) -> dict[str, An
     def counts(labels: np.ndarray) -> dict[str, int]:
         return dict(zip(names, labels.sum(axis=0).tolist(), strict=True))
 
-    return {
+    record: dict[str, Any] = {
         "root": str(table.image_paths[0].parent.parent),
         "source": table.source,
         "fingerprint": table.fingerprint(),
@@ -111,3 +112,7 @@ def describe_data(config: TrainConfig, data: Data, split: Split) -> dict[str, An
             },
         },
     }
+    if "train" in split:
+        labels = table.labels[split["train"]]
+        record["sampler"] = describe_sampler(labels, config.data.sampler, names)
+    return record

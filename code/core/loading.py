@@ -14,6 +14,7 @@ from core.data.dataset import StripDataset
 from core.data.duplicates import find_duplicate_pairs, strip_descriptors
 from core.data.label_noise import flip_labels
 from core.data.loaders import make_loader
+from core.data.sampling import image_weights
 from core.data.settings import DataSettings
 from core.data.splitting import Split, split_by_strategy
 from core.data.synthetic.store import ensure_strips
@@ -94,12 +95,14 @@ def build_loaders(
             transform=pipeline if training else None,
             masks=mask_request(config, table, mask_loss, training),
             channels=data.channels,
+            batch_transform=pipeline.batch_transform if training else None,
         )
         return make_loader(
             dataset,
             data.batch_size,
             seed=seed,
             shuffle=training,
+            weights=image_weights(table.labels[split[part]], data.sampler) if training else None,
             num_workers=data.num_workers,
             pin_memory=choose_device(config.runtime).type == "cuda",
         )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from core.augmentation.pipelines import AugmentationPipeline
 from core.config import TrainConfig
 from core.data.annotations import LabelTable
 from core.data.dataset import MaskRequest
@@ -31,8 +32,10 @@ def usable_model(model: Mapping[str, Any], table: LabelTable) -> dict[str, Any]:
     return values
 
 
-def check_mask_supervision(config: TrainConfig, table: LabelTable) -> None:
-    """Refuse a mask loss without masks, and a mask head that nothing would train.
+def check_mask_supervision(
+    config: TrainConfig, table: LabelTable, pipeline: AugmentationPipeline
+) -> None:
+    """Refuse a mask loss or blackout without masks, and a mask head that nothing would train.
 
     Raises:
         InputError: as said.
@@ -53,10 +56,17 @@ def check_mask_supervision(config: TrainConfig, table: LabelTable) -> None:
             "model.fusion=false: nothing would train the mask head: give mask_loss.type as well, "
             "or leave out model.mask_head"
         )
-    if config.data.mask_fraction < 1 and mask_loss is None:
+    if pipeline.needs_masks and table.masks is None:
         raise InputError(
-            f"data.mask_fraction={config.data.mask_fraction}: no loss reads masks: give "
-            "mask_loss.type, or leave it out"
+            f"augmentation.blackout.probability={config.augmentation.blackout.probability}: paints "
+            f"out defects where their masks are, but {table.source} has image-level labels only: "
+            "give data with masks, or set augmentation.blackout=null"
+        )
+    reads_masks = mask_loss is not None or (pipeline.reads_masks and table.masks is not None)
+    if config.data.mask_fraction < 1 and not reads_masks:
+        raise InputError(
+            f"data.mask_fraction={config.data.mask_fraction}: nothing in this training reads "
+            "masks: give mask_loss.type, or leave it out"
         )
 
 
@@ -97,19 +107,17 @@ def pixel_shares_of(model: nn.Module, table: LabelTable, train: np.ndarray) -> n
 def mask_request(
     config: TrainConfig, table: LabelTable, mask_loss: BaseLoss | None, training: bool
 ) -> MaskRequest | None:
-    """What samples hold of their masks: targets where there is a mask loss, and whole masks for
-    scoring; None without a mask head.
+    """What samples hold of their masks: targets where there is a mask loss, whole masks for
+    scoring, and in training, for transforms too, of which images they are known.
     """
-    if not usable_mask_head(config, table):
+    if table.masks is None:
         return None
     targets = None
     if mask_loss is not None:
         maker = mask_loss.distance_maps_of if mask_loss.uses_distance_maps else None
         targets = MaskTargets(MASK_STRIDE, maker)
     if not training:
-        return MaskRequest(whole=True, targets=targets)
-    if targets is None:
-        return None
+        return MaskRequest(whole=True, targets=targets) if usable_mask_head(config, table) else None
     known = choose_known_masks(len(table), config.data.mask_fraction, config.experiment.seed)
     return MaskRequest(targets=targets, known=known)
 

@@ -19,11 +19,22 @@ def strip(channels: int | None = None) -> np.ndarray:
     return np.random.default_rng(3).integers(40, 200, shape, dtype=np.uint8)
 
 
+LABELS = np.array([1, 0, 1, 0], np.float32)
+NUM_CLASSES = len(LABELS)
+
+
+def masks_of_two_classes() -> np.ndarray:
+    masks = np.zeros((NUM_CLASSES, 64, 320), np.uint8)
+    masks[0, 5:12, 40:60] = masks[2, 10:20, 130:160] = 1
+    return masks
+
+
 def only(channels: int = 1, **toggles: object) -> AugmentationPipeline:
     return AugmentationPipeline({**OFF, **toggles}, channels=channels, seed=5)
 
 
 EFFECTS = {
+    "blackout": {"probability": 1},
     "horizontal_flip": {"probability": 1},
     "vertical_flip": {"probability": 1},
     "rotation": {"probability": 1, "degrees": 10},
@@ -33,8 +44,15 @@ EFFECTS = {
 }
 
 
+EVERYTHING = {name: True for name in EFFECTS if name != "color_jitter"}
+
+
+# These act on batches: tests/augmentation/test_mixing.py.
+OF_BATCHES = {"mixup", "cutmix"}
+
+
 def test_every_toggle_is_tried_below():
-    assert set(EFFECTS) == set(AugmentationSettings.model_fields)
+    assert set(EFFECTS) | OF_BATCHES == set(AugmentationSettings.model_fields)
 
 
 @pytest.mark.parametrize("name", EFFECTS)
@@ -42,18 +60,31 @@ def test_every_toggle_is_tried_below():
 def test_toggle_changes_the_image_and_null_or_false_does_not(name, off):
     channels = 3 if name == "color_jitter" else None
     image = strip(channels)
-    changed, _ = only(channels or 1, **{name: EFFECTS[name]})(image, epoch=0, index=0)
+    masks = masks_of_two_classes()
+    pipeline = only(channels or 1, **{name: EFFECTS[name]})
+    changed, _, _ = pipeline(image, masks, LABELS, epoch=0, index=0)
     assert changed.shape == image.shape
     assert changed.dtype == np.uint8
     assert not np.array_equal(changed, image)
     switched_off = only(channels or 1, **{name: off})
     assert switched_off.record() == []
-    same, _ = switched_off(image, epoch=0, index=0)
+    assert not switched_off.uses_masks
+    same, same_masks, same_labels = switched_off(image, masks, LABELS, epoch=0, index=0)
     assert np.array_equal(same, image)
+    assert np.array_equal(same_masks, masks)
+    assert np.array_equal(same_labels, LABELS)
 
 
 def test_true_means_on_with_the_defaults():
     assert only(rotation=True).settings.rotation == AugmentationSettings().rotation
+
+
+def test_what_is_off_by_default_is_on_with_true_and_needs_nothing_else():
+    default = AugmentationPipeline()
+    assert not default.needs_masks
+    assert "Blackout" not in [entry["__class_fullname__"] for entry in default.record()]
+    assert only(blackout=True).needs_masks
+    assert only(blackout=True).record()[0]["probability"] > 0
 
 
 @pytest.mark.parametrize(
@@ -78,13 +109,15 @@ def test_bad_input_is_one_line_that_names_it(toggles, words):
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**31), epoch=st.integers(0, 500), index=st.integers(0, 20_000))
 def test_outcome_depends_on_seed_epoch_and_index_alone(seed, epoch, index):
-    image = strip()
-    one, other = AugmentationPipeline(seed=seed), AugmentationPipeline(seed=seed)
+    image, masks = strip(), masks_of_two_classes()
+    one, other = (AugmentationPipeline(EVERYTHING, seed=seed) for _ in range(2))
     for unrelated in range(3):
-        other(image, epoch=unrelated, index=unrelated)
+        other(image, masks, LABELS, epoch=unrelated, index=unrelated)
     np.random.seed(1)  # global state must not matter
-    expected, _ = one(image, epoch=epoch, index=index)
-    assert np.array_equal(expected, other(image, epoch=epoch, index=index)[0])
+    expected = one(image, masks, LABELS, epoch=epoch, index=index)
+    found = other(image, masks, LABELS, epoch=epoch, index=index)
+    for ours, theirs in zip(expected, found, strict=True):
+        assert np.array_equal(ours, theirs)
 
 
 def test_images_and_epochs_differ_and_transforms_do_not_fire_together():
@@ -93,7 +126,7 @@ def test_images_and_epochs_differ_and_transforms_do_not_fire_together():
     seen = {}
     for epoch in range(2):
         for index in range(60):
-            out, _ = pipeline(image, epoch=epoch, index=index)
+            out, _, _ = pipeline(image, None, LABELS, epoch=epoch, index=index)
             variants = [image, image[:, ::-1], image[::-1], image[::-1, ::-1]]
             kind = [np.array_equal(out, variant) for variant in variants].index(True)
             seen.setdefault(epoch, []).append(kind)
@@ -103,7 +136,8 @@ def test_images_and_epochs_differ_and_transforms_do_not_fire_together():
 
 def test_rotation_brings_no_black_corner_in():
     image = np.full((64, 320), 150, np.uint8)
-    rotated, _ = only(rotation={"degrees": 20, "probability": 1})(image, epoch=1, index=1)
+    pipeline = only(rotation={"degrees": 20, "probability": 1})
+    rotated, _, _ = pipeline(image, None, LABELS, epoch=1, index=1)
     assert rotated.min() == 150
 
 
@@ -113,11 +147,26 @@ def test_masks_follow_the_geometry_of_their_image():
     image = np.where(masks[2], 255, 0).astype(np.uint8)
     pipeline = only(horizontal_flip=True, vertical_flip=True, rotation=EFFECTS["rotation"])
     for index in range(8):
-        changed, moved = pipeline(image, masks, epoch=0, index=index)
+        changed, moved, labels = pipeline(image, masks, LABELS, epoch=0, index=index)
+        assert np.array_equal(labels, LABELS)
         assert moved.shape == masks.shape
         assert moved[[0, 1, 3]].sum() == 0
         overlap = ((changed > 127) & (moved[2] > 0)).sum() / (moved[2] > 0).sum()
         assert overlap > 0.9
+
+
+def test_a_transform_more_does_not_change_what_the_others_draw():
+    """Flips are the same with and without blackout, so that on and off compare like with like."""
+    image, masks = strip(), masks_of_two_classes()
+    flips = {"horizontal_flip": True, "vertical_flip": True}
+    without, painting = only(**flips), only(**flips, blackout=True)
+    outside = masks.any(axis=0) == 0
+    for index in range(20):
+        expected, moved, _ = without(image, masks, LABELS, epoch=3, index=index)
+        found, _, _ = painting(image, masks, LABELS, epoch=3, index=index)
+        free = moved.any(axis=0) == 0
+        assert free.sum() == outside.sum()
+        assert np.array_equal(found[free], expected[free])
 
 
 def test_record_is_json_and_names_what_runs():

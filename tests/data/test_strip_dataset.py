@@ -46,9 +46,9 @@ def test_three_channels_for_colour_images(table):
 def test_the_transform_is_told_the_epoch_and_the_position_in_the_table(table):
     calls = []
 
-    def flip(image, masks, *, epoch, index):
+    def flip(image, masks, labels, *, epoch, index):
         calls.append((epoch, index))
-        return image[:, ::-1], masks[:, :, ::-1]
+        return image[:, ::-1], masks[:, :, ::-1], labels
 
     dataset = StripDataset(table, [3, 1], SIZE, transform=flip, masks=MaskRequest(whole=True))
     plain = StripDataset(table, [3, 1], SIZE, masks=MaskRequest(whole=True))
@@ -66,3 +66,62 @@ def test_masks_of_a_table_without_masks_are_refused(table, tmp_path):
     assert len(StripDataset(labels_only, [0], SIZE)[0]) == 3
     with pytest.raises(InputError, match=r"labels\.csv has image-level labels only"):
         StripDataset(labels_only, [0], SIZE, masks=MaskRequest(whole=True))
+
+
+class Clears:
+    """A transform that removes what the masks show, and says that it needs them."""
+
+    needs_masks = True
+
+    def __call__(self, image, masks, labels, *, epoch, index):
+        return np.where(masks.any(axis=0), 0, image), masks, np.where(masks.any((1, 2)), 0, labels)
+
+
+def test_a_transform_that_needs_masks_gets_them_though_samples_have_none(table):
+    sample = StripDataset(table, [1], SIZE, transform=Clears())[0]
+    assert set(sample) == {"image", "labels", "image_id"}
+    assert sample["labels"].tolist() == [0, 0, 0, 0]
+    assert sample["image"][0][torch.from_numpy(table.masks[1].any(axis=0))].sum() == 0
+    assert table.labels[1].tolist() == [0, 1, 0, 0]
+
+
+def test_a_transform_that_needs_masks_is_refused_without(table, tmp_path):
+    (tmp_path / "train.csv").unlink()
+    write_csv(tmp_path / "labels.csv", ["ImageId,pit", *(f"{i},0" for i in strip_ids(4))])
+    with pytest.raises(InputError, match=r"labels\.csv has image-level labels only"):
+        StripDataset(read_label_table(tmp_path, image_size=SIZE), [0], SIZE, transform=Clears())
+
+
+def test_masks_that_are_not_known_are_shown_to_no_transform(table):
+    seen = {}
+
+    class Sees:
+        uses_masks = True
+
+        def __call__(self, image, masks, labels, *, epoch, index):
+            seen[index] = masks
+            return image, masks, labels
+
+    known = np.array([True, True, True, False])
+    request = MaskRequest(whole=True, known=known)
+    samples = StripDataset(table, [1, 3], SIZE, Sees(), masks=request).__getitems__([0, 1])
+    assert [sample["has_masks"] for sample in samples] == [True, False]
+    assert seen[3] is None
+    assert samples[1]["masks"].shape == (4, *SIZE)
+    assert samples[1]["masks"].sum() == 0
+    np.testing.assert_array_equal(samples[0]["masks"], table.masks[1])
+    # Without anything to hold, samples hold nothing, and the transform is told as before.
+    (sample,) = StripDataset(table, [3], SIZE, Sees(), MaskRequest(known=~known)).__getitems__([0])
+    assert set(sample) == {"image", "labels", "image_id"}
+    np.testing.assert_array_equal(seen[3], table.masks[3])
+
+
+def test_masks_that_a_batch_transform_loses_are_unknown(table):
+    def lose(strips, *, epoch, indices):
+        return [(image, None, labels) for image, _, labels in strips]
+
+    request = MaskRequest(whole=True)
+    dataset = StripDataset(table, [1], SIZE, masks=request, batch_transform=lose)
+    (sample,) = dataset.__getitems__([0])
+    assert not sample["has_masks"]
+    assert sample["masks"].sum() == 0

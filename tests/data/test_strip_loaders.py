@@ -11,10 +11,10 @@ from core.errors import InputError
 NUM_IMAGES = 11
 
 
-def shifted(image, masks, *, epoch, index):
+def shifted(image, masks, labels, *, epoch, index):
     """A transform that depends on all that it is told, as augmentation does."""
     generator = np.random.default_rng((epoch, index))
-    return np.roll(image, int(generator.integers(1, 60)), axis=1), masks
+    return np.roll(image, int(generator.integers(1, 60)), axis=1), masks, labels
 
 
 @pytest.fixture
@@ -130,3 +130,27 @@ def test_an_epoch_that_is_left_early_does_not_leak_into_the_next(dataset):
     for one, two in zip(left_early, straight, strict=True):
         assert one["image_id"] == two["image_id"]
         assert torch.equal(one["image"], two["image"])
+
+
+def swapped(strips, *, epoch, indices):
+    """A batch transform that shows all that it is told."""
+    images = [np.full_like(image, sum(indices) % 199 + epoch) for image, _, _ in strips]
+    return [
+        (image, masks, np.full_like(labels, 0.5))
+        for image, (_, masks, labels) in zip(images, strips, strict=True)
+    ]
+
+
+def test_a_batch_transform_sees_the_batch_alike_in_any_process(dataset):
+    mixing = StripDataset(dataset.table, range(10), SIZE, batch_transform=swapped)
+    by_workers = []
+    for num_workers in (0, 2):
+        loader = make_loader(mixing, 4, seed=3, shuffle=True, num_workers=num_workers)
+        by_workers.append(next(epochs(loader, [2])))
+    for one, two in zip(*by_workers, strict=True):
+        assert one["image_id"] == two["image_id"]
+        assert torch.equal(one["image"], two["image"])
+        numbers = [strip_ids(NUM_IMAGES).index(name) for name in one["image_id"]]
+        assert set(one["image"].flatten().tolist()) == {sum(numbers) % 199 + 2}
+        assert (one["labels"] == 0.5).all()
+    assert StripDataset(dataset.table, [0], SIZE, batch_transform=swapped)[0]["labels"].max() != 0.5

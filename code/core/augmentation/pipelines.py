@@ -2,7 +2,7 @@
 
 import os
 import random
-from typing import Any
+from typing import Any, Protocol
 
 # Its import asks the network for a newer version otherwise.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -11,9 +11,31 @@ import albumentations as A
 import cv2
 import numpy as np
 
+from core.augmentation.blackout import BlackoutTransform
+from core.augmentation.mixing import BatchMixing
 from core.augmentation.settings import AugmentationSettings
+from core.augmentation.strip import Strip
 from core.errors import InputError
 from core.validation import validate
+
+
+class StripTransform(Protocol):
+    """A transform of image, masks and labels together."""
+
+    stream: int
+    """Its own stream of random numbers, so that none changes what another draws."""
+    needs_masks: bool
+    """Whether it can do nothing with image-level labels."""
+    uses_masks: bool
+    """Whether it does more where masks are known."""
+
+    def __call__(self, strip: Strip, generator: np.random.Generator) -> Strip:
+        """The changed strip; the given one is left as it is."""
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """What runs, in JSON's types."""
+        ...
 
 
 class AugmentationPipeline:
@@ -30,37 +52,87 @@ class AugmentationPipeline:
         *,
         channels: int = 1,
         seed: int = 0,
+        learns_masks: bool = False,
     ) -> None:
         """Build the pipeline of `settings`, given as such or as a dict of toggles.
 
+        `learns_masks` says that masks are targets. `batch_transform` mixes what the pipeline
+        made of the images of a batch; None where nothing is mixed.
+
         Raises:
-            InputError: an unknown toggle or a bad value; colour jitter on grey images.
+            InputError: an unknown toggle or a bad value; colour jitter on grey images; mixup
+                where masks are targets.
         """
         if not isinstance(settings, AugmentationSettings):
             settings = validate(AugmentationSettings, settings or {}, "augmentation")
         self.settings = settings
         self.seed = seed
+        self._strip_transforms = _strip_transforms(settings)
+        self.batch_transform = BatchMixing.of(settings, seed)
+        if learns_masks and self.batch_transform and self.batch_transform.mixup:
+            raise InputError(
+                f"augmentation.mixup.probability={settings.mixup.probability}: a blend of two "
+                "strips has no mask that mask_loss could learn: set augmentation.mixup=null, "
+                "or take augmentation.cutmix, which keeps masks"
+            )
         self._compose = A.Compose(_transforms(settings, channels))
 
-    def __call__(
-        self, image: np.ndarray, masks: np.ndarray | None = None, *, epoch: int, index: int
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Transform an image, and its masks by the same geometry.
+    @property
+    def needs_masks(self) -> bool:
+        """Whether a transform can do nothing with image-level labels."""
+        return any(transform.needs_masks for transform in self._strip_transforms)
 
-        Shape: image uint8 (H, W) or (H, W, 3); masks uint8 (C, H, W) or None; same shapes out.
+    @property
+    def reads_masks(self) -> bool:
+        """Whether any transform, of images or of batches, looks at masks."""
+        mixing = self.batch_transform
+        return self.uses_masks or (mixing is not None and mixing.uses_masks)
+
+    @property
+    def uses_masks(self) -> bool:
+        """Whether a transform does more where masks are known."""
+        return any(transform.uses_masks for transform in self._strip_transforms)
+
+    def __call__(
+        self,
+        image: np.ndarray,
+        masks: np.ndarray | None,
+        labels: np.ndarray,
+        *,
+        epoch: int,
+        index: int,
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """Transform an image, its masks by the same geometry, and its labels where defects go.
+
+        Shape: image uint8 (H, W) or (H, W, 3); masks uint8 (C, H, W) or None; labels float32
+        (C,); same shapes out.
         """
+        strip, key = Strip(image, masks, labels), (self.seed, epoch, index)
+        for transform in self._strip_transforms:
+            own = np.random.SeedSequence(key, spawn_key=(transform.stream,))
+            strip = transform(strip, np.random.default_rng(own))
         if not self._compose.transforms:
-            return image, masks
-        generator = np.random.default_rng(np.random.SeedSequence((self.seed, epoch, index)))
+            return tuple(strip)
+        generator = np.random.default_rng(np.random.SeedSequence(key))
         self._compose.set_random_state(generator, random.Random(int(generator.integers(2**63))))
         if masks is None:
-            return self._compose(image=image)["image"], None
-        changed = self._compose(image=image, masks=masks)
-        return changed["image"], np.asarray(changed["masks"])
+            return self._compose(image=strip.image)["image"], None, strip.labels
+        changed = self._compose(image=strip.image, masks=strip.masks)
+        return changed["image"], np.asarray(changed["masks"]), strip.labels
 
     def record(self) -> list[dict[str, Any]]:
         """The transforms that run, in order, in JSON's types."""
-        return A.to_dict(self._compose)["transform"]["transforms"]
+        ours = [transform.record() for transform in self._strip_transforms]
+        mixing = self.batch_transform.record() if self.batch_transform else []
+        return ours + A.to_dict(self._compose)["transform"]["transforms"] + mixing
+
+
+def _strip_transforms(settings: AugmentationSettings) -> list[StripTransform]:
+    """Blackout comes first, while every mask is where the image was annotated."""
+    chosen: list[StripTransform] = []
+    if (blackout := settings.blackout) and blackout.probability:
+        chosen.append(BlackoutTransform(blackout))
+    return chosen
 
 
 def _transforms(settings: AugmentationSettings, channels: int) -> list[A.BasicTransform]:

@@ -1,8 +1,8 @@
 """What can be toggled: one key a transform, off with null or false, on with true."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from core.validation import Settings
 
@@ -53,8 +53,40 @@ class GaussianBlur(Settings):
         return value
 
 
+class Blackout(Settings):
+    """Paint out defects where their masks are; a label goes to 0 when all of its class is gone."""
+
+    probability: Annotated[
+        float, Field(ge=0, le=1, description="share of an image's classes it is applied to")
+    ] = 0.5
+    fill: Literal["texture", "mean"] = Field(
+        "texture", description="the strip's own texture, mirrored, or its mean grey"
+    )
+
+
+class Mixup(Settings):
+    """Blend an image, and its labels, with another of the batch; not beside mask_loss."""
+
+    probability: Probability = 0.5
+    alpha: Annotated[
+        float, Field(gt=0, le=100, description="of the Beta law of the shares; 1 draws evenly")
+    ] = 0.2
+
+
+class Cutmix(Settings):
+    """Put a band of another image of the batch in, across the strip, and label what shows."""
+
+    probability: Probability = 0.5
+    alpha: Annotated[
+        float, Field(gt=0, le=100, description="of the Beta law of the widths; 1 draws evenly")
+    ] = 1.0
+
+
 class AugmentationSettings(Settings):
     """Training-time transforms. A key of null or false switches its transform off."""
+
+    # Off by default, yet with keys to set: true is on with the defaults of the class.
+    blackout: Blackout | None = Blackout(probability=0.0)
 
     horizontal_flip: Flip | None = Flip()
     vertical_flip: Flip | None = Flip()
@@ -62,6 +94,19 @@ class AugmentationSettings(Settings):
     brightness_contrast: BrightnessContrast | None = BrightnessContrast()
     color_jitter: ColorJitter | None = ColorJitter()
     gaussian_blur: GaussianBlur | None = GaussianBlur()
+    mixup: Mixup | None = Mixup(probability=0.0)
+    cutmix: Cutmix | None = Cutmix(probability=0.0)
+
+    @field_validator("cutmix")
+    @classmethod
+    def _one_of_both(cls, cutmix: Cutmix | None, info: ValidationInfo) -> Cutmix | None:
+        mixup = info.data.get("mixup")
+        if mixup and cutmix and mixup.probability + cutmix.probability > 1:
+            raise ValueError(
+                f"an image is mixed up or cut, not both, and mixup.probability is already "
+                f"{mixup.probability}: expected a sum of at most 1"
+            )
+        return cutmix
 
     @model_validator(mode="before")
     @classmethod

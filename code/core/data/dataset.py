@@ -14,14 +14,41 @@ from core.errors import InputError
 
 Sample = dict[str, Any]
 
+Strip = tuple[np.ndarray, np.ndarray | None, np.ndarray]
+"""Image uint8 (H, W) or (H, W, 3), masks uint8 (C, H, W) or None where they are not known or not
+wanted, and labels float32 (C,)."""
+
 
 class Transform(Protocol):
-    """What a data set is handed to change its images: a function of image, epoch and index."""
+    """What a data set is handed to change its images: a function of image, epoch and index.
+
+    One with an attribute `uses_masks` or `needs_masks` that is true is given masks even where
+    samples are to have none; the latter is refused where there are none.
+    """
 
     def __call__(
-        self, image: np.ndarray, masks: np.ndarray | None, *, epoch: int, index: int
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Image uint8 (H, W) or (H, W, 3) and masks uint8 (C, H, W) or None, both changed alike."""
+        self,
+        image: np.ndarray,
+        masks: np.ndarray | None,
+        labels: np.ndarray,
+        *,
+        epoch: int,
+        index: int,
+    ) -> Strip:
+        """Image and masks changed alike, and labels of what the image still shows."""
+        ...
+
+
+class BatchTransform(Protocol):
+    """What a data set is handed to mix the images of a batch, after the transform of each.
+
+    `uses_masks` and `needs_masks` are those of a transform.
+    """
+
+    def __call__(
+        self, strips: Sequence[Strip], *, epoch: int, indices: Sequence[int]
+    ) -> Sequence[Strip]:
+        """As many strips in the same order; `indices` are those that the transform was told."""
         ...
 
 
@@ -30,36 +57,43 @@ class MaskRequest:
     """What samples are to hold of their masks.
 
     `whole`: `masks` uint8 (C, H, W). `targets`: what `mask_targets.MaskTargets` makes of them, and
-    `has_masks`, false for an image whose masks `known`, bool (images of the table,), says are not
-    to be used: they are empty then.
+    `has_masks`, false for an image whose masks are not known: they are empty then. `known`, bool
+    (images of the table,), says whose masks are to be used, by transforms as well.
     """
 
     whole: bool = False
     targets: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None
     known: np.ndarray | None = None
 
-    def sample(self, masks: np.ndarray, index: int) -> Sample:
-        """The entries of one sample, from the transformed masks of the image at `index`."""
-        is_known = self.known is None or bool(self.known[index])
-        if not is_known:
-            masks = np.zeros_like(masks)
+    @property
+    def is_empty(self) -> bool:
+        """Whether samples are to hold nothing of them."""
+        return not self.whole and self.targets is None
+
+    def sample(self, masks: np.ndarray | None, shape: tuple[int, ...]) -> Sample:
+        """The entries of one sample, from transformed masks, (C, H, W) as `shape` says, or None."""
+        has_masks = masks is not None
+        if masks is None:
+            masks = np.zeros(shape, np.uint8)
         made = {} if self.targets is None else self.targets(masks)
         if self.whole:
             made["masks"] = masks
         tensors = {name: torch.from_numpy(np.ascontiguousarray(made[name])) for name in made}
-        return {**tensors, "has_masks": is_known}
+        return {**tensors, "has_masks": has_masks}
 
 
 class StripDataset(Dataset):
     """The images of a label table at `indices`.
 
     A sample is `image` uint8 (channels, H, W), `labels` float32 (C,), `image_id`, and what
-    `masks` asks for. The transform is called with the epoch and
-    with the position of the image in the whole table, so that what it draws depends on neither
-    split nor worker.
+    `masks` asks for. The transform is called with the epoch and with the position of the image in
+    the whole table, so that what it draws depends on neither split nor worker. For an image that
+    a sampler draws once more, that position plus the length of the table is told, and so on: each
+    draw is transformed in its own way.
 
     Raises:
-        InputError: masks are asked of a table that has image-level labels only.
+        InputError: masks are asked of a table that has image-level labels only, or needed by a
+            transform.
     """
 
     def __init__(
@@ -70,8 +104,13 @@ class StripDataset(Dataset):
         transform: Transform | None = None,
         masks: MaskRequest | None = None,
         channels: int = 1,
+        batch_transform: BatchTransform | None = None,
     ) -> None:
-        if masks is not None and table.masks is None:
+        self.masks = masks or MaskRequest()
+        transforms = (transform, batch_transform)
+        needed = any(getattr(each, "needs_masks", False) for each in transforms)
+        needed |= not self.masks.is_empty
+        if needed and table.masks is None:
             raise InputError(
                 f"{table.source} has image-level labels only, and masks are needed; expected "
                 "train.csv with run-length codes or ann/ with bitmaps in data.root"
@@ -80,7 +119,9 @@ class StripDataset(Dataset):
         self.indices = np.asarray(indices, np.int64)
         self.image_size = tuple(image_size)
         self.transform = transform
-        self.masks = masks
+        self.batch_transform = batch_transform
+        used = needed or any(getattr(each, "uses_masks", False) for each in transforms)
+        self.reads_masks = used and table.masks is not None
         self.channels = channels
         # In shared memory, so that workers that outlive an epoch see it change.
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
@@ -98,27 +139,41 @@ class StripDataset(Dataset):
         return len(self.indices)
 
     def __getitem__(self, position: int) -> Sample:
-        return self._sample(position, self.epoch)
-
-    def __getitems__(self, positions: Sequence[int]) -> list[Sample]:
-        """The samples of one batch, all of the same epoch."""
-        epoch = self.epoch
-        return [self._sample(position, epoch) for position in positions]
-
-    def _sample(self, position: int, epoch: int) -> Sample:
-        table = self.table
         index = int(self.indices[position])
-        image = read_image(table.image_paths[index], self.image_size, self.channels)
-        masks = table.masks[index] if self.masks is not None and table.masks is not None else None
-        if self.transform is not None:
-            image, masks = self.transform(image, masks, epoch=epoch, index=index)
+        return self._sample(index, self._strip(index, self.epoch))
+
+    def __getitems__(self, draws: Sequence[int]) -> list[Sample]:
+        """The samples of one batch, all of the same epoch; draws are those of `EpochSampler`."""
+        epoch, num_images = self.epoch, len(self)
+        indices = [
+            int(self.indices[draw % num_images]) + draw // num_images * len(self.table)
+            for draw in draws
+        ]
+        strips: Sequence[Strip] = [self._strip(index, epoch) for index in indices]
+        if self.batch_transform is not None:
+            strips = self.batch_transform(strips, epoch=epoch, indices=indices)
+        return [self._sample(index, strip) for index, strip in zip(indices, strips, strict=True)]
+
+    def _strip(self, index: int, epoch: int) -> Strip:
+        """What the transform makes of an image; `index` is that of the draw."""
+        table, row = self.table, index % len(self.table)
+        image = read_image(table.image_paths[row], self.image_size, self.channels)
+        known = self.masks.known is None or bool(self.masks.known[row])
+        masks = table.masks[row] if self.reads_masks and known else None
+        labels = table.labels[row].astype(np.float32)
+        if self.transform is None:
+            return image, masks, labels
+        return self.transform(image, masks, labels, epoch=epoch, index=index)
+
+    def _sample(self, index: int, strip: Strip) -> Sample:
+        image, masks, labels = strip
         sample = {
             "image": _channels_first(image),
-            "labels": torch.from_numpy(table.labels[index].astype(np.float32)),
-            "image_id": table.image_ids[index],
+            "labels": torch.from_numpy(labels),
+            "image_id": self.table.image_ids[index % len(self.table)],
         }
-        if self.masks is not None and masks is not None:
-            sample |= self.masks.sample(masks, index)
+        if not self.masks.is_empty:
+            sample |= self.masks.sample(masks, (len(labels), *self.image_size))
         return sample
 
 

@@ -14,12 +14,20 @@ from core.errors import InputError
 
 
 class EpochSampler(Sampler[int]):
-    """Positions of a data set: in order, or shuffled as a pure function of (seed, epoch)."""
+    """Draws of a data set: in order, or at random as a pure function of (seed, epoch).
 
-    def __init__(self, num_images: int, seed: int, shuffle: bool) -> None:
+    At random each image comes once or, with `weights`, as many images are drawn with replacement
+    by these probabilities. A draw is the position of an image plus, for each time that the epoch
+    had it before, the number of images: so that it can be transformed otherwise each time.
+    """
+
+    def __init__(
+        self, num_images: int, seed: int, shuffle: bool, weights: np.ndarray | None = None
+    ) -> None:
         self.num_images = num_images
         self.seed = seed
         self.shuffle = shuffle
+        self.weights = weights
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -33,7 +41,19 @@ class EpochSampler(Sampler[int]):
         if not self.shuffle:
             return iter(range(self.num_images))
         generator = np.random.default_rng(np.random.SeedSequence((self.seed, self.epoch)))
-        return iter(generator.permutation(self.num_images).tolist())
+        if self.weights is None:
+            return iter(generator.permutation(self.num_images).tolist())
+        positions = generator.choice(self.num_images, self.num_images, p=self.weights)
+        return iter((positions + self.num_images * _times_before(positions)).tolist())
+
+
+def _times_before(positions: np.ndarray) -> np.ndarray:
+    """How often each entry stands among those before it."""
+    order = np.argsort(positions, kind="stable")
+    _, starts, counts = np.unique(positions[order], return_index=True, return_counts=True)
+    times = np.empty_like(positions)
+    times[order] = np.arange(len(positions)) - np.repeat(starts, counts)
+    return times
 
 
 class StripLoader(DataLoader):
@@ -65,19 +85,20 @@ def make_loader(
     *,
     seed: int,
     shuffle: bool,
+    weights: np.ndarray | None = None,
     num_workers: int = 0,
     pin_memory: bool = False,
 ) -> StripLoader:
-    """Batches of a data set; `shuffle` is for training.
+    """Batches of a data set; `shuffle` is for training, and `weights` draws by probability.
 
-    Every image comes exactly once a pass, with one exception: a last training batch of a single
+    Without weights every image comes exactly once a pass. A last training batch of a single
     image is dropped, since BatchNorm has no variance to take from it.
     """
     single = batch_size > 1 and len(dataset) > batch_size and len(dataset) % batch_size == 1
     return StripLoader(
         dataset,
         batch_size=batch_size,
-        sampler=EpochSampler(len(dataset), seed, shuffle),
+        sampler=EpochSampler(len(dataset), seed, shuffle, weights),
         num_workers=num_workers,
         drop_last=shuffle and single,
         pin_memory=pin_memory,

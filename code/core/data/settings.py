@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from core.data.sampling import SamplerName
 from core.data.table_checks import check_class_names
 from core.validation import Settings
 
@@ -35,6 +36,12 @@ class DataSettings(Settings):
     num_workers: int = Field(
         0, ge=0, le=256, description="processes that read images ahead; 0 reads in the main one"
     )
+    sampler: SamplerName = Field(
+        "natural",
+        description="how training images are drawn: natural takes each once an epoch, balanced "
+        "all classes and clean strips evenly, sqrt rare classes more often, by the root of "
+        "their share",
+    )
     split_strategy: Literal["stratified_70_15_15", "stratified_80_10_10", "file"] = Field(
         "stratified_70_15_15", description="how images are split into the three parts"
     )
@@ -59,7 +66,8 @@ class DataSettings(Settings):
         1.0,
         ge=0,
         le=1,
-        description="share of the training images whose masks are used by mask_loss",
+        description="share of the training images whose masks are used, by mask_loss and by "
+        "augmentation",
     )
     label_noise: float = Field(
         0.0,

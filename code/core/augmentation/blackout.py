@@ -1,0 +1,129 @@
+"""Blackout: defects painted out, so that the rest of the strip is seen not to be the defect."""
+
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+
+from core.augmentation.borders import steel_columns
+from core.augmentation.settings import Blackout
+from core.augmentation.strip import Strip, visible_labels
+
+Fill = Literal["texture", "mean"]
+
+# Columns on either side of a defect whose mean grey the paint has to meet.
+_MARGIN = 16
+
+
+class BlackoutTransform:
+    """Paints out each class of an image with a probability of its own.
+
+    Source: the first place of Kaggle's "Severstal: Steel Defect Detection", 2019.
+    """
+
+    stream = 1
+    needs_masks = True
+    uses_masks = True
+
+    def __init__(self, settings: Blackout) -> None:
+        self.settings = settings
+
+    def __call__(self, strip: Strip, generator: np.random.Generator) -> Strip:
+        if strip.masks is None:
+            return strip
+        chosen = generator.random(len(strip.masks)) < self.settings.probability
+        return black_out(strip, chosen, self.settings.fill)
+
+    def record(self) -> dict[str, Any]:
+        """What runs, in JSON's types."""
+        return {"__class_fullname__": "Blackout", **self.settings.model_dump()}
+
+
+def black_out(strip: Strip, chosen: np.ndarray, fill: Fill) -> Strip:
+    """Paint out the chosen classes, but not where a class that is kept shows as well.
+
+    What is painted leaves the masks, and the label of a class of which nothing is left is 0. A
+    class that is labelled but has no pixel stays as it is: nobody knows where it is.
+
+    Shape: chosen bool (C,).
+    """
+    masks = strip.masks
+    kept = masks[~chosen].any(axis=0)
+    painted = masks[chosen].any(axis=0) & ~kept
+    if not painted.any():
+        return strip
+    remaining = np.where(painted, np.uint8(0), masks)
+    defects = masks.any(axis=0)
+    paint = _textured if fill == "texture" else _grey
+    return Strip(
+        paint(strip.image, painted, defects),
+        remaining,
+        visible_labels(strip.labels, masks, remaining),
+    )
+
+
+def _grey(image: np.ndarray, painted: np.ndarray, defects: np.ndarray) -> np.ndarray:
+    result = image.copy()
+    result[painted] = _mean_grey(image, defects).round().astype(np.uint8)
+    return result
+
+
+def _mean_grey(image: np.ndarray, defects: np.ndarray) -> np.ndarray:
+    """Mean of the steel without defects, per channel; of everything where there is none."""
+    first, last = steel_columns(image)
+    free = image[:, first:last][~defects[:, first:last]]
+    pixels = free if free.size else image.reshape(-1, *image.shape[2:])
+    return pixels.mean(axis=0)
+
+
+def _textured(image: np.ndarray, painted: np.ndarray, defects: np.ndarray) -> np.ndarray:
+    """Each painted region takes the same rows of columns nearby that show steel alone."""
+    result = image.copy()
+    first, last = steel_columns(image)
+    count, regions, boxes, _ = cv2.connectedComponentsWithStats(painted.astype(np.uint8))
+    for number in range(1, count):
+        left, top, width, height = boxes[number, :4]
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        free = ~defects[rows].any(axis=0)
+        free[:first] = free[last:] = False
+        inside = regions[rows, columns] == number
+        if free.any():
+            patch = _patch(image[rows], free, left, left + width)
+        else:
+            patch = np.broadcast_to(_mean_grey(image, defects), image[rows, columns].shape)
+        result[rows, columns][inside] = patch[inside].round().clip(0, 255).astype(np.uint8)
+    return result
+
+
+def _patch(band: np.ndarray, free: np.ndarray, left: int, right: int) -> np.ndarray:
+    """Mirrored texture for columns left to right of a band of rows, as bright as its neighbours.
+
+    Shape: band (rows, W) or (rows, W, 3), free bool (W,); out float (rows, right - left, ...).
+    """
+    width = right - left
+    start, end = _source_run(free, left, right)
+    beyond = [(0, 0)] * (band.ndim - 2)
+    missing = max(0, width - (end - start))
+    if start >= right:
+        source = band[:, start : min(end, start + width)][:, ::-1]
+        padding = (missing, 0)
+    else:
+        source = band[:, max(start, end - width) : end][:, ::-1]
+        padding = (0, missing)
+    patch = np.pad(source.astype(np.float32), [(0, 0), padding, *beyond], "symmetric")
+    columns = np.flatnonzero(free)
+    before, after = columns[columns < left][-_MARGIN:], columns[columns >= right][:_MARGIN]
+    sides = [band[:, side].mean(axis=(0, 1)) for side in (before, after) if side.size]
+    share = np.linspace(0, 1, width).reshape(1, width, *[1] * (band.ndim - 2))
+    brightness = sides[0] * (1 - share) + sides[-1] * share
+    return patch - patch.mean(axis=(0, 1)) + brightness
+
+
+def _source_run(free: np.ndarray, left: int, right: int) -> tuple[int, int]:
+    """The run of free columns that fills the most of left to right, the nearest of those."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], free.astype(np.int8), [0]])))
+    starts, ends = edges[0::2], edges[1::2]
+    covered = np.minimum(ends - starts, right - left)
+    distance = np.maximum(starts - right, left - ends)
+    best = np.lexsort((distance, -covered))[0]
+    return int(starts[best]), int(ends[best])
