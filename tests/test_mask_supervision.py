@@ -122,9 +122,9 @@ def test_masks_and_images_turn_together(compose, tiny):
     position = int(np.argmax(table.labels[dataset.indices].any(axis=1)))
     index = int(dataset.indices[position])
     masks = table.masks[index]
-    painted = masks.max(axis=0) * 255
+    painted, labels = masks.max(axis=0) * 255, np.float32(table.labels[index])
     for epoch in range(12):
-        image, turned = parts.pipeline(painted, masks, epoch=epoch, index=index)
+        image, turned, _ = parts.pipeline(painted, masks, labels, epoch=epoch, index=index)
         agreement = ((image > 127) == (turned.max(axis=0) > 0)).mean()
         assert agreement > 0.98
 

@@ -65,8 +65,8 @@ def check_mask_supervision(
     reads_masks = mask_loss is not None or (pipeline.reads_masks and table.masks is not None)
     if config.data.mask_fraction < 1 and not reads_masks:
         raise InputError(
-            f"data.mask_fraction={config.data.mask_fraction}: nothing in this training reads "
-            "masks: give mask_loss.type, or leave it out"
+            f"data.mask_fraction={config.data.mask_fraction}: no loss reads masks, nor does "
+            "the augmentation: give mask_loss.type, or leave it out"
         )
 
 

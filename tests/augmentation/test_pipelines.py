@@ -35,6 +35,7 @@ def only(channels: int = 1, **toggles: object) -> AugmentationPipeline:
 
 EFFECTS = {
     "blackout": {"probability": 1},
+    "horizontal_shift": {"probability": 1, "pixels": 100},
     "horizontal_flip": {"probability": 1},
     "vertical_flip": {"probability": 1},
     "rotation": {"probability": 1, "degrees": 10},

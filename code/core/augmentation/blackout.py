@@ -48,12 +48,12 @@ def black_out(strip: Strip, chosen: np.ndarray, fill: Fill) -> Strip:
     Shape: chosen bool (C,).
     """
     masks = strip.masks
-    kept = masks[~chosen].any(axis=0)
-    painted = masks[chosen].any(axis=0) & ~kept
+    kept, going = masks[~chosen].max(axis=0, initial=0), masks[chosen].max(axis=0, initial=0)
+    painted = going > kept
     if not painted.any():
         return strip
-    remaining = np.where(painted, np.uint8(0), masks)
-    defects = masks.any(axis=0)
+    remaining = masks & np.where(painted, np.uint8(0), np.uint8(255))
+    defects = (kept | going).astype(bool)
     paint = _textured if fill == "texture" else _grey
     return Strip(
         paint(strip.image, painted, defects),
@@ -80,13 +80,18 @@ def _textured(image: np.ndarray, painted: np.ndarray, defects: np.ndarray) -> np
     """Each painted region takes the same rows of columns nearby that show steel alone."""
     result = image.copy()
     first, last = steel_columns(image)
-    count, regions, boxes, _ = cv2.connectedComponentsWithStats(painted.astype(np.uint8))
+    # Looking for regions takes longest, and most of a strip has none.
+    columns = np.flatnonzero(painted.any(axis=0))
+    offset, stop = columns[0], columns[-1] + 1
+    part = np.ascontiguousarray(painted[:, offset:stop], np.uint8)
+    count, regions, boxes, _ = cv2.connectedComponentsWithStats(part)
     for number in range(1, count):
         left, top, width, height = boxes[number, :4]
+        inside = regions[top : top + height, left : left + width] == number
+        left += offset
         rows, columns = slice(top, top + height), slice(left, left + width)
         free = ~defects[rows].any(axis=0)
         free[:first] = free[last:] = False
-        inside = regions[rows, columns] == number
         if free.any():
             patch = _patch(image[rows], free, left, left + width)
         else:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 
 from core.augmentation.settings import AugmentationSettings, Cutmix, Mixup
@@ -80,9 +81,9 @@ def mix_up(strip: Strip, other: Strip, share: float) -> Strip:
     Masks are unknown afterwards: a defect that shines through by half is neither there nor not,
     and losses and scores of masks know nothing between.
     """
-    image = share * strip.image.astype(np.float32) + (1 - share) * other.image
+    image = cv2.addWeighted(strip.image, share, other.image, 1 - share, 0)
     labels = share * strip.labels + (1 - share) * other.labels
-    return Strip(image.round().astype(np.uint8), None, labels.astype(np.float32))
+    return Strip(image, None, labels.astype(np.float32))
 
 
 def cut_in(strip: Strip, other: Strip, first: int, last: int) -> Strip:
@@ -97,7 +98,8 @@ def cut_in(strip: Strip, other: Strip, first: int, last: int) -> Strip:
     image[:, first:last] = other.image[:, first:last]
     masks = None
     if strip.masks is not None and other.masks is not None:
-        masks = np.where(inside, other.masks, strip.masks)
+        masks = strip.masks.copy()
+        masks[:, :, first:last] = other.masks[:, :, first:last]
     labels = np.minimum(1, _shown(strip, ~inside) + _shown(other, inside))
     return Strip(image, masks, labels.astype(np.float32))
 
@@ -107,6 +109,6 @@ def _shown(strip: Strip, columns: np.ndarray) -> np.ndarray:
     share = columns.mean()
     if strip.masks is None:
         return strip.labels * share
-    by_column = strip.masks.any(axis=1)
+    by_column = strip.masks.max(axis=1) > 0
     visible = by_column[:, columns].any(axis=1)
     return strip.labels * np.where(by_column.any(axis=1), visible, share)

@@ -14,6 +14,7 @@ import numpy as np
 from core.augmentation.blackout import BlackoutTransform
 from core.augmentation.mixing import BatchMixing
 from core.augmentation.settings import AugmentationSettings
+from core.augmentation.shift import ShiftTransform
 from core.augmentation.strip import Strip
 from core.errors import InputError
 from core.validation import validate
@@ -128,10 +129,12 @@ class AugmentationPipeline:
 
 
 def _strip_transforms(settings: AugmentationSettings) -> list[StripTransform]:
-    """Blackout comes first, while every mask is where the image was annotated."""
+    """Blackout comes first, while every defect can be seen whole."""
     chosen: list[StripTransform] = []
     if (blackout := settings.blackout) and blackout.probability:
         chosen.append(BlackoutTransform(blackout))
+    if (shift := settings.horizontal_shift) and shift.probability:
+        chosen.append(ShiftTransform(shift))
     return chosen
 
 

@@ -64,6 +64,13 @@ class Blackout(Settings):
     )
 
 
+class HorizontalShift(Settings):
+    """Shift along the strip, its black border staying black; without masks towards it only."""
+
+    pixels: Annotated[int, Field(ge=1, le=8192, description="longest way, in pixels")] = 64
+    probability: Probability = 0.5
+
+
 class Mixup(Settings):
     """Blend an image, and its labels, with another of the batch; not beside mask_loss."""
 
@@ -85,8 +92,9 @@ class Cutmix(Settings):
 class AugmentationSettings(Settings):
     """Training-time transforms. A key of null or false switches its transform off."""
 
-    # Off by default, yet with keys to set: true is on with the defaults of the class.
+    # With a probability of 0 off, yet with keys to set; `true` is on with the class's defaults.
     blackout: Blackout | None = Blackout(probability=0.0)
+    horizontal_shift: HorizontalShift | None = HorizontalShift(probability=0.0)
 
     horizontal_flip: Flip | None = Flip()
     vertical_flip: Flip | None = Flip()
