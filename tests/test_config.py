@@ -107,6 +107,12 @@ def test_help_names_every_component_and_every_key():
                 assert field.description, f"{section}.{key} has no description"
 
 
+def test_help_says_how_to_switch_what_is_off_and_what_is_on():
+    text = " ".join(help_text().split())
+    assert "augmentation.blackout=true switches it on, with probability 0.5: Paint" in text
+    assert "augmentation.rotation=null switches it off: Turn" in text
+
+
 # For each key, an override and what it changes in the objects that are composed from it.
 EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
     "model.name": ("model.name=convnext_atto", lambda b: type(b.model).__name__),

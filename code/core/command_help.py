@@ -103,7 +103,8 @@ def _keys(section: str, settings: type[BaseModel]) -> str:
         if isinstance(default, BaseModel):
             # What is there with a probability of 0 is off until it is asked for.
             off = getattr(default, "probability", None) == 0
-            switch, word = ("true", "on") if off else ("null", "off")
+            on = f"on, with probability {getattr(type(default)(), 'probability', 1)}"
+            switch, word = ("true", on) if off else ("null", "off")
             what = f"switches it {word}: {type(default).__doc__}"
             lines.append(_line(f"{section}.{key}={switch}", what))
             for inner, inner_field in type(default).model_fields.items():

@@ -76,6 +76,53 @@ def test_toggle_changes_the_image_and_null_or_false_does_not(name, off):
     assert np.array_equal(same_labels, LABELS)
 
 
+# For each key of a transform, two values that must not come to the same.
+KEYS = {
+    "blackout": {"probability": (0.2, 0.9), "fill": ("texture", "mean")},
+    "horizontal_shift": {"probability": (0.2, 0.9), "pixels": (5, 60)},
+    "horizontal_flip": {"probability": (0.2, 0.9)},
+    "vertical_flip": {"probability": (0.2, 0.9)},
+    "rotation": {"probability": (0.2, 0.9), "degrees": (2, 20)},
+    "brightness_contrast": {
+        "probability": (0.2, 0.9),
+        "brightness": (0.1, 0.5),
+        "contrast": (0.1, 0.5),
+    },
+    "color_jitter": {"probability": (0.2, 0.9), "saturation": (0.2, 0.9), "hue": (0.1, 0.4)},
+    "gaussian_blur": {"probability": (0.2, 0.9), "kernel_size": (3, 15)},
+    "mixup": {"probability": (0.2, 0.9), "alpha": (0.1, 5.0)},
+    "cutmix": {"probability": (0.2, 0.9), "alpha": (0.1, 5.0)},
+}
+
+
+def test_every_key_of_every_transform_is_tried_below():
+    fields = {key: set(type(default_on(key)).model_fields) for key in KEYS}
+    assert {key: set(values) for key, values in KEYS.items()} == fields
+    assert set(KEYS) == set(AugmentationSettings.model_fields)
+
+
+def default_on(name: str) -> object:
+    return getattr(only(3, **{name: True}).settings, name)
+
+
+@pytest.mark.parametrize(("name", "key"), [(name, key) for name in KEYS for key in KEYS[name]])
+def test_every_key_changes_what_comes_out(name, key):
+    channels = 3 if name == "color_jitter" else None
+    needed = {"saturation": 0.5} if name == "color_jitter" and key == "probability" else {}
+    results = []
+    for value in KEYS[name][key]:
+        pipeline = only(channels or 1, **{name: {"probability": 1, **needed, key: value}})
+        strips = [
+            pipeline(strip(channels), masks_of_two_classes(), LABELS, epoch=1, index=index)
+            for index in range(8)
+        ]
+        if pipeline.batch_transform is not None:
+            strips = [(255 - s[0] if n % 2 else s[0], *s[1:]) for n, s in enumerate(strips)]
+            strips = pipeline.batch_transform(strips, epoch=1, indices=range(8))
+        results.append(np.stack([image for image, _, _ in strips]))
+    assert not np.array_equal(*results)
+
+
 def test_true_means_on_with_the_defaults():
     assert only(rotation=True).settings.rotation == AugmentationSettings().rotation
 
