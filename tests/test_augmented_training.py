@@ -105,3 +105,11 @@ def test_a_share_of_masks_may_be_for_blackout_alone(compose, tiny):
     changed = np.array(changed)
     assert changed[known[dataset.indices]].any()
     assert not changed[~known[dataset.indices]].any()
+
+
+def test_none_is_nothing(compose):
+    from core.augmentation.pipelines import AugmentationPipeline
+
+    assert AugmentationPipeline(compose("augmentation=none").augmentation).record() == []
+    chosen = compose("augmentation=none", "augmentation.blackout.fill=mean").augmentation
+    assert chosen.blackout.fill == "mean"
