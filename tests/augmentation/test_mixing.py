@@ -76,12 +76,37 @@ def test_cutmix_takes_each_column_from_one_of_both_and_labels_what_shows(seed, f
 
 def test_cutmix_without_masks_counts_columns():
     one, other = (
-        Strip(np.zeros(SIZE, np.uint8), None, np.array(labels, np.float32))
+        Strip(np.full(SIZE, 90, np.uint8), None, np.array(labels, np.float32))
         for labels in ([1, 1, 0], [0, 1, 1])
     )
     _, masks, labels = cut_in(one, other, 10, 25)
     assert masks is None
     np.testing.assert_allclose(labels, [0.75, 1, 0.25])
+    # A third of the other's columns are border, which holds no defect.
+    other.image[:, :20] = 0
+    _, _, labels = cut_in(one, other, 20, 40)
+    np.testing.assert_allclose(labels, [2 / 3, 1, 0.5], rtol=1e-6)
+
+
+def test_a_band_shows_steel_in_steel_and_leaves_borders_where_they_are():
+    """Otherwise black would stand in the middle of a strip."""
+    left, right = (
+        Strip(np.full(SIZE, grey, np.uint8), None, np.ones(1, np.float32)) for grey in (90, 150)
+    )
+    left.image[:, :20] = right.image[:, 50:] = 0
+    sources = np.zeros(SIZE[1], bool)
+    for epoch in range(200):
+        mixed, _ = mixing(cutmix=1)([left, right], epoch=epoch, indices=[0, 1])
+        assert (mixed.image[:, :20] == 0).all()
+        assert (mixed.image[:, 50:] == 90).all()
+        assert set(np.unique(mixed.image[:, 20:50])) <= {90, 150}
+        sources |= mixed.image[0] == 150
+    assert np.array_equal(np.flatnonzero(sources), np.arange(20, 50))
+    apart = left._replace(image=np.where(np.arange(SIZE[1]) < 55, 0, left.image).astype(np.uint8))
+    for mixed, strip in zip(
+        mixing(cutmix=1)([apart, right], epoch=0, indices=[0, 1]), [apart, right], strict=True
+    ):
+        assert same(mixed, strip)
 
 
 def test_cutmix_of_known_and_unknown_masks_uses_what_is_known():
@@ -149,27 +174,29 @@ def test_each_happens_as_often_as_its_probability(mixup, cutmix):
 
 
 def test_a_partner_is_another_strip_before_any_mixing():
-    strips = [Strip(np.full(SIZE, 20 * n, np.uint8), None, np.eye(5)[n]) for n in range(5)]
+    strips = [Strip(np.full(SIZE, 40 + 20 * n, np.uint8), None, np.eye(5)[n]) for n in range(5)]
     for epoch in range(30):
         for number, mixed in enumerate(mixing(cutmix=1)(strips, epoch=epoch, indices=range(5))):
             values = set(np.unique(mixed.image).tolist())
             assert len(values) <= 2
-            assert values <= {20 * n for n in range(5)}
+            assert values <= {40 + 20 * n for n in range(5)}
             if len(values) == 2:
-                assert 20 * number in values
+                assert 40 + 20 * number in values
     (alone,) = mixing(mixup=1)(strips[:1], epoch=0, indices=[0])
     assert alone.image is strips[0].image
 
 
 def test_the_laws_of_the_shares_are_as_set():
     """A small alpha leaves most of one strip, alpha = 1 draws evenly: variance of Beta(a, a)."""
-    black, white = (Strip(np.full((1, 999), grey, np.uint8), None, np.ones(1)) for grey in (0, 255))
+    black, white = (
+        Strip(np.full((1, 999), grey, np.uint8), None, np.ones(1)) for grey in (50, 250)
+    )
     for alpha in (0.2, 1.0, 5.0):
         for toggles in ({"mixup": Mixup(probability=1, alpha=alpha)},
                         {"cutmix": Cutmix(probability=1, alpha=alpha)}):  # fmt: skip
             mix = BatchMixing.of(AugmentationSettings(**toggles), 0)
             shares = [
-                mix([black, white], epoch=epoch, indices=[0, 1])[0].image.mean() / 255
+                mix([black, white], epoch=epoch, indices=[0, 1])[0].image.mean() / 200 - 0.25
                 for epoch in range(600)
             ]
             assert np.mean(shares) == pytest.approx(0.5, abs=0.06)

@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from core.augmentation.borders import steel_columns
 from core.augmentation.settings import AugmentationSettings, Cutmix, Mixup
 from core.augmentation.strip import Strip
 
@@ -68,11 +69,18 @@ class BatchMixing:
                 return mix_up(strip, other, generator.beta(self.mixup.alpha, self.mixup.alpha))
             chance -= self.mixup.probability
         if self.cutmix and chance < self.cutmix.probability:
-            length = strip.image.shape[1]
+            start, stop = _steel_of_both(strip.image, other.image)
+            length = max(0, stop - start)
             width = round(generator.beta(self.cutmix.alpha, self.cutmix.alpha) * length)
-            first = int(generator.integers(length - width + 1))
+            first = start + int(generator.integers(length - width + 1))
             return cut_in(strip, other, first, first + width)
         return strip
+
+
+def _steel_of_both(image: np.ndarray, other: np.ndarray) -> tuple[int, int]:
+    """First and one past the last column of a band: no black border in the middle of a strip."""
+    (start, stop), (other_start, other_stop) = steel_columns(image), steel_columns(other)
+    return max(start, other_start), min(stop, other_stop)
 
 
 def mix_up(strip: Strip, other: Strip, share: float) -> Strip:
@@ -90,7 +98,7 @@ def cut_in(strip: Strip, other: Strip, first: int, last: int) -> Strip:
     """A strip in which the columns from first to before last are those of another.
 
     A class is labelled where some of its mask shows. A class whose place is unknown counts by
-    the share of its strip's columns that are left. Masks are known where both were.
+    the share of its strip's steel that is left. Masks are known where both were.
     """
     inside = np.zeros(strip.image.shape[1], bool)
     inside[first:last] = True
@@ -106,7 +114,9 @@ def cut_in(strip: Strip, other: Strip, first: int, last: int) -> Strip:
 
 def _shown(strip: Strip, columns: np.ndarray) -> np.ndarray:
     """How far each class of a strip shows in some of its columns, (C,) within [0, 1]."""
-    share = columns.mean()
+    steel = np.zeros(len(columns), bool)
+    steel[slice(*steel_columns(strip.image))] = True
+    share = (columns & steel).sum() / max(1, steel.sum())
     if strip.masks is None:
         return strip.labels * share
     by_column = strip.masks.max(axis=1) > 0
