@@ -88,25 +88,38 @@ def test_cutmix_without_masks_counts_columns():
     np.testing.assert_allclose(labels, [2 / 3, 1, 0.5], rtol=1e-6)
 
 
-def test_a_band_shows_steel_in_steel_and_leaves_borders_where_they_are():
+@pytest.mark.parametrize("brighter", [0, 51])
+def test_a_band_shows_steel_in_steel_and_leaves_borders_where_they_are(brighter):
     """Otherwise black would stand in the middle of a strip."""
     left, right = (
         Strip(np.full(SIZE, grey, np.uint8), None, np.ones(1, np.float32)) for grey in (90, 150)
     )
     left.image[:, :20] = right.image[:, 50:] = 0
+    left.image[:] += brighter
+    right.image[:] += brighter
     sources = np.zeros(SIZE[1], bool)
     for epoch in range(200):
         mixed, _ = mixing(cutmix=1)([left, right], epoch=epoch, indices=[0, 1])
-        assert (mixed.image[:, :20] == 0).all()
-        assert (mixed.image[:, 50:] == 90).all()
-        assert set(np.unique(mixed.image[:, 20:50])) <= {90, 150}
-        sources |= mixed.image[0] == 150
+        assert (mixed.image[:, :20] == brighter).all()
+        assert (mixed.image[:, 50:] == 90 + brighter).all()
+        assert set(np.unique(mixed.image[:, 20:50])) <= {90 + brighter, 150 + brighter}
+        sources |= mixed.image[0] == 150 + brighter
     assert np.array_equal(np.flatnonzero(sources), np.arange(20, 50))
-    apart = left._replace(image=np.where(np.arange(SIZE[1]) < 55, 0, left.image).astype(np.uint8))
+    apart = left._replace(
+        image=np.where(np.arange(SIZE[1]) < 55, brighter, left.image).astype(np.uint8)
+    )
     for mixed, strip in zip(
         mixing(cutmix=1)([apart, right], epoch=0, indices=[0, 1]), [apart, right], strict=True
     ):
         assert same(mixed, strip)
+
+
+@pytest.mark.parametrize("grey", [0, 30, 255])
+def test_a_strip_in_one_grey_is_all_steel(grey):
+    flat = Strip(np.full(SIZE, grey, np.uint8), None, np.ones(3, np.float32))
+    assert cut_in(flat, flat, 0, 0).labels.tolist() == [1, 1, 1]
+    clean = flat._replace(labels=np.zeros(3, np.float32))
+    assert cut_in(flat, clean, 15, 30).labels.tolist() == [0.75, 0.75, 0.75]
 
 
 def test_cutmix_of_known_and_unknown_masks_uses_what_is_known():

@@ -7,12 +7,14 @@ _DARKEST_STEEL = 25
 _STEEL_SHARE = 0.1
 
 
-def steel_columns(image: np.ndarray) -> tuple[int, int]:
+def steel_columns(image: np.ndarray, black: int = 0) -> tuple[int, int]:
     """First column of steel and the one after the last; (0, 0) for an image that is all black.
+
+    `black` is the grey value of the border's darkest pixel, where brightness has been changed.
 
     Shape: image uint8 (H, W) or (H, W, 3).
     """
-    bright = image >= _DARKEST_STEEL
+    bright = image >= min(255, black + _DARKEST_STEEL)
     if image.ndim == 3:
         bright = bright.any(axis=2)
     steel = np.flatnonzero(bright.mean(axis=0) > _STEEL_SHARE)

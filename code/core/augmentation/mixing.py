@@ -79,8 +79,14 @@ class BatchMixing:
 
 def _steel_of_both(image: np.ndarray, other: np.ndarray) -> tuple[int, int]:
     """First and one past the last column of a band: no black border in the middle of a strip."""
-    (start, stop), (other_start, other_stop) = steel_columns(image), steel_columns(other)
+    (start, stop), (other_start, other_stop) = _steel(image), _steel(other)
     return max(start, other_start), min(stop, other_stop)
+
+
+def _steel(image: np.ndarray) -> tuple[int, int]:
+    """The columns of steel, or all where none can be told from black, in any brightness."""
+    start, stop = steel_columns(image, black=int(image.min()))
+    return (start, stop) if start < stop else (0, image.shape[1])
 
 
 def mix_up(strip: Strip, other: Strip, share: float) -> Strip:
@@ -115,8 +121,8 @@ def cut_in(strip: Strip, other: Strip, first: int, last: int) -> Strip:
 def _shown(strip: Strip, columns: np.ndarray) -> np.ndarray:
     """How far each class of a strip shows in some of its columns, (C,) within [0, 1]."""
     steel = np.zeros(len(columns), bool)
-    steel[slice(*steel_columns(strip.image))] = True
-    share = (columns & steel).sum() / max(1, steel.sum())
+    steel[slice(*_steel(strip.image))] = True
+    share = (columns & steel).sum() / steel.sum()
     if strip.masks is None:
         return strip.labels * share
     by_column = strip.masks.max(axis=1) > 0
