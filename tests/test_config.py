@@ -62,6 +62,18 @@ def test_every_mask_loss_composes(compose, name):
         assert compose(f"mask_loss.type={name}", "mask_loss.weight=2").mask_loss["type"] == name
 
 
+SUPERVISION = sorted(path.stem for path in (REPOSITORY / "config" / "supervision").iterdir())
+
+
+@pytest.mark.parametrize("name", SUPERVISION)
+def test_every_supervision_builds(compose, tiny, name):
+    config = compose(*tiny, f"supervision={name}")
+    data = read_data(config.data)
+    parts = build(config, data, choose_split(config, data))
+    assert (parts.learner.model.mask_head is None) == (name == "labels")
+    assert (parts.learner.objective.mask_loss is None) == (name in ("labels", "fused"))
+
+
 def test_without_a_mask_loss_there_is_none(compose):
     assert compose().mask_loss is None
     assert compose("mask_loss.type=none").mask_loss is None

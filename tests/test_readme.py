@@ -48,11 +48,11 @@ def test_training_commands_compose(command, compose):
 
 
 def was_set(config: dict, key: str, value: str) -> bool:
-    if key in ("experiment", "data", "model", "loss", "augmentation"):
+    if key in ("experiment", "data", "model", "loss", "augmentation", "supervision"):
         return True
     for part in key.split("."):
         config = config[part]
-    return str(config) == value or (value in ("null", "false") and config is None)
+    return str(config) in (value, value.capitalize()) or (value in ("null", "false") and config is None)
 
 
 # Commands on experiments run in a folder that holds one; benchmarks with next to no time.
