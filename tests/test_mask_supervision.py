@@ -64,6 +64,15 @@ def test_a_training_with_masks_reports_both_terms_and_where(compose, tiny, tmp_p
         supports = [results[part]["per_class"][name]["support"] for name in figures["per_class"]]
         found = [values["num_with_mask"] for values in figures["per_class"].values()]
         assert found == supports
+    examples = json.loads((path / "masks" / "examples.json").read_text())
+    assert {entry["class_name"] for entry in examples} == set(figures["per_class"])
+    for entry in examples:
+        truth = cv2.imread(str(path / "masks" / entry["truth"]), cv2.IMREAD_GRAYSCALE)
+        predicted = cv2.imread(str(path / "masks" / entry["predicted"]), cv2.IMREAD_GRAYSCALE)
+        assert truth.shape == (64, 320)
+        assert predicted.shape == (16, 80)
+        assert truth.any()
+    assert "peak" in (path / "report.html").read_text()
 
 
 def test_a_learnt_mask_loss_is_trained_with_the_model(compose, tiny):

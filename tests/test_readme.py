@@ -52,7 +52,9 @@ def was_set(config: dict, key: str, value: str) -> bool:
         return True
     for part in key.split("."):
         config = config[part]
-    return str(config) in (value, value.capitalize()) or (value in ("null", "false") and config is None)
+    return str(config) in (value, value.capitalize()) or (
+        value in ("null", "false") and config is None
+    )
 
 
 # Commands on experiments run in a folder that holds one; benchmarks with next to no time.

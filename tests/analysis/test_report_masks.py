@@ -1,0 +1,72 @@
+"""Overlays of predicted masks: drawn where they belong, absent where a file is."""
+
+import json
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from core.analysis.report_masks import localization, overlay
+from core.analysis.strips import ImageFolder
+
+FIGURES = {"dice": 0.5, "dice_with_defect": 0.4, "iou": 0.3, "pointing_accuracy": None}
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    masks = tmp_path / "experiment" / "masks"
+    masks.mkdir(parents=True)
+    (tmp_path / "images").mkdir()
+    image = np.full((64, 128), 100, np.uint8)
+    truth = np.zeros((64, 128), np.uint8)
+    truth[16:32, 32:64] = 255
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), image)
+    cv2.imwrite(str(masks / "p.png"), cv2.resize(truth, (32, 16)))
+    cv2.imwrite(str(masks / "t.png"), truth)
+    entry = {"image_id": "a.png", "class_name": "<pit>", "dice": 0.5, "peak_inside": True}
+    entry |= {"predicted": "p.png", "truth": "t.png"}
+    (masks / "examples.json").write_text(json.dumps([entry]))
+    test = {"localization": {"macro": FIGURES, "per_class": {"<pit>": FIGURES}}}
+    return SimpleNamespace(
+        path=tmp_path / "experiment",
+        look_up=lambda *keys: test.get(keys[-1]) if keys[0] == "test" else None,
+    )
+
+
+def test_the_prediction_reddens_and_the_truth_is_outlined():
+    image = np.full((64, 128), 100, np.uint8)
+    predicted, truth = np.zeros((16, 32), np.uint8), np.zeros((64, 128), np.uint8)
+    predicted[:, :8] = 255
+    truth[20:40, 80:100] = 255
+    shown = overlay(image, predicted, truth)
+    assert shown[5, 5, 2] > 150 > shown[5, 5, 0]
+    assert (shown[5, 100] == 100).all()
+    assert tuple(shown[20, 90]) == (200, 230, 0)
+    assert (shown[30, 90] == 100).all(), "inside the outline the strip is seen"
+
+
+def test_the_section_holds_figures_and_pictures(experiment, tmp_path):
+    html = localization(experiment, ImageFolder(tmp_path))
+    assert "&lt;pit&gt;" in html
+    assert "<pit>" not in html
+    assert "data:image/jpeg;base64," in html
+    assert "peak inside the mask" in html
+    assert "0.400" in html
+
+
+def test_without_its_image_an_example_says_so(experiment, tmp_path):
+    (tmp_path / "images" / "a.png").unlink()
+    assert "image not found" in localization(experiment, ImageFolder(tmp_path))
+
+
+def test_without_examples_the_figures_stand_alone(experiment, tmp_path):
+    (experiment.path / "masks" / "examples.json").write_text("{")
+    html = localization(experiment, ImageFolder(tmp_path))
+    assert "0.400" in html
+    assert "<figure" not in html
+
+
+def test_a_model_without_masks_says_so(tmp_path):
+    plain = SimpleNamespace(path=tmp_path, look_up=lambda *_: None)
+    assert "predicts no masks" in localization(plain, ImageFolder(None))
