@@ -8,18 +8,26 @@ from omegaconf import DictConfig
 
 from core.command_help import store_help
 from core.command_line import mistakes_in_one_line, run_command
+from core.command_line_values import CONFIG_NAME, given_values
 from core.composition import train
-from core.config import check_config, explain_override, fill_config_store, short_forms
+from core.config import RESUME, check_config, explain_override, fill_config_store, short_forms
 from core.cross_validation import cross_validate
+from core.resumption import resume
 
 CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
 
 
-@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="train_config")
+@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name=CONFIG_NAME)
 def compose_and_train(config: DictConfig) -> None:
     with mistakes_in_one_line():
         checked = check_config(config)
-        cross_validate(checked) if checked.training.folds else train(checked)
+        if config[RESUME] is not None:
+            results_dir = Path(checked.experiment.results_dir)
+            resume(str(config[RESUME]), given_values(config), results_dir)
+        elif checked.training.folds:
+            cross_validate(checked)
+        else:
+            train(checked)
 
 
 def main() -> None:

@@ -257,6 +257,10 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
         "training.tested_epoch=last",
         lambda b: b.trainer.settings.tested_epoch,
     ),
+    "training.checkpoint_minutes": (
+        "training.checkpoint_minutes=0.5",
+        lambda b: b.trainer.saver.minutes,
+    ),
     "training.tensorboard": ("training.tensorboard=true", lambda b: len(b.trainer.callbacks)),
     "experiment.name": ("experiment.name=other", lambda b: b.trainer.folder.path.name[:5]),
     "experiment.seed": ("experiment.seed=7", lambda b: b.first_weight.sum().item()),
@@ -396,7 +400,7 @@ def test_every_key_is_tried_above(compose, tiny):
     keys = set(leaves(compose(*tiny).resolved()))
     # Augmentation and evaluation have such a table beside their own tests.
     tried_elsewhere = {key for key in keys if key.startswith(("augmentation.", "evaluation."))}
-    tried_elsewhere |= {"training.folds", "experiment.resume_folds"}
+    tried_elsewhere |= {"training.folds"}
     assert keys - tried_elsewhere == set(EFFECTS) - {"mask_loss.weight"}
 
 

@@ -62,23 +62,46 @@ def test_out_of_fold_figures_cover_every_image(finished):
 
 
 def test_resume_trains_only_what_is_missing_and_ends_the_same(
-    finished, compose, overrides, tmp_path
+    finished, train_command, overrides, tmp_path
 ):
     begun = Path(shutil.copytree(finished, tmp_path / "begun"))
     shutil.rmtree(begun / "fold_3")
     kept = (begun / "fold_1" / "train.log").stat().st_mtime_ns
-    broken = read(begun / "fold_2")
-    broken["status"] = "interrupted"
-    (begun / "fold_2" / "results.json").write_text(json.dumps(broken))
-    again = cross_validate(compose(*overrides, f"experiment.resume_folds={begun}"))
+    for path in (begun / "fold_2", begun):
+        broken = read(path)
+        broken["status"] = "interrupted"
+        (path / "results.json").write_text(json.dumps(broken))
+    refused = train_command(f"resume={begun}", "training.num_epochs=2")
+    assert refused.exit_code == 2
+    assert "training.num_epochs was 1, is 2" in refused.errors
+    refused = train_command(f"resume={begun / 'fold_2'}")
+    assert refused.exit_code == 2
+    assert f"is one fold of {begun}" in refused.errors
+    ended = train_command(*overrides, f"resume={begun}")
+    assert ended.exit_code == 0, ended.errors
     assert (begun / "fold_1" / "train.log").stat().st_mtime_ns == kept
+    again = read(begun)
+    assert again["status"] == "completed"
     assert again["test"] == read(finished)["test"]
-    with pytest.raises(InputError, match=r"training\.num_epochs was 1, is 2"):
-        cross_validate(
-            compose(*overrides, "training.num_epochs=2", f"experiment.resume_folds={begun}")
-        )
-    with pytest.raises(InputError, match=r"has no config\.yaml"):
-        cross_validate(compose(*overrides, f"experiment.resume_folds={tmp_path}"))
+    assert len(again["experiment"]["resumed_at"]) == 1
+    refused = train_command(f"resume={begun}")
+    assert refused.exit_code == 2
+    assert "is completed" in refused.errors
+
+
+def test_a_begun_fold_goes_on_from_its_last_checkpoint(
+    finished, train_command, tmp_path, monkeypatch
+):
+    begun = Path(shutil.copytree(finished, tmp_path / "begun"))
+    for path in (begun / "fold_3", begun):
+        broken = read(path)
+        broken["status"] = "running"
+        (path / "results.json").write_text(json.dumps(broken))
+    monkeypatch.setattr("core.training.trainer.train_epoch", None)  # there is no epoch left to run
+    ended = train_command(f"resume={begun}")
+    assert ended.exit_code == 0, ended.errors
+    assert read(begun)["test"] == read(finished)["test"]
+    assert read(begun / "fold_3")["experiment"]["resumed_at"][0]["epoch"] == 2
 
 
 @pytest.mark.parametrize("strategy", ["stratified_80_10_10", "file"])

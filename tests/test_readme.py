@@ -48,7 +48,8 @@ def test_training_commands_compose(command, compose):
 
 
 def was_set(config: dict, key: str, value: str) -> bool:
-    if key in ("experiment", "data", "model", "loss", "augmentation", "supervision"):
+    chosen = ("experiment", "data", "model", "loss", "augmentation", "supervision", "resume")
+    if key in chosen:
         return True
     for part in key.split("."):
         config = config[part]

@@ -112,8 +112,8 @@ def test_final_model_is_the_best_epoch_and_not_the_last(train_command, tiny, tmp
 
     original = trainer.train_epoch
 
-    def spoil(learner, batches):
-        report = original(learner, batches)
+    def spoil(learner, *rest):
+        report = original(learner, *rest)
         if learner.num_updates > 6:
             for parameter in learner.model.parameters():
                 parameter.data.zero_()
@@ -205,10 +205,10 @@ def test_interrupt_keeps_what_was_reached(train_command, tiny, tmp_path, monkeyp
 
     original = trainer.train_epoch
 
-    def interrupted(learner, batches):
+    def interrupted(learner, *rest):
         if learner.num_updates:
             raise KeyboardInterrupt
-        return original(learner, batches)
+        return original(learner, *rest)
 
     monkeypatch.setattr(trainer, "train_epoch", interrupted)
     ended = train_command(*tiny, f"experiment.results_dir={tmp_path}")

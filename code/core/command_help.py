@@ -20,9 +20,14 @@ Train a multi-label defect classifier on full steel strips.
   python code/train.py data.root=DIR                              the Severstal layout in DIR
   python code/train.py model.name=resnet50 loss.type=bce_with_logits
   python code/train.py -m loss.type=focal_loss,bce_with_logits experiment.seed=1,2
+  python code/train.py resume=latest                              go on with what was interrupted
 
 Any key below is set as key=value. Groups: data=severstal|synthetic,
 augmentation=standard|none, experiment=NAME of a file in config/experiment/.
+
+resume=DIR goes on with the experiment, or cross-validation, in DIR, from its last checkpoint and
+by its own config; resume=latest takes the newest unfinished one in experiment.results_dir. Keys
+that cannot change the result may be given beside it, and a larger training.num_epochs.
 """
 
 

@@ -49,12 +49,23 @@ def train(config: TrainConfig) -> dict[str, Any]:
     return run(config, parts, folder)
 
 
-def run(config: TrainConfig, parts: Parts, folder: ExperimentFolder) -> dict[str, Any]:
-    """Train what was built into a folder, and report it."""
+def run(
+    config: TrainConfig,
+    parts: Parts,
+    folder: ExperimentFolder,
+    checkpoint: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train what was built into a folder, and report it.
+
+    With a `checkpoint`, to which the learner has been restored, go on from there.
+    """
     with folder.running():
         log.info("Experiment %s on %s", folder.path, parts.learner.device)
         describe(folder, config, parts)
-        results = build_trainer(config, parts, folder).fit()
+        trainer = build_trainer(config, parts, folder)
+        if checkpoint:
+            trainer.continue_from(checkpoint)
+        results = trainer.fit()
         for part in ("train", "test"):
             if part in results:
                 log.info(

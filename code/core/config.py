@@ -26,6 +26,9 @@ SETTINGS: dict[str, type[Settings]] = {
     "runtime": RuntimeSettings,
 }
 
+# The one key that is no part of an experiment: which experiment to go on with.
+RESUME = "resume"
+
 # On the command line `model.name=X` chooses a group option, as `model=X` does.
 SHORT_FORMS = {"model.name": "model", "loss.type": "loss", "mask_loss.type": "mask_loss"}
 
@@ -73,7 +76,7 @@ def fill_config_store() -> None:
     augmentation = AugmentationSettings().model_dump(mode="json")
     store.store(group="augmentation", name="standard", node=augmentation)
     defaults = {name: part().model_dump(mode="json") for name, part in SETTINGS.items()}
-    store.store(name="settings", node=defaults)
+    store.store(name="settings", node={**defaults, RESUME: None})
 
 
 def mask_loss_names() -> list[str]:
@@ -155,6 +158,7 @@ def check_config(config: DictConfig) -> TrainConfig:
         InputError: names the key, the value, and what was expected.
     """
     content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    content.pop(RESUME, None)
     known = list(TrainConfig.__dataclass_fields__)
     for key in content:
         if key not in known:
@@ -168,11 +172,6 @@ def check_config(config: DictConfig) -> TrainConfig:
             **SETTINGS,
         }.items()
     }
-    if checked["experiment"].resume_folds and not checked["training"].folds:
-        raise InputError(
-            f"experiment.resume_folds={checked['experiment'].resume_folds}: there are no folds: "
-            "give training.folds=K as well"
-        )
     model, loss = content["model"], content["loss"]
     _check_component("model", "name", model)
     _check_component("loss", "type", loss)

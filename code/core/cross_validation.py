@@ -1,8 +1,8 @@
 """K trainings that between them test every image once."""
 
-import json
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from core.analysis.label_errors import rank_label_errors, share_of_flips_found
 from core.composition import build, run
 from core.config import TrainConfig
+from core.continuation import check_fingerprint, continue_training, describe_resumption
 from core.data.folds import stratified_folds
 from core.data.settings import DataSettings
 from core.data.splitting import Split
@@ -22,7 +23,7 @@ from core.files import replacing, write_text
 from core.loading import read_data
 from core.training.environment import command_line
 from core.training.evaluation import with_intervals
-from core.training.experiment import ExperimentFolder
+from core.training.experiment import ExperimentFolder, read_results
 from core.training.intervals import Bootstrap
 from core.training.metrics import METRICS
 from core.training.summary import summary_table
@@ -35,16 +36,19 @@ _FLIPS_FOUND = (
 )
 
 
-def cross_validate(config: TrainConfig) -> dict[str, Any]:
+def cross_validate(
+    config: TrainConfig, resumed: Path | None = None, changed: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Train once per fold and score the out-of-fold probabilities of all images together.
 
     Fold k is tested by the training that chose its best epoch on fold k + 1 and learnt from the
     rest. Folds are multi-label stratified and keep near-duplicates together. Each is an experiment
-    of its own in `fold_1/`, `fold_2/`, ...; a fold that is complete is not trained again.
+    of its own in `fold_1/`, `fold_2/`, ... In a folder that is `resumed`, complete folds are kept
+    and a begun one goes on from its last checkpoint; `changed` is what its config was changed in.
 
     Raises:
-        InputError: data or values that are not what they should be, or a folder to resume that
-            belongs to another config.
+        InputError: data or values that are not what they should be, or other data than those of
+            the folder to resume.
     """
     if config.data.split_strategy != DataSettings().split_strategy:
         raise InputError(
@@ -59,7 +63,7 @@ def cross_validate(config: TrainConfig) -> dict[str, Any]:
     splits = [fold_split(folds, fold, num_folds) for fold in range(num_folds)]
     # Built once before a folder is made, so that a mistake in the config leaves nothing behind.
     build(config, data, splits[0])
-    folder = _folder(config)
+    folder = _folder(config, data, resumed, changed or {})
     with folder.running():
         log.info("Cross-validation %s, %d folds", folder.path, num_folds)
         _describe(folder, config, data)
@@ -84,49 +88,25 @@ def fold_split(folds: np.ndarray, fold: int, num_folds: int) -> Split:
 
 
 def _fold(config: TrainConfig, data: Data, split: Split, path: Path) -> dict[str, Any]:
-    """The results of one fold, trained unless it is complete already."""
-    try:
-        known = json.loads((path / "results.json").read_text(encoding="utf-8"))
-        if known["status"] == "completed":
-            log.info("%s is complete", path)
-            return known
-    except (OSError, ValueError):
-        pass
+    """The results of one fold, trained as far as it is not."""
+    known = read_results(path)
+    if known.get("status") == "completed":
+        log.info("%s is complete", path)
+        return known
+    if (path / "config.yaml").is_file():
+        return continue_training(config, data, path, split=split)
     shutil.rmtree(path, ignore_errors=True)
     return run(config, build(config, data, split), ExperimentFolder.at(path))
 
 
-def _folder(config: TrainConfig) -> ExperimentFolder:
-    resumed = config.experiment.resume_folds
+def _folder(
+    config: TrainConfig, data: Data, resumed: Path | None, changed: Mapping[str, Any]
+) -> ExperimentFolder:
     if resumed is None:
         results_dir = Path(config.experiment.results_dir)
         return ExperimentFolder.create(results_dir, config.experiment.name)
-    path = Path(resumed)
-    try:
-        known = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
-    except (OSError, ValueError):
-        raise InputError(
-            f"experiment.resume_folds={resumed}: has no config.yaml: give the folder of an "
-            "unfinished cross-validation"
-        ) from None
-    different = _differences(known, config.resolved())
-    if different:
-        raise InputError(
-            f"experiment.resume_folds={resumed}: was begun with another config "
-            f"({'; '.join(different)}): give the same values, or begin a new one"
-        )
-    return ExperimentFolder.at(path)
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What differs and would change the result."""
-    free = {"experiment.resume_folds", "experiment.results_dir", "data.num_workers"}
-    return [
-        f"{section}.{key} was {values.get(key)!r}, is {value!r}"
-        for section in new
-        for key, value in new[section].items()
-        if (values := old.get(section, {})).get(key) != value and f"{section}.{key}" not in free
-    ]
+    check_fingerprint(resumed, data, config)
+    return ExperimentFolder.reopen(resumed, describe_resumption(changed))
 
 
 def _describe(folder: ExperimentFolder, config: TrainConfig, data: Data) -> None:
@@ -135,7 +115,8 @@ def _describe(folder: ExperimentFolder, config: TrainConfig, data: Data) -> None
     write_flips_of(folder, config, data)
     everything = {"test": np.arange(len(data.table))}
     folder.record(
-        experiment={"seed": config.experiment.seed, "command": command_line()},
+        experiment={"command": command_line(), **folder.results["experiment"]}
+        | {"seed": config.experiment.seed},
         config=resolved,
         data=describe_data(config, data, everything),
     )

@@ -60,7 +60,8 @@ def describe(folder: ExperimentFolder, config: TrainConfig, parts: Parts) -> Non
     write_flips_of(folder, config, parts.data)
     parameters = list(parts.learner.model.parameters())
     folder.record(
-        experiment={"seed": config.experiment.seed, "command": command_line()},
+        experiment={"command": command_line(), **folder.results["experiment"]}
+        | {"seed": config.experiment.seed},
         config=resolved,
         environment=describe_environment(parts.learner.device),
         data=describe_data(config, parts.data, parts.split),

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from core.analysis.experiments import Experiment, read_experiment
 from core.composition import build_loss, build_model
 from core.config import TrainConfig, check_config
+from core.continuation import without_weights
 from core.data.annotations import LabelTable, read_label_table
 from core.data.dataset import StripDataset
 from core.data.loaders import make_loader
@@ -76,10 +77,8 @@ def load_model(experiment: Experiment, config: TrainConfig, table: LabelTable) -
     """The model of model_final.pt, built by its registered name."""
     file = experiment.path / "model_final.pt"
     content = load_checkpoint(file)
-    # The weights come from the file: nothing is downloaded, and no local file is looked for.
-    own = {key: None for key in ("weights",) if key in config.model}
-    own |= {key: False for key in ("pretrained",) if key in config.model}
-    model = build_model({**config.model, **own}, table, np.full(len(table.class_names), 0.5))
+    shares = np.full(len(table.class_names), 0.5)
+    model = build_model(without_weights(config.model), table, shares)
     try:
         model.load_state_dict(content["state_dict"])
     except (KeyError, RuntimeError) as error:

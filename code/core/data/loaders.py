@@ -29,22 +29,25 @@ class EpochSampler(Sampler[int]):
         self.shuffle = shuffle
         self.weights = weights
         self.epoch = 0
+        self.start = 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass."""
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the order of the next pass, and how many of its images have been seen."""
         self.epoch = epoch
+        self.start = min(start, self.num_images)
 
     def __len__(self) -> int:
-        return self.num_images
+        return self.num_images - self.start
 
     def __iter__(self) -> Iterator[int]:
         if not self.shuffle:
-            return iter(range(self.num_images))
+            return iter(range(self.start, self.num_images))
         generator = np.random.default_rng(np.random.SeedSequence((self.seed, self.epoch)))
         if self.weights is None:
-            return iter(generator.permutation(self.num_images).tolist())
+            return iter(generator.permutation(self.num_images)[self.start :].tolist())
         positions = generator.choice(self.num_images, self.num_images, p=self.weights)
-        return iter((positions + self.num_images * _times_before(positions)).tolist())
+        draws = positions + self.num_images * _times_before(positions)
+        return iter(draws[self.start :].tolist())
 
 
 def _times_before(positions: np.ndarray) -> np.ndarray:
@@ -59,9 +62,12 @@ def _times_before(positions: np.ndarray) -> np.ndarray:
 class StripLoader(DataLoader):
     """A DataLoader with `set_epoch`, in which a worker's InputError stays an InputError."""
 
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch of the order and of the transform; call it before each pass."""
-        self.sampler.set_epoch(epoch)
+    def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
+        """Set the epoch of the order and of the transform; call it before each pass.
+
+        The next pass begins at `start_batch`, counted from 0.
+        """
+        self.sampler.set_epoch(epoch, start_batch * self.batch_size)
         self.dataset.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:

@@ -74,6 +74,13 @@ class BaseLoss(nn.Module):
         """
         return {}
 
+    def epoch_state(self) -> dict[str, Any]:
+        """What `terms` is made of, beside the state_dict, for a checkpoint within an epoch."""
+        return {}
+
+    def restore_epoch_state(self, state: dict[str, Any]) -> None:
+        """Go on within an epoch; after `set_epoch`, which begins one."""
+
     def get_weights(self) -> dict[str, float]:
         """The current weight of each part, by its name; no parts: empty."""
         return {}

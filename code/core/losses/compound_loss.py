@@ -108,6 +108,13 @@ class CompoundLoss(BaseLoss):
             for (name, weight), value, product in rows
         }
 
+    def epoch_state(self) -> dict[str, Any]:
+        return {"sums": self._sums, "steps": self._steps}
+
+    def restore_epoch_state(self, state: dict[str, Any]) -> None:
+        sums, self._steps = state["sums"], state["steps"]
+        self._sums = None if sums is None else sums.to(self.weighting.weights().device)
+
     def get_weights(self) -> dict[str, float]:
         return dict(zip(self.components, self.weighting.weights().tolist(), strict=True))
 

@@ -1,11 +1,15 @@
 """What may happen in a training, beside what always does."""
 
+import shutil
 from pathlib import Path
 from typing import Any, Protocol
 
 
 class Callback(Protocol):
-    """Told of each finished epoch and of the end, however the training ends."""
+    """Told of each finished epoch and of the end, however the training ends.
+
+    A training that is resumed tells its earlier epochs again first.
+    """
 
     def on_epoch_end(self, record: dict[str, Any]) -> None:
         """`record` is the epoch's entry in the history of results.json."""
@@ -15,12 +19,13 @@ class Callback(Protocol):
 
 
 class TensorBoard:
-    """Writes the numbers of each epoch to `<experiment>/tensorboard/`."""
+    """Writes the numbers of each epoch to `<experiment>/tensorboard/`, which it begins anew."""
 
     def __init__(self, folder: Path) -> None:
         # Only here: its import takes a second that most runs can save.
         from torch.utils.tensorboard import SummaryWriter
 
+        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         self._writer = SummaryWriter(str(folder / "tensorboard"))
 
     def on_epoch_end(self, record: dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """One pass over the training part."""
 
+import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 from timm.scheduler.scheduler import Scheduler
 from torch import nn
 
+from core.training.epoch_progress import EpochProgress
+from core.training.finite_steps import Step
 from core.training.objective import Objective
 from core.training.optimization import create_optimizer, create_scheduler
 from core.training.settings import TrainingSettings
@@ -27,6 +30,12 @@ class Learner:
     device: torch.device
     gradient_clip_norm: float | None
     num_updates: int = 0
+    gradient_norm: torch.Tensor | None = None
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the next step."""
+        return self.optimizer.param_groups[0]["lr"]
 
     @classmethod
     def create(
@@ -60,29 +69,33 @@ class TimedBatches:
             started = time.perf_counter()
 
 
-def train_epoch(learner: Learner, batches: Iterable[dict[str, Any]]) -> dict[str, float]:
-    """Update the weights once for every batch.
+def train_epoch(
+    learner: Learner,
+    batches: Iterable[dict[str, Any]],
+    progress: EpochProgress | None = None,
+    after_step: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
+    """Update the weights once for every batch, and count it in `progress`.
 
-    Returns the mean loss, the images per second and the share of time spent waiting for data.
+    Returns the mean loss, the images per second and the share of time spent waiting for data,
+    over the whole epoch where `progress` has begun it.
+
+    Raises:
+        InputError: a loss or gradient that is not finite.
     """
     learner.model.train()
     learner.objective.train()
-    timed = TimedBatches(batches)
-    started = time.perf_counter()
-    # Summed on the device: reading a number each step would make the device wait for Python.
-    total = torch.zeros((), dtype=torch.float64, device=learner.device)
-    num_images = 0
+    progress = progress or EpochProgress.begin(1, learner.learning_rate, learner.device)
+    timed, waited_before = TimedBatches(batches), progress.waiting_seconds
     for batch in timed:
-        total += update(learner, batch).double() * len(batch["labels"])
-        num_images += len(batch["labels"])
-    mean_loss = float(total) / max(1, num_images)
-    seconds = time.perf_counter() - started
-    return {
-        "loss": mean_loss,
-        "duration_seconds": seconds,
-        "images_per_second": num_images / seconds,
-        "data_wait_share": timed.waiting_seconds / seconds,
-    }
+        learning_rate = learner.learning_rate
+        loss = update(learner, batch)
+        number, images = progress.step + 1, batch["image_id"]
+        progress.waiting_seconds = waited_before + timed.waiting_seconds
+        progress.add(Step(number, images, learning_rate, loss, learner.gradient_norm))
+        after_step()
+    progress.finite_steps.check()
+    return progress.report()
 
 
 def update(learner: Learner, batch: dict[str, Any]) -> torch.Tensor:
@@ -90,8 +103,8 @@ def update(learner: Learner, batch: dict[str, Any]) -> torch.Tensor:
     images = batch["image"].to(learner.device, non_blocking=True)
     loss = learner.objective(learner.model(images), batch)
     loss.backward()
-    if learner.gradient_clip_norm:
-        nn.utils.clip_grad_norm_(learner.model.parameters(), learner.gradient_clip_norm)
+    largest = learner.gradient_clip_norm or math.inf
+    learner.gradient_norm = nn.utils.clip_grad_norm_(learner.model.parameters(), largest)
     learner.optimizer.step()
     learner.optimizer.zero_grad(set_to_none=True)
     learner.num_updates += 1

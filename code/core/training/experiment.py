@@ -1,16 +1,17 @@
 """The folder of an experiment and the results.json in it, whole at every moment."""
 
+import json
 import logging
-import signal
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
-from core.files import write_json
+from core.files import remove_leftovers, write_json
+from core.training.interruption import Interruption
+from core.training.run_lock import run_lock
 
 SCHEMA_VERSION = 1
 
@@ -23,6 +24,7 @@ class ExperimentFolder:
     def __init__(self, path: Path, results: dict[str, Any]) -> None:
         self.path = path
         self.results = results
+        self.interruption = Interruption()
 
     @classmethod
     def create(
@@ -55,6 +57,20 @@ class ExperimentFolder:
             path, {"schema_version": SCHEMA_VERSION, "status": "running", "experiment": head}
         )
 
+    @classmethod
+    def reopen(cls, path: Path, resumption: dict[str, Any]) -> "ExperimentFolder":
+        """Go on in the folder of an earlier process; `resumption` says from where and how.
+
+        What the folder reported of a test is dropped: it is to be made again.
+        """
+        folder = cls.at(path)
+        head = folder.results["experiment"]
+        earlier = read_results(path).get("experiment", {})
+        resumed_at = [*earlier.get("resumed_at", []), {"time": head["created_at"], **resumption}]
+        folder.results["experiment"] = head | earlier | {"name": path.name}
+        folder.results["experiment"]["resumed_at"] = resumed_at
+        return folder
+
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
@@ -73,21 +89,47 @@ class ExperimentFolder:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Write train.log and, on the way out, the status that fits how the run ended."""
-        with _log_file(self.path / "train.log"), _terminate_as_interrupt():
+        """Write train.log and, on the way out, the status that fits how the run ended.
+
+        Raises:
+            InputError: another process is at work in the folder, or it cannot be written to.
+        """
+        with (
+            run_lock(self.path),
+            _log_file(self.path / "train.log"),
+            self.interruption.listening(),
+        ):
+            for folder in (self.path, self.checkpoints):
+                remove_leftovers(folder)
             try:
                 self.record(status="running")
                 yield
             except KeyboardInterrupt:
-                self.record(status="interrupted", status_message="stopped by the user")
                 log.warning("Interrupted; what was reached so far is in %s", self.path)
+                self._record_end("interrupted", "stopped by the user")
                 raise
             except BaseException as error:
                 message = f"{type(error).__name__}: {' '.join(str(error).split())}"
-                self.record(status="failed", status_message=message)
                 log.error("Failed: %s", message)
+                self._record_end("failed", message)
                 raise
             self.record(status="completed")
+
+    def _record_end(self, status: str, message: str) -> None:
+        """The disk that ended the run may refuse this too; the error that ended it matters more."""
+        try:
+            self.record(status=status, status_message=message)
+        except (InputError, OSError) as error:
+            log.error("The status could not be written: %s", error)
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """What the results.json of an experiment's folder holds; empty where there is no whole one."""
+    try:
+        content = json.loads((path / "results.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def make_unused_folder(parent: Path, stem: str) -> Path:
@@ -104,7 +146,12 @@ def make_unused_folder(parent: Path, stem: str) -> Path:
 
 @contextmanager
 def _log_file(path: Path) -> Iterator[None]:
-    handler = logging.FileHandler(path, encoding="utf-8")
+    try:
+        handler = _LogFile(path, encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}): give a folder that can be written to"
+        ) from None
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
@@ -112,21 +159,12 @@ def _log_file(path: Path) -> Iterator[None]:
         yield
     finally:
         root.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
 
 
-@contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """SIGTERM, which schedulers send, ends a run as Ctrl-C does. Only the main thread may ask."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+class _LogFile(logging.FileHandler):
+    """A full disk ends the run where it matters; a line that is lost here is on the terminal."""
 
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        pass

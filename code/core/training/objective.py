@@ -67,6 +67,21 @@ class Objective(nn.Module):
             }
         return terms | self._by_term({"image_labels": self.image_loss, "masks": self.mask_loss})
 
+    def epoch_state(self) -> dict[str, Any]:
+        """What `terms` is made of, beside the state_dict, for a checkpoint within an epoch."""
+        return {
+            "sums": self._sums,
+            "num_images": self._num_images,
+            "losses": [loss.epoch_state() for loss in self._losses()],
+        }
+
+    def restore_epoch_state(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on within an epoch; after `set_epoch`, which begins one."""
+        self._sums = None if state["sums"] is None else state["sums"].to(device)
+        self._num_images = state["num_images"]
+        for loss, of_loss in zip(self._losses(), state["losses"], strict=True):
+            loss.restore_epoch_state(of_loss)
+
     def get_weights(self) -> dict[str, float]:
         """The current weight of each part of a compound loss."""
         weights = self.image_loss.get_weights()

@@ -35,6 +35,10 @@ class TrainingSettings(Settings):
     folds: Annotated[
         int | None, Field(ge=3, description="cross-validate with this many folds; null: one split")
     ] = None
+    checkpoint_minutes: Annotated[
+        float | None,
+        Field(gt=0, description="also save within an epoch, this often; null: at its end only"),
+    ] = 10
     tensorboard: Annotated[bool, Field(description="also write TensorBoard logs")] = False
 
 
@@ -50,10 +54,6 @@ class ExperimentSettings(Settings):
     results_dir: Annotated[str, Field(description="where experiment folders are made")] = (
         "experiments/results"
     )
-    resume_folds: Annotated[
-        str | None,
-        Field(description="folder of an unfinished cross-validation: its whole folds are kept"),
-    ] = None
 
 
 class RuntimeSettings(Settings):

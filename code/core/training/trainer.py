@@ -1,31 +1,35 @@
 """The training loop, top to bottom."""
 
 import logging
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from core.errors import InputError
 from core.training.callbacks import Callback
-from core.training.checkpoint import load_checkpoint, save_checkpoint
+from core.training.checkpoint import Checkpoints, load_checkpoint, save_checkpoint
+from core.training.data_workers import data_workers_may_die
 from core.training.epoch import Learner, train_epoch
+from core.training.epoch_progress import EpochProgress
 from core.training.evaluation import evaluate
 from core.training.evaluation_settings import EvaluationSettings
 from core.training.experiment import ExperimentFolder
+from core.training.finite_steps import check_predictions
+from core.training.learner_state import restore_epoch
 from core.training.localization import MaskScores, localization_figures
 from core.training.mask_examples import write_mask_examples
 from core.training.metrics import classification_metrics
 from core.training.plots import plot_history
 from core.training.prediction import Predictions, predict, write_predictions
+from core.training.progress import Progress
+from core.training.saver import Saver
 from core.training.seeding import seed_everything
 from core.training.settings import TrainingSettings
+from core.training.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +48,7 @@ class Task:
 
 
 class Trainer:
-    """Trains a model, keeps the best epoch by validation macro-F1, and tests that one.
-
-    Of two epochs with the same macro-F1 the one with the lower validation loss is better: early
-    in a training, and for rare classes, many epochs share an F1 of 0.
-    """
+    """Trains a model, keeps the best epoch by validation macro-F1, and tests that one."""
 
     def __init__(
         self,
@@ -66,70 +66,97 @@ class Trainer:
         self.task, self.folder, self.callbacks = task, folder, callbacks
         self.settings, self.evaluation = settings, evaluation
         self.model_card = model_card
-        self.progress = Progress()
+        checkpoints = Checkpoints(folder.checkpoints)
+        self.saver = Saver(learner, checkpoints, folder.interruption, settings.checkpoint_minutes)
+        self._begun_epoch: dict[str, Any] | None = None
+
+    @property
+    def progress(self) -> Progress:
+        return self.saver.progress
+
+    def continue_from(self, state: dict[str, Any]) -> None:
+        """Take up a checkpoint's history and place; its learner has been restored already."""
+        saver = self.saver
+        saver.progress = Progress(list(state["history"]), state["best_epoch"])
+        saver.stopwatch = Stopwatch(state["training_seconds"])
+        self._begun_epoch = state["epoch_progress"]
+        if self.progress.history:
+            self._publish()
+            for callback in self.callbacks:
+                for record in self.progress.history:
+                    callback.on_epoch_end(record)
 
     def fit(self) -> dict[str, Any]:
         """Train, test the best checkpoint, and return what results.json holds."""
-        started = time.perf_counter()
         try:
             with logging_redirect_tqdm():
                 self._fit()
         finally:
             for callback in self.callbacks:
                 callback.close()
-        trained = time.perf_counter()
+        training_seconds, testing = self.saver.stopwatch.seconds, Stopwatch()
         self._test()
         self.folder.record(
-            timings={
-                "training_seconds": trained - started,
-                "evaluation_seconds": time.perf_counter() - trained,
-            }
+            timings={"training_seconds": training_seconds, "evaluation_seconds": testing.seconds}
         )
         return self.folder.results
 
     def _fit(self) -> None:
-        for epoch in range(1, self.settings.num_epochs + 1):
-            record = self._run_epoch(epoch)
-            is_best = self.progress.add(record)
-            self._save(is_best)
-            self._publish(record)
-            for callback in self.callbacks:
-                callback.on_epoch_end(record)
-            patience = self.settings.early_stopping_patience
-            if patience and epoch - self.progress.best_epoch >= patience:
+        patience = self.settings.early_stopping_patience
+        while self.progress.next_epoch <= self.settings.num_epochs:
+            if self.progress.has_stalled(patience):
                 log.info("No better validation macro-F1 for %d epochs: stopping early", patience)
                 break
+            interruption = self.folder.interruption
+            with interruption.deferred(), data_workers_may_die(interruption):
+                record = self._run_epoch(self.progress.next_epoch)
+                is_best = self.progress.add(record)
+                self.saver.save(is_best=is_best)
+                self._publish()
+                self._tell(record)
+                for callback in self.callbacks:
+                    callback.on_epoch_end(record)
+            if interruption.requested:
+                raise KeyboardInterrupt
 
     def _run_epoch(self, epoch: int) -> dict[str, Any]:
-        learner, loaders = self.learner, self.task.loaders
-        seed_everything(self.task.seed, epoch)
-        loaders["train"].set_epoch(epoch)
-        learner.objective.set_epoch(epoch - 1)
-        learning_rate = learner.optimizer.param_groups[0]["lr"]
+        learner, loaders, saver = self.learner, self.task.loaders, self.saver
+        progress = self._begin_epoch(epoch)
         batches = tqdm(
-            loaders["train"],
+            saver.guard(loaders["train"], progress),
             desc=f"epoch {epoch}/{self.settings.num_epochs}",
             unit="batch",
+            initial=progress.step,
+            total=progress.step + len(loaders["train"]),
             disable=None,  # off unless standard error is a terminal
             leave=False,
         )
-        train = train_epoch(learner, batches)
-        if not torch.isfinite(torch.tensor(train["loss"])):
-            raise InputError(
-                f"training.learning_rate={self.settings.learning_rate}: the loss became "
-                f"{train['loss']} in epoch {epoch}: give a lower learning rate"
-            )
+        train = train_epoch(learner, batches, progress, lambda: saver.after_step(progress))
         # What the loss was made of, if it has parts.
         objective = learner.objective
         parts = {"terms": objective.terms(), "weights": objective.get_weights()}
-        part = predict(learner.model, objective, loaders["validation"], learner.device)
+        validation = saver.guard(loaders["validation"], progress)
+        part = predict(learner.model, objective, validation, learner.device)
+        check_predictions(part, epoch, learner.learning_rate)
         return {
             "epoch": epoch,
-            "learning_rate": learning_rate,
+            "learning_rate": progress.learning_rate,
             "train": train,
             "validation": self._validation_record(part),
             **{f"loss_{key}": value for key, value in parts.items() if value},
         }
+
+    def _begin_epoch(self, epoch: int) -> EpochProgress:
+        """Seed the epoch, and go on within it where a checkpoint was saved there."""
+        learner, begun = self.learner, self._begun_epoch
+        self._begun_epoch = None
+        seed_everything(self.task.seed, epoch)
+        learner.objective.set_epoch(epoch - 1)
+        progress = EpochProgress.begin(epoch, learner.learning_rate, learner.device)
+        if begun:
+            progress = restore_epoch(learner, begun)
+        self.task.loaders["train"].set_epoch(epoch, progress.step)
+        return progress
 
     def _validation_record(self, part: Predictions) -> dict[str, Any]:
         names = self.task.class_names
@@ -144,40 +171,29 @@ class Trainer:
             **record,
         }
 
-    def _save(self, is_best: bool) -> None:
-        learner = self.learner
-        state = {
-            "model": learner.model.state_dict(),
-            "objective": learner.objective.state_dict(),
-            "optimizer": learner.optimizer.state_dict(),
-            "num_updates": learner.num_updates,
-            "history": self.progress.history,
-            "best_epoch": self.progress.best_epoch,
-        }
-        save_checkpoint(self.folder.checkpoints / "last.pt", state)
-        if is_best:
-            save_checkpoint(self.folder.checkpoints / "best.pt", state)
-
-    def _publish(self, record: dict[str, Any]) -> None:
-        train, validation, best = record["train"], record["validation"], self.progress.best_epoch
+    def _publish(self) -> None:
+        history, best = self.progress.history, self.progress.best_epoch
         self.folder.record(
-            history=self.progress.history,
+            history=history,
             best_epoch=best,
             **self.learner.objective.record(),
         )
-        plot_history(self.folder.path / "history.png", self.progress.history, best)
+        plot_history(self.folder.path / "history.png", history, best)
+
+    def _tell(self, record: dict[str, Any]) -> None:
+        train, validation = record["train"], record["validation"]
         log.info(
             "epoch %d/%d  loss %.4f  validation loss %.4f  macro-F1 %.3f  (best: epoch %d)  "
             "%.1f images/s, %.0f %% of the time waiting for data",
             record["epoch"], self.settings.num_epochs, train["loss"], validation["loss"],
-            validation["macro_f1"], best, train["images_per_second"],
+            validation["macro_f1"], self.progress.best_epoch, train["images_per_second"],
             100 * train["data_wait_share"],
         )  # fmt: skip
 
     def _test(self) -> None:
         """Everything reported comes from one checkpoint, the best one, read back from the disk."""
         learner, names = self.learner, self.task.class_names
-        file = self.folder.checkpoints / f"{self.settings.tested_epoch}.pt"
+        file = self.saver.checkpoints.file(self.settings.tested_epoch)
         state = load_checkpoint(file, learner.device)
         learner.model.load_state_dict(state["model"])
         learner.objective.load_state_dict(state["objective"])
@@ -214,27 +230,6 @@ class Trainer:
         save_checkpoint(Path(self.folder.path) / "model_final.pt", content)
 
 
-@dataclass
-class Progress:
-    """The history of a training and its best epoch so far."""
-
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best_epoch: int = 0
-
-    def add(self, record: dict[str, Any]) -> bool:
-        """Append an epoch's record; True when it is the best one yet."""
-        is_best = not self.history or _rank(record) > _rank(self.history[self.best_epoch - 1])
-        self.history.append(record)
-        if is_best:
-            self.best_epoch = record["epoch"]
-        return is_best
-
-
 def _mask_record(scores: MaskScores, class_names: Sequence[str]) -> dict[str, float | None]:
     macro = localization_figures(scores, class_names)["macro"]
     return {"macro_dice": macro["dice"], "macro_pointing_accuracy": macro["pointing_accuracy"]}
-
-
-def _rank(record: dict[str, Any]) -> tuple[float, float]:
-    validation = record["validation"]
-    return validation["macro_f1"], -validation["loss"]

@@ -1,0 +1,121 @@
+"""An experiment's training, continued in its own folder."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.composition import build, run
+from core.config import TrainConfig
+from core.data.splitting import Split, read_split
+from core.errors import InputError
+from core.experiment_record import Data
+from core.loading import choose_split
+from core.training.checkpoint import Checkpoints, Found
+from core.training.environment import command_line, describe_environment
+from core.training.experiment import ExperimentFolder, read_results
+from core.training.learner_state import restore_learner
+
+log = logging.getLogger(__name__)
+
+SPLIT_FILE = "split.csv"
+
+
+def continue_training(
+    config: TrainConfig,
+    data: Data,
+    path: Path,
+    *,
+    split: Split | None = None,
+    changed: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Go on from the newest whole checkpoint in `path`, or from the beginning without any.
+
+    The split is the folder's own; where a `split` is given, it must be the same.
+
+    Raises:
+        InputError: other data, another split, or checkpoints that do not fit.
+    """
+    check_fingerprint(path, data, config)
+    found = Checkpoints(path / "checkpoints").newest()
+    # Weights come from the checkpoint; the files that the model began with may be gone.
+    built = replace(config, model=without_weights(config.model)) if found.state else config
+    parts = build(built, data, _own_split(config, data, path, split))
+    if found.state:
+        restore_learner(parts.learner, found.state, found.file)
+        Checkpoints(path / "checkpoints").restore_best(found.state)
+    for problem in found.problems:
+        log.warning("%s", problem)
+    _warn_of_another_machine(path, parts.learner.device)
+    resumption = describe_resumption(changed or {}, found)
+    log.info("Resuming %s from epoch %d, step %d", path, resumption["epoch"], resumption["step"])
+    return run(config, parts, ExperimentFolder.reopen(path, resumption), found.state)
+
+
+def without_weights(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's values, for weights that come from a checkpoint.
+
+    Nothing is downloaded, and no local file is looked for.
+    """
+    own = {key: None for key in ("weights",) if key in values}
+    own |= {key: False for key in ("pretrained",) if key in values}
+    return {**values, **own}
+
+
+def check_fingerprint(path: Path, data: Data, config: TrainConfig) -> None:
+    """Refuse to go on with other images or labels.
+
+    Raises:
+        InputError: the data set is not the one that the experiment in `path` was begun with.
+    """
+    known = read_results(path).get("data", {}).get("fingerprint")
+    if known is not None and known != data.table.fingerprint():
+        raise InputError(
+            f"data.root={config.data.root}: is not the data set that {path} was begun with "
+            "(its images, sizes or labels differ): give the same with data.root=DIR"
+        )
+
+
+def describe_resumption(changed: Mapping[str, Any], found: Found | None = None) -> dict[str, Any]:
+    """What `experiment.resumed_at` says beside the time."""
+    entry: dict[str, Any] = {"command": command_line(), "changed": dict(changed)}
+    if found:
+        state = found.state or {"history": [], "epoch_progress": None}
+        begun = state["epoch_progress"]
+        entry["epoch"] = len(state["history"]) + 1
+        entry["step"] = begun["progress"]["step"] if begun else 0
+        entry["checkpoint"] = found.file.name if found.file else None
+        entry["problems"] = found.problems
+    return entry
+
+
+def _own_split(config: TrainConfig, data: Data, path: Path, split: Split | None) -> Split:
+    file = path / SPLIT_FILE
+    if not file.is_file():
+        return choose_split(config, data) if split is None else split
+    own = read_split(file, data.table)
+    if split and any(not np.array_equal(own[part], split[part]) for part in split):
+        raise InputError(f"{file}: is not the split that this fold has now: train all folds anew")
+    return own
+
+
+def _warn_of_another_machine(path: Path, device: Any) -> None:
+    """What may change the last digits of the figures."""
+    was = read_results(path).get("environment")
+    if not was:
+        return
+    now = describe_environment(device)
+    changes = [
+        f"{key} was {was.get(section, {}).get(key)}, is {now[section][key]}"
+        for section, keys in {
+            "hardware": ("device", "accelerator", "processor", "torch_threads"),
+            "packages": ("torch", "timm", "albumentations", "opencv-python-headless"),
+        }.items()
+        for key in keys
+        if was.get(section, {}).get(key) != now[section][key]
+    ]
+    if changes:
+        log.warning("The last digits of the figures may differ: %s", "; ".join(changes))

@@ -1,0 +1,55 @@
+"""`resume=`: going on with an experiment, or a cross-validation, that was interrupted."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from core.config import TrainConfig
+from core.continuation import continue_training
+from core.cross_validation import cross_validate
+from core.errors import InputError
+from core.loading import read_data
+from core.resumed_config import CONFIG_FILE, find_resumed, read_config, resumed_config
+from core.training.experiment import read_results
+
+
+def resume(wanted: str, given: Mapping[str, Any], results_dir: Path) -> dict[str, Any]:
+    """Go on with the experiment that `wanted` names, and return what its results.json holds.
+
+    `given` are the values of the command line by their dotted keys.
+
+    Raises:
+        InputError: no such experiment, nothing is left to do in it, values that would change its
+            result, or other data than it was begun with.
+    """
+    path = find_resumed(wanted, results_dir)
+    config, changed = resumed_config(path, given)
+    _check_unfinished(path, config, changed)
+    if config.training.folds:
+        _check_whole(path)
+        return cross_validate(config, path, changed)
+    return continue_training(config, read_data(config.data), path, changed=changed)
+
+
+def _check_unfinished(path: Path, config: TrainConfig, changed: Mapping[str, Any]) -> None:
+    results = read_results(path)
+    if results.get("status") != "completed":
+        return
+    if "training.num_epochs" not in changed:
+        more = "" if config.training.folds else "; a larger training.num_epochs=N trains on"
+        raise InputError(f"resume={path}: is completed, nothing is left to do{more}")
+    before, _ = changed["training.num_epochs"]
+    if len(results.get("history", [])) < before:
+        raise InputError(
+            f"resume={path}: stopped early after epoch {len(results['history'])} of {before}, and "
+            f"would again: train anew with a larger training.early_stopping_patience"
+        )
+
+
+def _check_whole(path: Path) -> None:
+    """A fold is gone on with by its cross-validation, which has the same config."""
+    parent = path.resolve().parent
+    if not (parent / CONFIG_FILE).is_file():
+        return
+    if read_config(parent).training.folds:
+        raise InputError(f"resume={path}: is one fold of {parent}: give resume={parent}")

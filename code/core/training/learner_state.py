@@ -1,0 +1,56 @@
+"""What a checkpoint holds of a learner, and a learner set back to it."""
+
+from pathlib import Path
+from typing import Any
+
+from core.errors import InputError
+from core.training.epoch import Learner
+from core.training.epoch_progress import EpochProgress
+from core.training.seeding import random_state, restore_random_state
+
+
+def learner_state(learner: Learner) -> dict[str, Any]:
+    """Weights, optimizer and the number of updates, on which the learning rate depends."""
+    return {
+        "model": learner.model.state_dict(),
+        "objective": learner.objective.state_dict(),
+        "optimizer": learner.optimizer.state_dict(),
+        "num_updates": learner.num_updates,
+    }
+
+
+def restore_learner(learner: Learner, state: dict[str, Any], file: Path) -> None:
+    """Set the learner back, its learning rate to what its own schedule says.
+
+    Raises:
+        InputError: the state in `file` is not of this model, loss or optimizer.
+    """
+    try:
+        learner.model.load_state_dict(state["model"])
+        learner.objective.load_state_dict(state["objective"])
+        learner.optimizer.load_state_dict(state["optimizer"])
+        learner.num_updates = int(state["num_updates"])
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        model, loss = type(learner.model).__name__, type(learner.objective.image_loss).__name__
+        raise InputError(
+            f"{file}: is not of the {model}, {loss} and {type(learner.optimizer).__name__} of this "
+            f"config ({reason}): give back the checkpoint that belongs here, or train again"
+        ) from None
+    learner.scheduler.step_update(learner.num_updates)
+
+
+def epoch_state(learner: Learner, progress: EpochProgress) -> dict[str, Any]:
+    """What goes on within an epoch beside `learner_state`."""
+    return {
+        "progress": progress.state(),
+        "objective": learner.objective.epoch_state(),
+        "random": random_state(learner.device),
+    }
+
+
+def restore_epoch(learner: Learner, state: dict[str, Any]) -> EpochProgress:
+    """Go on within an epoch, whose beginning has been repeated: seeds set, loss told."""
+    learner.objective.restore_epoch_state(state["objective"], learner.device)
+    restore_random_state(state["random"], learner.device)
+    return EpochProgress.restored(state["progress"], learner.device)

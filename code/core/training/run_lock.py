@@ -1,0 +1,56 @@
+"""A lock on an experiment's folder, held while a process is at work in it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks; there nothing keeps two processes apart
+    fcntl = None
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of `folder`. The system lets go of it when the process ends, however it does.
+
+    Raises:
+        InputError: another process holds it, or the folder cannot be written to.
+    """
+    try:
+        stream = (folder / ".lock").open("w")
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written to ({error.strerror}): mend that, or copy the folder "
+            "to where it can be, and resume it there"
+        ) from None
+    with stream:
+        if not _acquire(stream):
+            raise InputError(
+                f"{folder}: another process is training in it: wait for it, or end it first"
+            )
+        yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether another process is at work in `folder`."""
+    try:
+        with (folder / ".lock").open("r+") as stream:
+            return not _acquire(stream)
+    except OSError:
+        return False
+
+
+def _acquire(stream) -> bool:
+    """Record locks, which a forked worker does not inherit, and so cannot keep alive."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True

@@ -1,0 +1,77 @@
+"""When a training is saved: after each epoch, every so many minutes, and before it has to stop."""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from core.training.checkpoint import Checkpoints
+from core.training.epoch import Learner
+from core.training.epoch_progress import EpochProgress
+from core.training.interruption import Interruption
+from core.training.learner_state import epoch_state, learner_state
+from core.training.progress import Progress
+from core.training.stopwatch import Stopwatch
+
+
+class Saver:
+    """Writes the checkpoints of one training."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        checkpoints: Checkpoints,
+        interruption: Interruption,
+        minutes: float | None,
+    ) -> None:
+        """`minutes` between two checkpoints within an epoch; None: at its end only."""
+        self.learner, self.checkpoints = learner, checkpoints
+        self.interruption, self.minutes = interruption, minutes
+        self.progress, self.stopwatch = Progress(), Stopwatch()
+        self._saved_at = time.monotonic()
+
+    def save(self, epoch_progress: EpochProgress | None = None, *, is_best: bool = False) -> None:
+        """Save a checkpoint, within an epoch where there is `epoch_progress`.
+
+        Raises:
+            InputError: a step since the last look was not finite; the old files stay.
+        """
+        if epoch_progress:
+            epoch_progress.finite_steps.check()
+        begun = epoch_state(self.learner, epoch_progress) if epoch_progress else None
+        state = {
+            **learner_state(self.learner),
+            "history": self.progress.history,
+            "best_epoch": self.progress.best_epoch,
+            "training_seconds": self.stopwatch.seconds,
+            "epoch_progress": begun,
+        }
+        self.checkpoints.save(state, is_best)
+        self._saved_at = time.monotonic()
+
+    def after_step(self, epoch_progress: EpochProgress) -> None:
+        """Save where it is time to, or where the training is to stop, which it then does."""
+        due = self.minutes and time.monotonic() - self._saved_at >= 60 * self.minutes
+        if due and not self.interruption.requested:
+            self.save(epoch_progress)
+        self._stop_where_asked(epoch_progress)
+
+    def guard(
+        self, batches: Iterable[dict[str, Any]], epoch_progress: EpochProgress
+    ) -> Iterator[dict[str, Any]]:
+        """Hand on batches, and save what was reached when the next one cannot be had.
+
+        Between two batches the learner is whole, so that an image that cannot be read, or a stop
+        that is asked for during the validation, costs nothing.
+        """
+        try:
+            for batch in batches:
+                yield batch
+                self._stop_where_asked(epoch_progress)
+        except Exception:
+            self.save(epoch_progress)
+            raise
+
+    def _stop_where_asked(self, epoch_progress: EpochProgress) -> None:
+        if self.interruption.requested:
+            self.save(epoch_progress)
+            raise KeyboardInterrupt
