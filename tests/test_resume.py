@@ -1,5 +1,7 @@
 """A training that is interrupted anywhere and resumed ends as one that never stopped."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,3 +92,203 @@ def test_interrupted_within_an_epoch(steps, uninterrupted, interrupt, train_comm
     assert not differences(outcome(uninterrupted()), outcome(path))
     (resumed,) = read(path)["experiment"]["resumed_at"]
     assert 6 * (resumed["epoch"] - 1) + resumed["step"] == steps
+
+
+@pytest.mark.parametrize("steps", [4, 14])
+def test_learned_loss_weights_and_their_terms_go_on(steps, uninterrupted, interrupt, train_command):
+    path = interrupt(*COMPOUND, steps=steps)
+    ended = train_command(f"resume={path}")
+    assert ended.exit_code == 0, ended.errors
+    assert not differences(outcome(uninterrupted(*COMPOUND)), outcome(path))
+    weights = [record["loss_weights"] for record in read(path)["history"]]
+    assert weights[0] != weights[1] != weights[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "after"), [(0, 2), (2, 1)])
+def test_workers_may_change(before, after, uninterrupted, interrupt, train_command):
+    path = interrupt(f"data.num_workers={before}", steps=9)
+    ended = train_command(f"resume={path}", f"data.num_workers={after}")
+    assert ended.exit_code == 0, ended.errors
+    assert not differences(outcome(uninterrupted()), outcome(path))
+    changed = read(path)["experiment"]["resumed_at"][0]["changed"]
+    assert changed == {"data.num_workers": [before, after]}
+    assert read(path)["config"]["data"]["num_workers"] == after
+
+
+def test_a_checkpoint_within_an_epoch_is_saved_by_the_clock(
+    uninterrupted, train_command, overrides, tmp_path, monkeypatch
+):
+    saved, save = [], Saver.save
+
+    def count(self, epoch_progress=None, **more):
+        saved.append(self.learner.num_updates if epoch_progress else None)
+        save(self, epoch_progress, **more)
+
+    monkeypatch.setattr(Saver, "save", count)
+    where = f"experiment.results_dir={tmp_path}"
+    ended = train_command(*overrides, where, "training.checkpoint_minutes=1e-9")
+    assert ended.exit_code == 0, ended.errors
+    assert saved == [*range(1, 7), None, *range(7, 13), None, *range(13, 19), None]
+    (path,) = tmp_path.iterdir()
+    assert not differences(outcome(uninterrupted()), outcome(path))
+    saved.clear()
+    ended = train_command(*overrides, where, "training.checkpoint_minutes=60")
+    assert saved == [None, None, None]
+
+
+def test_early_stopping_remembers(train_command, overrides, tmp_path, monkeypatch):
+    """Of five epochs the first is the best; with a patience of three the fourth is the last."""
+    scores = [0.5, 0.4, 0.3, 0.2, 0.9]
+    fixed = {"loss": 1.0, "macro_average_precision": None, "macro_auroc": None, "per_class_f1": {}}
+
+    def validation_record(self, part):
+        return {**fixed, "macro_f1": scores[len(self.progress.history)]}
+
+    def stop(self):
+        publish(self)
+        self.folder.interruption.requested = len(self.progress.history) == 2
+
+    publish = trainer.Trainer._publish
+    monkeypatch.setattr(trainer.Trainer, "_validation_record", validation_record)
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer.Trainer, "_publish", stop)
+        train_command(
+            *overrides,
+            f"experiment.results_dir={tmp_path}",
+            "training.num_epochs=5",
+            "training.early_stopping_patience=3",
+        )
+    (path,) = tmp_path.iterdir()
+    assert len(read(path)["history"]) == 2
+    assert train_command(f"resume={path}").exit_code == 0
+    results = read(path)
+    assert len(results["history"]) == 4
+    assert results["best_epoch"] == results["tested_epoch"] == 1
+    refused = train_command(f"resume={path}", "training.num_epochs=9")
+    assert refused.exit_code == 2
+    assert "stopped early after epoch 4 of 5" in refused.errors
+
+
+def test_seconds_of_all_processes_are_summed(interrupt, train_command):
+    path = interrupt(after_epoch=2)
+    first = sum(record["train"]["duration_seconds"] for record in read(path)["history"])
+    train_command(f"resume={path}")
+    assert read(path)["timings"]["training_seconds"] > first
+    assert read(path)["experiment"]["command"].startswith("python code/train.py data=synthetic")
+
+
+def test_more_epochs_follow_the_schedule_of_the_new_length(
+    uninterrupted, overrides, train_command, tmp_path
+):
+    path = Path(shutil.copytree(uninterrupted(), tmp_path / "results" / "copied"))
+    ended = train_command(f"resume={path}", "training.num_epochs=5")
+    assert ended.exit_code == 0, ended.errors
+    results = read(path)
+    assert [record["epoch"] for record in results["history"]] == [1, 2, 3, 4, 5]
+    assert results["config"]["training"]["num_epochs"] == 5
+    assert results["history"][:3] == read(uninterrupted())["history"]
+    straight = train_command(
+        *overrides, "training.num_epochs=5", f"experiment.results_dir={tmp_path / 'straight'}"
+    )
+    assert straight.exit_code == 0
+    (other,) = (tmp_path / "straight").iterdir()
+    rates = [[record["learning_rate"] for record in read(p)["history"]] for p in (path, other)]
+    assert rates[0][3:] == rates[1][3:]
+    assert rates[0][:3] != rates[1][:3]
+    refused = train_command(f"resume={path}")
+    assert "is completed, nothing is left to do" in refused.errors
+
+
+@pytest.fixture(scope="module")
+def half_done(uninterrupted, tmp_path_factory) -> Path:
+    """A results folder with one unfinished experiment; only for what is refused."""
+    results_dir = tmp_path_factory.mktemp("half_done")
+    path = Path(shutil.copytree(uninterrupted(), results_dir / "experiment_begun"))
+    change_results(path, status="interrupted")
+    return results_dir
+
+
+def change_results(path: Path, **sections) -> None:
+    results = read(path)
+    (path / "results.json").write_text(json.dumps({**results, **sections}))
+
+
+REFUSED = {
+    "training.learning_rate=0.1": ["training.learning_rate was 0.002, is 0.1"],
+    "training.num_epochs=2": ["training.num_epochs was 3, is 2", "may only be raised"],
+    "experiment.seed=7": ["experiment.seed was 42, is 7"],
+    "loss.type=bce_with_logits": ["loss.type was focal_loss, is bce_with_logits"],
+    "model.name=resnet50": ["model.name was timm, is resnet50"],
+    "augmentation=none": ["augmentation.horizontal_flip"],
+    "data.batch_size=4": ["data.batch_size was 8, is 4"],
+    "evaluation.confidence=0.5": ["evaluation.confidence was 0.95, is 0.5"],
+    "data.num_images=48": ["data.num_images was 60, is 48"],
+}
+
+
+@pytest.mark.parametrize("override", REFUSED)
+def test_what_would_change_the_result_is_refused(override, half_done, train_command):
+    before = snapshot(half_done)
+    ended = train_command(
+        "resume=experiment_begun", f"experiment.results_dir={half_done}", override
+    )
+    assert ended.exit_code == 2
+    (line,) = ended.errors.strip().splitlines()
+    assert all(words in line for words in REFUSED[override]), line
+    assert snapshot(half_done) == before
+
+
+def snapshot(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_all_differences_are_listed_and_the_run_s_own_values_may_be_repeated(
+    half_done, train_command, overrides
+):
+    given = ["training.learning_rate=0.1", "loss.gamma=3", "data.num_workers=1"]
+    ended = train_command(*overrides, *given, f"resume={half_done / 'experiment_begun'}")
+    assert ended.exit_code == 2
+    listed = ended.errors.partition("(")[2].partition(")")[0]
+    assert listed == "loss.gamma was 2.0, is 3; training.learning_rate was 0.002, is 0.1"
+
+
+def test_other_data_are_refused(half_done, train_command, tmp_path):
+    path = Path(shutil.copytree(half_done / "experiment_begun", tmp_path / "begun"))
+    change_results(path, data={**read(path)["data"], "fingerprint": "another"})
+    ended = train_command(f"resume={path}")
+    assert ended.exit_code == 2
+    assert "is not the data set that" in ended.errors
+
+
+def test_latest_is_the_newest_that_is_not_completed(
+    uninterrupted, train_command, tmp_path, monkeypatch
+):
+    resumed = []
+    monkeypatch.setattr("core.resumption.continue_training", lambda c, d, p, **_: resumed.append(p))
+    where = f"experiment.results_dir={tmp_path}"
+    times = {"older": "2026-03-04T12:00:00+00:00", "newer": "2026-03-04T13:30:00+01:00"}
+    times["newest_but_completed"] = "2026-03-05T12:00:00+00:00"
+    for name, created_at in times.items():
+        path = Path(shutil.copytree(uninterrupted(), tmp_path / name))
+        status = "completed" if "completed" in name else "running"
+        change_results(path, status=status, experiment={"created_at": created_at})
+    assert train_command("resume=latest", where).exit_code == 0
+    assert resumed == [tmp_path / "newer"]
+    (tmp_path / "newer" / "results.json").write_text("{cut o")  # its age is that of config.yaml
+    assert train_command("resume=latest", where).exit_code == 0
+    assert resumed[1:] == [tmp_path / "newer"]
+
+
+def test_an_experiment_may_be_moved_to_another_place(
+    uninterrupted, interrupt, train_command, tmp_path, tiny
+):
+    path = interrupt(steps=9)
+    data = next(value for value in tiny if value.startswith("data.root=")).partition("=")[2]
+    moved_data = shutil.copytree(data, tmp_path / "moved" / "data")
+    moved = Path(shutil.move(path, tmp_path / "moved" / "here"))
+    ended = train_command(f"resume={moved}", f"data.root={moved_data}")
+    assert ended.exit_code == 0, ended.errors
+    assert not differences(outcome(uninterrupted()), outcome(moved))
+    assert read(moved)["experiment"]["name"] == "here"
+    assert str(path) not in (moved / "results.json").read_text().replace(str(moved_data), "")

@@ -114,7 +114,8 @@ def resumed_config(
     """
     config = read_config(path)
     own = flatten(config.resolved())
-    changed = {key: [own.get(key), value] for key, value in given.items() if own.get(key) != value}
+    differing = [key for key, value in given.items() if key not in own or own[key] != value]
+    changed = {key: [_look_up(config.resolved(), key), given[key]] for key in differing}
     refused = [key for key in changed if key not in FREE and not _raised(key, changed, config)]
     if refused:
         listed = "; ".join(f"{key} was {changed[key][0]}, is {changed[key][1]}" for key in refused)
@@ -130,6 +131,12 @@ def resumed_config(
         section, _, name = key.partition(".")
         values[section][name] = value
     return check_config(OmegaConf.create(values)), changed
+
+
+def _look_up(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values
 
 
 def _raised(key: str, changed: Mapping[str, list[Any]], config: TrainConfig) -> bool:

@@ -1,0 +1,225 @@
+"""Kills tiny trainings at chosen moments, resumes them, and prints how each ended, as JSON lines.
+
+A process of its own, which imports everything once and forks a child for each training. Each
+child counts the moments that it passes, such as half of a file being written; they come in the
+same order in each run, so that a child can be told at which of them to send itself SIGKILL.
+
+    python tests/kill_moments.py WORK_FOLDER OVERRIDE...
+"""
+
+import io
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from conftest import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "code"))
+
+import torch
+from hydra import compose, initialize_config_dir
+from outcomes import differences, outcome, read
+
+from core.command_help import store_help
+from core.composition import train
+from core.config import check_config, fill_config_store, short_forms
+from core.errors import EXIT_CODE, InputError
+from core.resumption import resume
+from core.training import epoch, trainer
+
+NUM_MOMENTS = 20
+NUM_TIMES = 5
+# Of each of these, one moment at least.
+WANTED = (
+    "begin config.yaml", "half of split.csv", "half of last.pt", "half of best.pt",
+    "rename last.pt", "renamed last.pt", "rename best.pt", "half of results.json",
+    "rename results.json", "step", "predict", "half of model_final.pt", "rename predictions.csv",
+)  # fmt: skip
+
+
+class Moments:
+    """Labels of what the process passes; at number `die_at` it is killed."""
+
+    def __init__(self) -> None:
+        self.labels: list[str] = []
+        self.die_at: int | None = None
+
+    def passed(self, label: str) -> None:
+        if self.die_at == len(self.labels):
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.labels.append(label)
+
+
+def watch(moments: Moments) -> None:
+    """Make every file's writing, every step and every prediction a moment."""
+    replace, write_text, mkstemp = Path.replace, Path.write_text, tempfile.mkstemp
+    save, update, predict = torch.save, epoch.update, trainer.predict
+
+    def watched_mkstemp(*args, prefix="", **kwargs):
+        moments.passed(f"begin {prefix.strip('.')}")
+        return mkstemp(*args, prefix=prefix, **kwargs)
+
+    def watched_replace(path, target):
+        moments.passed(f"rename {Path(target).name}")
+        result = replace(path, target)
+        moments.passed(f"renamed {Path(target).name}")
+        return result
+
+    def watched_write_text(path, text, **kwargs):
+        write_text(path, text[: len(text) // 2], **kwargs)
+        moments.passed(f"half of {final_name(path)}")
+        return write_text(path, text, **kwargs)
+
+    def watched_save(state, stream):
+        content = io.BytesIO()
+        save(state, content)
+        half = len(content.getvalue()) // 2
+        stream.write(content.getvalue()[:half])
+        stream.flush()
+        moments.passed(f"half of {final_name(stream.name)}")
+        stream.write(content.getvalue()[half:])
+
+    def watched_update(*args):
+        moments.passed("step")
+        return update(*args)
+
+    def watched_predict(*args):
+        moments.passed("predict")
+        return predict(*args)
+
+    tempfile.mkstemp, Path.replace, Path.write_text = (
+        watched_mkstemp, watched_replace, watched_write_text,
+    )  # fmt: skip
+    torch.save, epoch.update, trainer.predict = watched_save, watched_update, watched_predict
+
+
+def final_name(path: Path | str) -> str:
+    """`last.pt` of the temporary name `.last.pt.x1y2.part`."""
+    name = Path(path).name
+    return name.strip(".").rsplit(".", 2)[0] if name.endswith(".part") else name
+
+
+def in_child(work: Callable[[], object], log: Path, kill_after: float | None = None) -> int:
+    """Exit code of a forked child that does `work`; negative: the signal that killed it."""
+    child = os.fork()
+    if child == 0:
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        code = 1
+        try:
+            work()
+            code = 0
+        except InputError as error:
+            print(f"error: {error}", flush=True)
+            code = EXIT_CODE
+        finally:
+            os._exit(code)
+    if kill_after is not None:
+        time.sleep(kill_after)
+        os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def files_that_are_not_whole(path: Path) -> list[str]:
+    """What has its final name and cannot be read."""
+    broken = []
+    for file in [*path.glob("*.json"), *path.rglob("*.pt")]:
+        try:
+            if file.suffix == ".json":
+                json.loads(file.read_text())
+            else:
+                torch.load(file, weights_only=True)
+        except Exception as error:
+            broken.append(f"{file.name}: {error}")
+    return broken
+
+
+class Killing:
+    """One config, its uninterrupted outcome, and its killing at a moment or a time."""
+
+    def __init__(self, folder: Path, overrides: list[str]) -> None:
+        self.folder, self.overrides, self.number = folder, overrides, 0
+        self.moments = Moments()
+        watch(self.moments)
+        self.log = folder / "log.txt"
+        started = time.perf_counter()
+        self.labels = self._record()
+        self.seconds = time.perf_counter() - started
+        (path,) = (folder / "straight").iterdir()
+        self.expected = outcome(path)
+
+    def _record(self) -> list[str]:
+        config, listed = self._config("straight"), self.folder / "moments.json"
+
+        def work() -> None:
+            train(config)
+            listed.write_bytes(json.dumps(self.moments.labels).encode())
+
+        assert in_child(work, self.log) == 0, self.log.read_text()
+        return json.loads(listed.read_bytes())
+
+    def _config(self, name: str):
+        where = f"experiment.results_dir={self.folder / name}"
+        return check_config(compose("train_config", short_forms([*self.overrides, where])))
+
+    def kill(self, die_at: int | None = None, kill_after: float | None = None) -> dict:
+        """Kill a training, look at its files, resume it, and compare."""
+        self.number += 1
+        name = str(self.number)
+        config, results_dir = self._config(name), self.folder / name
+
+        def work() -> None:
+            self.moments.die_at = die_at
+            train(config)
+
+        killed = in_child(work, self.log, kill_after)
+        folders = list(results_dir.glob("*")) if results_dir.is_dir() else []
+        path = folders[0] if folders else results_dir / "none"
+        broken = files_that_are_not_whole(path)
+        report = {
+            "moment": f"after {kill_after:.2f} s" if kill_after else self.labels[die_at],
+            "killed": killed,
+            "broken": broken,
+            "begun": (path / "config.yaml").is_file(),
+        }
+        done = (path / "results.json").is_file() and read(path)["status"] == "completed"
+        if report["begun"] and not done:
+            report["resumed"] = in_child(lambda: resume(str(path), {}, results_dir), self.log)
+        if report["begun"]:
+            report["differences"] = differences(self.expected, outcome(path))
+            report["left_over"] = [file.name for file in path.rglob(".*.part")]
+        return report
+
+
+def chosen(labels: list[str], generator: random.Random) -> list[int]:
+    """One moment of each wanted kind, and others from all over the run."""
+    numbers = []
+    for wanted in WANTED:
+        numbers.append(generator.choice([i for i, label in enumerate(labels) if label == wanted]))
+    others = [i for i in range(len(labels)) if i not in numbers]
+    return sorted([*numbers, *generator.sample(others, NUM_MOMENTS - len(numbers))])
+
+
+def main() -> None:
+    folder, *overrides = sys.argv[1:]
+    generator = random.Random(20)
+    fill_config_store()
+    store_help()
+    with initialize_config_dir(str(REPOSITORY / "config"), version_base="1.3"):
+        killing = Killing(Path(folder), overrides)
+        for die_at in chosen(killing.labels, generator):
+            print(json.dumps(killing.kill(die_at=die_at)), flush=True)
+        for _ in range(NUM_TIMES):
+            after = generator.uniform(0, killing.seconds)
+            print(json.dumps(killing.kill(kill_after=after)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

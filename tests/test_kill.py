@@ -1,0 +1,47 @@
+"""A training that is killed at any moment leaves whole files, and resumes to the same end."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def reports(tiny, tmp_path_factory) -> list[dict]:
+    """How each of the trainings ended that `kill_moments` killed."""
+    work = tmp_path_factory.mktemp("killed")
+    # Every step is saved, so that many of the moments lie within an epoch.
+    overrides = [*tiny, "model.drop_rate=0.3", "training.checkpoint_minutes=1e-9"]
+    ended = subprocess.run(
+        [sys.executable, REPOSITORY / "tests" / "kill_moments.py", work, *overrides],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+    )
+    assert ended.returncode == 0, ended.stderr
+    return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+@pytest.mark.slow
+def test_killed_at_25_moments(reports):
+    assert len(reports) == 25
+    assert sum(report["killed"] == -9 for report in reports) >= 20
+    assert not [report for report in reports if report["broken"]]
+
+
+@pytest.mark.slow
+def test_every_killed_training_resumes_to_the_uninterrupted_numbers(reports):
+    begun = [report for report in reports if report["begun"]]
+    assert len(begun) >= 20
+    for report in begun:
+        assert report.get("resumed", 0) == 0, report
+        assert not report["differences"], report
+        assert not report["left_over"], report
+    # A training whose config.yaml was not written yet cannot be resumed, and has done nothing.
+    for report in reports:
+        assert report["begun"] or report["moment"] in ("begin config.yaml",) or "after" in (
+            report["moment"]
+        ), report
