@@ -27,9 +27,10 @@ from hydra import compose, initialize_config_dir
 from outcomes import differences, outcome, read
 
 from core.command_help import store_help
-from core.composition import train
+from core.composition import read_data, train
 from core.config import check_config, fill_config_store, short_forms
 from core.errors import EXIT_CODE, InputError
+from core.files import write_text as write_whole
 from core.resumption import resume
 from core.training import epoch, trainer
 
@@ -97,6 +98,8 @@ def watch(moments: Moments) -> None:
         watched_mkstemp, watched_replace, watched_write_text,
     )  # fmt: skip
     torch.save, epoch.update, trainer.predict = watched_save, watched_update, watched_predict
+    # Drawing takes longer than all else here; the file is written the same way.
+    trainer.plot_history = lambda path, *_: write_whole(path, "curves")
 
 
 def final_name(path: Path | str) -> str:
@@ -162,6 +165,8 @@ class Killing:
             train(config)
             listed.write_bytes(json.dumps(self.moments.labels).encode())
 
+        # First of all the strips, or only this run would pass the moments of their making.
+        assert in_child(lambda: read_data(config.data), self.log) == 0, self.log.read_text()
         assert in_child(work, self.log) == 0, self.log.read_text()
         return json.loads(listed.read_bytes())
 

@@ -14,7 +14,8 @@ def reports(tiny, tmp_path_factory) -> list[dict]:
     """How each of the trainings ended that `kill_moments` killed."""
     work = tmp_path_factory.mktemp("killed")
     # Every step is saved, so that many of the moments lie within an epoch.
-    overrides = [*tiny, "model.drop_rate=0.3", "training.checkpoint_minutes=1e-9"]
+    more = ["model.drop_rate=0.3", "training.checkpoint_minutes=1e-9", "data.num_images=40"]
+    overrides = [*tiny, *more]
     ended = subprocess.run(
         [sys.executable, REPOSITORY / "tests" / "kill_moments.py", work, *overrides],
         capture_output=True,
@@ -34,14 +35,13 @@ def test_killed_at_25_moments(reports):
 
 @pytest.mark.slow
 def test_every_killed_training_resumes_to_the_uninterrupted_numbers(reports):
-    begun = [report for report in reports if report["begun"]]
-    assert len(begun) >= 20
-    for report in begun:
+    for report in reports:
+        if not report["begun"]:
+            # Nothing was done yet; only these moments come before config.yaml.
+            assert report["moment"].startswith(("after", "begin config", "half of results")), report
+            continue
         assert report.get("resumed", 0) == 0, report
         assert not report["differences"], report
-        assert not report["left_over"], report
-    # A training whose config.yaml was not written yet cannot be resumed, and has done nothing.
-    for report in reports:
-        assert report["begun"] or report["moment"] in ("begin config.yaml",) or "after" in (
-            report["moment"]
-        ), report
+        assert "resumed" not in report or not report["left_over"], report
+    assert sum(report["begun"] for report in reports) >= 20
+    assert sum("resumed" in report for report in reports) >= 18

@@ -40,13 +40,15 @@ def continue_training(
         InputError: other data, another split, or checkpoints that do not fit.
     """
     check_fingerprint(path, data, config)
-    found = Checkpoints(path / "checkpoints").newest()
+    checkpoints = Checkpoints(path / "checkpoints")
+    found = checkpoints.newest()
     # Weights come from the checkpoint; the files that the model began with may be gone.
-    built = replace(config, model=without_weights(config.model)) if found.state else config
+    begun = found.state is not None
+    built = replace(config, model=without_weights(config.model)) if begun else config
     parts = build(built, data, _own_split(config, data, path, split))
-    if found.state:
+    if begun:
         restore_learner(parts.learner, found.state, found.file)
-        Checkpoints(path / "checkpoints").restore_best(found.state)
+        checkpoints.mend(found)
     for problem in found.problems:
         log.warning("%s", problem)
     _warn_of_another_machine(path, parts.learner.device)

@@ -16,7 +16,13 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state`, tensors and plain values only, whole or not at all."""
     # A stream of ours rather than a name: torch's own writer hides what the disk complains of.
     with replacing(path) as temporary, temporary.open("wb") as stream:
-        torch.save(state, stream)
+        try:
+            torch.save(state, stream)
+        except RuntimeError as error:
+            # After a write that failed torch still ends its archive, and complains of that.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -66,7 +72,7 @@ class Checkpoints:
         """Write last.pt, and then best.pt where the state is that of the best epoch.
 
         In this order best.pt is never ahead of last.pt; where it fell behind, as a process that
-        is killed in between leaves it, `restore_best` mends it.
+        is killed in between leaves it, `mend` makes up for it.
         """
         save_checkpoint(self.file("last"), state)
         if is_best:
@@ -91,24 +97,31 @@ class Checkpoints:
             problems.append("no whole checkpoint is left: training again from epoch 1")
         return Found(None, None, problems)
 
-    def restore_best(self, state: dict[str, Any]) -> None:
-        """Make best.pt what the `last` state says that it is.
+    def mend(self, found: Found) -> None:
+        """Make last.pt and best.pt what the state to go on from says that they are.
 
         Raises:
             InputError: the best epoch was an earlier one, and its checkpoint is lost.
         """
+        state = found.state
+        if problem := self._problem_of_best(state):
+            if state["best_epoch"] != len(state["history"]) or state["epoch_progress"]:
+                raise InputError(
+                    f"{problem}; it was the best epoch so far, and could not be tested: delete "
+                    f"{self.folder} to train again from epoch 1"
+                )
+            save_checkpoint(self.file("best"), state)
+        if found.file != self.file("last"):
+            save_checkpoint(self.file("last"), state)
+
+    def _problem_of_best(self, state: dict[str, Any]) -> str | None:
         best_epoch = state["best_epoch"]
         if not best_epoch:
-            return
+            return None
         try:
-            if len(load_checkpoint(self.file("best"))["history"]) == best_epoch:
-                return
-            problem = f"{self.file('best')}: is not of epoch {best_epoch}"
+            best = load_checkpoint(self.file("best"))
         except InputError as error:
-            problem = str(error).partition(": train again")[0]
-        if best_epoch != len(state["history"]) or state["epoch_progress"]:
-            raise InputError(
-                f"{problem}, the best epoch so far, so it could not be tested: delete "
-                f"{self.folder} to train again from epoch 1"
-            )
-        save_checkpoint(self.file("best"), state)
+            return str(error).partition(": train again")[0]
+        if len(best.get("history", ())) == best_epoch:
+            return None
+        return f"{self.file('best')}: is not of epoch {best_epoch}"

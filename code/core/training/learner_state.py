@@ -8,6 +8,9 @@ from core.training.epoch import Learner
 from core.training.epoch_progress import EpochProgress
 from core.training.seeding import random_state, restore_random_state
 
+# What a training goes on by beside its learner.
+PLACE = ("history", "best_epoch", "training_seconds", "epoch_progress")
+
 
 def learner_state(learner: Learner) -> dict[str, Any]:
     """Weights, optimizer and the number of updates, on which the learning rate depends."""
@@ -30,6 +33,8 @@ def restore_learner(learner: Learner, state: dict[str, Any], file: Path) -> None
         learner.objective.load_state_dict(state["objective"])
         learner.optimizer.load_state_dict(state["optimizer"])
         learner.num_updates = int(state["num_updates"])
+        if missing := [key for key in PLACE if key not in state]:
+            raise KeyError(f"no {missing[0]}")
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:160]
         model, loss = type(learner.model).__name__, type(learner.objective.image_loss).__name__
