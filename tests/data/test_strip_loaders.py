@@ -1,3 +1,5 @@
+import subprocess
+
 import numpy as np
 import pytest
 import torch
@@ -154,3 +156,39 @@ def test_a_batch_transform_sees_the_batch_alike_in_any_process(dataset):
         assert set(one["image"].flatten().tolist()) == {sum(numbers) % 199 + 2}
         assert (one["labels"] == 0.5).all()
     assert StripDataset(dataset.table, [0], SIZE, batch_transform=swapped)[0]["labels"].max() != 0.5
+
+
+def test_a_worker_outlives_a_signal_that_was_meant_for_the_whole_run(dataset):
+    """Schedulers send SIGTERM to every process; the main one still needs its workers to stop."""
+    loader = make_loader(dataset, 2, seed=3, shuffle=False, num_workers=1)
+    loader.set_epoch(1)
+    batches = iter(loader)
+    ids = [*next(batches)["image_id"]]
+    (worker,) = loader._iterator._workers
+    subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)
+    ids += [image_id for batch in batches for image_id in batch["image_id"]]
+    assert sorted(ids) == strip_ids(NUM_IMAGES)
+    worker.terminate()
+    worker.join(timeout=30)
+    assert worker.exitcode == 0
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_pass_can_begin_at_any_batch(dataset, num_workers):
+    loader = make_loader(dataset, 4, seed=3, shuffle=True, num_workers=num_workers)
+    (whole,) = epochs(loader, [5])
+    for start in range(4):
+        loader.set_epoch(5, start)
+        assert len(loader) == 3 - start
+        for one, two in zip(whole[start:], loader, strict=True):
+            assert one["image_id"] == two["image_id"]
+            assert torch.equal(one["image"], two["image"])
+    (again,) = epochs(loader, [5])
+    assert len(again) == 3
+
+
+def test_a_single_last_image_is_dropped_wherever_a_pass_begins(dataset):
+    loader = make_loader(dataset, 5, seed=3, shuffle=True)
+    for start in range(3):
+        loader.set_epoch(1, start)
+        assert len(list(loader)) == len(loader) == 2 - start

@@ -1,6 +1,8 @@
 """Batches of samples whose order and pixels depend on seed and epoch, not on the workers."""
 
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -117,5 +119,15 @@ def make_loader(
 
 def _start_worker(_worker: int) -> None:
     cv2.setNumThreads(0)
-    # Ctrl-C reaches the whole process group; the main process decides what becomes of workers.
+    # Signals may reach all processes of a run; the main one decides what becomes of its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this worker at a SIGTERM of its parent's, and at no other."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)

@@ -116,10 +116,10 @@ class ExperimentFolder:
             self.record(status="completed")
 
     def _record_end(self, status: str, message: str) -> None:
-        """The disk that ended the run may refuse this too; the error that ended it matters more."""
+        """What ended the run, as a full disk, may end this too; the first error is the one told."""
         try:
             self.record(status=status, status_message=message)
-        except (InputError, OSError) as error:
+        except Exception as error:
             log.error("The status could not be written: %s", error)
 
 
