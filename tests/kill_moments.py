@@ -27,10 +27,11 @@ from hydra import compose, initialize_config_dir
 from outcomes import differences, outcome, read
 
 from core.command_help import store_help
-from core.composition import read_data, train
+from core.composition import train
 from core.config import check_config, fill_config_store, short_forms
 from core.errors import EXIT_CODE, InputError
 from core.files import write_text as write_whole
+from core.loading import read_data
 from core.resumption import resume
 from core.training import epoch, trainer
 

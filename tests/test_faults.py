@@ -237,7 +237,7 @@ def refused(train_command, path: Path) -> str:
 FOREIGN = {
     "another model": lambda state: state["model"].popitem(),
     "another optimizer": lambda state: state["optimizer"]["param_groups"].pop(),
-    "another loss": lambda state: state["loss"].update(other=torch.zeros(1)),
+    "another loss": lambda state: state["objective"].update(other=torch.zeros(1)),
     "another file": lambda state: state.clear(),
     "another project": lambda state: state.pop("history"),
 }

@@ -10,6 +10,7 @@ from torch import nn
 from core.errors import InputError
 from core.training.epoch import Learner, train_epoch
 from core.training.finite_steps import CHECK_EVERY, FiniteSteps, Step, check_predictions
+from core.training.objective import Objective
 from core.training.prediction import Predictions
 from core.training.settings import TrainingSettings
 
@@ -79,7 +80,7 @@ def test_a_spoilt_gradient_names_its_own_batch_and_not_the_next():
     ]  # fmt: skip
     settings = TrainingSettings(num_epochs=1, warmup_epochs=0)
     learner = Learner.create(
-        Root(), nn.BCEWithLogitsLoss(), settings, steps_per_epoch=3, device=CPU
+        Root(), Objective(nn.BCEWithLogitsLoss()), settings, steps_per_epoch=3, device=CPU
     )
     with pytest.raises(InputError, match=r"step 1: the gradient became nan .*0_0\.jpg, 0_1\.jpg"):
         train_epoch(learner, batches)
