@@ -17,6 +17,14 @@ COMPOUND = [
     "loss.learnable_weights=softmax",
 ]
 
+MASKS = [
+    "model.mask_head=true",
+    "model.mask_head_width=8",
+    "mask_loss.type=compound",
+    "mask_loss.components=[{type:focal,reduction:positives},{type:tversky,weight:0.5}]",
+    "mask_loss.learnable_weights=softmax",
+]
+
 
 @pytest.fixture(scope="module")
 def overrides(tiny) -> list[str]:
@@ -102,6 +110,17 @@ def test_learned_loss_weights_and_their_terms_go_on(steps, uninterrupted, interr
     assert not differences(outcome(uninterrupted(*COMPOUND)), outcome(path))
     weights = [record["loss_weights"] for record in read(path)["history"]]
     assert weights[0] != weights[1] != weights[2]
+
+
+@pytest.mark.slow
+def test_a_loss_of_masks_and_its_terms_go_on(uninterrupted, interrupt, train_command):
+    path = interrupt(*MASKS, steps=9)
+    ended = train_command(f"resume={path}")
+    assert ended.exit_code == 0, ended.errors
+    assert not differences(outcome(uninterrupted(*MASKS)), outcome(path))
+    results = read(path)
+    assert {"image_labels", "masks", "masks/focal_loss"} <= set(results["history"][1]["loss_terms"])
+    assert results["mask_loss"] == read(uninterrupted(*MASKS))["mask_loss"]
 
 
 @pytest.mark.slow

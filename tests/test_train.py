@@ -316,7 +316,7 @@ def test_learned_weights_of_a_compound_loss_are_logged_and_saved(train_command, 
     assert first != second
     assert results["history"][0]["loss_terms"].keys() == first.keys()
     saved = torch.load(path / "checkpoints" / "last.pt", weights_only=True)
-    assert any("score" in key or "weight" in key for key in saved["loss"])
+    assert any("score" in key or "weight" in key for key in saved["objective"])
     groups = saved["optimizer"]["param_groups"]
     assert groups[-1]["weight_decay"] == 0
 
