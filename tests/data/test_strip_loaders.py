@@ -173,9 +173,10 @@ def test_a_worker_outlives_a_signal_that_was_meant_for_the_whole_run(dataset):
     assert worker.exitcode == 0
 
 
+@pytest.mark.parametrize("weights", [None, np.full(NUM_IMAGES, 1 / NUM_IMAGES)])
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_pass_can_begin_at_any_batch(dataset, num_workers):
-    loader = make_loader(dataset, 4, seed=3, shuffle=True, num_workers=num_workers)
+def test_a_pass_can_begin_at_any_batch(dataset, num_workers, weights):
+    loader = make_loader(dataset, 4, seed=3, shuffle=True, num_workers=num_workers, weights=weights)
     (whole,) = epochs(loader, [5])
     for start in range(4):
         loader.set_epoch(5, start)
