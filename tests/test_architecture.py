@@ -13,6 +13,7 @@ FOUNDATION = {"registry", "errors", "files", "validation", "torchvision_ops"}
 SIBLINGS = {"models", "losses", "augmentation", "data", "training"}
 # Analysis reports the figures that training defined, by the same functions.
 FIGURES = {"metrics", "intervals", "thresholds", "calibration", "resampling"}
+REPORTING = {"analysis"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
 
 SOURCES = sorted(CODE.rglob("*.py"))
@@ -29,6 +30,22 @@ def imported_modules(path: Path) -> set[str]:
     return {module for module in modules if module.startswith("core.")}
 
 
+def imports_at_the_top(module: str, seen: set[str]) -> set[str]:
+    """Names of all modules that importing `module` imports, of this project and of others."""
+    seen.add(module)
+    path = CODE / Path(*module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    names = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module)
+    for name in [name for name in names if name.startswith("core") and name not in seen]:
+        names |= imports_at_the_top(name, seen)
+    return names
+
+
 def named(path: Path) -> str:
     return str(path.relative_to(REPOSITORY))
 
@@ -42,7 +59,7 @@ def test_a_room_imports_the_foundation_and_itself(path):
     for module in imported_modules(path):
         _, target, *rest = module.split(".")
         allowed = target in FOUNDATION or target == room
-        if room not in SIBLINGS:
+        if room in REPORTING:
             allowed = allowed or (target == "training" and rest and rest[0] in FIGURES)
         assert allowed, f"{named(path)} imports {module}"
 
@@ -51,6 +68,15 @@ def test_a_room_imports_the_foundation_and_itself(path):
 def test_the_foundation_stands_on_itself_alone(name):
     for module in imported_modules(CORE / f"{name}.py"):
         assert module.split(".")[1] in FOUNDATION, f"{name} imports {module}"
+
+
+@pytest.mark.parametrize(
+    "path", [CODE / "predict.py", *sorted((CORE / "inference").glob("*.py"))], ids=named
+)
+def test_an_exported_model_is_asked_without_torch(path):
+    module = ".".join(path.relative_to(CODE).with_suffix("").parts).removesuffix(".__init__")
+    imported = imports_at_the_top(module, set())
+    assert not {name.split(".")[0] for name in imported} & {"torch", "timm", "albumentations"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=named)

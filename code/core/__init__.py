@@ -1,1 +1,1 @@
-"""The rooms of the project: registry, models, losses, augmentation, data, training."""
+"""The rooms of the project: models, losses, augmentation, data, training, inference, analysis."""

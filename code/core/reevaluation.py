@@ -7,22 +7,19 @@ from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
-from torch import nn
 from torch.utils.data import DataLoader
 
 from core.analysis.experiments import Experiment, read_experiment
-from core.composition import build_loss, build_model
+from core.composition import build_loss
 from core.config import TrainConfig, check_config
-from core.continuation import without_weights
 from core.data.annotations import LabelTable, read_label_table
 from core.data.dataset import StripDataset
 from core.data.loaders import make_loader
 from core.data.splitting import read_split
 from core.device import choose_device
-from core.errors import InputError
 from core.files import write_json
 from core.loading import read_table
-from core.training.checkpoint import load_checkpoint
+from core.trained_model import load_model
 from core.training.evaluation import with_intervals
 from core.training.experiment import SCHEMA_VERSION, make_unused_folder
 from core.training.intervals import Bootstrap
@@ -46,7 +43,7 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     config = check_config(OmegaConf.create(experiment.results["config"]))
     table, indices = _images(experiment, config, data_root)
     device = choose_device(config.runtime)
-    model = load_model(experiment, config, table).to(device)
+    model = load_model(experiment).to(device)
     counts, total = _training_counts(experiment)
     # The loss of the image labels alone: masks of another folder need not be there.
     objective = Objective(build_loss(config.loss, table, counts, total)).to(device)
@@ -71,22 +68,6 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     for key, title in (("test", "at 0.5"), ("test_at_thresholds", "at the thresholds")):
         log.info("%d images, %s:\n%s\n", len(indices), title, summary_table(report[key]))
     return folder
-
-
-def load_model(experiment: Experiment, config: TrainConfig, table: LabelTable) -> nn.Module:
-    """The model of model_final.pt, built by its registered name."""
-    file = experiment.path / "model_final.pt"
-    content = load_checkpoint(file)
-    shares = np.full(len(table.class_names), 0.5)
-    model = build_model(without_weights(config.model), table, shares)
-    try:
-        model.load_state_dict(content["state_dict"])
-    except (KeyError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(
-            f"{file}: does not fit model {config.model['name']} of this version ({reason})"
-        ) from None
-    return model
 
 
 def _images(

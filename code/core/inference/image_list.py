@@ -1,0 +1,67 @@
+"""Which images are meant by the words of a command line: files, folders, globs, a list."""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from core.errors import InputError
+
+STANDARD_INPUT = "-"
+
+
+class ImageList:
+    """The images that `words` name, in the order in which they are named.
+
+    A folder means the images directly in it, sorted by name; a word with `*`, `?` or `[` that is
+    no file is a glob, `**` included; `-` is a list on standard input, one path a line. Any other
+    word is taken for a file, whether it is there or not.
+
+    Raises:
+        InputError: a folder or a glob without an image.
+    """
+
+    def __init__(self, words: Sequence[str], extensions: Sequence[str], lines: TextIO) -> None:
+        self.words = tuple(words)
+        self.extensions = tuple(extensions)
+        self.lines = lines
+        if self.words.count(STANDARD_INPUT) > 1:
+            raise InputError("-: standard input can be read only once: give `-` once")
+        counts = [self._count(word) for word in self.words]
+        self.total = None if None in counts else sum(counts)
+
+    def __iter__(self) -> Iterator[str]:
+        for word in self.words:
+            yield from self._images(word)
+
+    def _images(self, word: str) -> Iterator[str]:
+        if word == STANDARD_INPUT:
+            yield from (line.rstrip("\r\n") for line in self.lines if line.strip())
+        elif Path(word).is_dir():
+            names = sorted(entry.name for entry in os.scandir(word) if self._is_image(entry.name))
+            yield from (str(Path(word) / name) for name in names)
+        elif _is_glob(word):
+            # pathlib globs below a folder only; these may be absolute.
+            found = glob.iglob(word, recursive=True)  # noqa: PTH207
+            yield from sorted(path for path in found if self._is_image(path))
+        else:
+            yield word
+
+    def _count(self, word: str) -> int | None:
+        if word == STANDARD_INPUT:
+            return None
+        count = sum(1 for _ in self._images(word))
+        if not count:
+            what = "folder without images" if Path(word).is_dir() else "matches no image"
+            raise InputError(
+                f"{word}: {what}; expected files ending in {', '.join(self.extensions)}"
+            )
+        return count
+
+    def _is_image(self, path: str) -> bool:
+        return path.lower().endswith(self.extensions)
+
+
+def _is_glob(word: str) -> bool:
+    return glob.has_magic(word) and not Path(word).exists()

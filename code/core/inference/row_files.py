@@ -1,0 +1,94 @@
+"""Rows of predictions as CSV or as JSON lines, by the file's suffix."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from core.errors import InputError
+from core.files import replacing
+from core.inference.signature import Signature
+from core.inference.stream import Row
+
+# What a spreadsheet would take for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def check_output(path: Path) -> None:
+    """Refuse, before any work, a file that could not be written. Raises InputError."""
+    if path.suffix.lower() not in _WRITERS:
+        raise InputError(
+            f"--output {path}: unknown suffix {path.suffix!r}; expected {' or '.join(_WRITERS)}"
+        )
+    if path.is_dir():
+        raise InputError(f"--output {path} is a folder; expected the name of a file")
+
+
+def write_rows(path: Path, rows: Iterable[Row], signature: Signature) -> int:
+    """Write every row, whole or not at all; how many of them are errors.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    num_errors = 0
+
+    def counted() -> Iterator[Row]:
+        nonlocal num_errors
+        for row in rows:
+            num_errors += bool(row.error)
+            yield row
+
+    write = _WRITERS[path.suffix.lower()]
+    try:
+        with (
+            replacing(path) as temporary,
+            # A path need not be valid UTF-8.
+            temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
+        ):
+            write(stream, counted(), signature)
+    except OSError as error:
+        raise InputError(f"--output {path}: cannot be written ({error.strerror})") from None
+    return num_errors
+
+
+def _write_csv(stream: TextIO, rows: Iterable[Row], signature: Signature) -> None:
+    writer = csv.writer(stream, lineterminator="\n")
+    names = signature.class_names
+    columns = [f"probability_{name}" for name in names] + [f"decision_{name}" for name in names]
+    writer.writerow(["image", *columns, "model", "thresholds", "error"])
+    versions = [_plain(signature.model), _plain(signature.threshold_version)]
+    for row in rows:
+        if row.probabilities is None:
+            cells: list[Any] = [""] * len(columns)
+        else:
+            cells = [repr(float(value)) for value in row.probabilities]
+            cells += [int(found) for found in row.probabilities >= signature.thresholds]
+        writer.writerow([_plain(row.image), *cells, *versions, _plain(row.error)])
+
+
+def _write_json_lines(stream: TextIO, rows: Iterable[Row], signature: Signature) -> None:
+    names = signature.class_names
+    for row in rows:
+        probabilities = decisions = None
+        if row.probabilities is not None:
+            probabilities = dict(zip(names, row.probabilities.tolist(), strict=True))
+            found = (row.probabilities >= signature.thresholds).tolist()
+            decisions = dict(zip(names, found, strict=True))
+        content = {
+            "image": row.image,
+            "probabilities": probabilities,
+            "decisions": decisions,
+            "model": signature.model,
+            "thresholds": signature.threshold_version,
+            "error": row.error or None,
+        }
+        stream.write(json.dumps(content, allow_nan=False) + "\n")
+
+
+def _plain(cell: str) -> str:
+    """Text that a spreadsheet shows and does not run: an apostrophe before a formula's sign."""
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+_WRITERS = {".csv": _write_csv, ".jsonl": _write_json_lines}

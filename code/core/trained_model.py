@@ -1,0 +1,103 @@
+"""A finished experiment's model, read back from its folder and ready to be asked."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from core.analysis.experiments import Experiment, read_experiment
+from core.device import choose_device
+from core.errors import InputError
+from core.inference.signature import Signature, threshold_version
+from core.models.registry import get_registry
+from core.training.calibration import Scaling
+from core.training.checkpoint import load_checkpoint
+from core.training.prediction import logits_of
+from core.training.settings import RuntimeSettings
+
+MODEL_FILE = "model_final.pt"
+
+
+def load_model(experiment: Experiment) -> nn.Module:
+    """The model of model_final.pt, built by its registered name.
+
+    Raises:
+        InputError: no such file, or not the weights of this model.
+    """
+    file, values = experiment.path / MODEL_FILE, dict(experiment.results["config"]["model"])
+    content, name = load_checkpoint(file), values.pop("name")
+    # The weights come from the file: nothing is downloaded, and no local file is looked for.
+    values |= {key: None for key in ("weights",) if key in values}
+    values |= {key: False for key in ("pretrained",) if key in values}
+    model = get_registry().instantiate(name, **values)
+    try:
+        model.load_state_dict(content["state_dict"])
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{file}: does not fit model {name} of this version ({reason})") from None
+    return model.eval()
+
+
+def read_scaling(experiment: Experiment) -> Scaling | None:
+    """The scaling that calibrates the experiment's probabilities; None where it has none."""
+    scaling = experiment.look_up("calibration", "scaling")
+    if not scaling:
+        return None
+    rows = [scaling[name] for name in experiment.class_names]
+    return Scaling(
+        np.array([row["slope"] for row in rows]), np.array([row["intercept"] for row in rows])
+    )
+
+
+def read_signature(experiment: Experiment) -> Signature:
+    """What the model of an experiment says of itself, its thresholds calibrated as it is.
+
+    Raises:
+        InputError: model_final.pt cannot be read.
+    """
+    data, scaling = experiment.results["config"]["data"], read_scaling(experiment)
+    chosen = experiment.results["thresholds"]
+    thresholds = np.array([chosen[name] for name in experiment.class_names], dtype=np.float64)
+    if scaling is not None:
+        # Above 1 it stands for "never", which the scaling, finite everywhere, would bring in reach.
+        thresholds = np.where(thresholds > 1, thresholds, scaling(thresholds))
+    values = tuple(thresholds.tolist())
+    return Signature(
+        model=f"{experiment.name}@{_version(experiment.path / MODEL_FILE)}",
+        class_names=tuple(experiment.class_names),
+        image_size=tuple(data["image_size"]),
+        channels=data["channels"],
+        thresholds=values,
+        threshold_version=threshold_version(
+            experiment.look_up("threshold_criterion") or "experiment", values
+        ),
+    )
+
+
+class TrainedModel:
+    """The model of an experiment as a predictor; calibrated where the experiment is."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises InputError where `path` is no completed experiment of this version."""
+        self.experiment = read_experiment(path)
+        self.device = choose_device(RuntimeSettings())
+        self.scaling = read_scaling(self.experiment)
+        self.signature = read_signature(self.experiment)
+        self.model = load_model(self.experiment).to(self.device)
+
+    @torch.inference_mode()
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities (batch, classes) of images uint8 (batch, channels, height, width)."""
+        logits = logits_of(self.model(torch.from_numpy(images).to(self.device)))
+        probabilities = logits.float().double().sigmoid().cpu().numpy()
+        return probabilities if self.scaling is None else self.scaling(probabilities)
+
+
+def _version(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+    except OSError:
+        raise InputError(f"{file}: no such checkpoint") from None
