@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from core.analysis.model_card import write_model_card
 from core.analysis.report import write_report
 from core.augmentation.pipelines import AugmentationPipeline
 from core.config import TrainConfig
@@ -77,6 +78,7 @@ def run(
                 )
     # Only now: the report reads what a completed experiment wrote, as it would on another day.
     log.info("\nReport: %s", write_report(folder.path))
+    log.info("Model card: %s", write_model_card(folder.path))
     log.info("Results: %s", folder.results_file)
     return results
 

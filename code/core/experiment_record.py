@@ -1,10 +1,13 @@
 """What results.json says of an experiment before its first step."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
+from torch import nn
 from torch.utils.data import DataLoader
 
 from core.augmentation.pipelines import AugmentationPipeline
@@ -70,6 +73,7 @@ def describe(folder: ExperimentFolder, config: TrainConfig, parts: Parts) -> Non
             "name": config.model["name"],
             "num_parameters": sum(p.numel() for p in parameters),
             "num_trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+            "initial_weights": describe_initial_weights(parts.learner.model, config.model),
         },
         **parts.learner.objective.record(),
     )
@@ -81,6 +85,17 @@ def write_flips_of(folder: ExperimentFolder, config: TrainConfig, data: Data) ->
         write_flips(
             folder.path / "flipped_labels.csv", data.table, share, config.data.generation_seed
         )
+
+
+def describe_initial_weights(model: nn.Module, values: Mapping[str, Any]) -> dict[str, str | None]:
+    """Where the weights come from that training began with; no source: from random numbers."""
+    if values.get("weights"):
+        return {"source": Path(values["weights"]).name, "licence": None}
+    published = getattr(getattr(model, "backbone", None), "pretrained_cfg", {})
+    if not values.get("pretrained") or not published:
+        return {"source": None, "licence": None}
+    name = ".".join(filter(None, (published.get("architecture"), published.get("tag"))))
+    return {"source": f"timm {name}", "licence": published.get("license")}
 
 
 def describe_data(config: TrainConfig, data: Data, split: Split) -> dict[str, Any]:

@@ -1,0 +1,71 @@
+"""The model card says what results.json says."""
+
+import timm
+from experiment_factory import CLASS_NAMES, read_results, write_experiment, write_results
+from torch import nn
+
+from core.analysis.model_card import write_model_card
+from core.experiment_record import describe_initial_weights
+
+
+def card(folder) -> str:
+    return write_model_card(folder).read_text()
+
+
+def test_a_training_leaves_a_card(trained):
+    text = (trained / "MODEL_CARD.md").read_text()
+    assert text == card(trained)
+    for heading in ("Model", "Data", "Figures", "Limits", "Environment", "Licences"):
+        assert f"\n## {heading}\n" in text
+    assert "procedural strips: says nothing of real steel" in text
+    assert "trained from scratch" in text
+    assert "None" not in text
+
+
+def test_figures_and_thresholds_are_those_of_the_results(tmp_path):
+    folder = write_experiment(tmp_path, calibration="platt")
+    results, text = read_results(folder), card(folder)
+    for name in CLASS_NAMES:
+        row, bounds = results["test"]["per_class"][name], results["test"]["intervals"]
+        low, high = bounds["per_class"][name]["f1"]
+        cells = f"| {name} | {row['support']} |"
+        (line,) = [x for x in text.partition("At the thr")[0].splitlines() if x.startswith(cells)]
+        assert f" {row['f1']:.3f} [{low:.3f}, {high:.3f}] " in line
+        scaling = results["calibration"]["scaling"][name]
+        numbers = (results["thresholds"][name], scaling["slope"], scaling["intercept"])
+        assert f"| {name} | {' | '.join(f'{number:.4f}' for number in numbers)} |" in text
+    assert "Not calibrated" not in text
+
+
+def test_limits_follow_from_the_facts(tmp_path):
+    folder = write_experiment(tmp_path)
+    results = read_results(folder)
+    assert "Not calibrated" in card(folder)
+    assert "misses more than half" not in card(folder)
+    results["test_at_thresholds"]["per_class"]["defect_2"]["recall"] = 0.3
+    results["test"]["per_class"]["defect_1"]["support"] = 29
+    results["test"]["per_class"]["defect_3"]["support"] = 30
+    results["test"]["subset_accuracy"] = 0.99
+    results["config"]["data"] = {"group_duplicates": False}
+    write_results(folder, results)
+    text = card(folder)
+    assert "defect_2: misses more than half" in text
+    assert "defect_1: 29 test images" in text
+    assert "defect_3: 30 test images" not in text
+    assert "Near-duplicates were not looked for" in text
+    assert "Nearly every label set is right" in text
+
+
+def test_licence_of_the_weights(tmp_path):
+    model = nn.Module()
+    model.backbone = timm.create_model("convnext_atto", pretrained=False)
+    weights = describe_initial_weights(model, {"pretrained": True})
+    assert weights == {"source": "timm convnext_atto.d2_in1k", "licence": "apache-2.0"}
+    assert describe_initial_weights(model, {"pretrained": False})["source"] is None
+    given = {"pretrained": True, "weights": "/somewhere/own.pt"}
+    assert describe_initial_weights(model, given)["source"] == "own.pt"
+    folder = write_experiment(tmp_path)
+    results = read_results(folder)
+    results["model"]["initial_weights"] = weights
+    write_results(folder, results)
+    assert "trained on from timm convnext_atto.d2_in1k; licence: apache-2.0." in card(folder)
