@@ -1,4 +1,4 @@
-"""Predict the defects on images, by a finished experiment: probabilities and decisions."""
+"""Predict the defects on images, by an experiment or by what was exported of it."""
 
 import argparse
 import sys
@@ -10,7 +10,8 @@ from core.prediction import PredictionOptions, predict_to_file
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path, metavar="MODEL", help="folder or name of an experiment")
+    about = "folder or name of an experiment; model.onnx or model.zip need no torch"
+    parser.add_argument("model", type=Path, metavar="MODEL", help=about)
     parser.add_argument(
         "images", nargs="+", metavar="IMAGES", help="files, folders, globs; -: paths on stdin"
     )
@@ -19,14 +20,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         type=Path,
         action="append",
         default=[],
-        metavar="MODEL",
         help="average the probabilities with this model's; may be given again",
     )
     parser.add_argument(
         "--output",
         type=Path,
         default=Path("predictions.csv"),
-        metavar="FILE",
         help="*.csv, or *.jsonl for JSON lines; default: %(default)s",
     )
     parser.add_argument(

@@ -11,6 +11,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from core.errors import EXIT_CODE, InputError
 
+TALKATIVE = (
+    "matplotlib", "PIL", "timm", "httpx", "huggingface_hub", "onnxscript", "onnx_ir", "torch.onnx",
+)  # fmt: skip
+
 Explain = Callable[[Exception], str | None]
 
 
@@ -20,7 +24,7 @@ def run_command(main: Callable[[], None], explain: Explain = lambda error: None)
     `explain` may know more of an error of Hydra's than its own words say.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    for talkative in ("matplotlib", "PIL", "timm", "httpx", "huggingface_hub"):
+    for talkative in TALKATIVE:
         logging.getLogger(talkative).setLevel(logging.WARNING)
     # Hydra otherwise prints its own report of any error, and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"

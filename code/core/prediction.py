@@ -8,15 +8,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from core.analysis.experiments import RESULTS_FILE, find_experiment
 from core.data.image_header import EXTENSIONS
 from core.data.images import read_image
 from core.errors import InputError
+from core.inference.bundle import open_bundle
 from core.inference.image_list import ImageList
+from core.inference.onnx_model import OnnxModel
 from core.inference.predictor import Ensemble, Flips, Predictor
-from core.inference.row_files import check_output, write_rows
+from core.inference.row_files import Outcome, check_output, write_rows
 from core.inference.stream import predict_images
-
-RESULTS_DIR = Path("experiments/results")
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,6 @@ class PredictionOptions:
     flips: bool = False
     default_thresholds: bool = False
     batch_size: int = 16
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How many images there were, and how many of them could not be predicted."""
-
-    num_images: int
-    num_errors: int
 
 
 def predict_to_file(
@@ -62,27 +55,30 @@ def predict_to_file(
         disable=None,  # off unless standard error is a terminal
     )
     shown = signature.at_default() if options.default_thresholds else signature
-    num_errors = write_rows(options.output, rows, shown)
-    return Outcome(rows.n, num_errors)
+    return write_rows(options.output, rows, shown)
 
 
 def open_model(path: Path) -> Predictor:
-    """The model of an experiment, by its folder or its name in experiments/results.
+    """The model of an experiment, by its folder or name, or an exported one: .onnx, or a bundle.
 
     Raises:
         InputError: no model is there.
     """
-    place = path if path.exists() else RESULTS_DIR / path
-    # Here and not above: torch takes seconds to import, and an exported model does without.
+    if path.suffix in (".onnx", ".zip") and not path.is_dir():
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; expected what code/export.py wrote")
+        return OnnxModel(path, str(path)) if path.suffix == ".onnx" else open_bundle(path)
+    folder = find_experiment(path)
+    # Here and not above: an exported model is predicted with where torch is not installed.
     from core.trained_model import TrainedModel
 
-    return TrainedModel(place)
+    return TrainedModel(folder)
 
 
 def _check_images(images: Sequence[str]) -> None:
     for word in images:
-        if (Path(word) / "results.json").is_file():
+        if (Path(word) / RESULTS_FILE).is_file() or word.endswith((".onnx", ".zip")):
             raise InputError(
-                f"{word} is an experiment and holds no images: to average its model with the "
-                f"first, give --ensemble {word}"
+                f"{word} is a model and holds no images: to average it with the first one, give "
+                f"--ensemble {word}"
             )

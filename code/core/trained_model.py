@@ -79,10 +79,14 @@ def read_signature(experiment: Experiment) -> Signature:
 class TrainedModel:
     """The model of an experiment as a predictor; calibrated where the experiment is."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises InputError where `path` is no completed experiment of this version."""
+    def __init__(self, path: Path, device: torch.device | None = None) -> None:
+        """On `device`, by default the fastest there is.
+
+        Raises:
+            InputError: `path` is no completed experiment of this version.
+        """
         self.experiment = read_experiment(path)
-        self.device = choose_device(RuntimeSettings())
+        self.device = device or choose_device(RuntimeSettings())
         self.scaling = read_scaling(self.experiment)
         self.signature = read_signature(self.experiment)
         self.model = load_model(self.experiment).to(self.device)

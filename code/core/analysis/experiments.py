@@ -97,6 +97,15 @@ def find_experiments(
     return list(found)
 
 
+def find_experiment(location: Path | str, results_dir: Path | str = RESULTS_DIR) -> Path:
+    """The one experiment of that folder or name. Raises InputError where there is not one."""
+    found = find_experiments([location], results_dir)
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found[:5])
+        raise InputError(f"{location} holds {len(found)} experiments ({names}): name one of them")
+    return found[0]
+
+
 def _experiments_in(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob(f"*/{RESULTS_FILE}"))
 

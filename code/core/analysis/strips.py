@@ -31,13 +31,16 @@ class ImageFolder:
 
     def read(self, image_id: str) -> np.ndarray | None:
         """The image in grey, uint8 (H, W); None where there is no such readable image."""
+        file = self.find(image_id)
+        return None if file is None else cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+
+    def find(self, image_id: str) -> Path | None:
+        """The image's file; None where there is none."""
         # An id is a file's name; anything else could lead out of the data set.
         if Path(image_id).name != image_id:
             return None
-        for folder in self.folders:
-            if (folder / image_id).is_file():
-                return cv2.imread(str(folder / image_id), cv2.IMREAD_GRAYSCALE)
-        return None
+        files = (folder / image_id for folder in self.folders)
+        return next((file for file in files if file.is_file()), None)
 
 
 def strip(

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,18 +26,26 @@ def check_output(path: Path) -> None:
         raise InputError(f"--output {path} is a folder; expected the name of a file")
 
 
-def write_rows(path: Path, rows: Iterable[Row], signature: Signature) -> int:
-    """Write every row, whole or not at all; how many of them are errors.
+@dataclass
+class Outcome:
+    """How many images there were, and how many of them could not be predicted."""
+
+    num_images: int = 0
+    num_errors: int = 0
+
+
+def write_rows(path: Path, rows: Iterable[Row], signature: Signature) -> Outcome:
+    """Write every row, the file whole or not at all.
 
     Raises:
         InputError: the file cannot be written.
     """
-    num_errors = 0
+    outcome = Outcome()
 
     def counted() -> Iterator[Row]:
-        nonlocal num_errors
         for row in rows:
-            num_errors += bool(row.error)
+            outcome.num_images += 1
+            outcome.num_errors += bool(row.error)
             yield row
 
     write = _WRITERS[path.suffix.lower()]
@@ -49,7 +58,7 @@ def write_rows(path: Path, rows: Iterable[Row], signature: Signature) -> int:
             write(stream, counted(), signature)
     except OSError as error:
         raise InputError(f"--output {path}: cannot be written ({error.strerror})") from None
-    return num_errors
+    return outcome
 
 
 def _write_csv(stream: TextIO, rows: Iterable[Row], signature: Signature) -> None:

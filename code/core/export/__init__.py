@@ -1,0 +1,1 @@
+"""Shipping a model: other formats, how near they are to PyTorch, and how fast."""

@@ -1,0 +1,60 @@
+"""Export the model of a finished experiment, for machines without torch or without this project."""
+
+import argparse
+from pathlib import Path
+
+from core.command_line import run_command
+from core.export.formats import FORMATS
+from core.exporting import compare_latency, export, pack
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("experiment", type=Path, help="folder of a completed experiment")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="onnx: what code/predict.py runs without torch; torchscript: for torch.jit.load; "
+        "openvino: needs the package openvino",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="default: model.SUFFIX in the experiment"
+    )
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        metavar="model.zip",
+        help="pack ONNX weights, config, thresholds, card and checksums into one file",
+    )
+    parser.add_argument(
+        "--latency",
+        action="store_true",
+        help="measure one strip and a batch of 16 in each format; writes latency.json",
+    )
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="where the strips are that parity is measured on; default: where training read them",
+    )
+    options = parser.parse_args(arguments)
+    if not (options.format or options.bundle or options.latency):
+        parser.error("nothing to do: give --format, --bundle or --latency")
+    if options.output and not options.format:
+        parser.error("--output: give --format as well")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    if options.format:
+        path = export(options.experiment, options.format, options.output, options.data_root)
+        print(f"Exported: {path}")
+    if options.bundle:
+        print(f"Packed: {pack(options.experiment, options.bundle, options.data_root)}")
+    if options.latency:
+        print(f"Latency: {compare_latency(options.experiment, options.data_root)}")
+
+
+if __name__ == "__main__":
+    run_command(main)
