@@ -59,14 +59,15 @@ def was_set(config: dict, key: str, value: str) -> bool:
     )
 
 
-# Commands on experiments run in a folder that holds one, in the order of the README: a later one may
-# need what an earlier one wrote. Benchmarks get next to no time.
+# Commands on experiments run in a folder that holds one, in the order of the README: a later one
+# may need what an earlier one wrote. Benchmarks get next to no time.
 RUN_HERE = {
     "code/compare.py": [],
     "code/report.py": [],
     "code/evaluate.py": [],
     "code/predict.py": [],
     "code/export.py": [],
+    "code/explain.py": [],
     "code/benchmark_losses.py": ["--budget-seconds", "0.01", "--losses", "bce_with_logits"],
 }
 

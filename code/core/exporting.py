@@ -24,7 +24,7 @@ from core.exported_strips import example_strips
 from core.files import replacing, write_json
 from core.inference.bundle import MODEL, PARITY, write_bundle
 from core.trained_model import TrainedModel
-from core.training.prediction import logits_of
+from core.training.objective import logits_of
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from core.inference.signature import Signature, threshold_version
 from core.models.registry import get_registry
 from core.training.calibration import Scaling
 from core.training.checkpoint import load_checkpoint
-from core.training.prediction import logits_of
+from core.training.objective import logits_of
 from core.training.settings import RuntimeSettings
 
 MODEL_FILE = "model_final.pt"
@@ -31,9 +31,14 @@ def load_model(experiment: Experiment) -> nn.Module:
     # The weights come from the file: nothing is downloaded, and no local file is looked for.
     values |= {key: None for key in ("weights",) if key in values}
     values |= {key: False for key in ("pretrained",) if key in values}
-    model = get_registry().instantiate(name, **values)
     try:
-        model.load_state_dict(content["state_dict"])
+        weights = content["state_dict"]
+        if not any(key.startswith("mask_head.") for key in weights):
+            # Wanted, but left out where the data had image-level labels only.
+            values |= {key: None for key in ("fusion",) if key in values}
+            values |= {key: False for key in ("mask_head",) if key in values}
+        model = get_registry().instantiate(name, **values)
+        model.load_state_dict(weights)
     except (KeyError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{file}: does not fit model {name} of this version ({reason})") from None

@@ -1,11 +1,10 @@
 """The model card says what results.json says."""
 
-import timm
 from experiment_factory import CLASS_NAMES, read_results, write_experiment, write_results
-from torch import nn
 
 from core.analysis.model_card import write_model_card
 from core.experiment_record import describe_initial_weights
+from core.models.registry import get_registry
 
 
 def card(folder) -> str:
@@ -57,8 +56,7 @@ def test_limits_follow_from_the_facts(tmp_path):
 
 
 def test_licence_of_the_weights(tmp_path):
-    model = nn.Module()
-    model.backbone = timm.create_model("convnext_atto", pretrained=False)
+    model = get_registry().instantiate("convnext_atto", pretrained=False)
     weights = describe_initial_weights(model, {"pretrained": True})
     assert weights == {"source": "timm convnext_atto.d2_in1k", "licence": "apache-2.0"}
     assert describe_initial_weights(model, {"pretrained": False})["source"] is None

@@ -1,0 +1,1 @@
+"""Where a model looks: maps, pictures of them, and scores against the true masks."""

@@ -1,0 +1,108 @@
+"""The pictures of explained images: one per image and map, and a contact sheet of all."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from core.explanation.methods import HeatMap
+from core.explanation.pictures import captioned, contact_sheet, outlined, overlay
+from core.explanation.scores import enlarge
+from core.files import replacing
+
+# Strips on the contact sheet; every image has its own pictures beside it.
+SHEET_IMAGES = 24
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One image: its pixels, what the model says of it, and its maps.
+
+    Shape: pixels uint8 (channels, height, width); probabilities (classes,); masks (classes,
+    height, width), None where they are not known.
+    """
+
+    path: Path
+    pixels: np.ndarray
+    probabilities: np.ndarray
+    maps: list[HeatMap]
+    masks: np.ndarray | None
+
+    @property
+    def present(self) -> list[int]:
+        """The classes that the image shows."""
+        return [] if self.masks is None else [c for c, mask in enumerate(self.masks) if mask.any()]
+
+
+class Album:
+    """Pictures of a method's maps in a folder."""
+
+    def __init__(
+        self, folder: Path, method: str, class_names: Sequence[str], thresholds: Sequence[float]
+    ) -> None:
+        self.folder, self.method = folder, method
+        self.class_names, self.thresholds = tuple(class_names), tuple(thresholds)
+        self.sheet: list[list[np.ndarray]] = []
+        self.stems: Counter[str] = Counter()
+
+    def add(self, explained: Explained) -> None:
+        """Write a picture of each map: `<image>_<class>.png`."""
+        grey = explained.pixels[0]
+        if len(explained.pixels) == 3:
+            grey = cv2.cvtColor(explained.pixels.transpose(1, 2, 0), cv2.COLOR_RGB2GRAY)
+        stem = explained.path.stem
+        self.stems[stem] += 1
+        if self.stems[stem] > 1:
+            stem = f"{stem}_{self.stems[stem]}"
+        block = [self._plain(explained, grey)]
+        for heat in explained.maps:
+            picture = self._picture(explained, grey, heat)
+            _write_picture(self.folder / f"{stem}_{heat.name}.png", picture)
+            if self._is_telling(explained, heat):
+                block.append(picture)
+        if len(self.sheet) < SHEET_IMAGES:
+            self.sheet.append(block)
+
+    def finish(self) -> None:
+        """Write contact_sheet.png."""
+        _write_picture(self.folder / "contact_sheet.png", contact_sheet(self.sheet))
+
+    def _plain(self, explained: Explained, grey: np.ndarray) -> np.ndarray:
+        picture = outlined(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), _union(explained.masks))
+        text = explained.path.name
+        if explained.masks is not None:
+            shown = ", ".join(self.class_names[c] for c in explained.present)
+            text += f"   masks: {shown or 'none'}"
+        return captioned(picture, text)
+
+    def _picture(self, explained: Explained, grey: np.ndarray, heat: HeatMap) -> np.ndarray:
+        index, masks = heat.class_index, explained.masks
+        text = f"{self.method}  {heat.name}"
+        if index is None:
+            mask = _union(masks)
+        else:
+            mask = None if masks is None else masks[index]
+            probability, threshold = explained.probabilities[index], self.thresholds[index]
+            text += f"   p = {probability:.3f} (threshold {threshold:.3f})"
+        return captioned(overlay(grey, enlarge(heat.values, grey.shape), mask), text)
+
+    def _is_telling(self, explained: Explained, heat: HeatMap) -> bool:
+        """Whether the map is of a class that is there, is found, or is the likeliest."""
+        index = heat.class_index
+        if index is None or index in explained.present:
+            return True
+        found = explained.probabilities[index] >= self.thresholds[index]
+        return bool(found) or index == int(explained.probabilities.argmax())
+
+
+def _union(masks: np.ndarray | None) -> np.ndarray | None:
+    return None if masks is None else masks.max(axis=0)
+
+
+def _write_picture(path: Path, picture: np.ndarray) -> None:
+    _, content = cv2.imencode(".png", picture)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.tobytes())

@@ -1,0 +1,78 @@
+"""Heat maps as pictures: the grey strip, the map over it, the true mask outlined."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+# Of the map at its hottest; what is cold stays grey steel.
+OPACITY = 0.65
+OUTLINE = (255, 255, 0)  # cyan in OpenCV's order: the one hue that the colour map has not
+COLOUR_MAP = cv2.COLORMAP_INFERNO
+FONT, TEXT_HEIGHT, TEXT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 26, 0.55
+INK, PAPER = (235, 235, 235), (32, 32, 32)
+SHEET_WIDTH = 1600
+GAP = 6
+
+
+def overlay(grey: np.ndarray, heat: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """The map over the strip, from cold (grey) to hot (its largest value), and the mask's outline.
+
+    Shape: grey uint8, heat and mask (height, width) -> uint8 (height, width, 3).
+    """
+    low, high = float(heat.min()), float(heat.max())
+    # A map that is the same everywhere shows nothing.
+    share = (heat - low) / (high - low) if high > low else np.zeros_like(heat)
+    colours = cv2.applyColorMap(np.round(255 * share).astype(np.uint8), COLOUR_MAP)
+    opacity = (OPACITY * share)[..., None]
+    base = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+    picture = np.round(base * (1 - opacity) + colours * opacity).astype(np.uint8)
+    return outlined(picture, mask)
+
+
+def outlined(picture: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """The picture with the mask's outline drawn just outside of it, nothing of it covered."""
+    if mask is None or not mask.any():
+        return picture
+    around = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8))
+    picture = picture.copy()
+    picture[(around > 0) & (mask == 0)] = OUTLINE
+    return picture
+
+
+def captioned(picture: np.ndarray, text: str) -> np.ndarray:
+    """A line of text above the picture; letters that the font lacks become `?`."""
+    plain = text.encode("ascii", "replace").decode()
+    bar = np.full((TEXT_HEIGHT, picture.shape[1], 3), PAPER, np.uint8)
+    cv2.putText(bar, plain, (6, TEXT_HEIGHT - 8), FONT, TEXT_SCALE, INK, 1, cv2.LINE_AA)
+    return np.concatenate([bar, picture])
+
+
+def contact_sheet(blocks: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """All pictures below each other, those of one image close together; two columns if narrow."""
+    widest = max(picture.shape[1] for block in blocks for picture in block)
+    columns = max(1, SHEET_WIDTH // (widest + GAP))
+    tiles = [_stacked(block, widest, GAP // 3) for block in blocks]
+    rows = [
+        _beside(tiles[start : start + columns], columns) for start in range(0, len(tiles), columns)
+    ]
+    return _stacked(rows, max(row.shape[1] for row in rows), 2 * GAP)
+
+
+def _stacked(pictures: Sequence[np.ndarray], width: int, gap: int) -> np.ndarray:
+    parts = []
+    for picture in pictures:
+        margins = ((0, gap), (0, width - picture.shape[1]), (0, 0))
+        parts.append(np.pad(picture, margins, constant_values=PAPER[0]))
+    return np.concatenate(parts)
+
+
+def _beside(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    height = max(tile.shape[0] for tile in tiles)
+    parts = [
+        np.pad(tile, ((0, height - tile.shape[0]), (0, GAP), (0, 0)), constant_values=PAPER[0])
+        for tile in tiles
+    ]
+    width = parts[0].shape[1] * columns
+    row = np.concatenate(parts, axis=1)
+    return np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=PAPER[0])

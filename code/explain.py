@@ -1,0 +1,56 @@
+"""Show where a trained model looks, and score that on the true masks."""
+
+import argparse
+from pathlib import Path
+
+from core.command_line import run_command
+from core.explaining import ExplanationOptions, explain
+from core.explanation.methods import METHODS
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("experiment", type=Path, help="folder or name of a completed experiment")
+    parser.add_argument(
+        "images",
+        nargs="*",
+        metavar="IMAGES",
+        help="files, folders, globs, -; default: the test strips whose masks are at hand",
+    )
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        default="hires_cam",
+        help="cbam: the spatial gates of its attention; mask_head: what it predicts as masks; "
+        "default: %(default)s",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="default: explanation_METHOD in the experiment"
+    )
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="data set that holds the images and their masks; default: where training read them",
+    )
+    parser.add_argument(
+        "--curve-steps",
+        type=int,
+        default=10,
+        metavar="N",
+        help="points of the deletion and insertion curves; 0: none; default: %(default)s",
+    )
+    options = parser.parse_args(arguments)
+    if options.curve_steps < 0:
+        parser.error(f"--curve-steps {options.curve_steps}: expected 0 or more")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> None:
+    given = parse(arguments)
+    options = ExplanationOptions(given.method, given.output, given.data_root, given.curve_steps)
+    print(f"Explained: {explain(given.experiment, given.images, options) / 'explanation.json'}")
+
+
+if __name__ == "__main__":
+    run_command(main)
