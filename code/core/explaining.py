@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from core.analysis.experiments import find_experiment
 from core.analysis.predictions import read_predictions
+from core.analysis.report import write_report
 from core.data.image_header import EXTENSIONS
 from core.data.images import check_header, read_image
 from core.errors import InputError
@@ -42,6 +43,8 @@ class ExplanationOptions:
 def explain(experiment: Path, images: Sequence[str], options: ExplanationOptions) -> Path:
     """Explain `images`, by default the test strips with a mask, and return the folder of it all.
 
+    Without `options.output` that is a folder of the experiment, whose report then shows it.
+
     Raises:
         InputError: no completed experiment, a method that its model does not know, no images, or
             an image that cannot be read.
@@ -71,6 +74,8 @@ def explain(experiment: Path, images: Sequence[str], options: ExplanationOptions
         "images": rows,
     }
     write_json(folder / "explanation.json", report)
+    if options.output is None:
+        write_report(trained.experiment.path, data_root=options.data_root)
     return folder
 
 

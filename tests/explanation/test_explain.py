@@ -65,6 +65,8 @@ def test_test_strips_are_drawn_and_scored(method, experiment):
             assert row["num_images"] == expected[f"label_{name}"].sum()
             assert 0 <= row["energy_inside"] <= 1
             assert len(row["deletion_curve"]) == 3
+    report_page = (experiment / "report.html").read_text()
+    assert f"explanation_{method}: {method}" in report_page
     # Another time, another folder.
     explain.main([str(experiment), "--method", method, "--curve-steps", "0"])
     again = read(experiment / f"explanation_{method}_2")
@@ -147,6 +149,9 @@ def test_cold_stays_grey_and_hot_does_not():
     assert (picture[heat == 0] == 100).all()
     assert (picture[5, 7] != 100).any()
     assert (overlay(grey, np.full_like(heat, 3), None) == 100).all()
+    # On a scale of its own, a weak map stays cold, and what passes the scale is hot.
+    assert (overlay(grey, heat / 1000, None, (0, 1)) == 100).all()
+    assert (overlay(grey, heat, None, (0, 1)) == picture).all()
 
 
 def test_an_outline_covers_nothing_of_its_mask():

@@ -8,6 +8,7 @@ from core.analysis.experiments import Experiment, flatten, read_experiment
 from core.analysis.label_sets import confusion
 from core.analysis.page import contents, key_values, page, paragraph, section
 from core.analysis.predictions import Predictions, read_predictions
+from core.analysis.report_explanations import explanations
 from core.analysis.report_figures import (
     class_table,
     precision_recall,
@@ -66,6 +67,7 @@ def render(experiment: Experiment, parts: Mapping[str, Predictions], images: Ima
         ("label-sets", "Which label sets are taken for which", _label_sets(experiment, test)),
         ("localization", "Where", localization(experiment, images)),
         ("mistakes", "Most confident mistakes", mistakes(experiment, test, images)),
+        ("explanations", "Where the model looks", explanations(experiment)),
         ("label-errors", "Suspected label errors", suspects(experiment, parts, images)),
         ("duplicates", "Near-duplicates", duplicates(experiment, parts)),
         ("settings", "Config and environment", _settings(experiment)),

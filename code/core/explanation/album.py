@@ -87,7 +87,10 @@ class Album:
             mask = None if masks is None else masks[index]
             probability, threshold = explained.probabilities[index], self.thresholds[index]
             text += f"   p = {probability:.3f} (threshold {threshold:.3f})"
-        return captioned(overlay(grey, enlarge(heat.values, grey.shape), mask), text)
+        low, high = heat.scale or (heat.values.min(), heat.values.max())
+        text += f"   colours from {low:.3g} to {high:.3g}"
+        picture = overlay(grey, enlarge(heat.values, grey.shape), mask, (low, high))
+        return captioned(picture, text)
 
     def _is_telling(self, explained: Explained, heat: HeatMap) -> bool:
         """Whether the map is of a class that is there, is found, or is the likeliest."""

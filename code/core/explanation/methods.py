@@ -15,12 +15,15 @@ from core.explanation.class_activation import activation_of, grad_cam, hires_cam
 class HeatMap:
     """How much each part of an image matters, to one class or, where it has none, to all.
 
+    `scale` are the values that are drawn as cold and as hot, by default the map's own range.
+
     Shape: values (h, w), not negative, at the method's own resolution.
     """
 
     name: str
     class_index: int | None
     values: np.ndarray
+    scale: tuple[float, float] | None = None
 
 
 Method = Callable[[nn.Module, Tensor, Sequence[str]], list[HeatMap]]
@@ -71,7 +74,7 @@ def by_mask_head(model: nn.Module, image: Tensor, class_names: Sequence[str]) ->
             "--method mask_head: this model predicts no masks: give --method hires_cam, or train "
             "with model.mask_head=true"
         )
-    return _per_class(output["mask_logits"][0].float().sigmoid(), class_names)
+    return _per_class(output["mask_logits"][0].float().sigmoid(), class_names, scale=(0.0, 1.0))
 
 
 METHODS: dict[str, Method] = {
@@ -82,9 +85,11 @@ METHODS: dict[str, Method] = {
 }
 
 
-def _per_class(maps: Tensor, class_names: Sequence[str]) -> list[HeatMap]:
+def _per_class(
+    maps: Tensor, class_names: Sequence[str], scale: tuple[float, float] | None = None
+) -> list[HeatMap]:
     values = maps.detach().float().cpu().numpy()
-    return [HeatMap(name, c, values[c]) for c, name in enumerate(class_names)]
+    return [HeatMap(name, c, values[c], scale) for c, name in enumerate(class_names)]
 
 
 def _last_stage(model: nn.Module) -> tuple[nn.Module, bool]:

@@ -15,14 +15,21 @@ SHEET_WIDTH = 1600
 GAP = 6
 
 
-def overlay(grey: np.ndarray, heat: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """The map over the strip, from cold (grey) to hot (its largest value), and the mask's outline.
+def overlay(
+    grey: np.ndarray,
+    heat: np.ndarray,
+    mask: np.ndarray | None,
+    scale: tuple[float, float] | None = None,
+) -> np.ndarray:
+    """The map over the strip, from cold (grey) to hot, and the mask's outline.
+
+    `scale` are the values that are cold and hot, by default the map's smallest and largest.
 
     Shape: grey uint8, heat and mask (height, width) -> uint8 (height, width, 3).
     """
-    low, high = float(heat.min()), float(heat.max())
+    low, high = scale or (float(heat.min()), float(heat.max()))
     # A map that is the same everywhere shows nothing.
-    share = (heat - low) / (high - low) if high > low else np.zeros_like(heat)
+    share = np.clip((heat - low) / (high - low), 0, 1) if high > low else np.zeros_like(heat)
     colours = cv2.applyColorMap(np.round(255 * share).astype(np.uint8), COLOUR_MAP)
     opacity = (OPACITY * share)[..., None]
     base = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
