@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from core.analysis.experiments import RESULTS_FILE, find_experiment
+from core.analysis.experiments import RESULTS_FILE, find_experiment, read_experiment
 from core.data.image_header import EXTENSIONS
 from core.data.images import read_image
 from core.errors import InputError
@@ -61,6 +61,8 @@ def predict_to_file(
 def open_model(path: Path) -> Predictor:
     """The model of an experiment, by its folder or name, or an exported one: .onnx, or a bundle.
 
+    The models of a cross-validation are averaged.
+
     Raises:
         InputError: no model is there.
     """
@@ -72,6 +74,8 @@ def open_model(path: Path) -> Predictor:
     # Here and not above: an exported model is predicted with where torch is not installed.
     from core.trained_model import TrainedModel
 
+    if folds := read_experiment(folder).look_up("folds"):
+        return Ensemble([TrainedModel(folder / fold["name"]) for fold in folds])
     return TrainedModel(folder)
 
 

@@ -91,6 +91,11 @@ class TrainedModel:
             InputError: `path` is no completed experiment of this version.
         """
         self.experiment = read_experiment(path)
+        if folds := self.experiment.look_up("folds"):
+            raise InputError(
+                f"{path} is a cross-validation of {len(folds)} models: name the folder of one of "
+                f"them, such as {path / folds[0]['name']}"
+            )
         self.device = device or choose_device(RuntimeSettings())
         self.scaling = read_scaling(self.experiment)
         self.signature = read_signature(self.experiment)

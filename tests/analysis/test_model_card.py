@@ -45,12 +45,13 @@ def test_limits_follow_from_the_facts(tmp_path):
     results["test"]["per_class"]["defect_1"]["support"] = 29
     results["test"]["per_class"]["defect_3"]["support"] = 30
     results["test"]["subset_accuracy"] = 0.99
-    results["config"]["data"] = {"group_duplicates": False}
+    results["config"]["data"] = {"group_duplicates": False, "label_noise": 0.05}
     write_results(folder, results)
     text = card(folder)
     assert "defect_2: misses more than half" in text
     assert "defect_1: 29 test images" in text
     assert "defect_3: 30 test images" not in text
+    assert "A label of 5 % of the images was flipped" in text
     assert "Near-duplicates were not looked for" in text
     assert "Nearly every label set is right" in text
 

@@ -14,6 +14,8 @@ import pytest
 
 import predict
 from core.command_line import run_command
+from core.errors import InputError
+from core.trained_model import TrainedModel
 from core.training.calibration import Scaling
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
@@ -172,6 +174,25 @@ def test_an_ensemble_averages_probabilities_and_thresholds(experiment, run, tmp_
     np.testing.assert_allclose(mean[PROBABILITIES], expected, rtol=0, atol=1e-6)
     assert (mean[DECISIONS].to_numpy() == (mean[PROBABILITIES].to_numpy() >= 0.3)).all()
     assert mean.model[0] == f"{first.model[0]}+{second.model[0]}"
+
+
+def test_a_cross_validation_is_the_ensemble_of_its_folds(experiment, run, tmp_path):
+    folder = tmp_path / "folds"
+    for name in ("fold_1", "fold_2"):
+        shutil.copytree(experiment, folder / name)
+    change(folder / "fold_1", thresholds=dict.fromkeys(NAMES, 0.2))
+    change(folder / "fold_2", thresholds=dict.fromkeys(NAMES, 0.6))
+    shutil.copy(experiment / "results.json", folder)
+    change(folder, folds=[{"name": "fold_1"}, {"name": "fold_2"}])
+    images = images_of(experiment)
+    _, _, alone = run(experiment, images)
+    _, _, mean = run(folder, images)
+    np.testing.assert_allclose(mean[PROBABILITIES], alone[PROBABILITIES], rtol=0, atol=1e-12)
+    assert (mean[DECISIONS].to_numpy() == (mean[PROBABILITIES].to_numpy() >= 0.4)).all()
+    assert mean.model[0].startswith("fold_1@")
+    assert "+fold_2@" in mean.model[0]
+    with pytest.raises(InputError, match=r"cross-validation of 2 models.*fold_1"):
+        TrainedModel(folder)
 
 
 def test_json_lines_hold_the_same_rows(experiment, run, tmp_path):

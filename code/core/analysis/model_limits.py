@@ -18,6 +18,8 @@ def limits(experiment: Experiment) -> list[str]:
     ]
     if look_up("config", "data", "source") == "synthetic":
         found.append("Trained and tested on procedural strips: says nothing of real steel.")
+    if noise := look_up("config", "data", "label_noise"):
+        found.append(f"A label of {100 * noise:g} % of the images was flipped on purpose.")
     for name in experiment.class_names:
         support = look_up("test", "per_class", name, "support") or 0
         if support < FEW_IMAGES:
