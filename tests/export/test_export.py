@@ -115,6 +115,19 @@ def test_openvino_where_it_is_not_installed(calibrated, tmp_path, monkeypatch, c
     assert list(tmp_path.iterdir()) == []
 
 
+def test_openvino_where_it_is_installed(calibrated, tmp_path):
+    openvino = pytest.importorskip("openvino", reason="the optional package openvino is absent")
+    file = tmp_path / "model.xml"
+    export.main([str(calibrated), "--format", "openvino", "--output", str(file)])
+    parity = json.loads((tmp_path / "model.xml.parity.json").read_text())
+    assert 0 < parity["max_difference"] <= TOLERANCE
+    names = {"model.xml", "model.bin", "model.xml.parity.json"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    model = openvino.Core().read_model(file)
+    signature = Signature.from_json(model.get_rt_info(["signature"]).astype(str), "model.xml")
+    assert signature == OnnxModel(calibrated / "model.onnx", "model.onnx").signature
+
+
 def test_an_export_that_answers_otherwise_is_refused(calibrated, tmp_path, monkeypatch, capsys):
     """Here TorchScript of a model whose bias was moved by 0.01."""
 
