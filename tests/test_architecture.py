@@ -11,9 +11,9 @@ CODE = REPOSITORY / "code"
 CORE = CODE / "core"
 FOUNDATION = {"registry", "errors", "files", "validation", "torchvision_ops"}
 SIBLINGS = {"models", "losses", "augmentation", "data", "training"}
-# Analysis reports the figures that training defined, by the same functions.
+# These report the figures that training defined, by the same functions.
+REPORTING = {"analysis", "dashboard"}
 FIGURES = {"metrics", "intervals", "thresholds", "calibration", "resampling"}
-REPORTING = {"analysis"}
 # What is exported is opened as predicting opens it.
 BUILT_ON = {"export": {"inference"}}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}

@@ -11,9 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from core.errors import EXIT_CODE, InputError
 
-TALKATIVE = (
-    "matplotlib", "PIL", "timm", "httpx", "huggingface_hub", "onnxscript", "onnx_ir", "torch.onnx",
-)  # fmt: skip
+TALKATIVE = ("matplotlib", "PIL", "timm", "httpx", "huggingface_hub", "onnx_ir", "torch.onnx")
 
 Explain = Callable[[Exception], str | None]
 
@@ -26,6 +24,8 @@ def run_command(main: Callable[[], None], explain: Explain = lambda error: None)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     for talkative in TALKATIVE:
         logging.getLogger(talkative).setLevel(logging.WARNING)
+    # It warns of each node that it leaves as it is.
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
     # Hydra otherwise prints its own report of any error, and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     with mistakes_in_one_line(explain):

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from core.analysis.experiments import find_experiment
 from core.analysis.model_card import write_model_card
@@ -23,36 +22,12 @@ from core.export.parity import NUM_STRIPS, check_parity, measure_parity
 from core.exported_strips import example_strips
 from core.files import replacing, write_json
 from core.inference.bundle import MODEL, PARITY, write_bundle
-from core.trained_model import TrainedModel
-from core.training.objective import logits_of
+from core.trained_model import TrainedModel, WholeGraph
 
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino")
-
-
-class WholeGraph(nn.Module):
-    """A trained model with all that stands around it: uint8 images to calibrated probabilities.
-
-    Shape: (batch, channels, height, width) uint8 -> (batch, classes) float32
-    """
-
-    def __init__(self, trained: TrainedModel) -> None:
-        super().__init__()
-        self.model = trained.model
-        scaling = trained.scaling
-        self.is_calibrated = scaling is not None
-        if scaling is not None:
-            self.register_buffer("slopes", torch.tensor(scaling.slopes, dtype=torch.float32))
-            intercepts = torch.tensor(scaling.intercepts, dtype=torch.float32)
-            self.register_buffer("intercepts", intercepts)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits = logits_of(self.model(images)).float()
-        if self.is_calibrated:
-            logits = logits * self.slopes + self.intercepts
-        return logits.sigmoid()
 
 
 def export(experiment: Path, format_name: str, output: Path | None, data_root: Path | None) -> Path:

@@ -109,6 +109,29 @@ class TrainedModel:
         return probabilities if self.scaling is None else self.scaling(probabilities)
 
 
+class WholeGraph(nn.Module):
+    """A trained model with all that stands around it: uint8 images to calibrated probabilities.
+
+    Shape: (batch, channels, height, width) uint8 -> (batch, classes) float32
+    """
+
+    def __init__(self, trained: TrainedModel) -> None:
+        super().__init__()
+        self.model = trained.model
+        scaling = trained.scaling
+        self.is_calibrated = scaling is not None
+        if scaling is not None:
+            self.register_buffer("slopes", torch.tensor(scaling.slopes, dtype=torch.float32))
+            intercepts = torch.tensor(scaling.intercepts, dtype=torch.float32)
+            self.register_buffer("intercepts", intercepts)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = logits_of(self.model(images)).float()
+        if self.is_calibrated:
+            logits = logits * self.slopes + self.intercepts
+        return logits.sigmoid()
+
+
 def _version(file: Path) -> str:
     try:
         with file.open("rb") as stream:
