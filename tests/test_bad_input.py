@@ -148,6 +148,7 @@ BAD_VALUES = {
     "data.sampler=uniform": ["data", "sampler='uniform'", "balanced"],
     "data.split_strategy=random": ["split_strategy='random'", "stratified_70_15_15"],
     "data.split_strategy=file": ["split_file"],
+    "data.cache=ssd": ["cache='ssd'", "disk"],
     "augmentation.rotation.degrees=-3": ["augmentation", "rotation.degrees=-3"],
     "augmentation.blackout.probability=2": ["augmentation", "blackout.probability=2"],
     "augmentation.blackout.fill=black": ["blackout.fill='black'", "texture"],
@@ -176,6 +177,12 @@ def test_blackout_without_masks(train_command, strips, tmp_path):
     words = ["augmentation.blackout.probability=0.4", "labels.csv", "augmentation.blackout=null"]
     assert all(word in line for word in words), line
     assert not (tmp_path / "results").exists()
+
+
+def test_cache_folder_that_cannot_be_written(train_command, strips, tmp_path):
+    overrides = ["data.cache=disk", "data.cache_dir=/dev/null"]
+    line = refused(train_command, strips, tmp_path, *overrides)
+    assert all(word in line for word in ["data.cache=disk", "/dev/null", "data.cache_dir"]), line
 
 
 def test_split_file_that_overlaps(train_command, strips, tmp_path):

@@ -200,6 +200,11 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
     "data.image_size": ("data.image_size=[64,352]", lambda b: b.images.shape),
     "data.channels": ("data.channels=3", lambda b: b.images.shape),
     "data.batch_size": ("data.batch_size=4", lambda b: b.images.shape),
+    "data.cache": ("data.cache=disk", lambda b: type(b.parts.data.images).__name__),
+    "data.cache_dir": (
+        ["data.cache=disk", "data.cache_dir={elsewhere}"],
+        lambda b: b.parts.data.images.path.parents[1],
+    ),
     "data.num_workers": ("data.num_workers=1", lambda b: b.loaders["train"].num_workers),
     "data.sampler": (
         ["data.sampler=balanced", "data.class_shares=[0.5,0.2,0.2,0.2]"],
@@ -393,6 +398,7 @@ NEEDS_OTHERS = {
     "model.fusion",
     "model.mask_head_width",
     "data.sampler",
+    "data.cache_dir",
 }
 
 

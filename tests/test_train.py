@@ -326,6 +326,7 @@ def test_real_strips_train_end_to_end(severstal_sample, train_command, tmp_path)
         train_command,
         tmp_path / "results",
         f"data.root={severstal_sample}",
+        f"data.cache_dir={tmp_path}",
         "model=timm",
         "model.backbone=test_resnet",
         "model.pretrained=false",

@@ -110,7 +110,7 @@ def build(config: TrainConfig, data: Data, split: Split) -> Parts:
         build_loss(config.loss, table, counts, total=len(labels)),
         *build_mask_loss(config, table, split["train"], pixel_shares),
     )
-    loaders = build_loaders(config, table, split, pipeline, objective.mask_loss)
+    loaders = build_loaders(config, data, split, pipeline, objective.mask_loss)
     learner = Learner.create(
         model, objective, config.training, steps_per_epoch=len(loaders["train"]), device=device
     )

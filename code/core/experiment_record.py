@@ -14,6 +14,7 @@ from core.augmentation.pipelines import AugmentationPipeline
 from core.config import TrainConfig
 from core.data.annotations import LabelTable
 from core.data.duplicates import duplicate_groups, write_duplicates
+from core.data.image_source import ImageSource
 from core.data.label_noise import write_flips
 from core.data.sampling import describe_sampler
 from core.data.splitting import Split, write_split
@@ -25,10 +26,11 @@ from core.training.experiment import ExperimentFolder
 
 @dataclass(frozen=True)
 class Data:
-    """A label table, and the pairs of its images that are near-duplicates."""
+    """A label table, the pairs of its images that are near-duplicates, and the images."""
 
     table: LabelTable
     duplicate_pairs: list[tuple[int, int]]
+    images: ImageSource
 
     @property
     def groups(self) -> np.ndarray | None:

@@ -11,7 +11,9 @@ from core.augmentation.pipelines import AugmentationPipeline
 from core.config import TrainConfig
 from core.data.annotations import LabelTable, read_label_table
 from core.data.dataset import StripDataset
-from core.data.duplicates import find_duplicate_pairs, strip_descriptors
+from core.data.descriptor_file import kept_descriptors
+from core.data.duplicates import find_duplicate_pairs
+from core.data.image_cache import open_images
 from core.data.label_noise import flip_labels
 from core.data.loaders import make_loader
 from core.data.sampling import image_weights
@@ -26,13 +28,13 @@ log = logging.getLogger(__name__)
 
 
 def read_data(data: DataSettings) -> Data:
-    """The label table and its near-duplicates.
+    """The label table, where its images come from, and its near-duplicates.
 
     Raises:
         InputError: the data set is not what it should be.
     """
     table = read_table(data)
-    return Data(table, find_duplicates(table, data))
+    return Data(table, find_duplicates(table, data), open_images(table.image_paths, data))
 
 
 def choose_split(config: TrainConfig, data: Data) -> Split:
@@ -70,7 +72,9 @@ def find_duplicates(table: LabelTable, data: DataSettings) -> list[tuple[int, in
     """Pairs of near-duplicate strips, which must not straddle the split; none where not wanted."""
     if not data.group_duplicates:
         return []
-    descriptors = strip_descriptors(table.image_paths, data.image_size, os.cpu_count() or 1)
+    descriptors = kept_descriptors(
+        table.image_paths, data.image_size, data.cache_folder, os.cpu_count() or 1
+    )
     pairs = find_duplicate_pairs(descriptors)
     if pairs:
         log.info("%d pairs of near-duplicate strips are kept in one part each", len(pairs))
@@ -79,31 +83,33 @@ def find_duplicates(table: LabelTable, data: DataSettings) -> list[tuple[int, in
 
 def build_loaders(
     config: TrainConfig,
-    table: LabelTable,
+    data: Data,
     split: Split,
     pipeline: AugmentationPipeline,
     mask_loss: nn.Module | None = None,
 ) -> dict[str, DataLoader]:
     """A loader per part; only the one that is trained on is shuffled and augmented."""
-    data, seed = config.data, config.experiment.seed
+    settings, seed = config.data, config.experiment.seed
+    weights = image_weights(data.table.labels[split["train"]], settings.sampler)
 
     def loader(part: str, training: bool) -> DataLoader:
         dataset = StripDataset(
-            table,
+            data.table,
             split[part],
-            data.image_size,
+            settings.image_size,
             transform=pipeline if training else None,
-            masks=mask_request(config, table, mask_loss, training),
-            channels=data.channels,
+            masks=mask_request(config, data.table, mask_loss, training),
+            channels=settings.channels,
+            images=data.images,
             batch_transform=pipeline.batch_transform if training else None,
         )
         return make_loader(
             dataset,
-            data.batch_size,
+            settings.batch_size,
             seed=seed,
             shuffle=training,
-            weights=image_weights(table.labels[split[part]], data.sampler) if training else None,
-            num_workers=data.num_workers,
+            weights=weights if training else None,
+            num_workers=settings.num_workers,
             pin_memory=choose_device(config.runtime).type == "cuda",
         )
 

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import Dataset
 
 from core.data.annotations import LabelTable
-from core.data.images import read_image
+from core.data.image_source import ImageFiles, ImageSource
 from core.errors import InputError
 
 Sample = dict[str, Any]
@@ -89,7 +89,8 @@ class StripDataset(Dataset):
     `masks` asks for. The transform is called with the epoch and with the position of the image in
     the whole table, so that what it draws depends on neither split nor worker. For an image that
     a sampler draws once more, that position plus the length of the table is told, and so on: each
-    draw is transformed in its own way.
+    draw is transformed in its own way. `images` is where images come from if not from the
+    table's files.
 
     Raises:
         InputError: masks are asked of a table that has image-level labels only, or needed by a
@@ -105,6 +106,7 @@ class StripDataset(Dataset):
         masks: MaskRequest | None = None,
         channels: int = 1,
         batch_transform: BatchTransform | None = None,
+        images: ImageSource | None = None,
     ) -> None:
         self.masks = masks or MaskRequest()
         transforms = (transform, batch_transform)
@@ -116,13 +118,13 @@ class StripDataset(Dataset):
                 "train.csv with run-length codes or ann/ with bitmaps in data.root"
             )
         self.table = table
+        self.images = images or ImageFiles(table.image_paths, image_size, channels)
         self.indices = np.asarray(indices, np.int64)
         self.image_size = tuple(image_size)
         self.transform = transform
         self.batch_transform = batch_transform
         used = needed or any(getattr(each, "uses_masks", False) for each in transforms)
         self.reads_masks = used and table.masks is not None
-        self.channels = channels
         # In shared memory, so that workers that outlive an epoch see it change.
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
 
@@ -157,7 +159,9 @@ class StripDataset(Dataset):
     def _strip(self, index: int, epoch: int) -> Strip:
         """What the transform makes of an image; `index` is that of the draw."""
         table, row = self.table, index % len(self.table)
-        image = read_image(table.image_paths[row], self.image_size, self.channels)
+        # What no transform sees is only copied, into its batch.
+        unchanged = self.transform is None and self.batch_transform is None
+        image = self.images.read(row, writable=not unchanged)
         known = self.masks.known is None or bool(self.masks.known[row])
         masks = table.masks[row] if self.reads_masks and known else None
         labels = table.labels[row].astype(np.float32)

@@ -42,6 +42,16 @@ class DataSettings(Settings):
         "all classes and clean strips evenly, sqrt rare classes more often, by the root of "
         "their share",
     )
+    cache: Literal["none", "memory", "disk"] = Field(
+        "none",
+        description="where decoded images are kept: disk, for all experiments and workers, takes "
+        "one byte a pixel; memory is filled anew by each run",
+    )
+    cache_dir: Path | None = Field(
+        None,
+        description="where decoded images and the duplicate search's hashes are kept; null: "
+        "beside data.root, with _cache behind its name",
+    )
     split_strategy: Literal["stratified_70_15_15", "stratified_80_10_10", "file"] = Field(
         "stratified_70_15_15", description="how images are split into the three parts"
     )
@@ -76,6 +86,13 @@ class DataSettings(Settings):
         description="share of images with one label flipped on purpose, listed in "
         "flipped_labels.csv: a rehearsal of the search for label errors (training.folds)",
     )
+
+    @property
+    def cache_folder(self) -> Path:
+        """`cache_dir`, or the folder beside `root`."""
+        # resolve: `.` and `..` have no name to put anything behind.
+        root = self.root.resolve()
+        return self.cache_dir or root.with_name(f"{root.name}_cache")
 
     @field_validator("class_names")
     @classmethod

@@ -1,0 +1,161 @@
+"""`data.cache`: images decoded once, kept on the disk for all experiments or in memory for one."""
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from core.data.content_key import content_key
+from core.data.free_memory import available_memory_bytes
+from core.data.image_source import ImageArray, ImageFiles, ImageMap, ImageSource
+from core.data.images import read_image
+from core.data.settings import DataSettings
+from core.errors import InputError
+from core.files import write_json
+
+log = logging.getLogger(__name__)
+
+_FORMAT = 1
+_IMAGES, _MANIFEST = "images.u8", "manifest.json"
+# A build writes all the time; one that has not for so long was killed.
+_ABANDONED_SECONDS = 3600
+# Images that wait for the disk, so that a slow one does not fill the memory.
+_READ_AHEAD = 64
+_GIB = 2**30
+
+
+def open_images(paths: Sequence[Path], data: DataSettings) -> ImageSource:
+    """The images of `paths`, from where `data.cache` says.
+
+    Raises:
+        InputError: an image that cannot be read, or no room for what is to be kept.
+    """
+    channels = () if data.channels == 1 else (data.channels,)
+    shape = (len(paths), *data.image_size, *channels)
+    if data.cache == "memory":
+        return ImageArray(_in_memory(paths, shape, data))
+    if data.cache == "disk":
+        return ImageMap(_on_disk(paths, shape, data), shape)
+    return ImageFiles(paths, data.image_size, data.channels)
+
+
+def _in_memory(paths: Sequence[Path], shape: tuple[int, ...], data: DataSettings) -> np.ndarray:
+    needed, available = int(np.prod(shape)), available_memory_bytes()
+    if available is not None and needed > available:
+        raise InputError(
+            f"data.cache=memory: {len(paths)} decoded images take {needed / _GIB:.2f} GiB and "
+            f"{available / _GIB:.2f} GiB of memory are available: use data.cache=disk or none"
+        )
+    images = np.empty(shape, np.uint8)
+    for index, image in enumerate(_decoded(paths, data)):
+        images[index] = image
+    return images
+
+
+def _on_disk(paths: Sequence[Path], shape: tuple[int, ...], data: DataSettings) -> Path:
+    """The file of the decoded images, written first where there is none of this content."""
+    folder = data.cache_folder
+    key = content_key(paths, _FORMAT, shape)
+    height, width = data.image_size
+    whole = folder / f"images_{len(paths)}_{height}x{width}x{data.channels}_{key}"
+    size = int(np.prod(shape))
+    if _is_whole(whole, size):
+        return whole / _IMAGES
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(folder)
+        _require_room(folder, len(paths), size)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{whole.name}.", suffix=".part", dir=folder))
+        try:
+            with (temporary / _IMAGES).open("wb") as stream:
+                for image in _decoded(paths, data):
+                    stream.write(image.data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            write_json(temporary / _MANIFEST, {"key": key, "shape": shape, "dtype": "uint8"})
+            _publish(temporary, whole, size)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise InputError(
+            f"data.cache=disk: {folder} cannot be written to ({error.strerror}): name another "
+            "folder with data.cache_dir=DIR, or use data.cache=none"
+        ) from None
+    _mention_others(folder, whole)
+    return whole / _IMAGES
+
+
+def _decoded(paths: Sequence[Path], data: DataSettings) -> Iterator[np.ndarray]:
+    """Every image in order, decoded by threads: decoding releases the interpreter's lock."""
+    read: Callable[[Path], np.ndarray] = partial(
+        read_image, image_size=data.image_size, channels=data.channels
+    )
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    bar = tqdm(total=len(paths), desc="decoding strips", unit="strip", disable=None)
+    try:
+        with bar:
+            for start in range(0, len(paths), _READ_AHEAD):
+                for image in pool.map(read, paths[start : start + _READ_AHEAD]):
+                    yield image
+                    bar.update()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _is_whole(folder: Path, size: int) -> bool:
+    try:
+        return (folder / _MANIFEST).is_file() and (folder / _IMAGES).stat().st_size == size
+    except OSError:
+        return False
+
+
+def _publish(temporary: Path, whole: Path, size: int) -> None:
+    """Name a finished build; of several processes that built the same, the first one does."""
+    # mkdtemp makes folders private; a cache is as readable as any other file of the user.
+    mask = os.umask(0)
+    os.umask(mask)
+    temporary.chmod(0o777 & ~mask)
+    if whole.exists() and not _is_whole(whole, size):
+        shutil.rmtree(whole)
+    try:
+        temporary.rename(whole)
+    except OSError:
+        # A folder that is not empty is never replaced.
+        if not _is_whole(whole, size):
+            raise
+
+
+def _require_room(folder: Path, num_images: int, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise InputError(
+            f"data.cache=disk: {num_images} decoded images take {size / _GIB:.2f} GiB and "
+            f"{free / _GIB:.2f} GiB are free at {folder}: make room there, name another folder "
+            "with data.cache_dir=DIR, or use data.cache=none"
+        )
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Builds that were killed; nothing ever reads them, but each holds gigabytes."""
+    for part in folder.glob(".images_*.part"):
+        newest = max((entry.stat().st_mtime for entry in (part, *part.iterdir())), default=0)
+        if time.time() - newest > _ABANDONED_SECONDS:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _mention_others(folder: Path, own: Path) -> None:
+    others = [entry for entry in folder.glob("images_*") if entry != own]
+    if others:
+        log.info(
+            "%s also holds decoded images of other data or older files, which may be removed: %s",
+            folder,
+            ", ".join(entry.name for entry in others),
+        )
