@@ -9,7 +9,15 @@ from conftest import REPOSITORY
 
 CODE = REPOSITORY / "code"
 CORE = CODE / "core"
-FOUNDATION = {"registry", "errors", "files", "validation", "torchvision_ops"}
+FOUNDATION = {
+    "bounded_reading",
+    "errors",
+    "files",
+    "registry",
+    "spreadsheet",
+    "torchvision_ops",
+    "validation",
+}
 SIBLINGS = {"models", "losses", "augmentation", "data", "training"}
 # These report the figures that training defined, by the same functions.
 REPORTING = {"analysis", "dashboard"}

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from core.errors import EXIT_CODE, InputError
 
@@ -43,7 +44,7 @@ def mistakes_in_one_line(explain: Explain = lambda error: None) -> Iterator[None
         yield
     except InputError as error:
         _leave(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         _leave(explain(error) or one_line(error))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -54,7 +54,7 @@ def test_experiments_are_ranked_among_those_of_the_same_images(compared):
 def test_what_cannot_be_used_is_named_and_the_others_are_listed(compared):
     assert len(compared.problems) == 2
     assert any("failed" in problem for problem in compared.problems)
-    assert any("not valid JSON" in problem for problem in compared.problems)
+    assert any("not a JSON file" in problem for problem in compared.problems)
     assert len(compared.experiments) == 4
 
 

@@ -42,7 +42,7 @@ def test_a_completed_experiment_is_read(whole):
 def test_cut_off_results_are_named(whole, tmp_path, share):
     text = (whole / "results.json").read_text()
     (tmp_path / "results.json").write_text(text[: int(share * len(text))])
-    with pytest.raises(InputError, match=r"results\.json is not valid JSON, perhaps cut off"):
+    with pytest.raises(InputError, match=r"results\.json: not a JSON file, perhaps cut off"):
         read_experiment(tmp_path)
 
 

@@ -97,7 +97,7 @@ HUGE = base64.b64encode(zlib.compress(bytes(50_000_000))).decode()
 BAD = {
     "no json": ("{", "not a JSON file"),
     "not utf-8": ("\udcff", None),
-    "nested": ("[" * 100_000, "not a JSON file"),
+    "nested": ("[" * 100_000, "nested deeper than 64 levels"),
     "a list": ([], "the file is '[]'"),
     "no objects": ({"size": {"height": 1, "width": 1}}, "objects is"),
     "other size": (content() | {"size": {"height": 16, "width": 64}}, "size is 16x64"),

@@ -1,12 +1,12 @@
 """Finished experiments, found and read from their folders."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from core.bounded_reading import read_json
 from core.errors import InputError
 from core.validation import nearest
 
@@ -119,12 +119,7 @@ def read_experiment(path: Path | str) -> Experiment:
     """
     path = Path(path)
     file = path / RESULTS_FILE
-    try:
-        results = json.loads(file.read_bytes())
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is not valid JSON, perhaps cut off: {error}") from None
+    results = read_json(file)
     _check_schema(results, file)
     return Experiment(path, results)
 

@@ -32,7 +32,10 @@ class ImageFolder:
     def read(self, image_id: str) -> np.ndarray | None:
         """The image in grey, uint8 (H, W); None where there is no such readable image."""
         file = self.find(image_id)
-        return None if file is None else cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+        try:
+            return None if file is None else cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+        except cv2.error:  # more pixels than are ever decoded
+            return None
 
     def find(self, image_id: str) -> Path | None:
         """The image's file; None where there is none."""
@@ -40,7 +43,10 @@ class ImageFolder:
         if Path(image_id).name != image_id:
             return None
         files = (folder / image_id for folder in self.folders)
-        return next((file for file in files if file.is_file()), None)
+        try:
+            return next((file for file in files if file.is_file()), None)
+        except OSError:  # too long a name
+            return None
 
 
 def strip(

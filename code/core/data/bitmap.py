@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from core.data.image_header import IncompleteHeaderError, NotAnImageError, parse_header
+from core.data.mistakes import EmptyMaskError, MaskOutsideError
 from core.errors import InputError
 
 # A PNG of a mask is never larger than its pixels by more than this; a bomb is.
@@ -29,7 +30,7 @@ def decode_bitmap(data: str, origin: tuple[int, int], image_size: tuple[int, int
         raise InputError("bitmap.data holds no PNG; expected base64(zlib(PNG))") from None
     x, y = origin
     if x < 0 or y < 0 or x + header.width > image_size[1] or y + header.height > image_size[0]:
-        raise InputError(
+        raise MaskOutsideError(
             f"bitmap of {header.height}x{header.width} pixels at origin [{x}, {y}] leaves the "
             f"image; expected it inside {image_size[0]}x{image_size[1]}"
         )
@@ -42,7 +43,7 @@ def decode_bitmap(data: str, origin: tuple[int, int], image_size: tuple[int, int
     if pixels.ndim == 3:
         pixels = pixels[:, :, 3] if pixels.shape[2] == 4 else pixels.max(axis=2)
     if not pixels.any():
-        raise InputError("bitmap without a single pixel; expected a mask")
+        raise EmptyMaskError("bitmap without a single pixel; expected a mask")
     return (pixels > 0).astype(np.uint8)
 
 

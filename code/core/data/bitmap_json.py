@@ -4,7 +4,6 @@ Format: `size` {height, width} and `objects[]`, each with `classTitle`, `geometr
 `bitmap.data` = base64(zlib(PNG)) and `bitmap.origin` = [x, y]. A clean image has no objects.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,8 +11,10 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from core.bounded_reading import read_json
 from core.data.bitmap import decode_bitmap
 from core.data.kaggle_csv import SEVERSTAL_CLASS_NAMES
+from core.data.mistakes import FIRST_ENDS, MissingLabelError, Mistakes
 from core.data.table_checks import find_image
 from core.errors import InputError
 from core.validation import nearest
@@ -68,6 +69,7 @@ def read_bitmap_json(
     image_ids: Sequence[str],
     class_names: tuple[str, ...] | None,
     image_size: tuple[int, int],
+    mistakes: Mistakes = FIRST_ENDS,
 ) -> tuple[np.ndarray, tuple[str, ...], BitmapMasks]:
     """Labels (N, C) uint8 in the order of `image_ids`, the class names, and the masks.
 
@@ -81,27 +83,45 @@ def read_bitmap_json(
     positions = {image_id: index for index, image_id in enumerate(image_ids)}
     labels = np.zeros((len(image_ids), len(names)), np.uint8)
     bitmaps: dict[int, list[tuple[int, _Bitmap]]] = {}
-    paths = sorted(path for path in folder.iterdir() if path.suffix == ".json")
-    indices = [find_image(path.name.removesuffix(".json"), positions, str(path)) for path in paths]
-    _check_complete(folder, image_ids, indices)
-    for path, index in zip(paths, indices, strict=True):
-        for number, item in enumerate(_read(path, image_size).objects, start=1):
-            where = f"{path} object {number}"
-            column = _class_column(item.classTitle, names, where)
-            try:
-                decode_bitmap(item.bitmap.data, item.bitmap.origin, image_size)
-            except InputError as error:
-                raise InputError(f"{where}: {error}; export the file again") from None
-            labels[index, column] = 1
-            bitmaps.setdefault(index, []).append((column, item.bitmap))
+    files: dict[int, Path] = {}
+    for path in _files(folder):
+        with mistakes.noted():
+            files[find_image(path.name.removesuffix(".json"), positions, str(path))] = path
+    with mistakes.noted():
+        _check_complete(folder, image_ids, files)
+    for index, path in files.items():
+        objects: list[_Object] = []
+        with mistakes.noted():
+            objects = _read(path, image_size).objects
+        for number, item in enumerate(objects, start=1):
+            with mistakes.noted():
+                column = _checked_column(item, names, image_size, f"{path} object {number}")
+                labels[index, column] = 1
+                bitmaps.setdefault(index, []).append((column, item.bitmap))
     return labels, names, BitmapMasks(bitmaps, len(names), image_size)
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is a file; expected a folder with one JSON per image")
+    return sorted(path for path in folder.iterdir() if path.suffix == ".json")
+
+
+def _checked_column(
+    item: _Object, names: tuple[str, ...], image_size: tuple[int, int], where: str
+) -> int:
+    """The class of an object whose bitmap can be decoded."""
+    column = _class_column(item.classTitle, names, where)
+    try:
+        decode_bitmap(item.bitmap.data, item.bitmap.origin, image_size)
+    except InputError as error:
+        raise type(error)(f"{where}: {error}; export the file again") from None
+    return column
 
 
 def _read(path: Path, image_size: tuple[int, int]) -> _Annotation:
     try:
-        annotation = _Annotation.model_validate(json.loads(path.read_bytes()))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        annotation = _Annotation.model_validate(read_json(path))
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         key = ".".join(map(str, detail["loc"])) or "the file"
@@ -109,8 +129,6 @@ def _read(path: Path, image_size: tuple[int, int]) -> _Annotation:
             f"{path}: {key} is {str(detail['input'])[:40]!r}: {detail['msg']}; expected size and "
             "objects with bitmaps: export the file again"
         ) from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a JSON file ({error}): export the file again") from None
     found = (annotation.size.height, annotation.size.width)
     if found != tuple(image_size):
         raise InputError(
@@ -133,7 +151,7 @@ def _check_complete(folder: Path, image_ids: Sequence[str], indices: Iterable[in
     known = set(indices)
     missing = [image_ids[index] for index in range(len(image_ids)) if index not in known]
     if missing:
-        raise InputError(
+        raise MissingLabelError(
             f"{folder}: no {missing[0]}.json ({len(missing)} of {len(image_ids)} images have "
             "none); expected one JSON per image, with an empty list of objects for a clean one"
         )

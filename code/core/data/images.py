@@ -6,7 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from core.bounded_reading import opened, read_bytes
 from core.data.image_header import Header, IncompleteHeaderError, NotAnImageError, parse_header
+from core.data.mistakes import ImageSizeError, TruncatedImageError
 from core.errors import InputError
 
 # A strip's header ends within 1 KiB; embedded metadata may need far more, but not this much.
@@ -14,6 +16,8 @@ _HEAD_BYTES = 2048
 _LONGEST_HEAD_BYTES = 1 << 24
 # Some writers pad a file after its end-of-image marker.
 _TAIL_BYTES = 2048
+# No codec needs more for a pixel of four channels of 16 bits.
+_MOST_BYTES_PER_PIXEL = 10
 
 
 def check_header(path: Path, image_size: tuple[int, int]) -> None:
@@ -22,20 +26,17 @@ def check_header(path: Path, image_size: tuple[int, int]) -> None:
     Raises:
         InputError: unreadable, no image, truncated, or of another size in pixels.
     """
-    try:
-        with path.open("rb") as stream:
-            num_bytes = os.fstat(stream.fileno()).st_size
-            head = stream.read(_HEAD_BYTES)
-            try:
-                header = parse_header(head)
-            except IncompleteHeaderError:
-                header = _header(path, head + stream.read(_LONGEST_HEAD_BYTES))
-            except NotAnImageError:
-                header = _header(path, head)
-            stream.seek(max(header.pixels_offset, num_bytes - _TAIL_BYTES))
-            tail = stream.read()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); expected an image") from None
+    with opened(path, _most_bytes(image_size)) as stream:
+        num_bytes = os.fstat(stream.fileno()).st_size
+        head = stream.read(_HEAD_BYTES)
+        try:
+            header = parse_header(head)
+        except IncompleteHeaderError:
+            header = _header(path, head + stream.read(_LONGEST_HEAD_BYTES))
+        except NotAnImageError:
+            header = _header(path, head)
+        stream.seek(max(header.pixels_offset, num_bytes - _TAIL_BYTES))
+        tail = stream.read(_TAIL_BYTES)
     _check_size(path, header, image_size)
     _check_complete(path, header, tail, num_bytes)
 
@@ -53,10 +54,7 @@ def read_image(path: Path, image_size: tuple[int, int], channels: int = 1) -> np
     Raises:
         InputError: unreadable, no image, truncated, not decodable, or of another size.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); expected an image") from None
+    data = read_bytes(path, _most_bytes(image_size))
     # The header's word first: a small file can decode to gigabytes, and cv2 fills what is
     # missing of a truncated JPEG with flat grey without a word.
     header = _header(path, data)
@@ -78,6 +76,10 @@ def read_image(path: Path, image_size: tuple[int, int], channels: int = 1) -> np
     return image
 
 
+def _most_bytes(image_size: tuple[int, int]) -> int:
+    return _MOST_BYTES_PER_PIXEL * image_size[0] * image_size[1] + _LONGEST_HEAD_BYTES
+
+
 def _header(path: Path, data: bytes) -> Header:
     try:
         return parse_header(data)
@@ -87,13 +89,13 @@ def _header(path: Path, data: bytes) -> Header:
             "replace it, or move it out of the folder"
         ) from None
     except IncompleteHeaderError:
-        raise InputError(_truncated(path, len(data))) from None
+        raise _truncated(path, len(data)) from None
 
 
 def _check_size(path: Path, header: Header, image_size: tuple[int, int]) -> None:
     height, width = image_size
     if (header.height, header.width) != (height, width):
-        raise InputError(
+        raise ImageSizeError(
             f"{path}: {header.height}x{header.width} pixels (height x width); expected "
             f"{height}x{width}: replace the file, or set data.image_size to the size of all images"
         )
@@ -101,11 +103,11 @@ def _check_size(path: Path, header: Header, image_size: tuple[int, int]) -> None
 
 def _check_complete(path: Path, header: Header, tail: bytes, num_bytes: int) -> None:
     if header.end_marker not in tail:
-        raise InputError(_truncated(path, num_bytes))
+        raise _truncated(path, num_bytes)
 
 
-def _truncated(path: Path, num_bytes: int) -> str:
-    return (
+def _truncated(path: Path, num_bytes: int) -> TruncatedImageError:
+    return TruncatedImageError(
         f"{path}: truncated, its {num_bytes} bytes lack the end-of-image marker; "
         "expected a whole JPEG or PNG: copy or download the file again"
     )

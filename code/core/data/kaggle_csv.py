@@ -5,11 +5,12 @@ the older `ImageId_ClassId,EncodedPixels`, where the row of an absent class has 
 An image without a row is clean.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from core.data.mistakes import FIRST_ENDS, EmptyMaskError, Mistakes, RepeatedLabelError
 from core.data.run_length import decode, runs
 from core.data.table_checks import find_image, read_rows
 from core.errors import InputError
@@ -44,6 +45,7 @@ def read_kaggle_csv(
     image_ids: Sequence[str],
     class_names: tuple[str, ...] | None,
     image_size: tuple[int, int],
+    mistakes: Mistakes = FIRST_ENDS,
 ) -> tuple[np.ndarray, tuple[str, ...], RunLengthMasks]:
     """Labels (N, C) uint8 in the order of `image_ids`, the class names, and the masks.
 
@@ -56,45 +58,49 @@ def read_kaggle_csv(
     labels = np.zeros((len(image_ids), len(names)), np.uint8)
     codes: dict[int, dict[int, str]] = {}
     lines: dict[tuple[int, int], int] = {}
-    for line, image_id, class_id, code in _rows(path):
-        where = f"{path} line {line}"
-        index = find_image(image_id, positions, where)
-        column = _class_column(class_id, len(names), f"{where}, image {image_id}")
-        first = lines.setdefault((index, column), line)
-        if first != line:
-            raise InputError(
-                f"{where}: image {image_id}, ClassId {class_id} already stands on line {first}; "
-                "expected one row per image and class: join or remove one of them"
-            )
-        if code is None:
+    header, *rows = read_rows(path, len(image_ids))
+    _check_header(path, header)
+    for line, row in enumerate(rows, start=2):
+        if not any(row):
             continue
-        _check_code(code, image_size, f"{where}, image {image_id}, ClassId {class_id}")
-        labels[index, column] = 1
-        codes.setdefault(index, {})[column] = code
+        where = f"{path} line {line}"
+        with mistakes.noted():
+            image_id, class_id, code = _cells(row, where)
+            index = find_image(image_id, positions, where)
+            column = _class_column(class_id, len(names), f"{where}, image {image_id}")
+            first = lines.setdefault((index, column), line)
+            if first != line:
+                raise RepeatedLabelError(
+                    f"{where}: image {image_id}, ClassId {class_id} already stands on line "
+                    f"{first}; expected one row per image and class: join or remove one of them"
+                )
+            if code is None:
+                continue
+            _check_code(code, image_size, f"{where}, image {image_id}, ClassId {class_id}")
+            labels[index, column] = 1
+            codes.setdefault(index, {})[column] = code
     return labels, names, RunLengthMasks(codes, len(names), image_size)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, str, str, str | None]]:
-    """Line number, image id, class id and code; the code of a class marked absent is None."""
-    header, *rows = read_rows(path)
+def _check_header(path: Path, header: list[str]) -> None:
     if header not in (_HEADER, _JOINED_HEADER):
         raise InputError(
             f"{path} line 1: header {','.join(header)[:80]!r}; expected {','.join(_HEADER)!r} "
             f"or {','.join(_JOINED_HEADER)!r}"
         )
-    for line, row in enumerate(rows, start=2):
-        if not any(row):
-            continue
-        if header == _HEADER:
-            yield line, row[0], row[1], row[2]
-            continue
-        image_id, separator, class_id = row[0].rpartition("_")
-        if not separator:
-            raise InputError(
-                f"{path} line {line}: {row[0][:80]!r} has no class id; expected image and class "
-                "joined by '_', such as 0002cc93b.jpg_1"
-            )
-        yield line, image_id, class_id, row[1] or None
+
+
+def _cells(row: list[str], where: str) -> tuple[str, str, str | None]:
+    """Image id, class id and code; the code of a class marked absent is None."""
+    if len(row) == len(_HEADER):
+        return row[0], row[1], row[2]
+    image_id, separator, class_id = row[0].rpartition("_")
+    if not separator:
+        raise InputError(
+            f"{where}: {row[0][:80]!r} has no class id; expected image and class joined by '_', "
+            "such as 0002cc93b.jpg_1"
+        )
+    return image_id, class_id, row[1] or None
 
 
 def _class_column(class_id: str, num_classes: int, where: str) -> int:
@@ -109,11 +115,11 @@ def _class_column(class_id: str, num_classes: int, where: str) -> int:
 
 def _check_code(code: str, image_size: tuple[int, int], where: str) -> None:
     if not code:
-        raise InputError(
+        raise EmptyMaskError(
             f"{where}: EncodedPixels is empty; expected a run-length code: add it, or remove the "
             "row if the image does not show this class"
         )
     try:
         runs(code, *image_size)
     except InputError as error:
-        raise InputError(f"{where}: {error}; correct the code or remove the row") from None
+        raise type(error)(f"{where}: {error}; correct the code or remove the row") from None

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
+from core.data.mistakes import FIRST_ENDS, MissingLabelError, Mistakes, RepeatedLabelError
 from core.data.table_checks import check_class_names, find_image, read_rows
 from core.errors import InputError
 from core.validation import nearest
 
 
 def read_label_csv(
-    path: Path, image_ids: Sequence[str], class_names: tuple[str, ...] | None
+    path: Path,
+    image_ids: Sequence[str],
+    class_names: tuple[str, ...] | None,
+    mistakes: Mistakes = FIRST_ENDS,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Labels (N, C) uint8 in the order of `image_ids`, and the class names.
 
@@ -22,7 +26,7 @@ def read_label_csv(
         InputError: a wrong header, a value other than 0 or 1, an image twice, without a row, or
             not in the folder.
     """
-    header, *rows = read_rows(path)
+    header, *rows = read_rows(path, len(image_ids))
     columns = _class_columns(path, header)
     names = class_names or tuple(columns)
     for name in names:
@@ -38,15 +42,17 @@ def read_label_csv(
         if not any(row):
             continue
         where = f"{path} line {line}"
-        index = find_image(row[0], positions, where)
-        if index in lines:
-            raise InputError(
-                f"{where}: image {row[0]!r} already stands on line {lines[index]}; "
-                "expected one row per image: remove one of them"
-            )
-        lines[index] = line
-        labels[index] = [_parse(row[columns[name]], name, where) for name in names]
-    _check_complete(path, image_ids, lines)
+        with mistakes.noted():
+            index = find_image(row[0], positions, where)
+            if index in lines:
+                raise RepeatedLabelError(
+                    f"{where}: image {row[0]!r} already stands on line {lines[index]}; "
+                    "expected one row per image: remove one of them"
+                )
+            lines[index] = line
+            labels[index] = [_parse(row[columns[name]], name, where) for name in names]
+    with mistakes.noted():
+        _check_complete(path, image_ids, lines)
     return labels, names
 
 
@@ -62,14 +68,14 @@ def _class_columns(path: Path, header: list[str]) -> dict[str, int]:
 
 def _parse(value: str, name: str, where: str) -> int:
     if value not in ("0", "1"):
-        raise InputError(f"{where}: {name}={value!r}; expected 0 or 1")
+        raise InputError(f"{where}: {name}={value[:40]!r}; expected 0 or 1")
     return int(value)
 
 
 def _check_complete(path: Path, image_ids: Sequence[str], lines: dict[int, int]) -> None:
     missing = [image_ids[index] for index in range(len(image_ids)) if index not in lines]
     if missing:
-        raise InputError(
+        raise MissingLabelError(
             f"{path}: no row for image {missing[0]!r} ({len(missing)} of {len(image_ids)} images "
             "have none); expected a row per image, with 0 in every column for a clean one"
         )

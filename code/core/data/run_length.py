@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 
+from core.data.mistakes import MaskOutsideError
 from core.errors import InputError
 
 _DIGITS_AND_SPACES = re.compile(r"[0-9 ]*")
@@ -45,14 +46,15 @@ def _check(starts: np.ndarray, lengths: np.ndarray, height: int, width: int) -> 
         if values.min() < 1 or values.max() > total:
             row = int(np.flatnonzero((values < 1) | (values > total))[0])
             kind = "malformed" if values[row] < 1 else "overlong"
-            raise InputError(
+            mistake = InputError if kind == "malformed" else MaskOutsideError
+            raise mistake(
                 f"{kind} run-length code: {name} {values[row]} of run {row + 1}; "
                 f"expected 1 to {total} for {height}x{width} pixels"
             )
     ends = starts + lengths - 1
     if ends.max() > total:
         row = int(ends.argmax())
-        raise InputError(
+        raise MaskOutsideError(
             f"overlong run-length code: run {row + 1} ('{starts[row]} {lengths[row]}') ends at "
             f"pixel {ends[row]}; expected at most {total} for {height}x{width} pixels"
         )

@@ -52,7 +52,7 @@ def read_split(path: Path, table: LabelTable) -> Split:
             f"data.split_file={path} is not a file; expected a CSV with the columns "
             "image_id,split, such as the split.csv of an experiment"
         )
-    header, *rows = read_rows(path)
+    header, *rows = read_rows(path, len(table))
     if header != _HEADER:
         raise InputError(
             f"{path} line 1: header {','.join(header)[:80]!r}; expected {','.join(_HEADER)!r}"

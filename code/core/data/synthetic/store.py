@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from core.bounded_reading import read_json
 from core.data.synthetic.generator import (
     MANIFEST_NAME,
     Progress,
@@ -101,10 +102,10 @@ def _rename(temporary: Path, folder: Path, settings: StripSettings) -> None:
 def _require_complete(folder: Path, settings: StripSettings) -> None:
     expected = to_json(settings.manifest())
     try:
-        manifest = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
-        matches = all(manifest.get(key) == value for key, value in expected.items())
-    except (OSError, ValueError):
-        matches = False
+        manifest = read_json(folder / MANIFEST_NAME)
+    except InputError:
+        manifest = None
+    matches = isinstance(manifest, dict) and expected.items() <= manifest.items()
     found = sum(1 for _ in (folder / "train_images").glob("*.jpg"))
     if not matches or found != settings.num_images or not (folder / "train.csv").is_file():
         raise InputError(

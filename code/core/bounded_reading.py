@@ -1,0 +1,179 @@
+"""Files of other people, read within bounds: size first, then content, never the reverse.
+
+A link is followed, since data sets are kept elsewhere and linked; what is read must be a plain
+file, so that a pipe or a device never holds a reader up.
+"""
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from core.errors import InputError
+
+MEBIBYTE = 1 << 20
+# Far beyond the largest of their kind; a JSON of empty lists takes 20 times its size in memory.
+_MOST_JSON_BYTES = 32 * MEBIBYTE
+_MOST_YAML_BYTES = MEBIBYTE
+_DEEPEST = 64
+
+
+@contextmanager
+def opened(path: Path, most_bytes: int) -> Iterator[BinaryIO]:
+    """The stream of a plain file of `most_bytes` at most.
+
+    Raises:
+        InputError: it cannot be read, is no plain file, or is larger.
+    """
+    try:
+        with open(path, "rb", opener=_open_without_waiting) as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise InputError(
+                    f"{path}: cannot be read (a pipe, socket or device); expected a plain file"
+                )
+            if status.st_size > most_bytes:
+                raise InputError(
+                    f"{path}: {status.st_size} bytes; expected at most {most_bytes} for what it "
+                    "should hold: replace the file"
+                )
+            yield stream
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{path}: cannot be read ({reason}); expected a plain file") from None
+
+
+def read_bytes(path: Path, most_bytes: int) -> bytes:
+    """The content of a plain file.
+
+    Raises:
+        InputError: as for `opened`.
+    """
+    with opened(path, most_bytes) as stream:
+        return stream.read(most_bytes)
+
+
+def bounded_lines(stream: BinaryIO, path: Path, longest: int) -> Iterator[str]:
+    """Lines of a UTF-8 text, each of `longest` bytes at most.
+
+    Raises:
+        InputError: a longer line, a NUL byte, or not UTF-8.
+    """
+    number = 0
+    while line := stream.readline(longest + 1):
+        number += 1
+        if len(line) > longest:
+            raise InputError(f"{path} line {number}: more than {longest} bytes; expected a row")
+        if b"\0" in line:
+            raise InputError(f"{path} line {number}: holds a NUL byte; expected text in UTF-8")
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} line {number}: not UTF-8 ({error.reason})") from None
+        yield text
+
+
+def read_json(path: Path, most_bytes: int = _MOST_JSON_BYTES) -> Any:
+    """What a strict JSON file holds.
+
+    Raises:
+        InputError: as for `opened`; not JSON, NaN or infinite, nested deep, or text that is no
+            Unicode.
+    """
+    try:
+        content = json.loads(read_bytes(path, most_bytes), parse_constant=_refuse_constant)
+    except RecursionError:
+        raise InputError(_too_deep(path)) from None
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{path}: not a JSON file, perhaps cut off ({error}): export or copy it again"
+        ) from None
+    _check_content(content, path)
+    return content
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file of plain values; interpolations stay text.
+
+    Raises:
+        InputError: as for `opened`; not YAML, tags, anchors, nested deep, or not a mapping.
+    """
+    content = read_bytes(path, _MOST_YAML_BYTES)
+    try:
+        _check_events(content, path)
+        config = OmegaConf.to_container(OmegaConf.create(content.decode("utf-8")))
+    except RecursionError:
+        raise InputError(_too_deep(path)) from None
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a YAML file of plain values ({error})") from None
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: holds a {type(config).__name__}; expected keys with values")
+    return config
+
+
+def _check_events(content: bytes, path: Path) -> None:
+    """Refuse what a config never holds before anything is built from it."""
+    depth = 0
+    for event in yaml.parse(content, Loader=yaml.SafeLoader):
+        # An alias costs nothing here and can cost all memory once it is copied.
+        if getattr(event, "anchor", None) or getattr(event, "tag", None):
+            raise InputError(
+                f"{path} line {event.start_mark.line + 1}: a tag, anchor or alias; expected plain "
+                "values, as a run writes them"
+            )
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST:
+            raise InputError(_too_deep(path))
+
+
+def _check_content(content: Any, path: Path) -> None:
+    level, depth = [content], 0
+    while level:
+        if depth > _DEEPEST:
+            raise InputError(_too_deep(path))
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                below += value.keys()
+                below += value.values()
+            elif isinstance(value, list):
+                below += value
+            elif isinstance(value, str) and not value.isascii():
+                _check_text(value, path)
+            elif isinstance(value, float) and value - value != 0:
+                raise InputError(f"{path}: holds a number beyond all bounds; expected finite ones")
+        level, depth = below, depth + 1
+
+
+def _check_text(text: str, path: Path) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: holds {text[:40]!r}; expected Unicode text") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _too_deep(path: Path) -> str:
+    return f"{path}: nested deeper than {_DEEPEST} levels; expected a file as a run writes it"
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # A pipe without a writer would otherwise wait for one for ever.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
