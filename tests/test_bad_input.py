@@ -1,5 +1,6 @@
 """A user's mistakes: one clear line, exit code 2, and nothing left behind."""
 
+import json
 import os
 from pathlib import Path
 
@@ -212,3 +213,50 @@ def test_results_folder_that_cannot_be_written(train_command, strips, tmp_path):
     assert ended.exit_code == 2
     assert "experiment.results_dir" in ended.errors
     assert ended.errors.count("\n") == 1
+
+
+def test_bad_images_are_skipped_where_that_is_asked_for(train_command, strips, tmp_path):
+    """They are in no part, and results.json lists each with its reason."""
+    for name in (FIRST, CLEAN):
+        (strips / "train_images" / name).write_text("half")
+    results = tmp_path / "results"
+    ended = train_command(*arguments(strips, results, "data.on_bad_image=skip"))
+    assert ended.exit_code == 0, ended.errors
+    assert "2 of 24 images are skipped" in ended.output
+    (file,) = results.glob("*/results.json")
+    data = json.loads(file.read_text())["data"]
+    assert [image["image_id"] for image in data["skipped_images"]] == [FIRST, CLEAN]
+    assert all("not an image" in image["reason"] for image in data["skipped_images"])
+    assert data["num_images"] == 22
+    split = (file.parent / "split.csv").read_text()
+    assert FIRST not in split
+    assert split.count("\n") == 23
+
+
+@pytest.mark.parametrize("on_bad_image", ["error", "skip"])
+def test_an_image_that_vanishes_during_training(
+    on_bad_image, train_command, strips, tmp_path, monkeypatch
+):
+    """The run stops with one line, also where bad images are skipped: the list must be true."""
+    from core.data import dataset
+
+    read, seen = dataset.read_image, []
+
+    def vanishing(path, *rest):
+        seen.append(path)
+        if len(seen) == 10:
+            path.unlink()
+        return read(path, *rest)
+
+    monkeypatch.setattr(dataset, "read_image", vanishing)
+    results = tmp_path / "results"
+    ended = train_command(*arguments(strips, results, f"data.on_bad_image={on_bad_image}"))
+    assert ended.exit_code == 2
+    (line,) = ended.errors.strip().splitlines()
+    assert seen[9].name in line
+    assert "cannot be read" in line
+    (file,) = results.glob("*/results.json")
+    content = json.loads(file.read_text())
+    assert content["status"] == "failed"
+    assert seen[9].name in content["status_message"]
+    assert content["data"]["skipped_images"] == []

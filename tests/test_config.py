@@ -1,5 +1,6 @@
 """The command line: every documented form composes, every key reaches what it is for."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,6 +226,15 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
     ),
     "data.label_noise": ("data.label_noise=0.2", lambda b: b.parts.data.table.labels.sum()),
     "data.generation_seed": ("data.generation_seed=1", lambda b: b.parts.data.table.image_ids),
+    "data.on_bad_image": (
+        [
+            "data.on_bad_image=skip",
+            "data.source=severstal",
+            "data.root={half_written}",
+            "model.num_classes=2",
+        ],
+        lambda b: [image.image_id for image in b.parts.data.table.skipped],
+    ),
     "data.group_duplicates": (
         [
             "data.group_duplicates=false",
@@ -333,7 +343,10 @@ def given(tiny, tmp_path_factory) -> dict[str, str]:
         cv2.imwrite(str(folder / "labelled" / "images" / f"{number}.jpg"), image)
         rows.append(f"{number}.jpg,{number % 2},{number // 2 % 2}")
     (folder / "labelled" / "labels.csv").write_text("\n".join(rows))
+    shutil.copytree(folder / "labelled", folder / "half_written")
+    (folder / "half_written" / "images" / "0.jpg").write_bytes(b"\xff\xd8\xff")
     return {
+        "half_written": str(folder / "half_written"),
         "labelled": str(folder / "labelled"),
         "weights": str(folder / "weights.pt"),
         "root": str(folder / "strips"),

@@ -21,6 +21,7 @@ from core.errors import InputError
 from core.experiment_record import Data, describe_data, write_flips_of
 from core.files import replacing, write_text
 from core.loading import read_data
+from core.spreadsheet import as_text
 from core.training.environment import command_line
 from core.training.evaluation import with_intervals
 from core.training.experiment import ExperimentFolder, read_results
@@ -137,8 +138,10 @@ def _summarise(
     labels = table[[f"label_{name}" for name in names]].to_numpy()
     probabilities = table[[f"probability_{name}" for name in names]].to_numpy()
     suspects = rank_label_errors(table.image_id.tolist(), labels, probabilities, names)
+    suspected = pd.DataFrame(suspects)
+    suspected["class_name"] = suspected["class_name"].map(as_text)
     with replacing(folder.path / "label_errors.csv") as temporary:
-        pd.DataFrame(suspects).to_csv(temporary, index=False)
+        suspected.to_csv(temporary, index=False)
     if config.data.label_noise:
         flipped = set(pd.read_csv(folder.path / "flipped_labels.csv").image_id)
         folder.record(label_errors=share_of_flips_found(suspects, flipped))

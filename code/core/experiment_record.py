@@ -116,6 +116,9 @@ def describe_data(config: TrainConfig, data: Data, split: Split) -> dict[str, An
         "image_size": config.data.image_size,
         "num_images": len(table),
         "class_counts": counts(table.labels),
+        "skipped_images": [
+            {"image_id": image.image_id, "reason": image.reason} for image in table.skipped
+        ],
         "num_duplicate_pairs": len(data.duplicate_pairs),
         "split": {
             "strategy": config.data.split_strategy,

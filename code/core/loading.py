@@ -64,7 +64,7 @@ def read_table(data: DataSettings) -> LabelTable:
             # A process takes seconds to start: one for each few hundred strips.
             num_workers=max(1, min(os.cpu_count() or 1, data.num_images // 250)),
         )
-    table = read_label_table(root, class_names=data.class_names, image_size=data.image_size)
+    table = read_label_table(root, data.class_names, data.image_size, data.on_bad_image)
     return flip_labels(table, data.label_noise, data.generation_seed)
 
 

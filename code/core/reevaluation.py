@@ -78,7 +78,7 @@ def _images(
     if data_root is None:
         table = read_table(config.data)
         return table, read_split(experiment.path / "split.csv", table)["test"]
-    table = read_label_table(data_root, names, config.data.image_size)
+    table = read_label_table(data_root, names, config.data.image_size, config.data.on_bad_image)
     return table, np.arange(len(table))
 
 

@@ -1,5 +1,7 @@
 """predictions.csv: read as written, and refused where it does not fit its results."""
 
+import csv
+
 import numpy as np
 import pytest
 from experiment_factory import CLASS_NAMES, read_results, write_experiment, write_results
@@ -8,6 +10,8 @@ from core.analysis.experiments import read_experiment
 from core.analysis.predictions import images_key, read_predictions
 from core.errors import InputError
 from core.training.metrics import classification_metrics
+from core.training.prediction import Predictions as TrainingPredictions
+from core.training.prediction import write_predictions as write_training_predictions
 
 
 @pytest.fixture
@@ -91,7 +95,7 @@ def test_labels_that_differ_from_the_results_are_noticed(folder):
 
 def test_a_missing_or_binary_file_is_named(folder):
     (folder / "predictions.csv").write_bytes(b"\xff\xfe\x00image_id")
-    refused(folder, "not a CSV file")
+    refused(folder, "expected text in UTF-8")
     (folder / "predictions.csv").unlink()
     refused(folder, "cannot be read")
 
@@ -119,3 +123,23 @@ def test_without_predictions_the_key_is_what_is_said_of_the_split(tmp_path):
         (folder / "predictions.csv").unlink()
     one, other = (images_key(read_experiment(folder)) for folder in folders)
     assert one == other
+
+
+FORMULAS = ["=cmd.jpg", "+1.jpg", "-2.jpg", "@sum.jpg", "'=quoted.jpg", "'plain.jpg", "a,b.jpg"]
+
+
+def test_images_named_like_formulas_are_text_and_come_back(folder):
+    """As training writes them: a spreadsheet shows the name and runs nothing."""
+    images = tuple(sorted(FORMULAS))
+    labels = np.tile([1, 0, 0, 0], (len(images), 1))
+    part = TrainingPredictions(images, labels, np.zeros(labels.shape), loss=0.0)
+    write_training_predictions(folder / "predictions.csv", {"test": part}, CLASS_NAMES)
+    with (folder / "predictions.csv").open(newline="") as stream:
+        written = [row[0] for row in csv.reader(stream)][1:]
+    assert not [name for name in written if name[0] in "=+-@"]
+    results = read_results(folder)
+    results["test"]["num_images"] = len(images)
+    for name, column in zip(CLASS_NAMES, labels.T, strict=True):
+        results["test"]["per_class"][name]["support"] = int(column.sum())
+    write_results(folder, results)
+    assert read_predictions(read_experiment(folder)).image_ids == images

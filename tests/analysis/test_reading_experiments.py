@@ -1,6 +1,7 @@
 """results.json as found in the wild: whole, cut off, unfinished, from the future."""
 
 import json
+import re
 
 import pytest
 from experiment_factory import read_results, write_experiment, write_results
@@ -109,3 +110,32 @@ def test_what_is_not_there_is_named_with_the_nearest(tmp_path):
 
 def test_flatten_keeps_empty_sections():
     assert flatten({"a": {"b": 1, "c": {}}, "d": [1]}) == {"a.b": 1, "a.c": {}, "d": [1]}
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (["config"], [1]),
+        (["data", "class_names"], "defect_1"),
+        (["data", "class_names"], ["a", "a"]),
+        (["data", "class_names"], [{"a": 1}]),
+        (["test", "num_images"], "9"),
+        (["test", "macro"], {"f1": "high"}),
+        (["test", "per_class"], {"defect_1": 3}),
+        (["test", "intervals"], {"macro": {"f1": [0.1]}}),
+        (["history"], [{"epoch": "one"}]),
+        (["best_epoch"], 10**30),
+        (["thresholds"], {"defect_1": [0.5]}),
+    ],
+)
+def test_results_of_other_types_are_named_by_their_key(whole, tmp_path, keys, value):
+    results = read_results(whole)
+    inner = results
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    write_results(tmp_path, results)
+    with pytest.raises(InputError, match=re.escape(".".join(keys))) as caught:
+        read_experiment(tmp_path)
+    assert "results.json" in str(caught.value)
+    assert len(str(caught.value)) < 600

@@ -9,6 +9,7 @@ from typing import Any
 from core.analysis.comparison import Comparison, figures_of
 from core.analysis.ranking import HEADLINES, FigureKey, figure, figure_keys, interval
 from core.files import to_json
+from core.spreadsheet import as_text
 
 TITLES = {
     "macro_f1": "macro-F1",
@@ -36,7 +37,10 @@ def as_csv(comparison: Comparison) -> str:
     fields = list(dict.fromkeys(key for row in rows for key in row))
     writer = csv.DictWriter(text, fields or ["experiment"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(
+        {key: as_text(value) if isinstance(value, str) else value for key, value in row.items()}
+        for row in rows
+    )
     return text.getvalue()
 
 

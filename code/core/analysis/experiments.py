@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from core.analysis.results_schema import check_results
 from core.bounded_reading import read_json
 from core.errors import InputError
 from core.validation import nearest
@@ -145,7 +146,7 @@ def _check_schema(results: Any, file: Path) -> None:
             "update the project"
         )
     status = results.get("status")
-    if status in UNFINISHED:
+    if isinstance(status, str) and status in UNFINISHED:
         message = results.get("status_message")
         raise InputError(
             f"{file.parent} {UNFINISHED[status]}{f' ({message})' if message else ''}: skipped"
@@ -158,3 +159,4 @@ def _check_schema(results: Any, file: Path) -> None:
             value = value.get(key) if isinstance(value, dict) else None
         if not value:
             raise InputError(f"{file} has no {'.'.join(keys)}: it is incomplete, train again")
+    check_results(results, file)

@@ -10,10 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from core.analysis.experiments import Experiment
+from core.bounded_reading import MEBIBYTE, bounded_lines, opened, read_bytes
 from core.errors import InputError
+from core.spreadsheet import original
 from core.training.metrics import check_predictions
 
 PREDICTIONS_FILE = "predictions.csv"
+# A million images of four classes take 150 MiB.
+_MOST_BYTES = 2048 * MEBIBYTE
+_LONGEST_LINE = MEBIBYTE // 8
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,8 @@ def read_predictions(experiment: Experiment, split: str = "test") -> Predictions
 def _read_rows(file: Path, columns: Sequence[str], split: str) -> list[tuple[str, list[float]]]:
     rows = []
     try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            reader = csv.reader(stream)
+        with opened(file, _MOST_BYTES) as stream:
+            reader = csv.reader(bounded_lines(stream, file, _LONGEST_LINE))
             header = next(reader, [])
             missing = [name for name in ("image_id", "split", *columns) if name not in header]
             if missing:
@@ -72,10 +77,8 @@ def _read_rows(file: Path, columns: Sequence[str], split: str) -> list[tuple[str
                         f"{len(header)}: the file may be cut off"
                     )
                 if row[part] == split:
-                    rows.append((row[image], [float(row[column]) for column in wanted]))
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror})") from None
-    except (csv.Error, UnicodeDecodeError) as error:
+                    rows.append((original(row[image]), [float(row[column]) for column in wanted]))
+    except csv.Error as error:
         raise InputError(f"{file} is not a CSV file: {error}") from None
     except ValueError as error:
         if isinstance(error, InputError):
@@ -109,8 +112,8 @@ def images_key(experiment: Experiment) -> str:
     """
     fingerprint = str(experiment.look_up("data", "fingerprint"))
     try:
-        content = (experiment.path / PREDICTIONS_FILE).read_bytes()
-    except OSError:
+        content = read_bytes(experiment.path / PREDICTIONS_FILE, _MOST_BYTES)
+    except InputError:
         return f"{fingerprint} {split_key(experiment)}"
     # A thousand of these files are read at once: no need to parse their numbers, nor the rows of
     # the validation part, which come first.

@@ -10,12 +10,16 @@ from core.analysis.label_sets import set_names
 from core.analysis.page import paragraph, table
 from core.analysis.predictions import Predictions
 from core.analysis.strips import ImageFolder, confident_mistakes, strip
+from core.bounded_reading import MEBIBYTE, bounded_lines, opened
 from core.errors import InputError
+from core.spreadsheet import original
 
 DUPLICATES_FILE = "duplicates.csv"
 MOST_MISTAKES = 8
 MOST_SUSPECTS = 12
 MOST_PAIRS = 50
+_MOST_BYTES = 256 * MEBIBYTE
+_LONGEST_LINE = MEBIBYTE // 8
 
 
 def mistakes(experiment: Experiment, test: Predictions, images: ImageFolder) -> str:
@@ -92,12 +96,20 @@ def read_duplicates(file: Path) -> list[dict[str, str]] | None:
     """
     if not file.is_file():
         return None
-    with file.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
-        header = reader.fieldnames or []
-        if not {"first", "second"} <= set(header):
-            raise InputError(f"{file}: columns {', '.join(header)}; expected first and second")
-        return list(reader)
+    with opened(file, _MOST_BYTES) as stream:
+        reader = csv.reader(bounded_lines(stream, file, _LONGEST_LINE))
+        try:
+            header, *rows = reader
+        except (csv.Error, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{file}: not a CSV file with a header ({error})") from None
+    if not {"first", "second"} <= set(header):
+        raise InputError(f"{file}: columns {', '.join(header)[:80]}; expected first and second")
+    for line, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise InputError(f"{file} row {line}: {len(row)} values; expected {len(header)}")
+    return [dict(zip(header, map(original, row), strict=True)) for row in rows]
 
 
 _LEGEND = paragraph(

@@ -2,18 +2,20 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
+from core.data.bad_images import SkippedImage, find_bad_images
 from core.data.bitmap_json import read_bitmap_json
 from core.data.image_folder import find_image_folder, list_images
 from core.data.images import check_header
 from core.data.kaggle_csv import read_kaggle_csv
 from core.data.label_csv import read_label_csv
+from core.data.mistakes import FIRST_ENDS, Mistakes
 from core.data.table_checks import check_class_names
 from core.errors import InputError
 
@@ -36,6 +38,17 @@ class Masks(Protocol):
         ...
 
 
+class ChosenMasks:
+    """The masks of some images of a table."""
+
+    def __init__(self, masks: Masks, indices: Sequence[int]) -> None:
+        self._masks = masks
+        self._indices = indices
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._masks[self._indices[index]]
+
+
 @dataclass(frozen=True, eq=False)
 class LabelTable:
     """Images sorted by id, their multi-hot labels (N, C) and, where the source has any, masks."""
@@ -46,6 +59,7 @@ class LabelTable:
     class_names: tuple[str, ...]
     masks: Masks | None
     source: str
+    skipped: tuple[SkippedImage, ...] = ()
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -60,14 +74,36 @@ class LabelTable:
         digest = hashlib.sha256()
         rows = self.labels.tolist()
         for path, image_id, row in zip(self.image_paths, self.image_ids, rows, strict=True):
-            digest.update(f"{image_id}\0{row}\0{path.stat().st_size}\n".encode())
+            try:
+                num_bytes = path.stat().st_size
+            except OSError as error:
+                raise InputError(
+                    f"{path}: cannot be read ({error.strerror}); it was there when the data were "
+                    "checked: put it back"
+                ) from None
+            digest.update(f"{image_id}\0{row}\0{num_bytes}\n".encode())
         return digest.hexdigest()
+
+    def without(self, reasons: Mapping[int, str]) -> "LabelTable":
+        """The table without the images at these positions, which `skipped` lists with reasons."""
+        kept = [index for index in range(len(self)) if index not in reasons]
+        labels = self.labels[kept]
+        labels.flags.writeable = False
+        return replace(
+            self,
+            image_paths=tuple(self.image_paths[index] for index in kept),
+            image_ids=tuple(self.image_ids[index] for index in kept),
+            labels=labels,
+            masks=None if self.masks is None else ChosenMasks(self.masks, kept),
+            skipped=tuple(SkippedImage(self.image_ids[i], reasons[i]) for i in sorted(reasons)),
+        )
 
 
 def read_label_table(
     root: Path | str,
     class_names: Sequence[str] | None = None,
     image_size: tuple[int, int] = (256, 1600),
+    on_bad_image: Literal["error", "skip"] = "error",
 ) -> LabelTable:
     """Read the data set in `root`, whichever of its layouts is there, and check all of it.
 
@@ -75,35 +111,80 @@ def read_label_table(
     `train.csv` with `train_images/`; `ann/` with `train_images/` or `img/`; `labels.csv` with
     `train_images/` or `images/`. What comes later in the order is not read.
 
+    With `on_bad_image="skip"` every image is decoded, and those that cannot be, or have another
+    size, are left out of the table and listed in its `skipped`. Their labels are checked all the
+    same.
+
     Raises:
         InputError: nothing there, or any row, annotation or image header that is wrong.
     """
     root = Path(root)
-    source = _find_source(root)
+    table = read_labels(root, find_sources(root)[0], class_names, image_size)
+    if on_bad_image == "skip":
+        return _without_bad_images(table, image_size)
+    for path in table.image_paths:
+        check_header(path, image_size)
+    return table
+
+
+def read_labels(
+    root: Path,
+    source: str,
+    class_names: Sequence[str] | None,
+    image_size: tuple[int, int],
+    mistakes: Mistakes = FIRST_ENDS,
+) -> LabelTable:
+    """The table of one of the sources in `root`; its images are not looked into.
+
+    Raises:
+        InputError: a mistake that `mistakes` does not take.
+    """
     names = None if class_names is None else check_class_names(class_names, "data.class_names")
     paths = list_images(find_image_folder(root, _IMAGE_FOLDERS[source], source))
     image_ids = tuple(path.name for path in paths)
     masks: Masks | None = None
     if source == _RUN_LENGTH_CSV:
-        labels, names, masks = read_kaggle_csv(root / source, image_ids, names, image_size)
+        labels, names, masks = read_kaggle_csv(
+            root / source, image_ids, names, image_size, mistakes
+        )
     elif source == _BITMAP_FOLDER:
-        labels, names, masks = read_bitmap_json(root / source, image_ids, names, image_size)
+        labels, names, masks = read_bitmap_json(
+            root / source, image_ids, names, image_size, mistakes
+        )
     else:
-        labels, names = read_label_csv(root / source, image_ids, names)
+        labels, names = read_label_csv(root / source, image_ids, names, mistakes)
     labels.flags.writeable = False
-    for path in paths:
-        check_header(path, image_size)
     return LabelTable(paths, image_ids, labels, names, masks, source)
 
 
-def _find_source(root: Path) -> str:
+def _without_bad_images(table: LabelTable, image_size: tuple[int, int]) -> LabelTable:
+    reasons = find_bad_images(table.image_paths, image_size)
+    if not reasons:
+        return table
+    if len(reasons) == len(table):
+        raise InputError(f"no image can be used with data.on_bad_image=skip: {reasons[0]}")
+    _log.warning(
+        "%d of %d images are skipped (data.on_bad_image=skip), such as %s",
+        len(reasons),
+        len(table),
+        reasons[min(reasons)],
+    )
+    return table.without(reasons)
+
+
+def find_sources(root: Path) -> list[str]:
+    """The label sources in `root`; the first one is read.
+
+    Raises:
+        InputError: there is none.
+    """
     if root.exists() and not root.is_dir():
         raise InputError(f"data.root={root} is a file; expected the folder of a data set")
     found = [name for name in _IMAGE_FOLDERS if (root / name).exists()]
     if found:
         if found[1:]:
             _log.info("%s: reading %s; not read: %s", root, found[0], ", ".join(found[1:]))
-        return found[0]
+        return found
     state = "holds no data set" if root.is_dir() else "does not exist"
     raise InputError(
         f"data.root={root} {state}: looked for train.csv with train_images/, ann/ with one JSON "

@@ -92,6 +92,9 @@ class StripDataset(Dataset):
     draw is transformed in its own way. `images` is where images come from if not from the
     table's files.
 
+    An image that was checked and then vanishes or turns bad is an InputError when it is read,
+    whatever `data.on_bad_image` says: what results.json lists as skipped would no longer be true.
+
     Raises:
         InputError: masks are asked of a table that has image-level labels only, or needed by a
             transform.

@@ -12,6 +12,7 @@ from core.data.annotations import LabelTable
 from core.data.split_file import Split
 from core.data.strip_hash import BITS_PER_PARITY, StripDescriptors, strip_descriptors
 from core.files import write_text
+from core.spreadsheet import as_text
 
 __all__ = [
     "StripDescriptors",
@@ -93,9 +94,9 @@ def write_duplicates(
         both = (first, second)
         writer.writerow(
             [
-                *(table.image_ids[index] for index in both),
+                *(as_text(table.image_ids[index]) for index in both),
                 *(part_of[index] for index in both),
-                *(labels_of(index) for index in both),
+                *(as_text(labels_of(index)) for index in both),
             ]
         )
     write_text(Path(path), text.getvalue())

@@ -9,6 +9,7 @@ import numpy as np
 
 from core.data.annotations import LabelTable
 from core.files import write_text
+from core.spreadsheet import as_text
 
 _HEADER = ["image_id", "class_name", "label", "flipped_to"]
 
@@ -43,5 +44,6 @@ def write_flips(path: Path, table: LabelTable, share: float, seed: int) -> None:
     writer.writerow(_HEADER)
     for row, column in flips:
         flipped = int(table.labels[row, column])
-        writer.writerow((table.image_ids[row], table.class_names[column], 1 - flipped, flipped))
+        image_id, class_name = as_text(table.image_ids[row]), as_text(table.class_names[column])
+        writer.writerow((image_id, class_name, 1 - flipped, flipped))
     write_text(path, text.getvalue())

@@ -58,6 +58,11 @@ class DataSettings(Settings):
     split_file: Path | None = Field(
         None, description="CSV with image_id,split, read with split_strategy=file"
     )
+    on_bad_image: Literal["error", "skip"] = Field(
+        "error",
+        description="error stops at an image that cannot be decoded; skip leaves such images out "
+        "before the split and lists them in results.json",
+    )
     group_duplicates: bool = Field(
         True, description="find near-duplicate strips and keep each group of them in one part"
     )

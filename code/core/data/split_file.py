@@ -10,6 +10,7 @@ from core.data.annotations import LabelTable
 from core.data.table_checks import find_image, read_rows
 from core.errors import InputError
 from core.files import write_text
+from core.spreadsheet import as_text, original
 from core.validation import nearest
 
 Split = dict[str, np.ndarray]
@@ -35,7 +36,9 @@ def write_split(path: Path, table: LabelTable, split: Split) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_HEADER)
-    writer.writerows((table.image_ids[index], part_of[index]) for index in range(len(table)))
+    writer.writerows(
+        (as_text(table.image_ids[index]), part_of[index]) for index in range(len(table))
+    )
     write_text(Path(path), text.getvalue())
 
 
@@ -44,7 +47,8 @@ def read_split(path: Path, table: LabelTable) -> Split:
 
     Raises:
         InputError: unreadable, an unknown part, an image twice, an unknown image, an image of
-            the table without a row, or a part without images.
+            the table without a row, or a part without images. Rows of images that the table
+            skipped are passed over.
     """
     path = Path(path)
     if not path.is_file():
@@ -58,13 +62,18 @@ def read_split(path: Path, table: LabelTable) -> Split:
             f"{path} line 1: header {','.join(header)[:80]!r}; expected {','.join(_HEADER)!r}"
         )
     positions = {image_id: index for index, image_id in enumerate(table.image_ids)}
+    skipped = {image.image_id for image in table.skipped}
     split: dict[str, list[int]] = {part: [] for part in PARTS}
     first: dict[int, tuple[int, str]] = {}
     for line, row in enumerate(rows, start=2):
         if not any(row):
             continue
-        image_id, part = row
+        cell, part = row
+        # As somebody else writes it, or as a run does.
+        image_id = cell if cell in positions else original(cell)
         where = f"{path} line {line}"
+        if image_id in skipped:
+            continue
         index = find_image(image_id, positions, where)
         _check_part(part, where)
         if index in first:

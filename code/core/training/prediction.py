@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from core.files import replacing
+from core.spreadsheet import as_text
 from core.training.localization import MaskScores, score_masks
 from core.training.objective import logits_of
 
@@ -64,10 +65,14 @@ def predict(
 def write_predictions(
     path: Path, parts: Mapping[str, Predictions], class_names: Sequence[str]
 ) -> None:
-    """Write predictions.csv: image_id, split, a label and a probability per class."""
+    """Write predictions.csv: image_id, split, a label and a probability per class.
+
+    An image named like a formula has an apostrophe before its id, see `core.spreadsheet`.
+    """
     frames = []
     for split, part in parts.items():
-        columns: dict[str, Any] = {"image_id": part.image_ids, "split": split}
+        image_ids = [as_text(image_id) for image_id in part.image_ids]
+        columns: dict[str, Any] = {"image_id": image_ids, "split": split}
         for c, name in enumerate(class_names):
             columns[f"label_{name}"] = part.labels[:, c].astype(int)
         for c, name in enumerate(class_names):
