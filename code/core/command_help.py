@@ -32,15 +32,20 @@ that cannot change the result may be given beside it, and a larger training.num_
 
 
 def store_help() -> None:
-    """Hand the text to Hydra, which adds the config that the command line composes."""
-    text = help_text().replace("$", "$$")
+    """Hand the text of `train.py` to Hydra."""
+    store_help_text("train", help_text())
+
+
+def store_help_text(name: str, text: str) -> None:
+    """Hand the text of a command to Hydra, which adds the config that the command line composes."""
+    text = text.replace("$", "$$")
     node = {
-        "app_name": "train",
+        "app_name": name,
         "header": "",
         "footer": "",
         "template": text + "\nThe config of this command line:\n\n$CONFIG",
     }
-    ConfigStore.instance().store(group="hydra/help", name="train", node=node)
+    ConfigStore.instance().store(group="hydra/help", name=name, node=node)
 
 
 def help_text() -> str:
@@ -50,9 +55,9 @@ def help_text() -> str:
         _components("model.name", "model", get_model_registry()),
         _components("loss.type", "loss", get_loss_registry()),
         _mask_losses(),
-        _keys("data", DataSettings),
-        _keys("augmentation", AugmentationSettings),
-        *(_keys(name, part) for name, part in SETTINGS.items()),
+        keys_text("data", DataSettings),
+        keys_text("augmentation", AugmentationSettings),
+        *(keys_text(name, part) for name, part in SETTINGS.items()),
     ]
     return "\n".join(sections)
 
@@ -100,7 +105,8 @@ def _usual_defaults(defaults: list[dict[str, Any]]) -> dict[str, Any]:
     return usual
 
 
-def _keys(section: str, settings: type[BaseModel]) -> str:
+def keys_text(section: str, settings: type[BaseModel]) -> str:
+    """Every key of a section, with its default and what it does."""
     defaults = settings()
     lines = [f"{section}.*"]
     for key, field in settings.model_fields.items():

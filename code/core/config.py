@@ -70,13 +70,18 @@ def fill_config_store() -> None:
     for name in mask_loss_names():
         node = {"type": name, "weight": 1.0, **to_json(losses.defaults(name))}
         store.store(group="mask_loss", name=name, node=node)
-    for source in ("severstal", "synthetic"):
-        values = DataSettings(source=source, root=f"data/{source}").model_dump(mode="json")
-        store.store(group="data", name=source, node=values)
+    store_data_groups()
     augmentation = AugmentationSettings().model_dump(mode="json")
     store.store(group="augmentation", name="standard", node=augmentation)
     defaults = {name: part().model_dump(mode="json") for name, part in SETTINGS.items()}
     store.store(name="settings", node={**defaults, RESUME: None})
+
+
+def store_data_groups() -> None:
+    """Offer the sources of data to Hydra."""
+    for source in ("severstal", "synthetic"):
+        values = DataSettings(source=source, root=f"data/{source}").model_dump(mode="json")
+        ConfigStore.instance().store(group="data", name=source, node=values)
 
 
 def mask_loss_names() -> list[str]:

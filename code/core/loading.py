@@ -53,19 +53,23 @@ def read_table(data: DataSettings) -> LabelTable:
 
     Labels are wrong in it where `data.label_noise` asks for that.
     """
-    root = Path(data.root)
-    if data.source == "synthetic":
-        root = ensure_strips(
-            root,
-            num_images=data.num_images,
-            image_size=data.image_size,
-            class_shares=data.class_shares,
-            seed=data.generation_seed,
-            # A process takes seconds to start: one for each few hundred strips.
-            num_workers=max(1, min(os.cpu_count() or 1, data.num_images // 250)),
-        )
-    table = read_label_table(root, data.class_names, data.image_size, data.on_bad_image)
+    table = read_label_table(find_root(data), data.class_names, data.image_size, data.on_bad_image)
     return flip_labels(table, data.label_noise, data.generation_seed)
+
+
+def find_root(data: DataSettings) -> Path:
+    """The folder of the data set; synthetic strips are generated into it first."""
+    if data.source != "synthetic":
+        return data.root
+    return ensure_strips(
+        data.root,
+        num_images=data.num_images,
+        image_size=data.image_size,
+        class_shares=data.class_shares,
+        seed=data.generation_seed,
+        # A process takes seconds to start: one for each few hundred strips.
+        num_workers=max(1, min(os.cpu_count() or 1, data.num_images // 250)),
+    )
 
 
 def find_duplicates(table: LabelTable, data: DataSettings) -> list[tuple[int, int]]:

@@ -69,6 +69,11 @@ class LabelTable:
         """Images per class, int64 (C,)."""
         return self.labels.sum(axis=0, dtype=np.int64)
 
+    def label_set(self, index: int) -> tuple[str, ...]:
+        """The classes that the image at `index` shows."""
+        shown = zip(self.class_names, self.labels[index], strict=True)
+        return tuple(name for name, label in shown if label)
+
     def fingerprint(self) -> str:
         """SHA-256 over ids, labels and file sizes: the same for the same data, wherever it is."""
         digest = hashlib.sha256()
@@ -119,12 +124,24 @@ def read_label_table(
         InputError: nothing there, or any row, annotation or image header that is wrong.
     """
     root = Path(root)
-    table = read_labels(root, find_sources(root)[0], class_names, image_size)
+    source, *others = find_sources(root)
+    if others:
+        _log.info("%s: reading %s; not read: %s", root, source, ", ".join(others))
+    table = read_labels(root, source, class_names, image_size)
     if on_bad_image == "skip":
         return _without_bad_images(table, image_size)
     for path in table.image_paths:
         check_header(path, image_size)
     return table
+
+
+def images_of(root: Path, source: str, mistakes: Mistakes = FIRST_ENDS) -> tuple[Path, ...]:
+    """The images that a source in `root` labels.
+
+    Raises:
+        InputError: no image folder, no image in it, or a name that cannot stand in a table.
+    """
+    return list_images(find_image_folder(root, _IMAGE_FOLDERS[source], source), mistakes)
 
 
 def read_labels(
@@ -140,7 +157,7 @@ def read_labels(
         InputError: a mistake that `mistakes` does not take.
     """
     names = None if class_names is None else check_class_names(class_names, "data.class_names")
-    paths = list_images(find_image_folder(root, _IMAGE_FOLDERS[source], source))
+    paths = images_of(root, source, mistakes)
     image_ids = tuple(path.name for path in paths)
     masks: Masks | None = None
     if source == _RUN_LENGTH_CSV:
@@ -182,8 +199,6 @@ def find_sources(root: Path) -> list[str]:
         raise InputError(f"data.root={root} is a file; expected the folder of a data set")
     found = [name for name in _IMAGE_FOLDERS if (root / name).exists()]
     if found:
-        if found[1:]:
-            _log.info("%s: reading %s; not read: %s", root, found[0], ", ".join(found[1:]))
         return found
     state = "holds no data set" if root.is_dir() else "does not exist"
     raise InputError(

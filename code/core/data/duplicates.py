@@ -83,10 +83,6 @@ def write_duplicates(
     """
     part_of = {index: part for part, indices in split.items() for index in indices.tolist()}
 
-    def labels_of(index: int) -> str:
-        row = table.labels[index]
-        return "+".join(name for name, shown in zip(table.class_names, row, strict=True) if shown)
-
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_HEADER)
@@ -96,7 +92,7 @@ def write_duplicates(
             [
                 *(as_text(table.image_ids[index]) for index in both),
                 *(part_of[index] for index in both),
-                *(as_text(labels_of(index)) for index in both),
+                *(as_text("+".join(table.label_set(index))) for index in both),
             ]
         )
     write_text(Path(path), text.getvalue())

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from core.data.image_header import EXTENSIONS
+from core.data.mistakes import FIRST_ENDS, Mistakes
 from core.data.table_checks import check_image_id
 from core.errors import InputError
 
@@ -23,7 +24,7 @@ def find_image_folder(root: Path, names: tuple[str, ...], source: str) -> Path:
     )
 
 
-def list_images(folder: Path) -> tuple[Path, ...]:
+def list_images(folder: Path, mistakes: Mistakes = FIRST_ENDS) -> tuple[Path, ...]:
     """The folder's image files, sorted by name; other files are left alone.
 
     Raises:
@@ -38,6 +39,9 @@ def list_images(folder: Path) -> tuple[Path, ...]:
             f"{folder}: no images; expected files ending in {', '.join(EXTENSIONS)}: "
             "unpack the images there"
         )
+    named = []
     for path in paths:
-        check_image_id(path.name, str(folder))
-    return tuple(paths)
+        with mistakes.noted():
+            check_image_id(path.name, str(folder))
+            named.append(path)
+    return tuple(named)

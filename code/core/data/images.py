@@ -26,6 +26,23 @@ def check_header(path: Path, image_size: tuple[int, int]) -> None:
     Raises:
         InputError: unreadable, no image, truncated, or of another size in pixels.
     """
+    header, tail, num_bytes = _read_header(path, image_size)
+    _check_size(path, header, image_size)
+    _check_complete(path, header, tail, num_bytes)
+
+
+def header_size(path: Path, image_size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width that an image file says it has; `image_size` is what is expected of it.
+
+    Raises:
+        InputError: unreadable, or no image.
+    """
+    header = _read_header(path, image_size)[0]
+    return header.height, header.width
+
+
+def _read_header(path: Path, image_size: tuple[int, int]) -> tuple[Header, bytes, int]:
+    """The header, the last bytes and the size in bytes of an image file."""
     with opened(path, _most_bytes(image_size)) as stream:
         num_bytes = os.fstat(stream.fileno()).st_size
         head = stream.read(_HEAD_BYTES)
@@ -36,9 +53,7 @@ def check_header(path: Path, image_size: tuple[int, int]) -> None:
         except NotAnImageError:
             header = _header(path, head)
         stream.seek(max(header.pixels_offset, num_bytes - _TAIL_BYTES))
-        tail = stream.read(_TAIL_BYTES)
-    _check_size(path, header, image_size)
-    _check_complete(path, header, tail, num_bytes)
+        return header, stream.read(_TAIL_BYTES), num_bytes
 
 
 def read_grey(path: Path, image_size: tuple[int, int]) -> np.ndarray:

@@ -1,0 +1,136 @@
+"""One image and its masks, decoded and measured."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from core.data.images import header_size, read_grey
+from core.data.strip_hash import StripDescriptors, relief_hash, strip_relief
+from core.errors import InputError
+
+# The black beside the steel is 0 to 10 of 255 grey levels, with a few brighter specks of noise;
+# in 100 real strips the brightest twentieth of a column of steel is above 40.
+_DARKEST_STEEL = 30
+_BRIGHTEST = 1 / 20
+_BLACK, _WHITE = 16, 250
+
+
+@dataclass(frozen=True)
+class Grey:
+    """Grey levels of a strip, and its black borders in columns.
+
+    `black` and `white` are the shares of its pixels of at most 16 and of at least 250.
+    """
+
+    mean: float
+    standard_deviation: float
+    black: float
+    white: float
+    left_border: int
+    right_border: int
+
+
+@dataclass(frozen=True, eq=False)
+class MaskFigures:
+    """Pixels of each class (C,), pixels of two or more classes, and pixels on a black border."""
+
+    areas: np.ndarray
+    overlap: int
+    on_border: int
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """What is known of an image; an `error` leaves the rest unknown."""
+
+    size: tuple[int, int] | None
+    num_bytes: int
+    error: InputError | None = None
+    grey: Grey | None = None
+    masks: MaskFigures | None = None
+    relief: np.ndarray | None = None
+    steel: float = 0.0
+
+
+MasksOf = Callable[[int], np.ndarray | None]
+
+
+def inspect_images(
+    paths: Sequence[Path], image_size: tuple[int, int], masks_of: MasksOf, num_workers: int
+) -> list[Inspection]:
+    """Decode and measure every image, in threads, since decoding releases the interpreter's lock.
+
+    `masks_of` gives the masks (C, H, W) of the image at a position, None where it has none. A bar
+    is shown on a terminal, and nothing elsewhere.
+    """
+    inspect = partial(_inspect, image_size=tuple(image_size), masks_of=masks_of)
+    pool = ThreadPoolExecutor(num_workers)
+    try:
+        inspected = tqdm(
+            pool.map(inspect, range(len(paths)), paths),
+            total=len(paths),
+            desc="checking strips",
+            unit="strip",
+            disable=None,
+        )
+        return list(inspected)
+    finally:
+        # After Ctrl-C the thousands of strips still to come are not read.
+        pool.shutdown(cancel_futures=True)
+
+
+def measure_grey(image: np.ndarray) -> Grey:
+    """Grey levels and borders. Shape: image uint8 (H, W)."""
+    bright = (image >= _DARKEST_STEEL).mean(axis=0) >= _BRIGHTEST
+    columns = np.flatnonzero(bright)
+    width = image.shape[1]
+    left, right = (columns[0], width - 1 - columns[-1]) if columns.size else (width, 0)
+    return Grey(
+        float(image.mean()),
+        float(image.std()),
+        float((image <= _BLACK).mean()),
+        float((image >= _WHITE).mean()),
+        int(left),
+        int(right),
+    )
+
+
+def measure_masks(masks: np.ndarray, grey: Grey) -> MaskFigures:
+    """Areas, overlap and what lies on a black border. Shape: masks uint8 (C, H, W)."""
+    total = masks.sum(axis=0, dtype=np.int64)
+    width = masks.shape[2]
+    on_border = total[:, : grey.left_border].astype(bool).sum()
+    on_border += total[:, max(width - grey.right_border, grey.left_border) :].astype(bool).sum()
+    areas = masks.sum(axis=(1, 2), dtype=np.int64)
+    return MaskFigures(areas, int((total > 1).sum()), int(on_border))
+
+
+def descriptors_of(inspections: Sequence[Inspection]) -> StripDescriptors:
+    """The descriptors by which near-duplicates are found, of images without an error."""
+    reliefs = np.stack([inspection.relief for inspection in inspections])
+    hashes = np.stack([relief_hash(relief) for relief in reliefs])
+    steel = np.array([inspection.steel for inspection in inspections], np.float32)
+    return StripDescriptors(hashes, reliefs, steel)
+
+
+def _inspect(
+    index: int, path: Path, *, image_size: tuple[int, int], masks_of: MasksOf
+) -> Inspection:
+    size, num_bytes = None, 0
+    try:
+        size = header_size(path, image_size)
+        num_bytes = path.stat().st_size
+        image = read_grey(path, image_size)
+    except InputError as error:
+        return Inspection(size, num_bytes, error)
+    except OSError as error:
+        return Inspection(size, num_bytes, InputError(f"{path}: vanished ({error.strerror})"))
+    grey = measure_grey(image)
+    masks = masks_of(index)
+    figures = None if masks is None else measure_masks(masks, grey)
+    return Inspection(size, num_bytes, None, grey, figures, *strip_relief(image))

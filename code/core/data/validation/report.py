@@ -1,0 +1,175 @@
+"""A validation as a report: JSON with everything, and a text with the figures and examples."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from core.data.validation.validate import Validation
+
+SCHEMA_VERSION = 1
+_PERCENTILES = {"lowest": 0, "percentile_5": 5, "median": 50, "percentile_95": 95, "highest": 100}
+
+
+def as_json(validation: Validation) -> dict[str, Any]:
+    """Everything that was found, for `core.files.write_json`."""
+    table, findings = validation.table, validation.findings
+    whole = [one for one in validation.inspections if one.error is None]
+    greys = [one.grey for one in whole]
+    sizes = Counter("x".join(map(str, one.size)) for one in validation.inspections if one.size)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "root": str(validation.root),
+        "source": None if table is None else table.source,
+        "compared_sources": validation.compared_sources,
+        "expected_size": list(validation.settings.image_size),
+        "num_images": len(validation.paths),
+        "num_usable_images": len(whole),
+        "num_errors": findings.count("error"),
+        "num_warnings": findings.count("warning"),
+        "labels": _labels(validation),
+        "sizes": dict(sizes.most_common()),
+        "bytes": _spread(one.num_bytes for one in whole),
+        "grey": {
+            "mean": _spread(grey.mean for grey in greys),
+            "standard_deviation": _spread(grey.standard_deviation for grey in greys),
+            "black_share": _spread(grey.black for grey in greys),
+            "white_share": _spread(grey.white for grey in greys),
+        },
+        "black_borders": _borders(validation),
+        "masks": _masks(validation),
+        "near_duplicates": _pairs(validation),
+        "findings": findings.as_json(),
+    }
+
+
+def as_text(validation: Validation, examples: int) -> str:
+    """The report for the terminal, with at most `examples` lines of each kind of finding."""
+    content = as_json(validation)
+    lines = [
+        f"{content['root']}: {content['num_images']} images, "
+        f"{content['num_usable_images']} of them usable, labels from {content['source'] or '-'}"
+    ]
+    if content["labels"]:
+        lines += ["", *_label_lines(content)]
+    if content["num_usable_images"]:
+        lines += ["", *_figure_lines(content)]
+    for (level, kind), number in validation.findings.kinds().items():
+        lines += ["", f"{level.upper()}: {kind}, {number}"]
+        shown = validation.findings.examples(level, kind, examples)
+        lines += [f"  {line}" for line in shown]
+        if len(shown) < number:
+            lines.append(f"  and {number - len(shown)} more in the report")
+    counts = (("error", content["num_errors"]), ("warning", content["num_warnings"]))
+    lines += ["", ", ".join(f"{n} {level}{'' if n == 1 else 's'}" for level, n in counts)]
+    return "\n".join(lines)
+
+
+def _labels(validation: Validation) -> dict[str, Any] | None:
+    table = validation.table
+    if table is None or not len(table):
+        return None
+    counts = table.labels.sum(axis=0, dtype=int).tolist()
+    sets = Counter("+".join(table.label_set(index)) for index in range(len(table)))
+    return {
+        "class_counts": dict(zip(table.class_names, counts, strict=True)),
+        "class_shares": {
+            name: count / len(table) for name, count in zip(table.class_names, counts, strict=True)
+        },
+        "clean": sets.pop("", 0),
+        "label_sets": dict(sets.most_common()),
+    }
+
+
+def _borders(validation: Validation) -> dict[str, Any]:
+    width = validation.settings.image_size[1]
+    borders = [one.grey for one in validation.inspections if one.grey is not None]
+    shares = [(grey.left_border + grey.right_border) / width for grey in borders]
+    return {
+        "num_images": sum(share > 0 for share in shares),
+        "width_share": _spread(share for share in shares if share > 0),
+    }
+
+
+def _masks(validation: Validation) -> dict[str, Any] | None:
+    table = validation.table
+    figures = [one.masks for one in validation.inspections if one.masks is not None]
+    if table is None or not figures:
+        return None
+    areas = np.stack([figure.areas for figure in figures])
+    return {
+        "pixels": {
+            name: _spread(column[column > 0].tolist())
+            for name, column in zip(table.class_names, areas.T, strict=True)
+        },
+        "num_overlapping": sum(figure.overlap > 0 for figure in figures),
+        "num_on_border": sum(figure.on_border > 0 for figure in figures),
+    }
+
+
+def _pairs(validation: Validation) -> dict[str, Any] | None:
+    table = validation.table
+    if table is None or not validation.settings.group_duplicates:
+        return None
+    pairs = [
+        {
+            "first": table.image_ids[first],
+            "second": table.image_ids[second],
+            "first_labels": table.label_set(first),
+            "second_labels": table.label_set(second),
+        }
+        for first, second in validation.duplicate_pairs
+    ]
+    other = sum(pair["first_labels"] != pair["second_labels"] for pair in pairs)
+    return {"num_pairs": len(pairs), "num_with_other_labels": other, "pairs": pairs}
+
+
+def _spread(values: Iterable[float]) -> dict[str, float] | None:
+    found = list(values)
+    if not found:
+        return None
+    return {"mean": float(np.mean(found))} | {
+        name: float(np.percentile(found, percentile)) for name, percentile in _PERCENTILES.items()
+    }
+
+
+def _label_lines(content: dict[str, Any]) -> list[str]:
+    labels, masks = content["labels"], content["masks"]
+    width = max(map(len, [*labels["class_counts"], "class"]))
+    lines = [f"{'class':<{width}}  images   share" + ("  median pixels" if masks else "")]
+    for name, count in labels["class_counts"].items():
+        line = f"{name:<{width}}  {count:6d}  {100 * labels['class_shares'][name]:5.2f} %"
+        if masks:
+            pixels = masks["pixels"][name]
+            line += f"  {pixels['median']:13.0f}" if pixels else f"  {'-':>13}"
+        lines.append(line)
+    clean = labels["clean"] / content["num_images"]
+    return [*lines, f"{'clean':<{width}}  {labels['clean']:6d}  {100 * clean:5.2f} %"]
+
+
+def _figure_lines(content: dict[str, Any]) -> list[str]:
+    grey, borders = content["grey"], content["black_borders"]
+    mean, deviation = grey["mean"], grey["standard_deviation"]
+    sizes = ", ".join(f"{size} ({number})" for size, number in content["sizes"].items())
+    share = borders["width_share"]
+    width = f", {100 * share['median']:.0f} % of their width (median)" if share else ""
+    lines = [
+        f"sizes            {sizes[:200]}",
+        f"grey             {mean['mean']:.1f} mean ({mean['lowest']:.1f} to {mean['highest']:.1f}),"
+        f" standard deviation {deviation['mean']:.1f}",
+        f"black borders    {borders['num_images']} images{width}",
+    ]
+    if content["near_duplicates"] is not None:
+        found = content["near_duplicates"]
+        lines.append(
+            f"near-duplicates  {found['num_pairs']} pairs, {found['num_with_other_labels']} of "
+            "them with other labels"
+        )
+    if content["masks"] is not None:
+        masks = content["masks"]
+        lines.append(
+            f"masks            {masks['num_overlapping']} images with classes that overlap, "
+            f"{masks['num_on_border']} with pixels on a black border"
+        )
+    return lines

@@ -1,0 +1,90 @@
+"""The command that validates a data set: its keys, its help, and how it ends."""
+
+import logging
+import re
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel
+
+from core.command_help import keys_text, store_help_text
+from core.config import store_data_groups
+from core.data.annotations import find_sources
+from core.data.settings import DataSettings
+from core.data.validation.report import as_json, as_text
+from core.data.validation.settings import ReportSettings
+from core.data.validation.validate import validate_data
+from core.errors import InputError
+from core.files import write_json
+from core.loading import find_root
+from core.validation import nearest, validate
+
+log = logging.getLogger(__name__)
+
+SECTIONS: dict[str, type[BaseModel]] = {"data": DataSettings, "report": ReportSettings}
+_ERRORS_FOUND = 1
+
+_INTRODUCTION = """\
+Check every image and every row of a data set, and report everything that is wrong with it.
+
+  python code/validate_data.py data.root=DIR
+  python code/validate_data.py data.root=DIR report.file=report.json report.examples=20
+  python code/validate_data.py data.root=DIR data.split_strategy=file data.split_file=FILE
+
+Exit code 0: training takes the data, though there may be warnings; 1: errors; 2: wrong usage.
+The keys of data.* are those of train.py, so that one command line serves both; those that only
+say how strips are batched, chosen or changed while a network learns make no difference here.
+"""
+
+
+def fill_validation_store() -> None:
+    """Offer the keys and the help of the command to Hydra."""
+    store_data_groups()
+    node = {"report": ReportSettings().model_dump(mode="json")}
+    ConfigStore.instance().store(name="report_settings", node=node)
+    sections = [keys_text(name, settings) for name, settings in SECTIONS.items()]
+    store_help_text("validate_data", "\n".join([_INTRODUCTION, *sections]))
+
+
+def run_validation(config: DictConfig) -> int:
+    """Validate the data that a composed config names, write and print the report.
+
+    Returns the exit code: 0, or 1 where training would refuse the data.
+
+    Raises:
+        InputError: a key or value is not what it should be, there is no data set, or the report
+            cannot be written.
+    """
+    content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    for name in content:
+        if name not in SECTIONS:
+            raise InputError(_unknown_section(name))
+    data = validate(DataSettings, content["data"], "data")
+    report = validate(ReportSettings, content["report"], "report")
+    root = find_root(data)
+    find_sources(root)
+    validation = validate_data(root, data)
+    try:
+        write_json(report.file, as_json(validation))
+    except OSError as error:
+        raise InputError(
+            f"report.file={report.file}: cannot be written ({error.strerror}): give another file"
+        ) from None
+    log.info("%s\n\nReport: %s", as_text(validation, report.examples), report.file)
+    return 0 if validation.usable else _ERRORS_FOUND
+
+
+def explain_key(error: Exception) -> str | None:
+    """For Hydra's complaint of a key that is not there: the nearest that is."""
+    match = re.search(r"Could not override '(\w+)(?:\.([\w.]+))?'", str(error))
+    if match is None:
+        return None
+    section, key = match.groups()
+    if section not in SECTIONS or not key:
+        return _unknown_section(section)
+    known = list(SECTIONS[section].model_fields)
+    return f"{section}.{key}: unknown key{nearest(key, known)}; known keys: {', '.join(known)}"
+
+
+def _unknown_section(name: str) -> str:
+    return f"{name}: unknown key{nearest(name, SECTIONS)}; known: {', '.join(SECTIONS)}"

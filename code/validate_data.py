@@ -1,0 +1,29 @@
+"""Check a data set before an hour is spent on it: `--help` lists every key."""
+
+import sys
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from core.command_line import mistakes_in_one_line, run_command
+from core.data_validation import explain_key, fill_validation_store, run_validation
+
+CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
+
+
+@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="validation_config")
+def compose_and_validate(config: DictConfig) -> None:
+    with mistakes_in_one_line(explain_key):
+        exit_code = run_validation(config)
+    if exit_code:
+        sys.exit(exit_code)
+
+
+def main() -> None:
+    fill_validation_store()
+    compose_and_validate()
+
+
+if __name__ == "__main__":
+    run_command(main, explain_key)
