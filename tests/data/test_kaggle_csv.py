@@ -75,6 +75,7 @@ BAD_ROWS = {
     "absolute": (["/etc/passwd,1,1 3"], ["line 2", "'/etc/passwd'", "plain file name"]),
     "backslash": (["a\\b.jpg,1,1 3"], ["line 2", "plain file name"]),
     "dots": (["..,1,1 3"], ["line 2", "'..'", "plain file name"]),
+    "cut off": (["strip_000.jpg,1"], ["line 2", "2 of 3 cells"]),
     "NUL": (["a\0.jpg,1,1 3"], ["line 2", "NUL byte"]),
     "no image": ([",1,1 3"], ["line 2", "''", "plain file name"]),
     "too many cells": ([f"{FIRST},1,1 3,9"], ["line 2", "comma-separated"]),

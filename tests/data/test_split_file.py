@@ -51,7 +51,7 @@ BAD = {
     "path": ([*GOOD, "../a.jpg,test"], ["line 6", "plain file name"]),
     "missing image": (GOOD[:3], ["no row for image d.jpg", "1 of 4"]),
     "unknown part": (["a.jpg,valdation"], ["line 2", "did you mean 'validation'", "test"]),
-    "no part": (["a.jpg"], ["line 2", "split ''"]),
+    "no part": (["a.jpg"], ["line 2", "1 of 2 cells"]),
     "empty part": ([row.replace("test", "train") for row in GOOD], ["no image in part 'test'"]),
 }
 

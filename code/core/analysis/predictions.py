@@ -67,7 +67,9 @@ def _read_rows(file: Path, columns: Sequence[str], split: str) -> list[tuple[str
             header = next(reader, [])
             missing = [name for name in ("image_id", "split", *columns) if name not in header]
             if missing:
-                raise InputError(f"{file} has no column {missing[0]!r}; found: {', '.join(header)}")
+                raise InputError(
+                    f"{file} has no column {missing[0]!r}; found: {', '.join(header)[:200]}"
+                )
             image, part = header.index("image_id"), header.index("split")
             wanted = [header.index(name) for name in columns]
             for row in reader:

@@ -1,6 +1,8 @@
 """Checks that every reader of a label table makes of image ids, class names and rows."""
 
+import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -72,13 +74,13 @@ def read_rows(path: Path, num_images: int) -> list[list[str]]:
 
     Raises:
         InputError: unreadable, empty, not UTF-8, larger than labels of so many images can be, or
-            a row with more cells than the header.
+            a row with more or fewer cells than the header.
     """
     with opened(path, num_images * _MOST_BYTES_PER_IMAGE + 4 * MEBIBYTE) as stream:
-        text = io.StringIO("".join(bounded_lines(stream, path, _LONGEST_LINE)))
+        text = "".join(bounded_lines(stream, path, _LONGEST_LINE))
     try:
         frame = pd.read_csv(
-            text,
+            io.StringIO(text),
             header=None,
             dtype=str,
             na_filter=False,
@@ -90,4 +92,25 @@ def read_rows(path: Path, num_images: int) -> list[list[str]]:
         raise InputError(
             f"{path}: not a comma-separated table in UTF-8 ({error}): mend or export it again"
         ) from None
+    _check_widths(path, text)
     return [[cell.strip() for cell in row] for row in frame.to_numpy().tolist()]
+
+
+def _check_widths(path: Path, text: str) -> None:
+    """Refuse a row that lacks cells, which pandas fills with empty ones without a word."""
+    quoted = '"' in text
+    rows = csv.reader(io.StringIO(text)) if quoted else map(_split, re.split("\r\n|\r|\n", text))
+    try:
+        header = next(rows, [])
+        for line, row in enumerate(rows, start=2):
+            if len(row) < len(header) and any(cell.strip() for cell in row):
+                raise InputError(
+                    f"{path} line {line}: {len(row)} of {len(header)} cells "
+                    f"({','.join(row)[:80]!r}); expected all: the file may be cut off"
+                )
+    except csv.Error as error:
+        raise InputError(f"{path}: not a comma-separated table ({error})") from None
+
+
+def _split(line: str) -> list[str]:
+    return line.split(",")
