@@ -1,14 +1,17 @@
 """The README is true: its commands compose, its tables are complete, its code runs."""
 
 import json
+import logging
 import re
 import runpy
 import shlex
 import sys
 from pathlib import Path
 
+import fuzzing
 import pytest
 from conftest import REPOSITORY
+from hydra.core.global_hydra import GlobalHydra
 
 from core.losses.registry import get_registry as losses
 from core.models.registry import get_registry as models
@@ -68,13 +71,14 @@ RUN_HERE = {
     "code/predict.py": [],
     "code/export.py": [],
     "code/explain.py": [],
+    "code/validate_data.py": ["data.image_size=[64,320]"],
     "code/benchmark_losses.py": ["--budget-seconds", "0.01", "--losses", "bce_with_logits"],
 }
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c not in TRAININGS])
 def test_other_commands_run(command, trained, monkeypatch, capsys):
-    if command.endswith("-m pytest"):
+    if "-m pytest" in command:
         return
     python, script, *words = shlex.split(command)
     assert python == "python"
@@ -85,8 +89,20 @@ def test_other_commands_run(command, trained, monkeypatch, capsys):
         data.symlink_to(json.loads((trained / "results.json").read_text())["data"]["root"])
     words = [name for word in words for name in sorted(map(str, Path().glob(word))) or [word]]
     monkeypatch.setattr(sys, "argv", [script, *words, *RUN_HERE[script]])
-    runpy.run_path(str(REPOSITORY / script), run_name="__main__")
+    # Each command configures logging for the standard output of its own process.
+    logging.getLogger().handlers.clear()
+    try:
+        runpy.run_path(str(REPOSITORY / script), run_name="__main__")
+    finally:
+        GlobalHydra.instance().clear()
     assert capsys.readouterr().out.strip()
+
+
+def test_the_fuzz_command_tries_as_many_inputs_as_it_says():
+    (command,) = [command for command in COMMANDS if "fuzz" in command]
+    assert command in fuzzing.__doc__
+    files = sorted((REPOSITORY / "tests").rglob("test_*fuzz*.py"))
+    assert sum(path.read_text().count("@fuzzed") for path in files) == fuzzing.TARGETS
 
 
 def test_every_component_has_a_line_in_a_table():
