@@ -1,6 +1,5 @@
 """The part of a report that shows where the model sees defects."""
 
-import json
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -8,10 +7,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from core.analysis.experiments import Experiment
 from core.analysis.page import paragraph, table
 from core.analysis.strips import ImageFolder, data_url
+from core.bounded_reading import read_json
+from core.errors import InputError
 
 EXAMPLES = Path("masks") / "examples.json"
 
@@ -63,11 +65,22 @@ def overlay(image: np.ndarray, predicted: np.ndarray, truth: np.ndarray) -> np.n
     return mixed
 
 
+class _Example(BaseModel):
+    image_id: str
+    class_name: str
+    dice: float
+    peak_inside: bool
+    predicted: str
+    truth: str
+
+
 def _examples(experiment: Experiment) -> list[dict[str, Any]]:
     try:
-        return json.loads((experiment.path / EXAMPLES).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_json(experiment.path / EXAMPLES)
+        examples = TypeAdapter(list[_Example]).validate_python(content, strict=True)
+    except (InputError, ValidationError):
         return []
+    return [example.model_dump() for example in examples]
 
 
 def _figure(entry: Mapping[str, Any], experiment: Experiment, images: ImageFolder) -> str:

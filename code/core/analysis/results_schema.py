@@ -26,6 +26,11 @@ class _Intervals(_Part):
     confidence: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
+class _Localization(_Part):
+    macro: dict[str, Figure]
+    per_class: dict[str, dict[str, Figure]]
+
+
 class _Figures(_Part):
     num_images: Count | None = None
     macro: dict[str, Figure]
@@ -35,6 +40,7 @@ class _Figures(_Part):
     subset_accuracy: Figure = None
     undefined: dict[str, Count | list[str]] | None = None
     intervals: _Intervals | None = None
+    localization: _Localization | None = None
 
 
 class _SplitPart(_Part):
