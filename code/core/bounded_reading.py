@@ -110,16 +110,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     content = read_bytes(path, _MOST_YAML_BYTES)
     try:
         _check_events(content, path)
-        config = OmegaConf.to_container(OmegaConf.create(content.decode("utf-8")))
+        return OmegaConf.to_container(OmegaConf.create(content.decode("utf-8")))
     except RecursionError:
         raise InputError(_too_deep(path)) from None
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: not a YAML file of plain values ({error})") from None
-    if not isinstance(config, dict):
-        raise InputError(f"{path}: holds a {type(config).__name__}; expected keys with values")
-    return config
 
 
 def _check_events(content: bytes, path: Path) -> None:
@@ -132,6 +129,9 @@ def _check_events(content: bytes, path: Path) -> None:
                 f"{path} line {event.start_mark.line + 1}: a tag, anchor or alias; expected plain "
                 "values, as a run writes them"
             )
+        outermost = depth == 0 and isinstance(event, yaml.NodeEvent)
+        if outermost and not isinstance(event, yaml.MappingStartEvent):
+            raise InputError(f"{path}: holds no keys; expected keys with values")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
