@@ -167,11 +167,11 @@ def test_results_nested_deep_are_left_out_of_a_comparison(tmp_path):
     assert all("results.json" in line and len(line) < 300 for line in problems)
 
 
-def test_a_config_with_a_tag_is_refused_and_runs_nothing(train_command, tiny, tmp_path):
+def test_a_config_with_a_tag_is_refused_and_runs_nothing(train_command, tmp_path):
     (tmp_path / "config.yaml").write_text(
         f"model: !!python/object/apply:pathlib.Path.touch ['{tmp_path / 'ran'}']\n"
     )
-    ended = train_command(*tiny, "training.folds=3", f"experiment.resume_folds={tmp_path}")
+    ended = train_command(f"resume={tmp_path}")
     assert ended.exit_code == 2
     (line,) = ended.errors.strip().splitlines()
     assert "config.yaml line 1: a tag" in line

@@ -9,9 +9,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from core.analysis.experiments import flatten
+from core.bounded_reading import read_yaml
 from core.config import TrainConfig, check_config
 from core.errors import InputError
 from core.training.experiment import read_results
@@ -92,12 +92,12 @@ def read_config(path: Path) -> TrainConfig:
         InputError: it cannot be read, or is not a config of this version.
     """
     file = path / CONFIG_FILE
+    content = read_yaml(file)
     try:
-        content = OmegaConf.load(file)
-        return check_config(content)
+        return check_config(OmegaConf.create(content))
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
-    except (OSError, YAMLError, OmegaConfBaseException, AttributeError, KeyError) as error:
+    except (OmegaConfBaseException, AttributeError, KeyError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"{file}: is not the config of an experiment ({reason})") from None
 
