@@ -238,9 +238,9 @@ def test_an_image_that_vanishes_during_training(
     on_bad_image, train_command, strips, tmp_path, monkeypatch
 ):
     """The run stops with one line, also where bad images are skipped: the list must be true."""
-    from core.data import dataset
+    from core.data import image_source
 
-    read, seen = dataset.read_image, []
+    read, seen = image_source.read_image, []
 
     def vanishing(path, *rest):
         seen.append(path)
@@ -248,7 +248,7 @@ def test_an_image_that_vanishes_during_training(
             path.unlink()
         return read(path, *rest)
 
-    monkeypatch.setattr(dataset, "read_image", vanishing)
+    monkeypatch.setattr(image_source, "read_image", vanishing)
     results = tmp_path / "results"
     ended = train_command(*arguments(strips, results, f"data.on_bad_image={on_bad_image}"))
     assert ended.exit_code == 2

@@ -1,7 +1,6 @@
 """The part of a report that shows where the model looks, where code/explain.py was run."""
 
 import base64
-import json
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -11,6 +10,7 @@ import cv2
 
 from core.analysis.experiments import Experiment
 from core.analysis.page import paragraph, table
+from core.bounded_reading import read_json
 
 EXPLANATION_FILE, SHEET_FILE = "explanation.json", "contact_sheet.png"
 FIGURES = {
@@ -40,7 +40,7 @@ def explanations(experiment: Experiment) -> str:
 
 def _explanation(experiment: Experiment, file: Path) -> str:
     try:
-        content = json.loads(file.read_bytes())
+        content = read_json(file)
         scores = content["scores"]
         heading = f"<h3>{escape(file.parent.name)}: {escape(content['method'])}</h3>"
         body = paragraph("No masks to score on.") if scores is None else _scores(experiment, scores)
