@@ -1,6 +1,5 @@
 """The folder of an experiment and the results.json in it, whole at every moment."""
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from core.bounded_reading import read_json
 from core.errors import InputError
 from core.files import remove_leftovers, write_json
 from core.training.interruption import Interruption
@@ -126,8 +126,8 @@ class ExperimentFolder:
 def read_results(path: Path) -> dict[str, Any]:
     """What the results.json of an experiment's folder holds; empty where there is no whole one."""
     try:
-        content = json.loads((path / "results.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = read_json(path / "results.json")
+    except InputError:
         return {}
     return content if isinstance(content, dict) else {}
 
