@@ -81,6 +81,10 @@ def open_model(path: Path) -> Predictor:
 
 def _check_images(images: Sequence[str]) -> None:
     for word in images:
+        try:
+            Path(word).exists()
+        except OSError as error:  # a name that is too long, a folder that may not be looked into
+            raise InputError(f"{word}: {error.strerror}: name an image or a folder") from None
         if (Path(word) / RESULTS_FILE).is_file() or word.endswith((".onnx", ".zip")):
             raise InputError(
                 f"{word} is a model and holds no images: to average it with the first one, give "

@@ -65,7 +65,7 @@ def test_a_newer_schema_is_refused(changed):
 )
 def test_unfinished_experiments_say_so(changed, status, words):
     folder = changed(status=status, status_message="out of memory")
-    with pytest.raises(InputError, match=rf"{folder}.*{words}.*out of memory.*skipped"):
+    with pytest.raises(InputError, match=rf"{folder}.*{words}.*out of memory.*resume={folder} "):
         read_experiment(folder)
 
 

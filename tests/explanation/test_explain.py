@@ -13,7 +13,9 @@ import explain
 from core.command_line import run_command
 from core.explanation.pictures import (
     OUTLINE,
+    PAPER,
     TEXT_HEIGHT,
+    TEXT_MARGIN,
     captioned,
     contact_sheet,
     outlined,
@@ -84,7 +86,7 @@ def test_a_picture_shows_the_true_mask(experiment):
     masks = TrueMasks(read_experiment(experiment)).of(image)
     for mask, name in zip(masks, NAMES, strict=True):
         file = experiment / "explanation_hires_cam" / f"{image.stem}_{name}.png"
-        picture = cv2.imread(str(file))[TEXT_HEIGHT:]
+        picture = cv2.imread(str(file))[-len(mask) :]
         drawn = (picture == OUTLINE).all(axis=2)
         around = cv2.dilate(mask, np.ones((5, 5), np.uint8)) > mask
         assert (drawn == around).all()
@@ -170,4 +172,14 @@ def test_a_sheet_holds_every_picture_whole():
     sheet = contact_sheet([*blocks, [np.full((30, 300, 3), 200, np.uint8)]])
     for value, area in ((50, 3000), (51, 3000), (90, 3000), (91, 3000), (200, 9000)):
         assert (sheet == value).all(axis=2).sum() == area
-    assert captioned(blocks[0][0], "naïve").shape == (10 + TEXT_HEIGHT, 300, 3)
+
+
+def test_a_caption_is_broken_where_the_picture_is_narrow():
+    text = "hires_cam  defect_1   p = 0.123 (threshold 0.456)   colours from 0 to 0.0123   naïve"
+    for width, lines in ((1600, 1), (320, 3)):
+        strip = np.full((10, width, 3), 200, np.uint8)
+        picture = captioned(strip, text)
+        assert len(picture) == 10 + lines * TEXT_HEIGHT
+        assert (picture[-10:] == strip).all()
+        # Nothing of it is cut off at the right.
+        assert (picture[:-10, -TEXT_MARGIN:] == PAPER).all()

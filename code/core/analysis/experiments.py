@@ -149,7 +149,8 @@ def _check_schema(results: Any, file: Path) -> None:
     if isinstance(status, str) and status in UNFINISHED:
         message = results.get("status_message")
         raise InputError(
-            f"{file.parent} {UNFINISHED[status]}{f' ({message})' if message else ''}: skipped"
+            f"{file.parent} {UNFINISHED[status]}{f' ({message})' if message else ''}: expected a "
+            f"completed experiment; code/train.py resume={file.parent} completes it"
         )
     if status != "completed":
         raise InputError(f"{file}: status={status!r}; expected 'completed'")

@@ -10,6 +10,7 @@ OPACITY = 0.65
 OUTLINE = (255, 255, 0)  # cyan in OpenCV's order: the one hue that the colour map has not
 COLOUR_MAP = cv2.COLORMAP_INFERNO
 FONT, TEXT_HEIGHT, TEXT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 26, 0.55
+TEXT_MARGIN = 6
 INK, PAPER = (235, 235, 235), (32, 32, 32)
 SHEET_WIDTH = 1600
 GAP = 6
@@ -48,11 +49,18 @@ def outlined(picture: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
 
 
 def captioned(picture: np.ndarray, text: str) -> np.ndarray:
-    """A line of text above the picture; letters that the font lacks become `?`."""
+    """Text above the picture; letters that the font lacks become `?`.
+
+    In one line where the picture is wide enough, else broken at three spaces.
+    """
     plain = text.encode("ascii", "replace").decode()
-    bar = np.full((TEXT_HEIGHT, picture.shape[1], 3), PAPER, np.uint8)
-    cv2.putText(bar, plain, (6, TEXT_HEIGHT - 8), FONT, TEXT_SCALE, INK, 1, cv2.LINE_AA)
-    return np.concatenate([bar, picture])
+    bars = []
+    for line in _lines(plain, picture.shape[1] - 2 * TEXT_MARGIN):
+        bar = np.full((TEXT_HEIGHT, picture.shape[1], 3), PAPER, np.uint8)
+        place = (TEXT_MARGIN, TEXT_HEIGHT - 8)
+        cv2.putText(bar, line, place, FONT, TEXT_SCALE, INK, 1, cv2.LINE_AA)
+        bars.append(bar)
+    return np.concatenate([*bars, picture])
 
 
 def contact_sheet(blocks: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
@@ -64,6 +72,20 @@ def contact_sheet(blocks: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
         _beside(tiles[start : start + columns], columns) for start in range(0, len(tiles), columns)
     ]
     return _stacked(rows, max(row.shape[1] for row in rows), 2 * GAP)
+
+
+def _lines(text: str, width: int) -> list[str]:
+    """As few lines as hold the parts of the text; a part that is too wide has its own."""
+    first, *parts = text.split("   ")
+    lines = [first]
+    for part in parts:
+        longer = f"{lines[-1]}   {part}"
+        (pixels, _), _ = cv2.getTextSize(longer, FONT, TEXT_SCALE, 1)
+        if pixels <= width:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return lines
 
 
 def _stacked(pictures: Sequence[np.ndarray], width: int, gap: int) -> np.ndarray:

@@ -16,10 +16,10 @@ class ImageList:
 
     A folder means the images directly in it, sorted by name; a word with `*`, `?` or `[` that is
     no file is a glob, `**` included; `-` is a list on standard input, one path a line. Any other
-    word is taken for a file, whether it is there or not.
+    word is taken for a file: one that ends as images do may be missing.
 
     Raises:
-        InputError: a folder or a glob without an image.
+        InputError: a folder or a glob without an image, or a word that is nothing of all this.
     """
 
     def __init__(self, words: Sequence[str], extensions: Sequence[str], lines: TextIO) -> None:
@@ -51,6 +51,8 @@ class ImageList:
     def _count(self, word: str) -> int | None:
         if word == STANDARD_INPUT:
             return None
+        if not (_is_glob(word) or Path(word).exists() or self._is_image(word)):
+            raise InputError(f"{word}: no such file or folder; expected images")
         count = sum(1 for _ in self._images(word))
         if not count:
             what = "folder without images" if Path(word).is_dir() else "matches no image"
