@@ -10,11 +10,12 @@ from core.prediction import PredictionOptions, predict_to_file
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    about = "folder or name of an experiment; model.onnx or model.zip need no torch"
-    parser.add_argument("model", type=Path, metavar="MODEL", help=about)
-    parser.add_argument(
-        "images", nargs="+", metavar="IMAGES", help="files, folders, globs; -: paths on stdin"
-    )
+    model = "folder or name of an experiment; model.onnx or model.zip need no torch"
+    parser.add_argument("model", type=Path, metavar="MODEL", help=model)
+    images = "files, folders, globs; -: paths on stdin"
+    parser.add_argument("images", nargs="+", metavar="IMAGES", help=images)
+    overlay = "draw each class found over its image, into this new or empty folder"
+    parser.add_argument("--overlay", type=Path, metavar="DIR", help=overlay)
     parser.add_argument(
         "--ensemble",
         type=Path,
@@ -46,11 +47,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     given = parse(arguments)
-    options = PredictionOptions(
-        given.output, given.tta == "flips", given.thresholds == "0.5", given.batch_size
-    )
+    flips, at_default = given.tta == "flips", given.thresholds == "0.5"
+    options = PredictionOptions(given.output, flips, at_default, given.batch_size, given.overlay)
     outcome = predict_to_file([given.model, *given.ensemble], given.images, options)
-    print(f"{outcome.num_images} images, {outcome.num_errors} unreadable: {given.output}")
+    pictures = f", {given.overlay}/" if given.overlay else ""
+    print(f"{outcome.num_images} images, {outcome.num_errors} unreadable: {given.output}{pictures}")
     if outcome.num_errors:
         sys.exit(1)
 

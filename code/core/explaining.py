@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from core.analysis.experiments import find_experiment
@@ -17,10 +16,10 @@ from core.data.image_header import EXTENSIONS
 from core.data.images import check_header, read_image
 from core.errors import InputError
 from core.explanation.album import Album, Explained
-from core.explanation.methods import METHODS
 from core.explanation.scoreboard import Scoreboard, maps_by_class
-from core.files import write_json
+from core.files import make_empty_folder, write_json
 from core.inference.image_list import ImageList
+from core.overlays import check_method, heat_maps
 from core.trained_model import TrainedModel
 from core.training.experiment import make_unused_folder
 from core.true_masks import TrueMasks
@@ -53,7 +52,7 @@ def explain(experiment: Path, images: Sequence[str], options: ExplanationOptions
     names = trained.signature.class_names
     true_masks = TrueMasks(trained.experiment, options.data_root)
     paths = _paths(trained, true_masks, images)
-    METHODS[options.method](trained.model, _blank(trained), names)  # refuses before any folder
+    check_method(trained, options.method)  # before any folder is made
     folder = _output_folder(trained.experiment.path, options)
     album = Album(folder, options.method, names, trained.signature.thresholds)
     scoreboard = Scoreboard(names, options.curve_steps)
@@ -86,8 +85,7 @@ def explain_image(
     size, channels = trained.signature.image_size, trained.signature.channels
     read = read_image(path, size, channels)
     pixels = np.ascontiguousarray(read[None] if read.ndim == 2 else read.transpose(2, 0, 1))
-    image = torch.from_numpy(pixels[None]).to(trained.device)
-    maps = METHODS[method](trained.model, image, trained.signature.class_names)
+    maps = heat_maps(trained, method, pixels)
     return Explained(path, pixels, trained(pixels[None])[0], maps, masks)
 
 
@@ -103,11 +101,6 @@ def _paths(trained: TrainedModel, true_masks: TrueMasks, images: Sequence[str]) 
     for path in paths:
         check_header(path, trained.signature.image_size)
     return paths
-
-
-def _blank(trained: TrainedModel) -> torch.Tensor:
-    shape = (1, trained.signature.channels, *trained.signature.image_size)
-    return torch.zeros(shape, dtype=torch.uint8, device=trained.device)
 
 
 def _in_batches(trained: TrainedModel):
@@ -129,10 +122,5 @@ def _row(explained: Explained, names: Sequence[str]) -> dict[str, Any]:
 def _output_folder(experiment: Path, options: ExplanationOptions) -> Path:
     if options.output is None:
         return make_unused_folder(experiment, f"explanation_{options.method}")
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--output {options.output}: {error.strerror}: give a folder") from None
-    if any(options.output.iterdir()):
-        raise InputError(f"--output {options.output} is not empty: give another folder")
+    make_empty_folder(options.output, "--output")
     return options.output

@@ -81,6 +81,21 @@ def remove_leftovers(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def make_empty_folder(folder: Path, option: str) -> None:
+    """Make `folder`, or take it as it is where it is empty; `option` is what messages name.
+
+    Raises:
+        InputError: it holds something, or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        is_empty = not any(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{option} {folder}: {error.strerror}: give another folder") from None
+    if not is_empty:
+        raise InputError(f"{option} {folder} is not empty: give another folder")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, whole or not at all."""
     with replacing(path) as temporary:

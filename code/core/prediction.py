@@ -1,7 +1,7 @@
 """From a trained model and images to a file of predictions."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,17 +17,22 @@ from core.inference.image_list import ImageList
 from core.inference.onnx_model import OnnxModel
 from core.inference.predictor import Ensemble, Flips, Predictor
 from core.inference.row_files import Outcome, check_output, write_rows
-from core.inference.stream import predict_images
+from core.inference.signature import Signature
+from core.inference.stream import Row, predict_images
 
 
 @dataclass(frozen=True)
 class PredictionOptions:
-    """How the images are predicted: at which thresholds, seen how often, how many at once."""
+    """How the images are predicted: at which thresholds, seen how often, how many at once.
+
+    `overlay` is a folder for pictures of what was found.
+    """
 
     output: Path
     flips: bool = False
     default_thresholds: bool = False
     batch_size: int = 16
+    overlay: Path | None = None
 
 
 def predict_to_file(
@@ -43,10 +48,11 @@ def predict_to_file(
     _check_images(images)
     listed = ImageList(images, EXTENSIONS, sys.stdin)
     members = [open_model(path) for path in models]
-    predictor = members[0] if len(members) == 1 else Ensemble(members)
-    if options.flips:
-        predictor = Flips(predictor)
+    model = members[0] if len(members) == 1 else Ensemble(members)
+    predictor = Flips(model) if options.flips else model
     signature = predictor.signature
+    shown = signature.at_default() if options.default_thresholds else signature
+    draw = _drawing(model, options.overlay, shown) if options.overlay else iter
     read = partial(read_image, image_size=signature.image_size, channels=signature.channels)
     rows = tqdm(
         predict_images(predictor, listed, read, options.batch_size),
@@ -54,8 +60,7 @@ def predict_to_file(
         unit="image",
         disable=None,  # off unless standard error is a terminal
     )
-    shown = signature.at_default() if options.default_thresholds else signature
-    return write_rows(options.output, rows, shown)
+    return write_rows(options.output, draw(rows), shown)
 
 
 def open_model(path: Path) -> Predictor:
@@ -77,6 +82,26 @@ def open_model(path: Path) -> Predictor:
     if folds := read_experiment(folder).look_up("folds"):
         return Ensemble([TrainedModel(folder / fold["name"]) for fold in folds])
     return TrainedModel(folder)
+
+
+def _drawing(
+    model: Predictor, folder: Path, shown: Signature
+) -> Callable[[Iterable[Row]], Iterator[Row]]:
+    """What passes rows on and draws an overlay of each class found. Raises InputError."""
+    if isinstance(model, Ensemble):
+        raise InputError(
+            f"--overlay {folder}: shows where one model looks, and this is the mean of "
+            f"{len(model.members)}: name the experiment of one of them alone"
+        )
+    if isinstance(model, OnnxModel):
+        raise InputError(
+            f"--overlay {folder}: an exported model answers with probabilities only: name the "
+            f"experiment that it was exported from ({model.signature.model})"
+        )
+    # Needs torch.
+    from core.overlays import Overlays
+
+    return Overlays(folder, model, shown).drawn
 
 
 def _check_images(images: Sequence[str]) -> None:

@@ -31,6 +31,7 @@ def test_rows_come_in_order(batch_size):
             assert row.error == f"bad{index}: bad"
         else:
             assert row.probabilities == pytest.approx([index / 255])
+            assert (row.pixels == np.full((1, 2, 3), index)).all()
 
 
 def test_no_more_is_read_than_a_few_batches_ahead():

@@ -1,6 +1,6 @@
 """The pictures of explained images: one per image and map, and a contact sheet of all."""
 
-from collections import Counter
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from core.files import replacing
 
 # Strips on the contact sheet; every image has its own pictures beside it.
 SHEET_IMAGES = 24
+# Bytes of an image's name that its pictures take over: file systems allow 255 in all.
+LONGEST_STEM = 150
 
 
 @dataclass(frozen=True)
@@ -46,17 +48,15 @@ class Album:
         self.folder, self.method = folder, method
         self.class_names, self.thresholds = tuple(class_names), tuple(thresholds)
         self.sheet: list[list[np.ndarray]] = []
-        self.stems: Counter[str] = Counter()
+        # Of names that came again only, so that any number of images takes the same memory.
+        self.numbers: dict[str, int] = {}
 
     def add(self, explained: Explained) -> None:
         """Write a picture of each map: `<image>_<class>.png`."""
         grey = explained.pixels[0]
         if len(explained.pixels) == 3:
             grey = cv2.cvtColor(explained.pixels.transpose(1, 2, 0), cv2.COLOR_RGB2GRAY)
-        stem = explained.path.stem
-        self.stems[stem] += 1
-        if self.stems[stem] > 1:
-            stem = f"{stem}_{self.stems[stem]}"
+        stem = self._unused_stem(explained)
         block = [self._plain(explained, grey)]
         for heat in explained.maps:
             picture = self._picture(explained, grey, heat)
@@ -67,8 +67,21 @@ class Album:
             self.sheet.append(block)
 
     def finish(self) -> None:
-        """Write contact_sheet.png."""
-        _write_picture(self.folder / "contact_sheet.png", contact_sheet(self.sheet))
+        """Write contact_sheet.png, where there was any image."""
+        if self.sheet:
+            _write_picture(self.folder / "contact_sheet.png", contact_sheet(self.sheet))
+
+    def _unused_stem(self, explained: Explained) -> str:
+        """What the image's pictures are named by: its name, numbered where another has that."""
+        stem = os.fsdecode(os.fsencode(explained.path.stem)[:LONGEST_STEM])
+        names = dict.fromkeys([*self.class_names, *(heat.name for heat in explained.maps)])
+        number = self.numbers.get(stem, 1)
+        while True:
+            numbered = stem if number == 1 else f"{stem}_{number}"
+            if not any((self.folder / f"{numbered}_{name}.png").exists() for name in names):
+                return numbered
+            number += 1
+            self.numbers[stem] = number
 
     def _plain(self, explained: Explained, grey: np.ndarray) -> np.ndarray:
         picture = outlined(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), _union(explained.masks))

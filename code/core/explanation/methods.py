@@ -96,7 +96,7 @@ def _last_stage(model: nn.Module) -> tuple[nn.Module, bool]:
     """The module that ends the last stage, and whether its channels stand last."""
     stages = getattr(model, "stages", None)
     if not stages:
-        raise InputError("--method: this model names no stages, so there is no feature map to take")
+        raise InputError("this model names no stages, so there is no feature map to explain it by")
     layout = getattr(model.backbone, "output_fmt", "NCHW")
     return model.backbone.get_submodule(stages[-1].module), getattr(
         layout, "value", layout

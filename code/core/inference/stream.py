@@ -23,12 +23,13 @@ Read = Callable[[Path], np.ndarray]
 class Row:
     """What was found on one image; `error` says why nothing could be.
 
-    Shape: probabilities (classes,), None with an error.
+    Shape: probabilities (classes,) and pixels uint8 (channels, height, width), None with an error.
     """
 
     image: str
     probabilities: np.ndarray | None
     error: str = ""
+    pixels: np.ndarray | None = None
 
 
 def predict_images(
@@ -43,7 +44,7 @@ def predict_images(
             if isinstance(content, InputError):
                 yield Row(image, None, str(content))
             else:
-                yield Row(image, next(answers))
+                yield Row(image, next(answers), pixels=content)
 
 
 def _read_ahead(
