@@ -16,6 +16,7 @@ import torch
 from core.analysis.experiments import find_experiment
 from core.analysis.model_card import write_model_card
 from core.errors import InputError
+from core.export.compiled import compiled
 from core.export.formats import FORMATS, has_openvino, open_openvino
 from core.export.latency import latency_table, measure_latency
 from core.export.parity import NUM_STRIPS, check_parity, measure_parity
@@ -116,12 +117,14 @@ def compare_latency(experiment: Path, data_root: Path | None = None) -> Path:
         onnx.write(WholeGraph(trained).eval(), torch.from_numpy(strips[:2]), file, signature)
         contenders: dict[str, Callable[[np.ndarray], np.ndarray]] = {
             "PyTorch float32": trained,
+            "PyTorch compiled": compiled(trained, Path(folder)),
             "PyTorch bfloat16": torch.autocast("cpu", torch.bfloat16)(trained.__call__),
             "ONNX Runtime float32": onnx.open(file),
         }
         if has_openvino():
             contenders["OpenVINO float32"] = open_openvino(file)
             contenders["OpenVINO bfloat16"] = open_openvino(file, "bf16")
+        log.info("Measuring; compiling the model by torch.compile, twice, takes the longest")
         rows = measure_latency(contenders, strips)
     log.info("%d threads of torch\n%s", torch.get_num_threads(), latency_table(rows))
     path = trained.experiment.path / "latency.json"

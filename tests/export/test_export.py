@@ -26,6 +26,7 @@ from core.inference import bundle
 from core.inference.bundle import CHECKSUMS, LARGEST, MODEL, THRESHOLDS, open_bundle
 from core.inference.onnx_model import OnnxModel
 from core.inference.signature import Signature
+from core.trained_model import TrainedModel
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 PROBABILITIES = [f"probability_{name}" for name in NAMES]
@@ -94,6 +95,30 @@ def test_parity_is_written_beside_the_file(calibrated):
         # The test and the validation part have 18 strips.
         assert parity["strips"] == "18 of the data set, 14 procedural"
         assert list(parity["max_difference_per_class"]) == NAMES
+
+
+@pytest.mark.parametrize("format_name", ["onnx", "torchscript"])
+def test_models_with_a_mask_head_are_exported_whole(format_name, compose, tiny, tmp_path):
+    """Fused masks, batch normalisation and calibration included: the labels' probabilities."""
+    from core.composition import train
+
+    words = ["model=resnet10_slim", "model.mask_head=true", "mask_loss.type=tversky_loss"]
+    kept = [word for word in tiny if not word.startswith("model")]
+    settings = ["evaluation.calibration=platt", f"experiment.results_dir={tmp_path}"]
+    train(compose(*kept, *words, *settings, "experiment.name=masks"))
+    (experiment,) = tmp_path.glob("masks_*")
+    assert json.loads((experiment / "results.json").read_text())["calibration"]["scaling"]
+    assert TrainedModel(experiment).model.fusion is not None
+    export.main([str(experiment), "--format", format_name])
+    file = experiment / f"model{FORMATS[format_name].suffix}"
+    parity = json.loads((experiment / f"{file.name}.parity.json").read_text())
+    assert 0 < parity["max_difference"] <= 1e-5
+    if format_name == "onnx":
+        images = strips_of(experiment)
+        expected = predicted(experiment, images, tmp_path / "experiment.csv")
+        found = predicted(file, images, tmp_path / "onnx.csv")
+        np.testing.assert_allclose(found[PROBABILITIES], expected[PROBABILITIES], atol=1e-5)
+        pd.testing.assert_frame_equal(found[DECISIONS], expected[DECISIONS])
 
 
 def test_torchscript_stands_alone(calibrated):
@@ -182,6 +207,7 @@ def test_latency_compares_with_the_first():
     ]
     assert [row["max_difference"] for row in rows] == [0, 0.25, 0, 0.25]
     assert [row["times_as_fast"] for row in rows][::2] == [1, 1]
+    assert all(row["first_call_seconds"] >= 0 for row in rows)
     # They take turns.
     assert [name for name, size in calls if size == 1] == list("ababab")
 

@@ -14,49 +14,79 @@ ROUNDS = 7
 Ask = Callable[[np.ndarray], np.ndarray]
 
 
+class LeftOutError(Exception):
+    """What a contender raises at its first call where it cannot run on this machine."""
+
+
 def measure_latency(
     contenders: Mapping[str, Ask], strips: np.ndarray, rounds: int = ROUNDS
 ) -> list[dict[str, Any]]:
     """A row per contender and batch size; ratios are to the first contender, above 1 is faster.
 
-    Contenders take turns, so that what else the machine does falls on all of them alike.
+    Contenders take turns, so that what else the machine does falls on all of them alike. The
+    first call of each, which may have to compile, is told on its own. One that raises
+    LeftOutError has that reason in its row, and no figures.
 
     Shape: strips uint8 (at least 16, channels, height, width).
     """
     rows = []
     for batch_size in BATCH_SIZES:
         images = np.ascontiguousarray(strips[:batch_size])
-        answers = {name: ask(images) for name, ask in contenders.items()}  # and warm up
-        seconds: dict[str, list[float]] = {name: [] for name in contenders}
+        answers, first_calls, reasons = _warm_up(contenders, images)
+        seconds: dict[str, list[float]] = {name: [] for name in answers}
         for _ in range(rounds):
-            for name, ask in contenders.items():
+            for name in answers:
                 started = time.perf_counter()
-                ask(images)
+                contenders[name](images)
                 seconds[name].append(time.perf_counter() - started)
         medians = {name: statistics.median(times) for name, times in seconds.items()}
         first = next(iter(contenders))
-        for name, median in medians.items():
+        for name in contenders:
+            row: dict[str, Any] = {"contender": name, "batch_size": batch_size}
+            if name in reasons:
+                rows.append({**row, "left_out": reasons[name]})
+                continue
             difference = np.abs(answers[name] - answers[first]).max()
-            rows.append(
-                {
-                    "contender": name,
-                    "batch_size": batch_size,
-                    "median_milliseconds": 1000 * median,
-                    "images_per_second": batch_size / median,
-                    "times_as_fast": medians[first] / median,
-                    "max_difference": float(difference),
-                }
-            )
+            figures = {
+                "first_call_seconds": first_calls[name],
+                "median_milliseconds": 1000 * medians[name],
+                "images_per_second": batch_size / medians[name],
+                "times_as_fast": medians[first] / medians[name],
+                "max_difference": float(difference),
+            }
+            rows.append(row | figures)
     return rows
+
+
+def _warm_up(
+    contenders: Mapping[str, Ask], images: np.ndarray
+) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, str]]:
+    """Answers and seconds of the first calls, and why the other contenders are left out."""
+    answers, seconds, reasons = {}, {}, {}
+    for name, ask in contenders.items():
+        started = time.perf_counter()
+        try:
+            answers[name] = ask(images)
+        except LeftOutError as reason:
+            reasons[name] = str(reason)
+        seconds[name] = time.perf_counter() - started
+    return answers, seconds, reasons
 
 
 def latency_table(rows: list[dict[str, Any]]) -> str:
     """The rows as text."""
-    lines = ["batch  contender                median ms   images/s   times as fast   difference"]
-    lines += [
-        f"{row['batch_size']:>5}  {row['contender']:<22} {row['median_milliseconds']:>11.1f} "
-        f"{row['images_per_second']:>10.1f} {row['times_as_fast']:>15.2f} "
-        f"{row['max_difference']:>12.1e}"
-        for row in rows
+    lines = [
+        "batch  contender                median ms   images/s   times as fast   difference"
+        "   first call s"
     ]
+    for row in rows:
+        line = f"{row['batch_size']:>5}  {row['contender']:<22} "
+        if "left_out" in row:
+            lines.append(f"{line}  left out: {row['left_out']}")
+            continue
+        lines.append(
+            f"{line}{row['median_milliseconds']:>11.1f} {row['images_per_second']:>10.1f} "
+            f"{row['times_as_fast']:>15.2f} {row['max_difference']:>12.1e} "
+            f"{row['first_call_seconds']:>14.1f}"
+        )
     return "\n".join(lines)

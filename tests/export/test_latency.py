@@ -1,0 +1,85 @@
+"""The table of latencies: compiled models, and what a machine cannot run."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch._inductor import config as inductor
+
+import export
+from core.export.compiled import CACHE_VARIABLE, compiled
+from core.export.latency import LeftOutError, latency_table, measure_latency
+
+
+class Predictor:
+    """A linear layer of an image's mean."""
+
+    def __init__(self) -> None:
+        self.model = nn.Linear(1, 2)
+
+    @torch.inference_mode()
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return self.model(torch.from_numpy(images).float().mean((1, 2, 3))[:, None]).numpy()
+
+
+@pytest.fixture
+def no_compiler():
+    with inductor.patch({"cpp.cxx": (None, "no-compiler")}):
+        torch.compiler.reset()
+        yield
+    torch.compiler.reset()
+
+
+def test_a_compiled_model_answers_alike(tmp_path):
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        pytest.skip("there is no C++ compiler")
+    before, predictor = dict(os.environ), Predictor()
+    eager = predictor.model
+    ask = compiled(predictor, tmp_path)
+    images = np.random.default_rng(0).integers(0, 255, (3, 1, 4, 8), np.uint8)
+    np.testing.assert_allclose(ask(images), predictor(images), rtol=1e-5)
+    # It was compiled, into that folder; nothing else was changed.
+    assert list(tmp_path.iterdir())
+    assert predictor.model is eager
+    assert os.environ.get(CACHE_VARIABLE) == before.get(CACHE_VARIABLE)
+
+
+def test_without_a_compiler_the_table_says_so(no_compiler, trained, tmp_path, caplog):
+    experiment = Path(shutil.copytree(trained, tmp_path / trained.name))
+    with caplog.at_level("INFO"):
+        export.main([str(experiment), "--latency"])
+    rows = json.loads((experiment / "latency.json").read_text())["rows"]
+    left_out = {(row["contender"], row["batch_size"]) for row in rows if "left_out" in row}
+    assert left_out == {("PyTorch compiled", 1), ("PyTorch compiled", 16)}
+    assert all("C++ compiler" in row["left_out"] for row in rows if "left_out" in row)
+    others = [row for row in rows if row["contender"] == "ONNX Runtime float32"]
+    assert [row["batch_size"] for row in others] == [1, 16]
+    assert max(row["max_difference"] for row in others) < 1e-4
+    assert "left out: InvalidCxxCompiler" in caplog.text
+
+
+def test_what_cannot_run_is_asked_once_a_batch_size():
+    calls = []
+
+    def fails(images):
+        calls.append(len(images))
+        raise LeftOutError("no such processor")
+
+    def works(images):
+        return np.zeros((len(images), 1))
+
+    rows = measure_latency({"works": works, "fails": fails}, np.zeros((16, 1, 2, 2), np.uint8), 3)
+    assert calls == [1, 16]
+    failed = {"contender": "fails", "left_out": "no such processor"}
+    assert [row for row in rows if row["contender"] == "fails"] == [
+        {**failed, "batch_size": 1},
+        {**failed, "batch_size": 16},
+    ]
+    table = latency_table(rows).splitlines()
+    assert len({len(line) for line in (table[0], table[1], table[3])}) == 1
+    assert table[2].endswith("fails                    left out: no such processor")
