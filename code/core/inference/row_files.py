@@ -11,9 +11,7 @@ from core.errors import InputError
 from core.files import replacing
 from core.inference.signature import Signature
 from core.inference.stream import Row
-
-# What a spreadsheet would take for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+from core.spreadsheet import as_text
 
 
 def check_output(path: Path) -> None:
@@ -66,14 +64,14 @@ def _write_csv(stream: TextIO, rows: Iterable[Row], signature: Signature) -> Non
     names = signature.class_names
     columns = [f"probability_{name}" for name in names] + [f"decision_{name}" for name in names]
     writer.writerow(["image", *columns, "model", "thresholds", "error"])
-    versions = [_plain(signature.model), _plain(signature.threshold_version)]
+    versions = [as_text(signature.model), as_text(signature.threshold_version)]
     for row in rows:
         if row.probabilities is None:
             cells: list[Any] = [""] * len(columns)
         else:
             cells = [repr(float(value)) for value in row.probabilities]
             cells += [int(found) for found in row.probabilities >= signature.thresholds]
-        writer.writerow([_plain(row.image), *cells, *versions, _plain(row.error)])
+        writer.writerow([as_text(row.image), *cells, *versions, as_text(row.error)])
 
 
 def _write_json_lines(stream: TextIO, rows: Iterable[Row], signature: Signature) -> None:
@@ -93,11 +91,6 @@ def _write_json_lines(stream: TextIO, rows: Iterable[Row], signature: Signature)
             "error": row.error or None,
         }
         stream.write(json.dumps(content, allow_nan=False) + "\n")
-
-
-def _plain(cell: str) -> str:
-    """Text that a spreadsheet shows and does not run: an apostrophe before a formula's sign."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 _WRITERS = {".csv": _write_csv, ".jsonl": _write_json_lines}
