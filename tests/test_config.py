@@ -167,7 +167,7 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
         lambda b: b.num_parameters,
     ),
     "mask_loss": (
-        ["model.mask_head=true", "mask_loss.type=dice_loss"],
+        ["model.mask_head=true", "mask_loss=dice_loss"],
         lambda b: b.mask_loss_value,
     ),
     "mask_loss.weight": (
