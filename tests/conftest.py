@@ -125,4 +125,5 @@ def tiny(tmp_path_factory) -> list[str]:
         "training.num_epochs=2",
         "training.learning_rate=0.002",
         "evaluation.bootstrap_resamples=100",
+        "runtime.precision=float32",
     ]

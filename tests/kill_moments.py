@@ -33,7 +33,7 @@ from core.errors import EXIT_CODE, InputError
 from core.files import write_text as write_whole
 from core.loading import read_data
 from core.resumption import resume
-from core.training import epoch, trainer
+from core.training import epoch, testing, trainer
 
 NUM_MOMENTS = 20
 NUM_TIMES = 5
@@ -98,7 +98,8 @@ def watch(moments: Moments) -> None:
     tempfile.mkstemp, Path.replace, Path.write_text = (
         watched_mkstemp, watched_replace, watched_write_text,
     )  # fmt: skip
-    torch.save, epoch.update, trainer.predict = watched_save, watched_update, watched_predict
+    torch.save, epoch.update = watched_save, watched_update
+    trainer.predict = testing.predict = watched_predict
     # Drawing takes longer than all else here; the file is written the same way.
     trainer.plot_history = lambda path, *_: write_whole(path, "curves")
 

@@ -158,6 +158,11 @@ BAD_VALUES = {
     "experiment.seed=-1": ["experiment", "seed=-1"],
     "experiment=quickstrat": ["quickstrat", "quickstart"],
     "data=nowhere": ["nowhere", "synthetic"],
+    "runtime.precision=float16": ["runtime.precision='float16'", "CUDA", "bfloat16"],
+    "runtime.precision=half": ["precision='half'", "bfloat16"],
+    "training.accumulation_steps=0": ["accumulation_steps=0"],
+    "training.ema_decay=1": ["ema_decay=1"],
+    "training.layer_decay=0": ["layer_decay=0"],
     "runtime.device=tpu": ["device='tpu'", "cuda"],
     "model.weights=/nowhere/file.pt": ["/nowhere/file.pt"],
     "training.num_epochs": ["training.num_epochs"],
@@ -178,6 +183,16 @@ def test_blackout_without_masks(train_command, strips, tmp_path):
     words = ["augmentation.blackout.probability=0.4", "labels.csv", "augmentation.blackout=null"]
     assert all(word in line for word in words), line
     assert not (tmp_path / "results").exists()
+
+
+def test_a_loss_that_is_not_finite_names_its_images(train_command, strips, tmp_path):
+    overrides = ["training.learning_rate=1e30", "training.warmup_epochs=0", "data.batch_size=4"]
+    ended = train_command(*arguments(strips, tmp_path / "results", *overrides))
+    assert ended.exit_code == 2
+    (line,) = ended.errors.strip().splitlines()
+    assert all(word in line for word in ["training.learning_rate", ".jpg", "lower"]), line
+    (file,) = (tmp_path / "results").glob("*/results.json")
+    assert '"status": "failed"' in file.read_text()
 
 
 def test_cache_folder_that_cannot_be_written(train_command, strips, tmp_path):

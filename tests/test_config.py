@@ -256,6 +256,22 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
         "training.gradient_clip_norm=0.1",
         lambda b: b.learner.gradient_clip_norm,
     ),
+    "training.accumulation_steps": (
+        "training.accumulation_steps=3",
+        lambda b: b.learner.accumulation_steps,
+    ),
+    "training.gradient_checkpointing": (
+        "training.gradient_checkpointing=true",
+        lambda b: b.model.backbone.grad_checkpointing,
+    ),
+    "training.ema_decay": (
+        "training.ema_decay=0.99",
+        lambda b: b.learner.evaluated_model is b.learner.model,
+    ),
+    "training.layer_decay": (
+        "training.layer_decay=0.5",
+        lambda b: sorted({g["lr"] for g in b.learner.optimizer.param_groups}),
+    ),
     "training.optimizer": (
         "training.optimizer=lion",
         lambda b: type(b.learner.optimizer).__name__,
@@ -284,6 +300,15 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
         lambda b: b.trainer.folder.path.parent,
     ),
     "runtime.device": ("runtime.device=cpu", lambda b: b.config.runtime.device),
+    "runtime.precision": ("runtime.precision=bfloat16", lambda b: b.learner.precision.name),
+    "runtime.channels_last": (
+        "runtime.channels_last=true",
+        lambda b: b.first_weight.is_contiguous(memory_format=torch.channels_last),
+    ),
+    "runtime.compile": (
+        "runtime.compile=true",
+        lambda b: b.model._compiled_call_impl is None,
+    ),
     "runtime.num_threads": ("runtime.num_threads=2", lambda b: b.num_threads),
     "runtime.deterministic": ("runtime.deterministic=false", lambda b: b.deterministic),
 }

@@ -302,11 +302,12 @@ def test_a_loss_that_is_no_number_ends_the_run_after_the_last_good_checkpoint(
     update = epoch.update
     poisoned = []
 
-    def poison(learner, batch):
+    def poison(learner, group):
         if learner.num_updates == 8:
+            (batch,) = group
             poisoned.extend(batch["image_id"])
-            batch = {**batch, "labels": batch["labels"] * float("nan")}
-        return update(learner, batch)
+            group = [{**batch, "labels": batch["labels"] * float("nan")}]
+        return update(learner, group)
 
     with monkeypatch.context() as patched:
         patched.setattr(epoch, "update", poison)
@@ -328,10 +329,10 @@ def test_a_loss_that_is_no_number_ends_the_run_after_the_last_good_checkpoint(
 def test_weights_that_are_spoilt_are_not_saved_within_an_epoch(begin, monkeypatch):
     update = epoch.update
 
-    def poison(learner, batch):
+    def poison(learner, group):
         if learner.num_updates == 8:
-            batch = {**batch, "labels": batch["labels"] * float("inf")}
-        return update(learner, batch)
+            group = [{**batch, "labels": batch["labels"] * float("inf")} for batch in group]
+        return update(learner, group)
 
     monkeypatch.setattr(epoch, "update", poison)
     path, line = begin("training.checkpoint_minutes=1e-9")

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from outcomes import differences, outcome, read
+import torch
+from outcomes import differences, outcome, plain, read
 
 from core.training import trainer
 from core.training.saver import Saver
@@ -121,6 +122,73 @@ def test_a_loss_of_masks_and_its_terms_go_on(uninterrupted, interrupt, train_com
     results = read(path)
     assert {"image_labels", "masks", "masks/focal_loss"} <= set(results["history"][1]["loss_terms"])
     assert results["mask_loss"] == read(uninterrupted(*MASKS))["mask_loss"]
+
+
+FAST = ["runtime.precision=bfloat16", "training.ema_decay=0.9", "training.layer_decay=0.8"]
+
+
+@pytest.mark.parametrize(
+    ("accumulation", "updates", "place"), [(2, 4, (2, 2)), (4, 1, (1, 4)), (4, 4, (2, 6))]
+)
+def test_averaged_and_accumulated_bfloat16_goes_on(
+    accumulation, updates, place, uninterrupted, interrupt, train_command
+):
+    more = [*FAST, f"training.accumulation_steps={accumulation}"]
+    path = interrupt(*more, steps=updates)
+    ended = train_command(f"resume={path}")
+    assert ended.exit_code == 0, ended.errors
+    assert not differences(outcome(uninterrupted(*more)), outcome(path))
+    (resumed,) = read(path)["experiment"]["resumed_at"]
+    assert (resumed["epoch"], resumed["step"]) == place
+    last = torch.load(path / "checkpoints" / "last.pt", weights_only=True)
+    assert differences(plain(last["model"]), plain(last["training_model"]))
+
+
+def test_a_stop_between_the_batches_of_one_update_leaves_it_out_whole(
+    uninterrupted, overrides, train_command, tmp_path, monkeypatch
+):
+    more = [*FAST, "training.accumulation_steps=2"]
+    look, looks = Saver._stop_where_asked, []
+
+    def ask(self, progress):
+        """Asked after batches 1 and 2, and so on; after each pair also behind the update."""
+        looks.append(progress.step)
+        self.interruption.requested = len(looks) == 4
+        look(self, progress)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Saver, "_stop_where_asked", ask)
+        where = f"experiment.results_dir={tmp_path}"
+        assert train_command(*overrides, *more, where).exit_code == 130
+    assert looks == [0, 2, 2, 2]
+    (path,) = tmp_path.iterdir()
+    last = torch.load(path / "checkpoints" / "last.pt", weights_only=True)
+    assert last["num_updates"] == 1
+    assert train_command(f"resume={path}").exit_code == 0
+    assert read(path)["experiment"]["resumed_at"][0]["step"] == 2
+    assert not differences(outcome(uninterrupted(*more)), outcome(path))
+
+
+def test_auto_goes_on_in_the_precision_it_began_in(
+    uninterrupted, interrupt, train_command, monkeypatch
+):
+    """Begun where bfloat16 is native, and resumed where it is not."""
+    monkeypatch.setattr("core.training.precision.has_bfloat16", lambda device: True)
+    path = interrupt("runtime.precision=auto", steps=9)
+    monkeypatch.setattr("core.training.precision.has_bfloat16", lambda device: False)
+    assert train_command(f"resume={path}").exit_code == 0
+    assert not differences(outcome(uninterrupted("runtime.precision=bfloat16")), outcome(path))
+    assert read(path)["computation"]["precision"] == "bfloat16"
+    assert read(path)["config"]["runtime"]["precision"] == "auto"
+
+
+def test_the_cache_may_change(uninterrupted, interrupt, train_command, tmp_path):
+    path = interrupt(steps=9)
+    given = ["data.cache=disk", f"data.cache_dir={tmp_path / 'cache'}"]
+    ended = train_command(f"resume={path}", *given)
+    assert ended.exit_code == 0, ended.errors
+    assert not differences(outcome(uninterrupted()), outcome(path))
+    assert read(path)["experiment"]["resumed_at"][0]["changed"]["data.cache"][1] == "disk"
 
 
 @pytest.mark.slow
@@ -242,6 +310,8 @@ REFUSED = {
     "augmentation=none": ["augmentation.horizontal_flip"],
     "data.batch_size=4": ["data.batch_size was 8, is 4"],
     "evaluation.confidence=0.5": ["evaluation.confidence was 0.95, is 0.5"],
+    "runtime.precision=bfloat16": ["runtime.precision was float32, is bfloat16"],
+    "training.ema_decay=0.9": ["training.ema_decay was None, is 0.9"],
     "data.num_images=48": ["data.num_images was 60, is 48"],
 }
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from outcomes import differences, outcome, read
 
-from core.training import checkpoint, epoch, trainer
+from core.training import checkpoint, epoch, testing, trainer
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +50,18 @@ def send_at(number: int, calls: int, function: Callable) -> Callable:
         (signal.SIGTERM, "step", 8, (2, 2)),
         (signal.SIGTERM, "validation", 2, (2, 6)),
         (signal.SIGINT, "save", 1, (2, 0)),
-        (signal.SIGTERM, "test", 3, (3, 0)),
+        (signal.SIGTERM, "test", 1, (3, 0)),
     ],
 )
 def test_stopped_and_resumed(
     number, where, calls, place, overrides, expected, train_command, tmp_path, monkeypatch
 ):
-    modules = {"step": (epoch, "update"), "save": (checkpoint, "save_checkpoint")}
-    module, name = modules.get(where, (trainer, "predict"))
+    module, name = {
+        "step": (epoch, "update"),
+        "validation": (trainer, "predict"),
+        "save": (checkpoint, "save_checkpoint"),
+        "test": (testing, "predict"),
+    }[where]
     with monkeypatch.context() as patched:
         patched.setattr(module, name, send_at(number, calls, getattr(module, name)))
         ended = train_command(*overrides, f"experiment.results_dir={tmp_path}")

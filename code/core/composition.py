@@ -28,12 +28,13 @@ from core.mask_supervision import (
 )
 from core.models.registry import get_registry as get_model_registry
 from core.training.callbacks import TensorBoard
-from core.training.epoch import Learner
 from core.training.experiment import ExperimentFolder
+from core.training.learner import Learner
 from core.training.objective import Objective
 from core.training.seeding import seed_everything, set_determinism
 from core.training.summary import summary_table
-from core.training.trainer import Task, Trainer
+from core.training.task import Task
+from core.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +112,15 @@ def build(config: TrainConfig, data: Data, split: Split) -> Parts:
         *build_mask_loss(config, table, split["train"], pixel_shares),
     )
     loaders = build_loaders(config, data, split, pipeline, objective.mask_loss)
+    if config.training.gradient_checkpointing:
+        checkpoint_gradients(model, config.model["name"])
     learner = Learner.create(
-        model, objective, config.training, steps_per_epoch=len(loaders["train"]), device=device
+        model,
+        objective,
+        config.training,
+        steps_per_epoch=len(loaders["train"]),
+        device=device,
+        runtime=config.runtime,
     )
     return Parts(data, split, pipeline, loaders, learner)
 
@@ -148,6 +156,17 @@ def build_model(values: Mapping[str, Any], table: LabelTable, shares: np.ndarray
     if set_class_shares := getattr(model, "set_class_shares", None):
         set_class_shares(shares)
     return model
+
+
+def checkpoint_gradients(model: nn.Module, name: str) -> None:
+    """Have the model compute its activations again in the backward pass."""
+    switch = getattr(model, "set_grad_checkpointing", None)
+    if switch is None:
+        raise InputError(
+            f"training.gradient_checkpointing=true: {name} has no set_grad_checkpointing: use "
+            "false, or another model"
+        )
+    switch()
 
 
 def build_loss(

@@ -44,7 +44,7 @@ def continue_training(
     found = checkpoints.newest()
     # Weights come from the checkpoint; the files that the model began with may be gone.
     begun = found.state is not None
-    built = replace(config, model=without_weights(config.model)) if begun else config
+    built = _continued(config, found.state) if begun else config
     parts = build(built, data, _own_split(config, data, path, split))
     if begun:
         restore_learner(parts.learner, found.state, found.file)
@@ -65,6 +65,16 @@ def without_weights(values: Mapping[str, Any]) -> dict[str, Any]:
     own = {key: None for key in ("weights",) if key in values}
     own |= {key: False for key in ("pretrained",) if key in values}
     return {**values, **own}
+
+
+def _continued(config: TrainConfig, state: Mapping[str, Any]) -> TrainConfig:
+    """The config by which the learner of a checkpoint is built again.
+
+    In the numbers that it began in: `auto` may mean others on another device.
+    """
+    precision = state.get("precision", config.runtime.precision)
+    runtime = config.runtime.model_copy(update={"precision": precision})
+    return replace(config, model=without_weights(config.model), runtime=runtime)
 
 
 def check_fingerprint(path: Path, data: Data, config: TrainConfig) -> None:

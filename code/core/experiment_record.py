@@ -20,8 +20,8 @@ from core.data.sampling import describe_sampler
 from core.data.splitting import Split, write_split
 from core.files import write_text
 from core.training.environment import command_line, describe_environment
-from core.training.epoch import Learner
 from core.training.experiment import ExperimentFolder
+from core.training.learner import Learner
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,11 @@ def describe(folder: ExperimentFolder, config: TrainConfig, parts: Parts) -> Non
         | {"seed": config.experiment.seed},
         config=resolved,
         environment=describe_environment(parts.learner.device),
+        computation={
+            "precision": parts.learner.precision.name,
+            "channels_last": config.runtime.uses_channels_last(parts.learner.device),
+            "compiled": config.runtime.compile,
+        },
         data=describe_data(config, parts.data, parts.split),
         augmentation=parts.pipeline.record(),
         model={

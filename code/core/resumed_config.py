@@ -24,8 +24,8 @@ LATEST = "latest"
 CONFIG_FILE = "config.yaml"
 # What changes no figure, or only its last digits (another device, another number of threads).
 FREE = {
-    "data.root", "data.num_workers", "experiment.results_dir", "runtime.device",
-    "runtime.num_threads", "training.checkpoint_minutes", "training.tensorboard",
+    "data.root", "data.cache", "data.cache_dir", "data.num_workers", "experiment.results_dir",
+    "runtime.device", "runtime.num_threads", "training.checkpoint_minutes", "training.tensorboard",
 }  # fmt: skip
 _NUM_EPOCHS = "training.num_epochs"
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from core.training.epoch import Learner, TimedBatches, train_epoch
+from core.training.epoch import TimedBatches, train_epoch
+from core.training.learner import Learner
 from core.training.objective import Objective, logits_of
 from core.training.prediction import predict
 from core.training.seeding import seed_everything

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from core.errors import InputError
-from core.training.epoch import Learner, train_epoch
+from core.training.epoch import train_epoch
 from core.training.finite_steps import CHECK_EVERY, FiniteSteps, Step, check_predictions
+from core.training.learner import Learner
 from core.training.objective import Objective
 from core.training.prediction import Predictions
 from core.training.settings import TrainingSettings
@@ -18,8 +19,8 @@ CPU = torch.device("cpu")
 
 
 def step(number: int, loss: float = 0.5, norm: float = 1.0) -> Step:
-    return Step(number, [f"{number}_{i}.jpg" for i in (1, 2)], 0.01, torch.tensor(loss),
-                torch.tensor(norm))  # fmt: skip
+    images = [f"{number}_{i}.jpg" for i in (1, 2)]
+    return Step(number, [images], 0.01, [torch.tensor(loss)], torch.tensor(norm))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -54,8 +55,35 @@ def test_looks_are_rare_and_late_ones_still_name_the_first(monkeypatch):
 def test_many_images_are_counted():
     steps = FiniteSteps(epoch=1)
     names = [f"{i}.jpg" for i in range(40)]
-    steps.add(Step(1, names, 0.1, torch.tensor(math.nan), torch.tensor(1.0)))
+    steps.add(Step(1, [names], 0.1, [torch.tensor(math.nan)], torch.tensor(1.0)))
     with pytest.raises(InputError, match=r"15\.jpg and 24 more"):
+        steps.check()
+
+
+def summed(losses: list[float], norm: float | None) -> Step:
+    """Step of batches 5, 6, ... of one image each."""
+    images = [[f"{5 + place}.jpg"] for place in range(len(losses))]
+    gradient_norm = None if norm is None else torch.tensor(norm)
+    return Step(5, images, 0.01, [torch.tensor(loss) for loss in losses], gradient_norm)
+
+
+def test_of_several_batches_the_one_whose_loss_is_bad_is_named():
+    steps = FiniteSteps(epoch=1)
+    steps.add(summed([0.5, math.nan, 0.5], math.nan))
+    with pytest.raises(InputError, match=r"step 6: the loss became nan .*images 6\.jpg\)"):
+        steps.check()
+    steps.add(summed([0.5, 0.25], math.inf))
+    with pytest.raises(InputError, match=r"step 5: the gradient became inf .*5\.jpg, 6\.jpg\)"):
+        steps.check()
+
+
+def test_a_norm_that_is_not_watched_is_left_out():
+    steps = FiniteSteps(epoch=1)
+    steps.add(step(4))
+    steps.add(summed([0.5, 0.25], None))
+    steps.check()
+    steps.add(summed([math.inf], None))
+    with pytest.raises(InputError, match=r"step 5: the loss became inf \(loss inf, learning rate"):
         steps.check()
 
 

@@ -1,14 +1,16 @@
 """The base of all models: a timm network with attention, pooling and input as chosen."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from core.errors import InputError
 from core.models.attention.placement import attach_cbam
+from core.models.gradient_checkpointing import checkpoint_stages
 from core.models.input_layer import fixed_size, install_input_layer
+from core.models.layers import layer_of_parameter
 from core.models.mask_head import MaskHead, build_fusion, mask_size
 from core.models.parameters import (
     BackboneOptions,
@@ -140,6 +142,18 @@ class TimmClassifier(nn.Module):
             for name in self.last_layers:
                 bias = self.get_submodule(name).bias
                 bias.copy_(log_odds)
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Keep no activations inside of stages, and compute them again in the backward pass.
+
+        Raises:
+            InputError: the backbone cannot, or would leave out its attention.
+        """
+        checkpoint_stages(self.backbone, self.attention, enable, self.input_layer.size)
+
+    def group_matcher(self, coarse: bool = False) -> Callable[[str], float]:
+        """Number of the layer, from the stem up, of each parameter's name, for `layer_decay`."""
+        return layer_of_parameter(self, coarse)
 
     def train(self, mode: bool = True) -> "TimmClassifier":
         """Training mode, except where all is frozen: no moving statistics, no dropped paths."""

@@ -11,10 +11,11 @@ from core.training.finite_steps import FiniteSteps, Step
 
 @dataclass
 class EpochProgress:
-    """The sums of an epoch over the steps that were done, and the seconds they took.
+    """The sums of an epoch over the batches that were learnt, and the seconds they took.
 
     `total_loss` is summed on the device: reading a number each step would make the device wait
-    for Python. `learning_rate` is that of the first step.
+    for Python. `learning_rate` is that of the first step. `step` counts batches, also where
+    several make one update: it is the place in the order of the images.
     """
 
     epoch: int
@@ -38,14 +39,15 @@ class EpochProgress:
         self.finite_steps = FiniteSteps(self.epoch)
 
     def add(self, step: Step) -> None:
-        """Count one step: its mean loss and its images.
+        """Count one update: mean loss and images of each of its batches.
 
         Raises:
             InputError: a loss or gradient is not finite; noticed within some steps.
         """
-        self.total_loss += step.loss.double() * len(step.image_ids)
-        self.num_images += len(step.image_ids)
-        self.step = step.number
+        for loss, image_ids in zip(step.losses, step.image_ids, strict=True):
+            self.total_loss += loss.double() * len(image_ids)
+            self.num_images += len(image_ids)
+        self.step += len(step.losses)
         self.finite_steps.add(step)
 
     def report(self) -> dict[str, float]:

@@ -18,13 +18,18 @@ _SHOWN_IMAGES = 16
 
 @dataclass(frozen=True)
 class Step:
-    """One update of the weights; `loss` and `gradient_norm` are scalars left on the device."""
+    """One update of the weights by a batch, or by several whose gradients were summed.
+
+    `number` is that of the first batch within the epoch. The loss of each batch and
+    `gradient_norm` are scalars left on the device; the norm is None where an infinite one is
+    nothing wrong.
+    """
 
     number: int
-    image_ids: Sequence[str]
+    image_ids: Sequence[Sequence[str]]
     learning_rate: float
-    loss: torch.Tensor
-    gradient_norm: torch.Tensor
+    losses: Sequence[torch.Tensor]
+    gradient_norm: torch.Tensor | None
 
 
 class FiniteSteps:
@@ -53,17 +58,19 @@ class FiniteSteps:
 
         Raises:
             InputError: a loss or gradient is NaN or infinite; names the first such step, its
-                images, learning rate, loss and gradient norm.
+                images, learning rate, loss and gradient norm; of a summed gradient all of the
+                images.
         """
         if not self._unchecked:
             return
         steps, self._unchecked = self._unchecked, []
-        losses = torch.stack([step.loss.double() for step in steps])
-        norms = torch.stack([step.gradient_norm.double() for step in steps])
-        rows = torch.stack([losses, norms], dim=1).tolist()
-        for step, (loss, norm) in zip(steps, rows, strict=True):
-            if not (math.isfinite(loss) and math.isfinite(norm)):
-                raise InputError(_message(self.epoch, step, loss, norm))
+        # One transfer of all numbers together.
+        scalars = [value.double() for step in steps for value in _watched(step)]
+        values = iter(torch.stack(scalars).tolist())
+        for step in steps:
+            found = [next(values) for _ in _watched(step)]
+            if not all(math.isfinite(value) for value in found):
+                raise InputError(_message(self.epoch, step, found))
 
 
 def check_predictions(part: Predictions, epoch: int, learning_rate: float) -> None:
@@ -83,13 +90,24 @@ def check_predictions(part: Predictions, epoch: int, learning_rate: float) -> No
     )
 
 
-def _message(epoch: int, step: Step, loss: float, norm: float) -> str:
-    what = f"gradient became {norm}" if math.isfinite(loss) else f"loss became {loss}"
+def _watched(step: Step) -> list[torch.Tensor]:
+    """The losses, and then the norm if it is watched."""
+    return [*step.losses, *([] if step.gradient_norm is None else [step.gradient_norm])]
+
+
+def _message(epoch: int, step: Step, found: Sequence[float]) -> str:
+    """`found` are the numbers of `_watched`."""
+    losses, norms = found[: len(step.losses)], found[len(step.losses) :]
+    bad = [place for place, loss in enumerate(losses) if not math.isfinite(loss)]
+    first = bad[0] if bad else 0
+    images = step.image_ids[first] if bad else [name for ids in step.image_ids for name in ids]
+    what = f"loss became {losses[first]}" if bad else f"gradient became {norms[0]}"
+    figures = [f"loss {losses[first]:.6g}", *(f"gradient norm {norm:.6g}" for norm in norms)]
     return (
-        f"epoch {epoch}, step {step.number}: the {what} (loss {loss:.6g}, gradient norm "
-        f"{norm:.6g}, learning rate {step.learning_rate:.6g}, images "
-        f"{_shown(step.image_ids)}): give a lower training.learning_rate, or "
-        "look at these images; the checkpoints hold what was reached before"
+        f"epoch {epoch}, step {step.number + first}: the {what} ({', '.join(figures)}, learning "
+        f"rate {step.learning_rate:.6g}, images {_shown(images)}): give a lower "
+        "training.learning_rate, or look at these images; the checkpoints hold what was reached "
+        "before"
     )
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
-from core.training.epoch import Learner
 from core.training.epoch_progress import EpochProgress
+from core.training.learner import Learner
 from core.training.seeding import random_state, restore_random_state
 
 # What a training goes on by beside its learner.
@@ -13,13 +13,22 @@ PLACE = ("history", "best_epoch", "training_seconds", "epoch_progress")
 
 
 def learner_state(learner: Learner) -> dict[str, Any]:
-    """Weights, optimizer and the number of updates, on which the learning rate depends."""
-    return {
-        "model": learner.model.state_dict(),
+    """Weights, optimizer and the number of updates, on which the learning rate depends.
+
+    `model` is what is evaluated. Where that is an average, `training_model` is what goes on.
+    """
+    state = {
+        "model": learner.evaluated_model.state_dict(),
         "objective": learner.objective.state_dict(),
         "optimizer": learner.optimizer.state_dict(),
         "num_updates": learner.num_updates,
+        "precision": learner.precision.name,
     }
+    if learner.average is not None:
+        state["training_model"] = learner.model.state_dict()
+    if learner.scaler.is_enabled():
+        state["scaler"] = learner.scaler.state_dict()
+    return state
 
 
 def restore_learner(learner: Learner, state: dict[str, Any], file: Path) -> None:
@@ -29,7 +38,11 @@ def restore_learner(learner: Learner, state: dict[str, Any], file: Path) -> None
         InputError: the state in `file` is not of this model, loss or optimizer.
     """
     try:
-        learner.model.load_state_dict(state["model"])
+        learner.evaluated_model.load_state_dict(state["model"])
+        if learner.average is not None:
+            learner.model.load_state_dict(state["training_model"])
+        if learner.scaler.is_enabled():
+            learner.scaler.load_state_dict(state["scaler"])
         learner.objective.load_state_dict(state["objective"])
         learner.optimizer.load_state_dict(state["optimizer"])
         learner.num_updates = int(state["num_updates"])

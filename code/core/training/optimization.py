@@ -1,10 +1,16 @@
 """Optimizer and learning-rate schedule, both timm's."""
 
 import math
+from typing import Any
 
 import core.torchvision_ops  # noqa: F401
 
-from timm.optim import create_optimizer_v2, list_optimizers, param_groups_weight_decay
+from timm.optim import (
+    create_optimizer_v2,
+    list_optimizers,
+    param_groups_layer_decay,
+    param_groups_weight_decay,
+)
 from timm.scheduler import CosineLRScheduler
 from torch import nn, optim
 
@@ -28,8 +34,7 @@ def create_optimizer(model: nn.Module, loss: nn.Module, settings: TrainingSettin
             f"training.optimizer={settings.optimizer!r}: timm has no optimizer of that name"
             f"{nearest(name, list_optimizers())}; for example adamw, lamb, lion or sgd"
         )
-    groups = param_groups_weight_decay(model, settings.weight_decay)
-    groups = [group for group in groups if group["params"]]
+    groups = [group for group in _groups(model, settings) if group["params"]]
     if not groups:
         raise InputError(
             "model: no parameter is trainable: lower model.freeze_stages or set "
@@ -43,6 +48,21 @@ def create_optimizer(model: nn.Module, loss: nn.Module, settings: TrainingSettin
     return create_optimizer_v2(
         groups, opt=name, lr=settings.learning_rate, weight_decay=0.0, **extra
     )
+
+
+def _groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
+    """Trainable parameters by decay and, with `layer_decay`, by layer."""
+    if settings.layer_decay is None:
+        return param_groups_weight_decay(model, settings.weight_decay)
+    groups = param_groups_layer_decay(
+        model, settings.weight_decay, layer_decay=settings.layer_decay
+    )
+    if groups and not any(group["lr_scale"] < 1 for group in groups):
+        raise InputError(
+            f"training.layer_decay={settings.layer_decay}: no trainable layer below the head is "
+            "known of this model: use null, or give the model a group_matcher as timm's have"
+        )
+    return groups
 
 
 def create_scheduler(

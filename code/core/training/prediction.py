@@ -14,6 +14,7 @@ from core.files import replacing
 from core.spreadsheet import as_text
 from core.training.localization import MaskScores, score_masks
 from core.training.objective import logits_of
+from core.training.precision import FLOAT32, Precision
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,11 @@ class Predictions:
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, objective: nn.Module, batches: Iterable[dict[str, Any]], device: torch.device
+    model: nn.Module,
+    objective: nn.Module,
+    batches: Iterable[dict[str, Any]],
+    device: torch.device,
+    precision: Precision = FLOAT32,
 ) -> Predictions:
     """Run the model in evaluation mode over a loader; masks are scored where a batch has them."""
     model.eval()
@@ -46,13 +51,14 @@ def predict(
     labels, logits, scores = [], [], []
     total = torch.zeros((), dtype=torch.float64, device=device)
     for batch in batches:
-        output = model(batch["image"].to(device, non_blocking=True))
+        with precision.autocast():
+            output = model(batch["image"].to(device, non_blocking=True))
         total += objective(output, batch).double() * len(batch["labels"])
         image_ids += batch["image_id"]
         labels.append(batch["labels"])
         logits.append(logits_of(output).float().cpu())
         if "masks" in batch:
-            scores.append(score_masks(output["mask_logits"], batch["masks"]))
+            scores.append(score_masks(output["mask_logits"].float(), batch["masks"]))
     return Predictions(
         tuple(image_ids),
         torch.cat(labels).numpy(),

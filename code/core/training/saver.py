@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from core.training.checkpoint import Checkpoints
-from core.training.epoch import Learner
 from core.training.epoch_progress import EpochProgress
 from core.training.interruption import Interruption
+from core.training.learner import Learner
 from core.training.learner_state import epoch_state, learner_state
 from core.training.progress import Progress
 from core.training.stopwatch import Stopwatch
@@ -60,8 +60,9 @@ class Saver:
     ) -> Iterator[dict[str, Any]]:
         """Hand on batches, and save what was reached when the next one cannot be had.
 
-        Between two batches the learner is whole, so that an image that cannot be read, or a stop
-        that is asked for during the validation, costs nothing.
+        Between two batches the learner is whole, also where several make one update, so that an
+        image that cannot be read, or a stop that is asked for during the validation, costs no
+        update.
         """
         try:
             for batch in batches:

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 
 from core.validation import Settings
@@ -21,6 +22,20 @@ class TrainingSettings(Settings):
         float | None, Field(gt=0, description="largest gradient norm; null: unclipped")
     ] = 1.0
     optimizer: Annotated[str, Field(description="any optimizer of timm by its name")] = "adamw"
+    accumulation_steps: Annotated[
+        int, Field(ge=1, description="batches whose gradients are summed for one update")
+    ] = 1
+    gradient_checkpointing: Annotated[
+        bool, Field(description="compute activations twice instead of keeping them in memory")
+    ] = False
+    ema_decay: Annotated[
+        float | None,
+        Field(gt=0, lt=1, description="evaluate an average of the weights, such as 0.999; null"),
+    ] = None
+    layer_decay: Annotated[
+        float | None,
+        Field(gt=0, lt=1, description="factor on the learning rate per layer below the head"),
+    ] = None
     early_stopping_patience: Annotated[
         int | None,
         Field(ge=1, description="epochs without a better validation macro-F1; null: never stop"),
@@ -62,9 +77,23 @@ class RuntimeSettings(Settings):
     device: Annotated[
         Literal["auto", "cpu", "cuda"], Field(description="auto: CUDA where there is one")
     ] = "auto"
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        Field(description="of the model; auto: bfloat16 where the device computes in it natively"),
+    ] = "auto"
+    channels_last: Annotated[
+        bool | Literal["auto"], Field(description="memory layout of the model; auto: on CUDA")
+    ] = "auto"
+    compile: Annotated[
+        bool, Field(description="compile the model: a minute or more first, then faster on CUDA")
+    ] = False
     num_threads: Annotated[
         int | None, Field(ge=1, description="torch's threads on the CPU; null: torch decides")
     ] = None
     deterministic: Annotated[bool, Field(description="only algorithms that repeat bit for bit")] = (
         True
     )
+
+    def uses_channels_last(self, device: torch.device) -> bool:
+        """What `channels_last` means on this device."""
+        return device.type == "cuda" if self.channels_last == "auto" else self.channels_last

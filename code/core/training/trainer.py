@@ -2,49 +2,34 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from core.training.callbacks import Callback
-from core.training.checkpoint import Checkpoints, load_checkpoint, save_checkpoint
+from core.training.checkpoint import Checkpoints
 from core.training.data_workers import data_workers_may_die
-from core.training.epoch import Learner, train_epoch
+from core.training.epoch import train_epoch
 from core.training.epoch_progress import EpochProgress
-from core.training.evaluation import evaluate
 from core.training.evaluation_settings import EvaluationSettings
 from core.training.experiment import ExperimentFolder
 from core.training.finite_steps import check_predictions
+from core.training.learner import Learner
 from core.training.learner_state import restore_epoch
 from core.training.localization import MaskScores, localization_figures
-from core.training.mask_examples import write_mask_examples
 from core.training.metrics import classification_metrics
 from core.training.plots import plot_history
-from core.training.prediction import Predictions, predict, write_predictions
+from core.training.prediction import Predictions, predict
 from core.training.progress import Progress
 from core.training.saver import Saver
 from core.training.seeding import seed_everything
 from core.training.settings import TrainingSettings
 from core.training.stopwatch import Stopwatch
+from core.training.task import Task
+from core.training.testing import FinalTest
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is to be learnt: a loader for each part of the split, and the names of the classes.
-
-    `loaders` has the keys train, validation and test, and train_evaluation where the training
-    part is to be scored as well: its images unaugmented and in order.
-    """
-
-    loaders: dict[str, DataLoader]
-    class_names: tuple[str, ...]
-    seed: int
 
 
 class Trainer:
@@ -64,8 +49,8 @@ class Trainer:
         """`model_card` is what model_final.pt needs beside the weights to be built again."""
         self.learner = learner
         self.task, self.folder, self.callbacks = task, folder, callbacks
-        self.settings, self.evaluation = settings, evaluation
-        self.model_card = model_card
+        self.settings = settings
+        self.test = FinalTest(learner, task, folder, evaluation, model_card)
         checkpoints = Checkpoints(folder.checkpoints)
         self.saver = Saver(learner, checkpoints, folder.interruption, settings.checkpoint_minutes)
         self._begun_epoch: dict[str, Any] | None = None
@@ -95,7 +80,7 @@ class Trainer:
             for callback in self.callbacks:
                 callback.close()
         training_seconds, testing = self.saver.stopwatch.seconds, Stopwatch()
-        self._test()
+        self.test(self.saver.checkpoints.file(self.settings.tested_epoch))
         self.folder.record(
             timings={"training_seconds": training_seconds, "evaluation_seconds": testing.seconds}
         )
@@ -136,7 +121,8 @@ class Trainer:
         objective = learner.objective
         parts = {"terms": objective.terms(), "weights": objective.get_weights()}
         validation = saver.guard(loaders["validation"], progress)
-        part = predict(learner.model, objective, validation, learner.device)
+        model, precision = learner.evaluated_model, learner.precision
+        part = predict(model, objective, validation, learner.device, precision)
         check_predictions(part, epoch, learner.learning_rate)
         return {
             "epoch": epoch,
@@ -189,45 +175,6 @@ class Trainer:
             validation["macro_f1"], self.progress.best_epoch, train["images_per_second"],
             100 * train["data_wait_share"],
         )  # fmt: skip
-
-    def _test(self) -> None:
-        """Everything reported comes from one checkpoint, the best one, read back from the disk."""
-        learner, names = self.learner, self.task.class_names
-        file = self.saver.checkpoints.file(self.settings.tested_epoch)
-        state = load_checkpoint(file, learner.device)
-        learner.model.load_state_dict(state["model"])
-        learner.objective.load_state_dict(state["objective"])
-        loaders = {name: loader for name, loader in self.task.loaders.items() if name != "train"}
-        parts = {
-            name.removesuffix("_evaluation"): predict(
-                learner.model, learner.objective, loader, learner.device
-            )
-            for name, loader in loaders.items()
-        }
-        write_predictions(self.folder.path / "predictions.csv", parts, names)
-        scored = {name: (part.labels, part.probabilities) for name, part in parts.items()}
-        report = evaluate(
-            scored["validation"], scored["test"], names, self.evaluation, seed=self.task.seed
-        )
-        if "train" in scored:
-            report["train"] = classification_metrics(*scored["train"], names)
-        for name, part in parts.items():
-            if part.mask_scores is not None:
-                report[name]["localization"] = localization_figures(part.mask_scores, names)
-        if (scores := parts["test"].mask_scores) is not None:
-            dataset = loaders["test"].dataset
-            write_mask_examples(self.folder.path / "masks", learner.model, dataset, scores, names)
-        self.folder.record(tested_epoch=len(state["history"]), **report)
-        self._write_final(report)
-
-    def _write_final(self, report: dict[str, Any]) -> None:
-        content = {
-            **self.model_card,
-            "class_names": list(self.task.class_names),
-            "thresholds": report["thresholds"],
-            "state_dict": self.learner.model.state_dict(),
-        }
-        save_checkpoint(Path(self.folder.path) / "model_final.pt", content)
 
 
 def _mask_record(scores: MaskScores, class_names: Sequence[str]) -> dict[str, float | None]:

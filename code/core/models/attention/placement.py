@@ -63,13 +63,13 @@ def attach_cbam(
         stage_module(backbone, stage, key).register_forward_hook(hook)
         attention[f"stage{number}"] = cbam
     if attention:
-        _try_out(backbone, attention, trial_images(backbone, size))
+        _require_all(backbone, attention, trial_images(backbone, size))
     return attention
 
 
 @torch.no_grad()
-def _try_out(backbone: nn.Module, attention: nn.ModuleDict, images: Tensor) -> None:
-    """Send one small image through, so that a CBAM that gets no feature map is found at once."""
+def attention_left_out(backbone: nn.Module, attention: nn.ModuleDict, images: Tensor) -> list[str]:
+    """Names of what a small image does not pass through on its way through the backbone."""
     reached = []
     handles = [
         cbam.register_forward_hook(lambda module, inputs, output: reached.append(module))
@@ -80,9 +80,12 @@ def _try_out(backbone: nn.Module, attention: nn.ModuleDict, images: Tensor) -> N
     backbone.train(was_training)
     for handle in handles:
         handle.remove()
-    for name, cbam in attention.items():
-        if cbam not in reached:
-            raise InputError(
-                f"model: cbam_stages: {name} of this backbone does not run as a module of its "
-                "own: choose other stages or another backbone"
-            )
+    return [name for name, cbam in attention.items() if cbam not in reached]
+
+
+def _require_all(backbone: nn.Module, attention: nn.ModuleDict, images: Tensor) -> None:
+    for name in attention_left_out(backbone, attention, images):
+        raise InputError(
+            f"model: cbam_stages: {name} of this backbone does not run as a module of its own: "
+            "choose other stages or another backbone"
+        )
