@@ -125,3 +125,14 @@ def test_masks_that_a_batch_transform_loses_are_unknown(table):
     (sample,) = dataset.__getitems__([0])
     assert not sample["has_masks"]
     assert sample["masks"].sum() == 0
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_batch_read_at_once_holds_the_same_samples(table, channels):
+    dataset = StripDataset(table, [3, 1, 0], SIZE, channels=channels)
+    batch = dataset.__getitems__([2, 0])
+    for place, position in enumerate([2, 0]):
+        sample = dataset[position]
+        assert torch.equal(batch["image"][place], sample["image"])
+        assert torch.equal(batch["labels"][place], sample["labels"])
+        assert batch["image_id"][place] == sample["image_id"]

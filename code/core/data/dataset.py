@@ -13,6 +13,7 @@ from core.data.image_source import ImageFiles, ImageSource
 from core.errors import InputError
 
 Sample = dict[str, Any]
+Batch = dict[str, Any]
 
 Strip = tuple[np.ndarray, np.ndarray | None, np.ndarray]
 """Image uint8 (H, W) or (H, W, 3), masks uint8 (C, H, W) or None where they are not known or not
@@ -147,9 +148,15 @@ class StripDataset(Dataset):
         index = int(self.indices[position])
         return self._sample(index, self._strip(index, self.epoch))
 
-    def __getitems__(self, draws: Sequence[int]) -> list[Sample]:
-        """The samples of one batch, all of the same epoch; draws are those of `EpochSampler`."""
+    def __getitems__(self, draws: Sequence[int]) -> list[Sample] | Batch:
+        """The samples of one batch, all of the same epoch; draws are those of `EpochSampler`.
+
+        Where images are only copied, the whole batch, put together at once: sample by sample, all
+        else that is done takes as long as copying.
+        """
         epoch, num_images = self.epoch, len(self)
+        if self._is_plain:
+            return self._plain_batch(self.indices[np.asarray(draws) % num_images])
         indices = [
             int(self.indices[draw % num_images]) + draw // num_images * len(self.table)
             for draw in draws
@@ -159,12 +166,26 @@ class StripDataset(Dataset):
             strips = self.batch_transform(strips, epoch=epoch, indices=indices)
         return [self._sample(index, strip) for index, strip in zip(indices, strips, strict=True)]
 
+    @property
+    def _is_plain(self) -> bool:
+        changed = self.transform is not None or self.batch_transform is not None
+        return not changed and self.masks.is_empty
+
+    def _plain_batch(self, rows: np.ndarray) -> Batch:
+        table = self.table
+        images = self.images.read_batch(rows)
+        planes = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(planes)),
+            "labels": torch.from_numpy(table.labels[rows].astype(np.float32)),
+            "image_id": [table.image_ids[row] for row in rows],
+        }
+
     def _strip(self, index: int, epoch: int) -> Strip:
         """What the transform makes of an image; `index` is that of the draw."""
         table, row = self.table, index % len(self.table)
         # What no transform sees is only copied, into its batch.
-        unchanged = self.transform is None and self.batch_transform is None
-        image = self.images.read(row, writable=not unchanged)
+        image = self.images.read(row, writable=not self._is_plain)
         known = self.masks.known is None or bool(self.masks.known[row])
         masks = table.masks[row] if self.reads_masks and known else None
         labels = table.labels[row].astype(np.float32)

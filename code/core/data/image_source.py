@@ -19,6 +19,10 @@ class ImageSource(Protocol):
         """
         ...
 
+    def read_batch(self, indices: np.ndarray) -> np.ndarray:
+        """Images uint8 (len(indices), H, W) or (len(indices), H, W, 3), the reader's own."""
+        ...
+
 
 class ImageFiles:
     """Images decoded from their files each time they are read."""
@@ -31,6 +35,9 @@ class ImageFiles:
     def read(self, index: int, writable: bool = True) -> np.ndarray:
         return read_image(self.paths[index], self.image_size, self.channels)
 
+    def read_batch(self, indices: np.ndarray) -> np.ndarray:
+        return np.stack([self.read(index) for index in indices])
+
 
 class ImageArray:
     """Decoded images in memory. Shape: images uint8 (N, H, W) or (N, H, W, 3)."""
@@ -42,6 +49,9 @@ class ImageArray:
         image = self.images[index]
         return image.copy() if writable else image
 
+    def read_batch(self, indices: np.ndarray) -> np.ndarray:
+        return self.images[indices]
+
 
 class ImageMap:
     """Decoded images in a file that every process maps and none writes to.
@@ -52,16 +62,23 @@ class ImageMap:
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
         self.path = path
         self.shape = tuple(shape)
-        self._map: np.ndarray | None = None
+        self._array: ImageArray | None = None
 
     def read(self, index: int, writable: bool = True) -> np.ndarray:
-        if self._map is None:
+        return self._mapped().read(index, writable)
+
+    def read_batch(self, indices: np.ndarray) -> np.ndarray:
+        return self._mapped().read_batch(indices)
+
+    def _mapped(self) -> ImageArray:
+        if self._array is None:
             # Copy-on-write: what a view's owner may write by mistake never reaches the file.
             # A plain array over it, since each view of a memmap object costs microseconds.
-            self._map = np.asarray(np.memmap(self.path, np.uint8, "c", shape=self.shape))
-        image = self._map[index]
-        return image.copy() if writable else image
+            self._array = ImageArray(
+                np.asarray(np.memmap(self.path, np.uint8, "c", shape=self.shape))
+            )
+        return self._array
 
     def __getstate__(self) -> dict[str, object]:
         """A worker that is spawned maps the file itself; its pixels are not sent along."""
-        return {**self.__dict__, "_map": None}
+        return {**self.__dict__, "_array": None}

@@ -9,9 +9,9 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, default_collate
 
-from core.data.dataset import StripDataset
+from core.data.dataset import Batch, Sample, StripDataset
 from core.errors import InputError
 
 
@@ -111,10 +111,16 @@ def make_loader(
         drop_last=shuffle and single,
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
+        collate_fn=_collated,
         worker_init_fn=_start_worker,
         # Its own, since DataLoader would otherwise draw from torch's global generator.
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def _collated(samples: list[Sample] | Batch) -> Batch:
+    """A batch of samples; what the data set hands over whole stays as it is."""
+    return samples if isinstance(samples, dict) else default_collate(samples)
 
 
 def _start_worker(_worker: int) -> None:

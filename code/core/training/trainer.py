@@ -94,15 +94,19 @@ class Trainer:
                 break
             interruption = self.folder.interruption
             with interruption.deferred(), data_workers_may_die(interruption):
-                record = self._run_epoch(self.progress.next_epoch)
-                is_best = self.progress.add(record)
-                self.saver.save(is_best=is_best)
-                self._publish()
-                self._tell(record)
-                for callback in self.callbacks:
-                    callback.on_epoch_end(record)
+                self.run_epoch()
             if interruption.requested:
                 raise KeyboardInterrupt
+
+    def run_epoch(self) -> None:
+        """Train, validate, keep and publish the next epoch."""
+        record = self._run_epoch(self.progress.next_epoch)
+        is_best = self.progress.add(record)
+        self.saver.save(is_best=is_best)
+        self._publish()
+        self._tell(record)
+        for callback in self.callbacks:
+            callback.on_epoch_end(record)
 
     def _run_epoch(self, epoch: int) -> dict[str, Any]:
         learner, loaders, saver = self.learner, self.task.loaders, self.saver

@@ -1,0 +1,59 @@
+"""Time our way takes beside the plain one: `python code/benchmark.py loader|step|...`."""
+
+import argparse
+import importlib
+import tempfile
+from pathlib import Path
+
+import torch
+
+from core.benchmark.measurement import machine, measure, table
+from core.benchmark.options import Options
+from core.command_line import run_command
+from core.files import write_json
+from core.training.environment import describe_environment
+
+# For each: what it measures, and what of it differs from the usual options.
+SUBJECTS = {
+    "loader": ("strips from the disk to batches", {"batch_size": 8}),
+    "step": ("forward, backward, update", {"rounds": 3}),
+    "inference": ("batches to logits", {"batch_size": 1}),
+    "split": ("the stratified split of 12,568 strips", {}),
+    "metrics": ("figures with intervals of 1,886 strips", {}),
+    "epoch": ("the trainer beside a bare loop", {"model": "resnet10_slim", "num_images": 400}),
+}
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("subject", choices=SUBJECTS, help="what is measured")
+    parser.add_argument("--rounds", type=int, help="turns that each contender takes")
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="default: procedural strips")
+    parser.add_argument("--image-size", type=int, nargs=2, default=(256, 1600), metavar=("H", "W"))
+    parser.add_argument("--num-images", type=int)
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--model", help="of step, inference and epoch")
+    parser.add_argument("--threads", type=int, default=1, help="torch's, on the CPU")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the rows as JSON")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    given = vars(parse(arguments))
+    torch.set_num_threads(given["threads"])
+    title, usual = SUBJECTS[given["subject"]]
+    chosen = {**usual, **{k: v for k, v in given.items() if v is not None}}
+    fields = {key: chosen[key] for key in Options.__dataclass_fields__ if key in chosen}
+    options = Options(**{**fields, "device": torch.device(given["device"])})
+    subject = importlib.import_module(f"core.benchmark.{given['subject']}")
+    with tempfile.TemporaryDirectory() as folder:
+        rows = measure(subject.contenders(options, Path(folder)), options.rounds)
+    environment = describe_environment(options.device)
+    print(f"{given['subject']}: {title}\n\n{table(rows, subject.ITEM)}\n\n{machine(environment)}")
+    if given["output"]:
+        write_json(given["output"], {"environment": environment, "options": given, "rows": rows})
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,1 @@
+"""Our way beside the plain one, which is written out here: time ratios, measured in turn."""

@@ -1,0 +1,40 @@
+"""What a benchmark is told, and the strips that it reads."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from core.data.annotations import LabelTable, read_label_table
+from core.data.synthetic.store import ensure_strips
+
+
+@dataclass(frozen=True)
+class Options:
+    """Of all benchmarks; each uses what it needs."""
+
+    data_root: Path | None = None
+    image_size: tuple[int, int] = (256, 1600)
+    num_images: int = 64
+    batch_size: int = 4
+    model: str = "convnext_tiny_cbam"
+    rounds: int = 5
+    device: torch.device = field(default_factory=partial(torch.device, "cpu"))
+
+
+def strips(options: Options, folder: Path) -> LabelTable:
+    """The first strips of `data_root`, or procedural ones in `folder`."""
+    root = options.data_root or ensure_strips(
+        folder, num_images=options.num_images, image_size=options.image_size
+    )
+    return read_label_table(root, image_size=options.image_size)
+
+
+def random_images(options: Options) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch of noise, uint8 (batch, 1, H, W), and labels of four classes, on the device."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (options.batch_size, 1, *options.image_size)
+    images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+    labels = (torch.rand(options.batch_size, 4, generator=generator) < 0.3).float()
+    return images.to(options.device), labels.to(options.device)

@@ -1,0 +1,89 @@
+"""One training step: forward, backward, update."""
+
+from pathlib import Path
+
+import core.torchvision_ops  # noqa: F401
+
+import timm
+import torch
+from torch import nn
+
+from core.benchmark.measurement import Contender
+from core.benchmark.options import Options, random_images
+from core.losses.factory import get_loss
+from core.models.registry import get_registry
+from core.training.epoch import update
+from core.training.learner import Learner
+from core.training.objective import Objective
+from core.training.settings import RuntimeSettings, TrainingSettings
+
+ITEM = "strip"
+
+
+def contenders(options: Options, folder: Path) -> list[Contender]:
+    """Eager float32 first; then our step in what the device computes in natively."""
+    images, labels = random_images(options)
+    batch = {"image": images, "labels": labels, "image_id": [""] * len(labels)}
+    ways = {
+        "ours, float32": RuntimeSettings(precision="float32", channels_last=False),
+        "ours, as by default": RuntimeSettings(),
+        "ours, other layout": RuntimeSettings(
+            channels_last=not RuntimeSettings().uses_channels_last(options.device)
+        ),
+    }
+    steps = {"eager float32 NCHW": PlainStep(options, images, labels)}
+    for name, runtime in ways.items():
+        steps[name] = OurStep(learner(options, runtime), batch)
+    return [Contender(name, step, options.batch_size) for name, step in steps.items()]
+
+
+class PlainStep:
+    """What a tutorial's loop does: three float channels, the default AdamW, the loss's number."""
+
+    def __init__(self, options: Options, images: torch.Tensor, labels: torch.Tensor) -> None:
+        self.model = our_model(options).to(options.device).train()
+        self.loss = nn.BCEWithLogitsLoss()
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
+        self.images = (images.float() / 255).expand(-1, 3, -1, -1).contiguous()
+        self.labels = labels
+
+    def __call__(self) -> float:
+        self.optimizer.zero_grad()
+        loss = self.loss(self.model(self.images), self.labels)
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+
+class OurStep:
+    """The trainer's own update."""
+
+    def __init__(self, learner: Learner, batch: dict) -> None:
+        self.learner, self.batch = learner, batch
+        learner.model.train()
+
+    def __call__(self) -> None:
+        update(self.learner, [self.batch])
+
+
+def learner(options: Options, runtime: RuntimeSettings) -> Learner:
+    """A learner with the default settings, for this model and device."""
+    objective = Objective(get_loss({"type": "bce_with_logits"}))
+    return Learner.create(
+        our_model(options),
+        objective,
+        TrainingSettings(),
+        steps_per_epoch=1000,
+        device=options.device,
+        runtime=runtime,
+    )
+
+
+def our_model(options: Options) -> nn.Module:
+    """The registered model, or a network of timm by its name, from scratch."""
+    registry = get_registry()
+    if options.model in registry:
+        return registry.instantiate(options.model, pretrained=False)
+    if options.model not in timm.list_models():
+        registry.get(options.model)  # says which names there are
+    return registry.instantiate("timm", backbone=options.model, pretrained=False)

@@ -1,0 +1,109 @@
+"""The benchmarks run, compare like with like, and state ratios that follow from the times."""
+
+import json
+
+import pytest
+import torch
+
+import benchmark
+from core.benchmark import inference, loader, measurement, metrics, step
+from core.benchmark.measurement import Contender, measure, table
+from core.benchmark.options import Options
+from core.errors import InputError
+
+SMALL = ["--image-size", "64", "320", "--num-images", "24", "--batch-size", "4", "--rounds", "1"]
+SUBJECTS = {
+    "loader": [],
+    "step": ["--model", "test_resnet"],
+    "inference": ["--model", "test_resnet"],
+    "split": [],
+    "metrics": [],
+    "epoch": [],
+}
+
+
+@pytest.fixture(autouse=True)
+def same_threads():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+def test_every_subject_is_run_below():
+    assert set(SUBJECTS) == set(benchmark.SUBJECTS)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_each_prints_a_table_and_writes_json(subject, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(metrics, "RESAMPLES", 100)
+    file = tmp_path / "rows.json"
+    benchmark.main([subject, *SMALL, *SUBJECTS[subject], "--output", str(file)])
+    content = json.loads(file.read_text())
+    printed = capsys.readouterr().out
+    assert "times as fast" in printed
+    assert f"torch {torch.__version__}" in printed
+    assert len(content["rows"]) >= 2
+    assert content["rows"][0]["ratio"] == 1
+    for row in content["rows"]:
+        assert row["seconds_per_item"] > 0
+        assert row["lowest"] <= row["ratio"] <= row["highest"]
+        assert row["name"] in printed
+    assert content["environment"]["hardware"]["processor"]
+
+
+def test_ratios_are_medians_over_rounds_in_which_all_take_turns(monkeypatch):
+    order = []
+    # Of each round the plain way takes 8, 4, 6, 9 seconds, and ours 9, 2, 2, 2 (first: warm-up).
+    durations = iter([8, 9, 4, 2, 6, 2, 9, 2])
+    monkeypatch.setattr(measurement, "_seconds", lambda c: order.append(c.name) or next(durations))
+    contenders = [Contender("plain", print, 2), Contender("ours", print, 1)]
+    plain, ours = measure(contenders, rounds=3)
+    assert order == ["plain", "ours"] * 4
+    assert plain["seconds_per_item"] == 3
+    assert ours["seconds_per_item"] == 2
+    assert (ours["lowest"], ours["ratio"], ours["highest"]) == (1.0, 1.5, 2.25)
+    assert "2000.000" in table([plain, ours], "strip")
+
+
+def options(**given) -> Options:
+    return Options(image_size=(64, 320), num_images=8, batch_size=2, model="test_resnet", **given)
+
+
+def test_loaders_deliver_the_same_strips_in_their_own_form(tmp_path):
+    found = {c.name: c for c in loader.contenders(options(), tmp_path)}
+    for name, contender in found.items():
+        batches = list(contender.run.loader)
+        assert contender.items == 8
+        images = [batch["image"] if isinstance(batch, dict) else batch for batch in batches]
+        images = torch.cat([image[0] if isinstance(image, list) else image for image in images])
+        plain = name.startswith(("cv2", "PIL"))
+        assert images.shape == (8, 3 if plain else 1, 64, 320)
+        assert images.dtype == (torch.float32 if plain else torch.uint8)
+    copies = torch.cat(list(found["bare copy of the cache"].run.loader))
+    ours = torch.cat(
+        [batch["image"] for batch in found["ours, cache=disk, no augmentation"].run.loader]
+    )
+    assert torch.equal(copies, ours)
+
+
+def test_networks_that_are_compared_answer_alike(tmp_path):
+    torch.manual_seed(0)
+    plain, ours, *_ = inference.contenders(options(), tmp_path)
+    with torch.no_grad():
+        one = plain.run.model(plain.run.images)
+        two = ours.run.model(ours.run.images)
+    torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_steps_change_their_weights(tmp_path):
+    for contender in step.contenders(options(), tmp_path):
+        model = getattr(contender.run, "model", None) or contender.run.learner.model
+        before = [p.detach().clone() for p in model.parameters()]
+        contender.run()
+        assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_an_unknown_model_is_named():
+    with pytest.raises(InputError, match="no_such_network"):
+        benchmark.main(["inference", *SMALL, "--model", "no_such_network"])
