@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 SIZE = (64, 320)
 
@@ -145,6 +146,8 @@ BAD_VALUES = {
     "model.num_classes=3": ["num_classes=3", "4"],
     "model.cbam_stages=[9]": ["cbam_stages", "9"],
     "model.backbone=resnet1888": ["resnet1888"],
+    "data.batch_size=auto": ["data.batch_size=auto", "CUDA", "data.batch_size=8"],
+    "data.batch_size=many": ["batch_size='many'", "auto"],
     "data.batch_size=0": ["data", "batch_size=0"],
     "data.sampler=uniform": ["data", "sampler='uniform'", "balanced"],
     "data.split_strategy=random": ["split_strategy='random'", "stratified_70_15_15"],
@@ -183,6 +186,31 @@ def test_blackout_without_masks(train_command, strips, tmp_path):
     words = ["augmentation.blackout.probability=0.4", "labels.csv", "augmentation.blackout=null"]
     assert all(word in line for word in words), line
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_running_out_of_memory_says_what_to_change(
+    error, train_command, strips, tmp_path, monkeypatch
+):
+    def full(*_):
+        raise error
+
+    monkeypatch.setattr("core.training.epoch.update", full)
+    overrides = ["data.batch_size=6", "runtime.precision=float32"]
+    ended = train_command(*arguments(strips, tmp_path / "results", *overrides))
+    assert ended.exit_code == 2
+    (line,) = ended.errors.strip().splitlines()
+    words = ["data.batch_size=6", "64x320", "float32", "timm", "data.batch_size=3"]
+    words += ["accumulation_steps=2", "precision=bfloat16", "gradient_checkpointing=true"]
+    assert all(word in line for word in words), line
+    (file,) = (tmp_path / "results").glob("*/results.json")
+    assert '"status": "failed"' in file.read_text()
 
 
 def test_a_loss_that_is_not_finite_names_its_images(train_command, strips, tmp_path):

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from core.mask_supervision import (
     usable_model,
 )
 from core.models.registry import get_registry as get_model_registry
+from core.out_of_memory import explaining_out_of_memory, settle_batch_size
 from core.training.callbacks import TensorBoard
 from core.training.experiment import ExperimentFolder
 from core.training.learner import Learner
@@ -46,7 +48,9 @@ def train(config: TrainConfig) -> dict[str, Any]:
     leaves nothing behind.
     """
     data = read_data(config.data)
-    parts = build(config, data, choose_split(config, data))
+    split = choose_split(config, data)
+    config = settle_batch_size(config, partial(build, data=data, split=split))
+    parts = build(config, data, split)
     folder = ExperimentFolder.create(Path(config.experiment.results_dir), config.experiment.name)
     return run(config, parts, folder)
 
@@ -67,7 +71,8 @@ def run(
         trainer = build_trainer(config, parts, folder)
         if checkpoint:
             trainer.continue_from(checkpoint)
-        results = trainer.fit()
+        with explaining_out_of_memory(config):
+            results = trainer.fit()
         for part in ("train", "test"):
             if part in results:
                 log.info(

@@ -3,6 +3,7 @@
 import logging
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from core.errors import InputError
 from core.experiment_record import Data, describe_data, write_flips_of
 from core.files import replacing, write_text
 from core.loading import read_data
+from core.out_of_memory import settle_batch_size
 from core.spreadsheet import as_text
 from core.training.environment import command_line
 from core.training.evaluation import with_intervals
@@ -62,6 +64,7 @@ def cross_validate(
         table.labels, num_folds, config.experiment.seed, data.groups, table.class_names
     )
     splits = [fold_split(folds, fold, num_folds) for fold in range(num_folds)]
+    config = settle_batch_size(config, partial(build, data=data, split=splits[0]))
     # Built once before a folder is made, so that a mistake in the config leaves nothing behind.
     build(config, data, splits[0])
     folder = _folder(config, data, resumed, changed or {})

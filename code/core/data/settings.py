@@ -32,7 +32,9 @@ class DataSettings(Settings):
     channels: Literal[1, 3] = Field(
         1, description="1 reads images as grey, 3 in colour, for what is not steel"
     )
-    batch_size: int = Field(8, ge=1, description="images per step")
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        8, description="images per step; auto: the most that fit into the memory of a CUDA device"
+    )
     num_workers: int = Field(
         0, ge=0, le=256, description="processes that read images ahead; 0 reads in the main one"
     )

@@ -1,0 +1,129 @@
+"""What to change when the device's memory is full, and the largest batch that it can hold."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+
+from core.config import TrainConfig
+from core.device import choose_device
+from core.errors import InputError
+from core.experiment_record import Parts
+from core.training.epoch import update
+from core.training.precision import choose_precision
+
+log = logging.getLogger(__name__)
+
+AUTO = "auto"
+# What of a batch is left free for memory in pieces too small to use.
+_FREE_SHARE = 16
+# How torch begins its error where the memory of the machine itself is full.
+_MACHINE_IS_FULL = "DefaultCPUAllocator"
+
+
+@contextmanager
+def explaining_out_of_memory(config: TrainConfig) -> Iterator[None]:
+    """Turn running out of memory into a line that says with what, and what to change.
+
+    Raises:
+        InputError: it ran out.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(_advice(config)) from error
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether the memory of the device, or of the machine, was full."""
+    return isinstance(error, torch.OutOfMemoryError) or _MACHINE_IS_FULL in str(error)
+
+
+def settle_batch_size(config: TrainConfig, build: Callable[[TrainConfig], Parts]) -> TrainConfig:
+    """The config with the number that `data.batch_size=auto` stands for here.
+
+    The largest batch whose training steps fit into the device's memory, found by trying, less
+    a sixteenth. `build` builds what a config names.
+
+    Raises:
+        InputError: on the CPU, where trying would end the process, or not even one image fits.
+    """
+    if config.data.batch_size != AUTO:
+        return config
+    device = choose_device(config.runtime)
+    if device.type != "cuda":
+        raise InputError(
+            f"data.batch_size=auto: finds what fits by trying, which needs CUDA: on {device.type} "
+            "the system would end the process instead: give a number, such as data.batch_size=8"
+        )
+
+    def fits(size: int) -> bool:
+        return _fits(_with_batch_size(config, size, num_workers=0), build)
+
+    most = len(build(_with_batch_size(config, 1, num_workers=0)).split["train"])
+    largest = largest_that(fits, most)
+    if largest == 0:
+        raise InputError(_advice(_with_batch_size(config, 1)))
+    size = largest - largest // _FREE_SHARE
+    log.info("data.batch_size=auto: %d images fit; %d are taken", largest, size)
+    return _with_batch_size(config, size)
+
+
+def largest_that(fits: Callable[[int], bool], most: int) -> int:
+    """The largest number from 1 to `most` that fits, if all below it fit too; 0: none does."""
+    good, bad = 0, 1
+    while bad <= most and fits(bad):
+        good, bad = bad, 2 * bad
+    bad = min(bad, most + 1)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if fits(middle) else (good, middle)
+    return good
+
+
+def _fits(config: TrainConfig, build: Callable[[TrainConfig], Parts]) -> bool:
+    """Whether two steps fit: the first also makes room for what the optimizer remembers."""
+    try:
+        parts = build(config)
+        parts.learner.model.train()
+        batch = next(iter(parts.loaders["train"]))
+        for _ in range(2):
+            update(parts.learner, [batch])
+        return True
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return False
+    finally:
+        parts = batch = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _with_batch_size(config: TrainConfig, size: int, **more: int) -> TrainConfig:
+    return replace(config, data=config.data.model_copy(update={"batch_size": size, **more}))
+
+
+def _advice(config: TrainConfig) -> str:
+    data, training = config.data, config.training
+    device = choose_device(config.runtime)
+    precision = choose_precision(config.runtime.precision, device).name
+    changes = []
+    if data.batch_size > 1:
+        half = data.batch_size // 2
+        steps = -(-data.batch_size // half) * training.accumulation_steps
+        changes.append(f"data.batch_size={half} training.accumulation_steps={steps}")
+    if precision == "float32":
+        changes.append("runtime.precision=bfloat16")
+    if not training.gradient_checkpointing:
+        changes.append("training.gradient_checkpointing=true")
+    changes.append("a smaller model.name")
+    height, width = data.image_size
+    return (
+        f"out of memory on {device.type} with data.batch_size={data.batch_size}, images of "
+        f"{height}x{width}, {precision} and {config.model['name']}: give {', or '.join(changes)}"
+    )
