@@ -9,6 +9,7 @@ same order in each run, so that a child can be told at which of them to send its
 
 import io
 import json
+import math
 import os
 import random
 import signal
@@ -33,7 +34,7 @@ from core.errors import EXIT_CODE, InputError
 from core.files import write_text as write_whole
 from core.loading import read_data
 from core.resumption import resume
-from core.training import epoch, testing, trainer
+from core.training import epoch, plots, testing, trainer
 
 NUM_MOMENTS = 20
 NUM_TIMES = 5
@@ -101,7 +102,9 @@ def watch(moments: Moments) -> None:
     torch.save, epoch.update = watched_save, watched_update
     trainer.predict = testing.predict = watched_predict
     # Drawing takes longer than all else here; the file is written the same way.
-    trainer.plot_history = lambda path, *_: write_whole(path, "curves")
+    plots.plot_history = lambda path, *_: write_whole(path, "curves")
+    # In the first epoch and at the end, however long a run takes.
+    plots._LEAST_SECONDS = math.inf
 
 
 def final_name(path: Path | str) -> str:

@@ -73,12 +73,17 @@ RUN_HERE = {
     "code/export.py": [],
     "code/explain.py": [],
     "code/validate_data.py": ["data.image_size=[64,320]"],
+    "code/benchmark.py": [
+        *("--image-size", "64", "320", "--num-images", "24", "--batch-size", "4"),
+        *("--rounds", "1", "--model", "resnet10_slim"),
+    ],
     "code/benchmark_losses.py": ["--budget-seconds", "0.01", "--losses", "bce_with_logits"],
 }
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c not in TRAININGS])
 def test_other_commands_run(command, trained, monkeypatch, capsys):
+    monkeypatch.setattr("core.benchmark.metrics.RESAMPLES", 20)
     if "-m pytest" in command:
         return
     python, script, *words = shlex.split(command)

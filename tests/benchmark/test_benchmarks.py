@@ -36,7 +36,7 @@ def test_every_subject_is_run_below():
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_each_prints_a_table_and_writes_json(subject, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(metrics, "RESAMPLES", 100)
+    monkeypatch.setattr(metrics, "RESAMPLES", 20)
     file = tmp_path / "rows.json"
     benchmark.main([subject, *SMALL, *SUBJECTS[subject], "--output", str(file)])
     content = json.loads(file.read_text())

@@ -12,7 +12,7 @@ from core.benchmark.split import label_table
 from core.training.intervals import Bootstrap, bootstrap_intervals
 
 ITEM = "table"
-NUM_IMAGES, RESAMPLES = 1886, 200
+NUM_IMAGES, RESAMPLES = 1886, 100
 NAMES = ("defect_1", "defect_2", "defect_3", "defect_4")
 
 

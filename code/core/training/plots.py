@@ -1,5 +1,6 @@
 """Learning curves as PNG."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,30 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from core.files import replacing
+
+# Drawing takes up to half a second: more than the whole of a small network's epoch.
+_LEAST_SECONDS = 60.0
+
+
+class HistoryPlot:
+    """The curves of a training, drawn anew at most once a minute and at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._drawn_at = -_LEAST_SECONDS
+        self._waiting: tuple[list[dict[str, Any]], int] | None = None
+
+    def update(self, history: list[dict[str, Any]], best_epoch: int) -> None:
+        """Take in a history that has grown."""
+        self._waiting = history, best_epoch
+        if time.monotonic() - self._drawn_at >= _LEAST_SECONDS:
+            self.finish()
+
+    def finish(self) -> None:
+        """Draw what has not been drawn yet."""
+        if self._waiting is not None:
+            plot_history(self.path, *self._waiting)
+            self._waiting, self._drawn_at = None, time.monotonic()
 
 
 def plot_history(path: Path, history: list[dict[str, Any]], best_epoch: int) -> None:

@@ -19,7 +19,7 @@ from core.training.learner import Learner
 from core.training.learner_state import restore_epoch
 from core.training.localization import MaskScores, localization_figures
 from core.training.metrics import classification_metrics
-from core.training.plots import plot_history
+from core.training.plots import HistoryPlot
 from core.training.prediction import Predictions, predict
 from core.training.progress import Progress
 from core.training.saver import Saver
@@ -50,6 +50,7 @@ class Trainer:
         self.learner = learner
         self.task, self.folder, self.callbacks = task, folder, callbacks
         self.settings = settings
+        self.plot = HistoryPlot(folder.path / "history.png")
         self.test = FinalTest(learner, task, folder, evaluation, model_card)
         checkpoints = Checkpoints(folder.checkpoints)
         self.saver = Saver(learner, checkpoints, folder.interruption, settings.checkpoint_minutes)
@@ -79,6 +80,7 @@ class Trainer:
         finally:
             for callback in self.callbacks:
                 callback.close()
+            self.plot.finish()
         training_seconds, testing = self.saver.stopwatch.seconds, Stopwatch()
         self.test(self.saver.checkpoints.file(self.settings.tested_epoch))
         self.folder.record(
@@ -168,7 +170,7 @@ class Trainer:
             best_epoch=best,
             **self.learner.objective.record(),
         )
-        plot_history(self.folder.path / "history.png", history, best)
+        self.plot.update(history, best)
 
     def _tell(self, record: dict[str, Any]) -> None:
         train, validation = record["train"], record["validation"]

@@ -1,0 +1,37 @@
+"""The curves of a training: drawn now and then, and always in the end."""
+
+from core.training import plots
+from core.training.plots import HistoryPlot
+
+
+def history(num_epochs: int) -> list[dict]:
+    validation = {"loss": 0.5, "macro_f1": 0.4, "macro_average_precision": None}
+    return [
+        {"epoch": epoch, "train": {"loss": 0.6}, "validation": validation}
+        for epoch in range(1, num_epochs + 1)
+    ]
+
+
+def test_it_is_drawn_once_a_minute_and_at_the_end(tmp_path, monkeypatch):
+    clock = iter([0, 0, 10, 59.9, 60, 60, 70, 80])
+    monkeypatch.setattr(plots.time, "monotonic", lambda: next(clock))
+    drawn = []
+    monkeypatch.setattr(plots, "plot_history", lambda path, h, best: drawn.append((len(h), best)))
+    plot = HistoryPlot(tmp_path / "history.png")
+    for epoch in range(1, 6):
+        plot.update(history(epoch), 1)
+    assert drawn == [(1, 1), (4, 1)]
+    plot.finish()
+    plot.finish()
+    assert drawn == [(1, 1), (4, 1), (5, 1)]
+
+
+def test_nothing_is_drawn_of_no_epoch(tmp_path):
+    HistoryPlot(tmp_path / "history.png").finish()
+    assert not (tmp_path / "history.png").exists()
+
+
+def test_the_file_is_a_picture(tmp_path):
+    plot = HistoryPlot(tmp_path / "history.png")
+    plot.update(history(3), 2)
+    assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
