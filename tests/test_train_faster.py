@@ -111,3 +111,20 @@ def test_a_compiled_model_trains_to_the_same_figures(train_command, tiny, tmp_pa
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     state = torch.load(path / "model_final.pt", weights_only=True)["state_dict"]
     assert not [key for key in state if "_orig_mod" in key]
+
+
+def test_masks_are_learnt_in_bfloat16_with_checkpointing_and_an_average(
+    train_command, tiny, tmp_path
+):
+    _, results = run(
+        train_command,
+        tmp_path,
+        *tiny,
+        "model.mask_head=true",
+        "mask_loss.type=dice_loss",
+        "runtime.precision=bfloat16",
+        "training.gradient_checkpointing=true",
+        "training.ema_decay=0.5",
+    )
+    assert results["test"]["localization"]["macro"]["dice"] is not None
+    assert results["computation"]["precision"] == "bfloat16"
