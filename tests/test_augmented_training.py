@@ -4,6 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import default_collate
+
+from core.composition import build
+from core.loading import choose_split, read_data
 
 AUGMENTED = [
     "augmentation.blackout.probability=0.5",
@@ -113,3 +118,20 @@ def test_none_is_nothing(compose):
     assert AugmentationPipeline(compose("augmentation=none").augmentation).record() == []
     chosen = compose("augmentation=none", "augmentation.blackout.fill=mean").augmentation
     assert chosen.blackout.fill == "mean"
+
+
+@pytest.mark.parametrize("mixing", [[], ["augmentation.cutmix.probability=1"]])
+def test_without_transforms_images_are_read_as_if_through_the_pipeline(compose, tiny, mixing):
+    config = compose(*tiny, "augmentation=none", "data.cache=memory", *mixing)
+    data = read_data(config.data)
+    parts = build(config, data, choose_split(config, data))
+    dataset = parts.loaders["train"].dataset
+    assert dataset.transform is None
+    found = dataset.__getitems__([3, 1, 2])
+    assert isinstance(found, dict) == (not mixing)
+    dataset.transform = parts.pipeline
+    expected = default_collate(dataset.__getitems__([3, 1, 2]))
+    found = found if isinstance(found, dict) else default_collate(found)
+    assert found["image_id"] == expected["image_id"]
+    assert torch.equal(found["image"], expected["image"])
+    assert torch.equal(found["labels"], expected["labels"])

@@ -101,7 +101,8 @@ def build_loaders(
             data.table,
             split[part],
             settings.image_size,
-            transform=pipeline if training else None,
+            # Where nothing is changed, whole batches are read at once.
+            transform=pipeline if training and not pipeline.is_empty else None,
             masks=mask_request(config, data.table, mask_loss, training),
             channels=settings.channels,
             images=data.images,

@@ -221,3 +221,10 @@ def test_record_is_json_and_names_what_runs():
     record = AugmentationPipeline({**OFF, "rotation": {"degrees": 3}}).record()
     assert json.loads(json.dumps(record))[0]["__class_fullname__"] == "Rotate"
     assert list(record[0]["limit"]) == [-3, 3]
+
+
+def test_it_is_empty_where_images_pass_unchanged():
+    assert only().is_empty
+    assert only(cutmix={"probability": 1}).is_empty  # mixes what the pipeline hands on
+    for name, options in EFFECTS.items():
+        assert not only(channels=3, **{name: options}).is_empty

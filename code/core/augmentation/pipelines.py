@@ -79,6 +79,11 @@ class AugmentationPipeline:
         self._compose = A.Compose(_transforms(settings, channels))
 
     @property
+    def is_empty(self) -> bool:
+        """Whether images pass unchanged; `batch_transform` may still mix them."""
+        return not self._strip_transforms and not self._compose.transforms
+
+    @property
     def needs_masks(self) -> bool:
         """Whether a transform can do nothing with image-level labels."""
         return any(transform.needs_masks for transform in self._strip_transforms)
