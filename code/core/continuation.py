@@ -14,6 +14,7 @@ from core.data.splitting import Split, read_split
 from core.errors import InputError
 from core.experiment_record import Data
 from core.loading import choose_split
+from core.models.parameters import without_weights
 from core.training.checkpoint import Checkpoints, Found
 from core.training.environment import command_line, describe_environment
 from core.training.experiment import ExperimentFolder, read_results
@@ -55,16 +56,6 @@ def continue_training(
     resumption = describe_resumption(changed or {}, found)
     log.info("Resuming %s from epoch %d, step %d", path, resumption["epoch"], resumption["step"])
     return run(config, parts, ExperimentFolder.reopen(path, resumption), found.state)
-
-
-def without_weights(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The model's values, for weights that come from a checkpoint.
-
-    Nothing is downloaded, and no local file is looked for.
-    """
-    own = {key: None for key in ("weights",) if key in values}
-    own |= {key: False for key in ("pretrained",) if key in values}
-    return {**values, **own}
 
 
 def _continued(config: TrainConfig, state: Mapping[str, Any]) -> TrainConfig:

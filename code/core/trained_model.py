@@ -11,6 +11,7 @@ from core.analysis.experiments import Experiment, read_experiment
 from core.device import choose_device
 from core.errors import InputError
 from core.inference.signature import Signature, threshold_version
+from core.models.parameters import without_weights
 from core.models.registry import get_registry
 from core.training.calibration import Scaling
 from core.training.checkpoint import load_checkpoint
@@ -26,11 +27,9 @@ def load_model(experiment: Experiment) -> nn.Module:
     Raises:
         InputError: no such file, or not the weights of this model.
     """
-    file, values = experiment.path / MODEL_FILE, dict(experiment.results["config"]["model"])
+    file = experiment.path / MODEL_FILE
+    values = without_weights(experiment.results["config"]["model"])
     content, name = load_checkpoint(file), values.pop("name")
-    # The weights come from the file: nothing is downloaded, and no local file is looked for.
-    values |= {key: None for key in ("weights",) if key in values}
-    values |= {key: False for key in ("pretrained",) if key in values}
     try:
         weights = content["state_dict"]
         if not any(key.startswith("mask_head.") for key in weights):

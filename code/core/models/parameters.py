@@ -1,5 +1,6 @@
 """Parameters that all models share: type, bounds and what each is, said once."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -44,3 +45,13 @@ Fusion = Annotated[
     Field(description="add the masks' evidence to the image's logits; null: with a mask head"),
 ]
 MaskHeadWidth = Annotated[int, Field(ge=4, le=512, description="channels of the mask head")]
+
+
+def without_weights(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's values, for weights that come from a checkpoint.
+
+    Nothing is downloaded, and no local file is looked for.
+    """
+    own = {key: None for key in ("weights",) if key in values}
+    own |= {key: False for key in ("pretrained",) if key in values}
+    return {**values, **own}
