@@ -85,6 +85,15 @@ def test_a_key_that_only_one_has_is_a_difference(results_dir):
     assert found["loss.label_smoothing"] == {"0.1": ["focal_1"], "-": ["focal_2"]}
 
 
+def test_parameters_of_a_component_that_others_lack_differ_with_its_type(results_dir):
+    one, other = (read_experiment(results_dir / name) for name in ("focal_1", "focal_2"))
+    one.results["config"]["mask_loss"] = {"type": "tversky_loss", "alpha": 0.3}
+    other.results["config"]["mask_loss"] = None
+    found = config_differences([one, other])
+    assert found["mask_loss.type"] == {"tversky_loss": ["focal_1"], "-": ["focal_2"]}
+    assert "mask_loss.alpha" not in found
+
+
 def test_seeds_are_summarised_as_mean_and_spread(compared):
     (summary,) = compared.seeds
     assert (summary.members, summary.seeds) == (("focal_1", "focal_2"), (1, 2))

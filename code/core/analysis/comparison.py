@@ -1,6 +1,6 @@
 """Experiments side by side: figures, what differs between them, and who is better."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ BEYOND_CONFIG = (
     ("environment", "git", "commit"),
     ("environment", "packages", "torch"),
 )
+_CHOICES = (".type", ".name")
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,11 @@ def compare_results(
 
 
 def config_differences(experiments: Sequence[Experiment]) -> dict[str, dict[str, list[str]]]:
-    """Each key whose value differs, with the experiments behind each value; absent is `-`."""
+    """Each key whose value differs, with the experiments behind each value; absent is `-`.
+
+    Parameters of a component that some experiments lack altogether differ with its type, and are
+    listed only where the experiments that have them disagree.
+    """
     columns: dict[str, list[str]] = {}
     for position, experiment in enumerate(experiments):
         described = experiment.config | {
@@ -107,10 +112,18 @@ def config_differences(experiments: Sequence[Experiment]) -> dict[str, dict[str,
                 columns.setdefault(key, ["-"] * len(experiments))[position] = _shown(value)
     differences: dict[str, dict[str, list[str]]] = {}
     for key, values in columns.items():
-        if len(set(values)) > 1:
+        if _differ(key, values, columns):
             for experiment, value in zip(experiments, values, strict=True):
                 differences.setdefault(key, {}).setdefault(value, []).append(experiment.name)
     return differences
+
+
+def _differ(key: str, values: Sequence[str], columns: Mapping[str, Sequence[str]]) -> bool:
+    section = key.partition(".")[0]
+    choices = [f"{section}{choice}" for choice in _CHOICES]
+    other_component = any(len(set(columns.get(choice, ()))) > 1 for choice in choices)
+    ignored = {"-"} if other_component and key not in choices else set()
+    return len(set(values) - ignored) > 1
 
 
 def figures_of(experiment: Experiment, keys: dict[str, FigureKey]) -> dict[str, Any]:
