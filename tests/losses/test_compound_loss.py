@@ -1,5 +1,6 @@
 """The compound loss: how it is built, what it reports, and what it refuses."""
 
+import numpy as np
 import pytest
 import torch
 from loss_examples import COUNTS, TOTAL, example
@@ -218,3 +219,24 @@ def test_a_loss_of_a_newcomer_without_reduction_may_be_a_part():
         assert loss(*data()) > 0
     finally:
         get_registry().unregister("newcomer")
+
+
+def test_boundary_components_share_one_kind_of_distance_map():
+    clipped = {"type": "boundary", "max_distance": 8.0}
+    with pytest.raises(InputError, match="differ in scale or max_distance"):
+        get_loss({"type": "compound", "components": [clipped, {"type": "boundary"}]})
+    nested = {"type": "compound", "components": [clipped]}
+    with pytest.raises(InputError, match="differ in scale or max_distance"):
+        get_loss({"type": "compound", "components": [nested, {"type": "boundary"}]})
+    unscaled = [{"type": "boundary", "scale": "none", "max_distance": d} for d in (8.0, 9.0)]
+    get_loss({"type": "compound", "components": unscaled})
+
+
+def test_distance_maps_are_those_of_the_component_that_uses_them():
+    boundary = {"type": "boundary", "max_distance": 4.0}
+    loss = get_loss({"type": "compound", "components": [{"type": "dice"}, boundary]})
+    masks = np.zeros((2, 8, 12), np.uint8)
+    masks[0, 2:5, 3:7] = 1
+    made = loss.distance_maps_of(masks)
+    np.testing.assert_array_equal(made, get_loss(boundary).distance_maps_of(masks))
+    assert made.min() < 0 < made.max()

@@ -179,9 +179,10 @@ def _shared_kind_of_target(components: nn.ModuleDict) -> bool:
 
 def _check_distance_maps(losses: Sequence[BaseLoss]) -> None:
     kinds = {
-        (loss.scale, loss.max_distance if loss.scale == "clip" else None)
+        (part.scale, part.max_distance if part.scale == "clip" else None)
         for loss in losses
-        if isinstance(loss, BoundaryLoss)
+        for part in loss.modules()
+        if isinstance(part, BoundaryLoss)
     }
     if len(kinds) > 1:
         raise InputError(
