@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from core.composition import build, train
+from core.data.mask_targets import max_pooled
 from core.errors import InputError
 from core.loading import choose_split, read_data
 
@@ -94,6 +95,20 @@ def test_known_masks_are_the_share_asked_for(compose, tiny):
     assert all(batch["has_masks"].all() for batch in loaders["validation"])
 
 
+def test_masks_that_are_not_known_do_not_reach_the_bias(compose, tiny):
+    share = [*HEAD, "mask_loss=dice_loss"]
+    all_known = parts_of(compose(*tiny, *share)).learner.model.mask_head.log_odds
+    few_known = parts_of(compose(*tiny, *share, "data.mask_fraction=0.1"))
+    dataset = few_known.loaders["train"].dataset
+    known = np.flatnonzero(dataset.masks.known)
+    assert set(known) <= set(few_known.split["train"])
+    masks = [max_pooled(dataset.table.masks[int(index)], 4).mean(axis=(1, 2)) for index in known]
+    shares = torch.from_numpy(np.mean(masks, axis=0)).clamp(1e-4, 1 - 1e-4)
+    log_odds = few_known.learner.model.mask_head.log_odds
+    torch.testing.assert_close(log_odds, shares.logit().float())
+    assert not torch.equal(log_odds, all_known)
+
+
 def test_data_without_masks_train_without_the_head_and_say_so(compose, tiny, labels_only, caplog):
     with caplog.at_level(logging.WARNING):
         parts = parts_of(compose(*tiny, *HEAD, *labels_only))
@@ -110,6 +125,11 @@ def test_data_without_masks_train_without_the_head_and_say_so(compose, tiny, lab
         (["data.mask_fraction=0.5"], "no loss reads masks"),
         (["mask_loss=dice_loss", "mask_loss.weight=-1"], r"mask_loss\.weight=-1"),
         (["mask_loss=focal_loss", "mask_loss.reduction=none"], r"mask_loss\.reduction"),
+        (
+            ["mask_loss=focal_loss", "loss.reduction=sum", "training.accumulation_steps=2"],
+            "give both sum",
+        ),
+        (["mask_loss=dice_loss", "data.mask_fraction=0"], "leaves none of the"),
         (["mask_loss=dice_loss", "+mask_loss.smothing=2"], "did you mean 'smoothing'"),
     ],
 )

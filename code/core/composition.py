@@ -24,6 +24,7 @@ from core.losses.factory import get_loss
 from core.mask_supervision import (
     build_mask_loss,
     check_mask_supervision,
+    known_masks,
     pixel_shares_of,
     usable_model,
 )
@@ -111,7 +112,7 @@ def build(config: TrainConfig, data: Data, split: Split) -> Parts:
     seed_everything(seed)
     drawn = expected_shares(labels, image_weights(labels, config.data.sampler))
     model = build_model(config.model, table, drawn)
-    pixel_shares = pixel_shares_of(model, table, split["train"])
+    pixel_shares = pixel_shares_of(model, table, known_masks(config, table, split["train"]))
     objective = Objective(
         build_loss(config.loss, table, counts, total=len(labels)),
         *build_mask_loss(config, table, split["train"], pixel_shares),

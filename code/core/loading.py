@@ -103,7 +103,7 @@ def build_loaders(
             settings.image_size,
             # Where nothing is changed, whole batches are read at once.
             transform=pipeline if training and not pipeline.is_empty else None,
-            masks=mask_request(config, data.table, mask_loss, training),
+            masks=mask_request(config, data.table, mask_loss, split["train"] if training else None),
             channels=settings.channels,
             images=data.images,
             batch_transform=pipeline.batch_transform if training else None,

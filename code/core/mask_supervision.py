@@ -62,12 +62,36 @@ def check_mask_supervision(
             f"out defects where their masks are, but {table.source} has image-level labels only: "
             "give data with masks, or set augmentation.blackout=null"
         )
+    if mask_loss is not None and config.training.accumulation_steps > 1:
+        reductions = [loss.get("reduction", "mean") for loss in (config.loss, mask_loss)]
+        if reductions.count("sum") == 1:
+            raise InputError(
+                f"training.accumulation_steps={config.training.accumulation_steps}: cannot weigh "
+                f"batches of loss.reduction={reductions[0]} beside mask_loss.reduction="
+                f"{reductions[1]}: give both sum, or neither"
+            )
     reads_masks = mask_loss is not None or (pipeline.reads_masks and table.masks is not None)
     if config.data.mask_fraction < 1 and not reads_masks:
         raise InputError(
             f"data.mask_fraction={config.data.mask_fraction}: no loss reads masks, nor does "
             "the augmentation: give mask_loss.type, or leave it out"
         )
+
+
+def known_masks(config: TrainConfig, table: LabelTable, train: np.ndarray) -> np.ndarray:
+    """Which images' masks may be used: `data.mask_fraction` of those at `train`, bool (images,).
+
+    Raises:
+        InputError: there is a mask loss, and not one image for it.
+    """
+    share = config.data.mask_fraction
+    known = choose_known_masks(train, len(table), share, config.experiment.seed)
+    if config.mask_loss is not None and not known.any():
+        raise InputError(
+            f"data.mask_fraction={share}: leaves none of the {len(train)} training images its "
+            "masks, which mask_loss needs: give a larger share, or leave out mask_loss"
+        )
+    return known
 
 
 def build_mask_loss(
@@ -94,21 +118,27 @@ def build_mask_loss(
     return loss, weight
 
 
-def pixel_shares_of(model: nn.Module, table: LabelTable, train: np.ndarray) -> np.ndarray | None:
-    """Share of the masks' cells that show each class, told to the mask head; None without one."""
+def pixel_shares_of(model: nn.Module, table: LabelTable, known: np.ndarray) -> np.ndarray | None:
+    """Share of the masks' cells that show each class, told to the mask head; None without one.
+
+    Measured on the images whose masks are `known`, bool (images,).
+    """
     head = getattr(model, "mask_head", None)
     if head is None:
         return None
-    shares = measure_pixel_shares(table, train, MASK_STRIDE)
+    shares = measure_pixel_shares(table, np.flatnonzero(known), MASK_STRIDE)
     head.set_pixel_shares(shares.tolist())
     return shares
 
 
 def mask_request(
-    config: TrainConfig, table: LabelTable, mask_loss: BaseLoss | None, training: bool
+    config: TrainConfig,
+    table: LabelTable,
+    mask_loss: BaseLoss | None,
+    train: np.ndarray | None = None,
 ) -> MaskRequest | None:
     """What samples hold of their masks: targets where there is a mask loss, whole masks for
-    scoring, and in training, for transforms too, of which images they are known.
+    scoring, and in training (of the images at `train`), for transforms too, which are known.
     """
     if table.masks is None:
         return None
@@ -116,10 +146,9 @@ def mask_request(
     if mask_loss is not None:
         maker = mask_loss.distance_maps_of if mask_loss.uses_distance_maps else None
         targets = MaskTargets(MASK_STRIDE, maker)
-    if not training:
+    if train is None:
         return MaskRequest(whole=True, targets=targets) if usable_mask_head(config, table) else None
-    known = choose_known_masks(len(table), config.data.mask_fraction, config.experiment.seed)
-    return MaskRequest(targets=targets, known=known)
+    return MaskRequest(targets=targets, known=known_masks(config, table, train))
 
 
 def usable_mask_head(config: TrainConfig, table: LabelTable) -> bool:

@@ -42,7 +42,8 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     experiment = read_experiment(path)
     config = check_config(OmegaConf.create(experiment.results["config"]))
     table, indices = _images(experiment, config, data_root)
-    device = choose_device(config.runtime)
+    # The experiment's own device may not be at hand here.
+    device = choose_device(config.runtime.model_copy(update={"device": "auto"}))
     model = load_model(experiment).to(device)
     counts, total = _training_counts(experiment)
     # The loss of the image labels alone: masks of another folder need not be there.

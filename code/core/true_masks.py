@@ -22,10 +22,13 @@ class TrueMasks:
             InputError: a `data_root` that is no data set with masks.
         """
         root = data_root or Path(str(experiment.look_up("data", "root")))
-        size = tuple(experiment.results["config"]["data"]["image_size"])
+        data = experiment.results["config"]["data"]
+        size, on_bad_image = tuple(data["image_size"]), data.get("on_bad_image", "error")
         self.table: LabelTable | None = None
         try:
-            self.table = read_label_table(root, experiment.class_names, size)
+            self.table = read_label_table(
+                root, experiment.class_names, size, on_bad_image=on_bad_image
+            )
         except InputError as error:
             if data_root:
                 raise

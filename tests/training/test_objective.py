@@ -66,6 +66,14 @@ def test_terms_are_means_over_the_training_batches(output, batch):
     assert both.terms() == {}
 
 
+def test_the_term_of_the_masks_is_a_mean_over_known_masks(output, batch):
+    both = objective().train()
+    both(output, batch)
+    alone = both.terms()["masks"]["raw"]
+    both(output, {**batch, "has_masks": torch.zeros(4, dtype=torch.bool)})
+    assert both.terms()["masks"]["raw"] == pytest.approx(alone)
+
+
 def test_parts_of_a_compound_mask_loss_are_named_under_it(output, batch):
     mask_loss = get_loss(
         {"type": "compound", "components": [{"type": "dice"}, {"type": "bce", "weight": 2}]}

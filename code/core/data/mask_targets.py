@@ -6,8 +6,8 @@ import numpy as np
 
 from core.data.annotations import LabelTable
 
-# Images with defects that the share of defect pixels is measured on.
-_MEASURED_IMAGES = 400
+# Images of each class that its share of the pixels is measured on.
+_MEASURED_IMAGES = 100
 
 DistanceMaps = Callable[[np.ndarray], np.ndarray]
 
@@ -48,26 +48,31 @@ def max_pooled(masks: np.ndarray, stride: int) -> np.ndarray:
 def measure_pixel_shares(table: LabelTable, indices: np.ndarray, stride: int) -> np.ndarray:
     """Share of the cells of `max_pooled` masks that show each class, over the images at `indices`.
 
-    Clean images have none; of the others at most `_MEASURED_IMAGES`, evenly spaced, are decoded.
+    Of the images that show a class at most `_MEASURED_IMAGES`, evenly spaced, are decoded for it.
     Shape: float64 (C,)
     """
-    defective = indices[table.labels[indices].any(axis=1)]
-    if not len(defective) or table.masks is None:
-        return np.zeros(len(table.class_names))
-    step = max(1, len(defective) // _MEASURED_IMAGES)
-    measured = [
-        max_pooled(table.masks[int(index)], stride).mean(axis=(1, 2)) for index in defective[::step]
-    ]
-    return np.mean(measured, axis=0) * len(defective) / len(indices)
+    shares = np.zeros(len(table.class_names))
+    if table.masks is None or not len(indices):
+        return shares
+    for column in range(len(shares)):
+        showing = indices[table.labels[indices, column] > 0]
+        step = max(1, len(showing) // _MEASURED_IMAGES)
+        measured = [
+            max_pooled(table.masks[int(index)][column : column + 1], stride).mean()
+            for index in showing[::step]
+        ]
+        if measured:
+            shares[column] = np.mean(measured) * len(showing) / len(indices)
+    return shares
 
 
-def choose_known_masks(num_images: int, share: float, seed: int) -> np.ndarray:
-    """Which images have their masks used, where only a share of them is to be.
+def choose_known_masks(indices: np.ndarray, num_images: int, share: float, seed: int) -> np.ndarray:
+    """Which of the images at `indices` have their masks used, where only a share is to be.
 
-    Shape: bool (num_images,), exactly round(share * num_images) of them true. With the same seed
-    a larger share contains a smaller one.
+    Shape: bool (num_images,), exactly round(share * len(indices)) of them true. With the same
+    seed a larger share contains a smaller one.
     """
     known = np.zeros(num_images, bool)
-    order = np.random.default_rng(seed).permutation(num_images)
-    known[order[: round(share * num_images)]] = True
+    order = np.random.default_rng(seed).permutation(indices)
+    known[order[: round(share * len(indices))]] = True
     return known

@@ -75,7 +75,8 @@ def update(
 ) -> tuple[list[torch.Tensor], torch.Tensor | None]:
     """Forward and backward of each batch, then one step of the optimizer.
 
-    Each batch counts by its images, so that the gradient is that of one batch of all of them.
+    Each batch counts by its images, so that for losses that are means over images the gradient is
+    that of one batch of all of them.
     Returns the losses, detached, and what `apply_gradients` returns.
     """
     num_images = sum(len(batch["labels"]) for batch in group)

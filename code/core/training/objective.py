@@ -1,6 +1,6 @@
 """What a training minimises: the loss of the image labels and, with masks, that of the masks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,33 +33,36 @@ class Objective(nn.Module):
         self.mask_loss = mask_loss
         self.mask_weight = mask_weight
         self._sums: Tensor | None = None
-        self._num_images = 0
+        self._num_images = [0, 0]
 
     def forward(self, output: Output, batch: Batch) -> Tensor:
         logits = logits_of(output).float()
         image_term = self.image_loss(logits, batch["labels"].to(logits.device, non_blocking=True))
         if self.mask_loss is None:
             return image_term
-        mask_term = self._mask_term(output["mask_logits"].float(), batch)
+        known = torch.as_tensor(batch["has_masks"]).cpu().nonzero().flatten()
+        mask_term = self._mask_term(output["mask_logits"].float(), batch, known)
         if self.training:
-            self._remember(torch.stack([image_term, mask_term]), len(logits))
+            self._remember(torch.stack([image_term, mask_term]), [len(logits), len(known)])
         return image_term + self.mask_weight * mask_term
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the losses the epoch, counted from 0."""
-        self._sums, self._num_images = None, 0
+        self._sums, self._num_images = None, [0, 0]
         for loss in self._losses():
             loss.set_epoch(epoch)
 
     def terms(self) -> dict[str, dict[str, float]]:
-        """`raw`, `weighted` and `weight` of each term, means over the training images since
-        `set_epoch`; the parts of a compound loss stand under its term's name and their own.
+        """`raw`, `weighted` and `weight` of each term, means since `set_epoch` over the training
+        images, for masks over those whose masks are known; the parts of a compound loss stand
+        under its term's name and their own.
         """
         if self.mask_loss is None:
             return self.image_loss.terms()
         terms = {}
         if self._sums is not None:
-            means = (self._sums / self._num_images).tolist()
+            counts = [max(1, count) for count in self._num_images]
+            means = [total / n for total, n in zip(self._sums.tolist(), counts, strict=True)]
             weights = {"image_labels": 1.0, "masks": self.mask_weight}
             terms = {
                 name: {"raw": mean, "weighted": weight * mean, "weight": weight}
@@ -100,9 +103,8 @@ class Objective(nn.Module):
             }  # fmt: skip
         return sections
 
-    def _mask_term(self, mask_logits: Tensor, batch: Batch) -> Tensor:
-        # Chosen on the CPU, where the batch comes from: the device need not be waited for.
-        known = torch.as_tensor(batch["has_masks"]).cpu().nonzero().flatten()
+    def _mask_term(self, mask_logits: Tensor, batch: Batch, known: Tensor) -> Tensor:
+        # `known` was chosen on the CPU, where the batch is: the device need not be waited for.
         if len(known) == 0:
             # Part of the graph still, so that no parameter is without a gradient.
             return mask_logits.sum() * 0.0
@@ -128,7 +130,7 @@ class Objective(nn.Module):
         }
 
     @torch.no_grad()
-    def _remember(self, values: Tensor, num_images: int) -> None:
-        total = values.detach() * num_images
+    def _remember(self, values: Tensor, num_images: Sequence[int]) -> None:
+        total = values.detach() * torch.tensor(num_images).to(values)
         self._sums = total if self._sums is None else self._sums + total
-        self._num_images += num_images
+        self._num_images = [a + b for a, b in zip(self._num_images, num_images, strict=True)]

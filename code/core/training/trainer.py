@@ -67,6 +67,8 @@ class Trainer:
         saver.stopwatch = Stopwatch(state["training_seconds"])
         self._begun_epoch = state["epoch_progress"]
         if self.progress.history:
+            # A loss with a schedule reports the weights of the last epoch that it saw.
+            self.learner.objective.set_epoch(len(self.progress.history) - 1)
             self._publish()
             for callback in self.callbacks:
                 for record in self.progress.history:
