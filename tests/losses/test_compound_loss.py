@@ -240,3 +240,24 @@ def test_distance_maps_are_those_of_the_component_that_uses_them():
     made = loss.distance_maps_of(masks)
     np.testing.assert_array_equal(made, get_loss(boundary).distance_maps_of(masks))
     assert made.min() < 0 < made.max()
+
+
+def test_terms_go_on_from_the_state_within_an_epoch():
+    config = {"type": "compound", "components": [{"type": "dice"}, {"type": "bce"}]}
+    straight, first, second = (get_loss(config).train() for _ in range(3))
+    for seed in (0, 1, 2):
+        straight(*data(seed))
+    first(*data(0))
+    second.restore_epoch_state(first.epoch_state())
+    for seed in (1, 2):
+        second(*data(seed))
+    assert second.terms() == straight.terms()
+    fresh = get_loss(config)
+    fresh.restore_epoch_state(get_loss(config).epoch_state())
+    assert fresh.terms() == {}
+
+
+def test_a_loss_without_parts_has_no_state_within_an_epoch():
+    loss = get_loss({"type": "bce"})
+    loss.restore_epoch_state(loss.epoch_state())
+    assert loss.terms() == {}
