@@ -38,6 +38,17 @@ def test_own_test_part_comes_out_the_same_and_old_figures_stay(experiment):
     assert after == before
 
 
+def test_a_loss_is_reported_only_where_it_is_the_one_that_was_minimised(experiment):
+    assert read(reevaluate(experiment))["loss"] > 0
+    results = read(experiment)
+    parts = [{"type": "focal_loss"}, {"type": "bce_with_logits"}]
+    results["config"]["loss"] = {"type": "compound", "components": parts}
+    (experiment / "results.json").write_text(json.dumps(results))
+    report = read(reevaluate(experiment))
+    assert report["loss"] is None
+    assert report["test"] == results["test"]
+
+
 def test_another_folder_is_scored_whole(experiment, tmp_path, capsys, monkeypatch):
     root = Path(read(experiment)["data"]["root"])
     other = tmp_path / "other"

@@ -58,7 +58,9 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
         "experiment": experiment.name,
         "data": _describe(table, indices),
         "thresholds": thresholds,
-        "loss": part.loss,
+        # The weights of a compound may have been learned or follow a schedule; at their start,
+        # which is what is built here, its value would be another loss.
+        "loss": None if objective.get_weights() else part.loss,
         "test": with_intervals(*scored, bootstrap=bootstrap),
         "test_at_thresholds": with_intervals(*scored, thresholds, bootstrap),
     }
