@@ -41,6 +41,8 @@ def test_parts_of_a_fold_are_disjoint_and_every_image_is_tested_once():
 def test_out_of_fold_figures_cover_every_image(finished):
     results = read(finished)
     assert results["status"] == "completed"
+    for path in (finished, finished / "fold_1"):
+        assert read(path)["data"]["split"]["strategy"] == "stratified_3_folds"
     table = pd.read_csv(finished / "predictions.csv")
     assert len(table) == results["test"]["num_images"] == 60
     assert table.image_id.is_unique

@@ -108,7 +108,7 @@ def describe_initial_weights(model: nn.Module, values: Mapping[str, Any]) -> dic
 def describe_data(config: TrainConfig, data: Data, split: Split) -> dict[str, Any]:
     """What was read, and how it was split."""
     table = data.table
-    names = table.class_names
+    names, folds = table.class_names, config.training.folds
 
     def counts(labels: np.ndarray) -> dict[str, int]:
         return dict(zip(names, labels.sum(axis=0).tolist(), strict=True))
@@ -126,7 +126,7 @@ def describe_data(config: TrainConfig, data: Data, split: Split) -> dict[str, An
         ],
         "num_duplicate_pairs": len(data.duplicate_pairs),
         "split": {
-            "strategy": config.data.split_strategy,
+            "strategy": f"stratified_{folds}_folds" if folds else config.data.split_strategy,
             "seed": config.experiment.seed,
             "parts": {
                 part: {
