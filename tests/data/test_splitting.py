@@ -11,7 +11,11 @@ from core.data.splitting import StratifiedSplitter, split_by_strategy
 from core.data.stratification import target_counts
 from core.errors import InputError
 
-RATIOS = {"stratified_70_15_15": (0.7, 0.15, 0.15), "stratified_80_10_10": (0.8, 0.1, 0.1)}
+RATIOS = {
+    "stratified_70_15_15": (0.7, 0.15, 0.15),
+    "stratified_80_10_10": (0.8, 0.1, 0.1),
+    "stratified_34_16_50": (0.34, 0.16, 0.5),
+}
 
 
 def table_of(labels: np.ndarray) -> LabelTable:
@@ -153,8 +157,16 @@ def test_labels_that_are_no_binary_matrix_are_refused():
 
 def test_an_unknown_strategy_and_a_split_file_that_would_not_be_read_are_refused(tmp_path):
     table = table_of(np.ones((9, 1), np.uint8))
-    with pytest.raises(InputError, match=r"split_strategy='random'.*stratified_70_15_15"):
-        split_by_strategy(table, "random", 0)
+    for unknown in (
+        "random",
+        "stratified_70_15_16",
+        "stratified_90_10_0",
+        "stratified_50_50",
+        "stratified_-9_99_10",
+        "stratified_70_15_15\n",
+    ):
+        with pytest.raises(InputError, match=r"sum to 100.*stratified_70_15_15"):
+            split_by_strategy(table, unknown, 0)
     with pytest.raises(InputError, match=r"data\.split_file is missing"):
         split_by_strategy(table, "file", 0)
     with pytest.raises(InputError, match=r"split\.csv is not read with"):

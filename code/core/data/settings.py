@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from core.data.sampling import SamplerName
+from core.data.split_checks import parse_strategy
 from core.data.table_checks import check_class_names
 from core.validation import Settings
 
@@ -54,8 +55,10 @@ class DataSettings(Settings):
         description="where decoded images and the duplicate search's hashes are kept; null: "
         "beside data.root, with _cache behind its name",
     )
-    split_strategy: Literal["stratified_70_15_15", "stratified_80_10_10", "file"] = Field(
-        "stratified_70_15_15", description="how images are split into the three parts"
+    split_strategy: str = Field(
+        "stratified_70_15_15",
+        description="how images are split: stratified by label set, in these percentages for "
+        "training, validation and test, which may be others; or file",
     )
     split_file: Path | None = Field(
         None, description="CSV with image_id,split, read with split_strategy=file"
@@ -100,6 +103,12 @@ class DataSettings(Settings):
         # resolve: `.` and `..` have no name to put anything behind.
         root = self.root.resolve()
         return self.cache_dir or root.with_name(f"{root.name}_cache")
+
+    @field_validator("split_strategy")
+    @classmethod
+    def _known_strategy(cls, strategy: str) -> str:
+        parse_strategy(strategy)
+        return strategy
 
     @field_validator("class_names")
     @classmethod

@@ -1,10 +1,32 @@
-"""Checks that a split into parts and one into folds make of labels and groups."""
+"""Checks that a split into parts and one into folds make of strategy, labels and groups."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from core.errors import InputError
+
+_STRATIFIED = re.compile(r"stratified_(\d{1,2})_(\d{1,2})_(\d{1,2})", re.ASCII)
+
+
+def parse_strategy(strategy: str) -> tuple[float, float, float] | None:
+    """The shares of the parts that `stratified_70_15_15` and the like name; None for `file`.
+
+    Raises:
+        InputError: neither, or percentages that are not positive or do not sum to 100.
+    """
+    if strategy == "file":
+        return None
+    match = _STRATIFIED.fullmatch(strategy)
+    percentages = [int(digits) for digits in match.groups()] if match else []
+    if sum(percentages) != 100 or 0 in percentages:
+        raise InputError(
+            "expected file, or stratified_ and the percentages of training, validation and test, "
+            f"which sum to 100, such as stratified_70_15_15, instead of {strategy!r}"
+        )
+    train, validation, test = (percentage / 100 for percentage in percentages)
+    return train, validation, test
 
 
 def check_labels(labels: np.ndarray) -> np.ndarray:

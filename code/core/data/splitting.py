@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from core.data.annotations import LabelTable
-from core.data.split_checks import check_class_units, check_groups, check_labels
+from core.data.split_checks import (
+    check_class_units,
+    check_groups,
+    check_labels,
+    parse_strategy,
+)
 from core.data.split_file import PARTS, Split, read_split, write_split
 from core.data.stratification import stratify
 from core.errors import InputError
@@ -15,12 +20,6 @@ from core.errors import InputError
 __all__ = ["PARTS", "Split", "StratifiedSplitter", "read_split", "split_by_strategy", "write_split"]
 
 _log = logging.getLogger(__name__)
-
-SPLIT_RATIOS = {
-    "stratified_70_15_15": (0.7, 0.15, 0.15),
-    "stratified_80_10_10": (0.8, 0.1, 0.1),
-}
-_FILE_STRATEGY = "file"
 
 
 class StratifiedSplitter:
@@ -81,7 +80,8 @@ def split_by_strategy(
         InputError: an unknown strategy, a split file missing, wrong or not wanted, or a class
             with too few images.
     """
-    if strategy == _FILE_STRATEGY:
+    ratios = parse_strategy(strategy)
+    if ratios is None:
         if split_file is None:
             raise InputError(
                 "data.split_strategy=file: data.split_file is missing; expected a CSV with the "
@@ -97,13 +97,8 @@ def split_by_strategy(
             f"data.split_file={split_file} is not read with data.split_strategy={strategy}: "
             "set data.split_strategy=file, or leave data.split_file out"
         )
-    if strategy not in SPLIT_RATIOS:
-        raise InputError(
-            f"data.split_strategy={strategy!r}; expected one of "
-            f"{', '.join((*SPLIT_RATIOS, _FILE_STRATEGY))}"
-        )
     splitter = StratifiedSplitter(random_state=seed)
-    indices = splitter.split(table.labels, SPLIT_RATIOS[strategy], table.class_names, groups)
+    indices = splitter.split(table.labels, ratios, table.class_names, groups)
     split = dict(zip(PARTS, indices, strict=True))
     _warn_of_absent_classes(table, split)
     return split
