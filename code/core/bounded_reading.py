@@ -88,7 +88,8 @@ def read_json(path: Path, most_bytes: int = _MOST_JSON_BYTES) -> Any:
             Unicode.
     """
     try:
-        content = json.loads(read_bytes(path, most_bytes), parse_constant=_refuse_constant)
+        text = read_bytes(path, most_bytes).decode("utf-8-sig")
+        content = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
         raise InputError(_too_deep(path)) from None
     except ValueError as error:
@@ -97,7 +98,8 @@ def read_json(path: Path, most_bytes: int = _MOST_JSON_BYTES) -> Any:
         raise InputError(
             f"{path}: not a JSON file, perhaps cut off ({error}): export or copy it again"
         ) from None
-    _check_content(content, path)
+    # Half a character can only come from an escape: UTF-8 has none.
+    _check_content(content, path, with_text="\\u" in text)
     return content
 
 
@@ -140,21 +142,24 @@ def _check_events(content: bytes, path: Path) -> None:
             raise InputError(_too_deep(path))
 
 
-def _check_content(content: Any, path: Path) -> None:
+def _check_content(content: Any, path: Path, with_text: bool) -> None:
     level, depth = [content], 0
     while level:
         if depth > _DEEPEST:
             raise InputError(_too_deep(path))
         below: list[Any] = []
         for value in level:
-            if isinstance(value, dict):
-                below += value.keys()
+            kind = type(value)
+            if kind is str:
+                if with_text and not value.isascii():
+                    _check_text(value, path)
+            elif kind is dict:
                 below += value.values()
-            elif isinstance(value, list):
+                if with_text:
+                    below += value.keys()
+            elif kind is list:
                 below += value
-            elif isinstance(value, str) and not value.isascii():
-                _check_text(value, path)
-            elif isinstance(value, float) and value - value != 0:
+            elif kind is float and value - value != 0:
                 raise InputError(f"{path}: holds a number beyond all bounds; expected finite ones")
         level, depth = below, depth + 1
 

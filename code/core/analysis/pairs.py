@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.special import bdtr
 
 from core.analysis.experiments import Experiment
 from core.analysis.predictions import read_predictions
@@ -123,5 +123,5 @@ def compare_pair(
 
 def exact_mcnemar(only_first: int, only_second: int) -> float:
     """Two-sided exact p: of images that one of two has right, each is as likely to be either's."""
-    discordant = only_first + only_second
-    return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
+    fewer, discordant = min(only_first, only_second), only_first + only_second
+    return min(1.0, 2 * float(bdtr(fewer, discordant, 0.5)))

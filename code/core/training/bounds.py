@@ -1,7 +1,7 @@
 """Confidence bounds of one figure, from its resamples or, where these say nothing, exactly."""
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.special import ndtr, ndtri, stdtrit
 
 Interval = list[float]
 
@@ -30,14 +30,14 @@ def bootstrap_bounds(
     squares = np.sum(influence**2)
     acceleration = np.sum(influence**3) / (6 * squares**1.5) if squares else 0.0
     spread_variance = np.sum(influence**4) / squares**2 - 1 / len(influence) if squares else 0.0
-    reach = t.ppf((1 + confidence) / 2, 2 / max(spread_variance, 1e-9))
+    reach = stdtrit(2 / max(spread_variance, 1e-9), (1 + confidence) / 2)
     below = (np.mean(replicates < value - TOLERANCE) + np.mean(replicates <= value + TOLERANCE)) / 2
     half = 0.5 / len(replicates)
-    bias = norm.ppf(np.clip(below, half, 1 - half))
+    bias = ndtri(np.clip(below, half, 1 - half))
     moved = bias + np.array([-reach, reach])
     # Beyond 1 / acceleration the correction has no meaning: the outermost resample is the bound.
     slope = np.maximum(1 - acceleration * moved, TOLERANCE)
-    low, high = np.quantile(replicates, norm.cdf(bias + moved / slope))
+    low, high = np.quantile(replicates, ndtr(bias + moved / slope))
     return [float(low), float(high)]
 
 
@@ -66,6 +66,6 @@ def auroc_score_bounds(
     weight = (positives + negatives) / 2 - 1
     spread = (1 - candidate) / (2 - candidate) + candidate / (1 + candidate)
     variance = candidate * (1 - candidate) * (1 + weight * spread) / (positives * negatives)
-    reach = norm.ppf((1 + confidence) / 2) * np.sqrt(variance)
+    reach = ndtri((1 + confidence) / 2) * np.sqrt(variance)
     inside = candidate[np.abs(candidate - value) <= reach + 1e-4]
     return [float(inside.min()), float(inside.max())]
