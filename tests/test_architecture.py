@@ -23,7 +23,14 @@ SIBLINGS = {"models", "losses", "augmentation", "data", "training"}
 REPORTING = {"analysis", "dashboard"}
 # Benchmarks put the rooms together as the composers in core/ do; nothing imports them.
 COMPOSERS = {"benchmark"}
-FIGURES = {"metrics", "intervals", "thresholds", "calibration", "resampling"}
+FIGURES = {
+    "metrics",
+    "scored_predictions",
+    "intervals",
+    "thresholds",
+    "calibration",
+    "resampling",
+}
 # What is exported is opened as predicting opens it.
 BUILT_ON = {"export": {"inference"}}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}

@@ -28,7 +28,7 @@ from core.training.environment import command_line
 from core.training.evaluation import with_intervals
 from core.training.experiment import ExperimentFolder, read_results
 from core.training.intervals import Bootstrap
-from core.training.metrics import METRICS
+from core.training.scored_predictions import METRICS
 from core.training.summary import summary_table
 
 log = logging.getLogger(__name__)

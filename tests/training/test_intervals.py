@@ -10,13 +10,14 @@ from simulated_predictions import CLASS_NAMES, Population, random_predictions
 from core.errors import InputError
 from core.training.bounds import auroc_score_bounds, bootstrap_bounds, exact_bounds
 from core.training.intervals import Bootstrap, bootstrap_intervals, paired_differences
-from core.training.metrics import METRICS, classification_metrics
+from core.training.metrics import classification_metrics
 from core.training.resampling import (
     WeightedFigures,
     bootstrap_weights,
     jackknife_weights,
     strata,
 )
+from core.training.scored_predictions import METRICS
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 QUICK = Bootstrap(resamples=300, seed=1)

@@ -11,7 +11,8 @@ from simulated_predictions import random_predictions
 from sklearn import metrics as sk
 
 from core.errors import InputError
-from core.training.metrics import METRICS, classification_metrics
+from core.training.metrics import classification_metrics
+from core.training.scored_predictions import METRICS
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.training.calibration import fit_scaling
-from core.training.metrics import check_predictions
+from core.training.scored_predictions import check_predictions
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from core.analysis.predictions import read_predictions
 from core.analysis.ranking import FigureKey
 from core.errors import InputError
 from core.training.intervals import Bootstrap, paired_differences
-from core.training.metrics import DEFAULT_THRESHOLD
+from core.training.scored_predictions import DEFAULT_THRESHOLD
 
 
 @dataclass(frozen=True)

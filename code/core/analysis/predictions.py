@@ -13,7 +13,7 @@ from core.analysis.experiments import Experiment
 from core.bounded_reading import MEBIBYTE, bounded_lines, opened, read_bytes
 from core.errors import InputError
 from core.spreadsheet import original
-from core.training.metrics import check_predictions
+from core.training.scored_predictions import check_predictions
 
 PREDICTIONS_FILE = "predictions.csv"
 # A million images of four classes take 150 MiB.

@@ -5,7 +5,7 @@ from typing import Any
 
 from core.analysis.experiments import Experiment
 from core.errors import InputError
-from core.training.metrics import METRICS
+from core.training.scored_predictions import METRICS
 from core.validation import nearest
 
 FigureKey = tuple[str, ...]

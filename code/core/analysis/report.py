@@ -21,7 +21,7 @@ from core.analysis.report_masks import localization
 from core.analysis.strips import ImageFolder
 from core.errors import InputError
 from core.files import write_text
-from core.training.metrics import DEFAULT_THRESHOLD
+from core.training.scored_predictions import DEFAULT_THRESHOLD
 
 REPORT_FILE = "report.html"
 

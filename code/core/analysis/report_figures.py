@@ -12,7 +12,7 @@ from core.analysis.page import cards, paragraph, table
 from core.analysis.predictions import Predictions
 from core.analysis.ranking import figure, interval
 from core.training.calibration import calibration_figures
-from core.training.metrics import DEFAULT_THRESHOLD, METRICS
+from core.training.scored_predictions import DEFAULT_THRESHOLD, METRICS
 
 TITLES = {
     "precision": "precision",

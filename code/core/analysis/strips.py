@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from core.analysis.predictions import Predictions
-from core.training.metrics import DEFAULT_THRESHOLD
+from core.training.scored_predictions import DEFAULT_THRESHOLD
 
 PICTURE_WIDTH = 900
 JPEG_QUALITY = 72

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logit
 from sklearn.metrics import brier_score_loss
 
-from core.training.metrics import check_predictions
+from core.training.scored_predictions import check_predictions
 
 BINS = 15
 # A slope beyond these makes 0/1 or 0.5 of every probability: only separable data ask for it.

@@ -13,19 +13,19 @@ from core.training.bounds import (
     bootstrap_bounds,
     exact_bounds,
 )
-from core.training.metrics import (
-    DEFAULT_THRESHOLD,
-    METRICS,
-    Thresholds,
-    check_predictions,
-    threshold_array,
-)
 from core.training.resampling import (
     FigureKey,
     Figures,
     WeightedFigures,
     bootstrap_weights,
     jackknife_weights,
+)
+from core.training.scored_predictions import (
+    DEFAULT_THRESHOLD,
+    METRICS,
+    Thresholds,
+    check_predictions,
+    threshold_array,
 )
 
 # With fewer positives an AUROC near 1 hangs on its one or two worst strips, and resampling knows

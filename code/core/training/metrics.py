@@ -12,12 +12,13 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from core.errors import InputError
-
-METRICS = ("precision", "recall", "f1", "average_precision", "auroc")
-DEFAULT_THRESHOLD = 0.5
-
-Thresholds = float | Mapping[str, float]
+from core.training.scored_predictions import (
+    DEFAULT_THRESHOLD,
+    METRICS,
+    Thresholds,
+    check_predictions,
+    threshold_array,
+)
 
 
 def classification_metrics(
@@ -59,50 +60,6 @@ def classification_metrics(
         "subset_accuracy": float(accuracy_score(labels, predicted)),
         "undefined": undefined,
     }
-
-
-def check_predictions(
-    labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Labels as bool and probabilities as float64, once they are found to be what they claim.
-
-    Raises:
-        InputError: shapes differ, labels other than 0 and 1, probabilities NaN or outside [0, 1].
-    """
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
-    expected = f"(images, {len(class_names)}) for classes {', '.join(class_names)}"
-    for name, array in (("labels", labels), ("probabilities", probabilities)):
-        if array.ndim != 2 or array.shape[1] != len(class_names) or not array.size:
-            raise InputError(f"{name} have shape {array.shape}; expected {expected}")
-    if labels.shape != probabilities.shape:
-        raise InputError(
-            f"labels have shape {labels.shape} and probabilities {probabilities.shape}; "
-            "expected one row of each per image"
-        )
-    _refuse_first(~np.isin(labels, (0, 1)), labels, "label", "0 or 1", class_names)
-    outside = ~((probabilities >= 0) & (probabilities <= 1))
-    _refuse_first(outside, probabilities, "probability", "a number in [0, 1]", class_names)
-    return labels.astype(bool), probabilities
-
-
-def threshold_array(thresholds: Thresholds, class_names: Sequence[str]) -> np.ndarray:
-    """One threshold per class, in the order of the classes.
-
-    Raises:
-        InputError: a class without a threshold, or a threshold that is NaN.
-    """
-    if isinstance(thresholds, Mapping):
-        missing = [name for name in class_names if name not in thresholds]
-        if missing:
-            raise InputError(
-                f"thresholds: none for class {missing[0]!r}; given: {', '.join(thresholds)}"
-            )
-        values = np.array([thresholds[name] for name in class_names], dtype=np.float64)
-    else:
-        values = np.full(len(class_names), thresholds, dtype=np.float64)
-    if np.isnan(values).any():
-        raise InputError(f"thresholds: {values.tolist()}; expected a number for every class")
-    return values
 
 
 def macro_means(
@@ -154,14 +111,3 @@ def _as_reported(thresholds: Thresholds, class_names: Sequence[str]) -> float | 
     if isinstance(thresholds, Mapping):
         return {name: float(thresholds[name]) for name in class_names}
     return float(thresholds)
-
-
-def _refuse_first(
-    wrong: np.ndarray, array: np.ndarray, what: str, expected: str, class_names: Sequence[str]
-) -> None:
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        raise InputError(
-            f"{what} {array[row, column]!s} of class {class_names[column]!r} in row {row}: "
-            f"expected {expected} ({int(wrong.sum())} such values)"
-        )

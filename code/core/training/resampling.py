@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.sparse import csr_array
 
-from core.training.metrics import METRICS
+from core.training.scored_predictions import METRICS
 
 # Where a figure stands in a report, such as ("per_class", "defect_2", "f1").
 FigureKey = tuple[str, ...]

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.errors import InputError
 from core.training.evaluation_settings import EvaluationSettings
-from core.training.metrics import DEFAULT_THRESHOLD, check_predictions
+from core.training.scored_predictions import DEFAULT_THRESHOLD, check_predictions
 
 log = logging.getLogger(__name__)
 

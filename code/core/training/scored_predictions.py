@@ -1,0 +1,70 @@
+"""What every figure is computed from: labels, probabilities and thresholds, checked.
+
+Without scikit-learn, whose import takes longer than listing a hundred experiments.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from core.errors import InputError
+
+METRICS = ("precision", "recall", "f1", "average_precision", "auroc")
+DEFAULT_THRESHOLD = 0.5
+
+Thresholds = float | Mapping[str, float]
+
+
+def check_predictions(
+    labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels as bool and probabilities as float64, once they are found to be what they claim.
+
+    Raises:
+        InputError: shapes differ, labels other than 0 and 1, probabilities NaN or outside [0, 1].
+    """
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
+    expected = f"(images, {len(class_names)}) for classes {', '.join(class_names)}"
+    for name, array in (("labels", labels), ("probabilities", probabilities)):
+        if array.ndim != 2 or array.shape[1] != len(class_names) or not array.size:
+            raise InputError(f"{name} have shape {array.shape}; expected {expected}")
+    if labels.shape != probabilities.shape:
+        raise InputError(
+            f"labels have shape {labels.shape} and probabilities {probabilities.shape}; "
+            "expected one row of each per image"
+        )
+    _refuse_first(~np.isin(labels, (0, 1)), labels, "label", "0 or 1", class_names)
+    outside = ~((probabilities >= 0) & (probabilities <= 1))
+    _refuse_first(outside, probabilities, "probability", "a number in [0, 1]", class_names)
+    return labels.astype(bool), probabilities
+
+
+def threshold_array(thresholds: Thresholds, class_names: Sequence[str]) -> np.ndarray:
+    """One threshold per class, in the order of the classes.
+
+    Raises:
+        InputError: a class without a threshold, or a threshold that is NaN.
+    """
+    if isinstance(thresholds, Mapping):
+        missing = [name for name in class_names if name not in thresholds]
+        if missing:
+            raise InputError(
+                f"thresholds: none for class {missing[0]!r}; given: {', '.join(thresholds)}"
+            )
+        values = np.array([thresholds[name] for name in class_names], dtype=np.float64)
+    else:
+        values = np.full(len(class_names), thresholds, dtype=np.float64)
+    if np.isnan(values).any():
+        raise InputError(f"thresholds: {values.tolist()}; expected a number for every class")
+    return values
+
+
+def _refuse_first(
+    wrong: np.ndarray, array: np.ndarray, what: str, expected: str, class_names: Sequence[str]
+) -> None:
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise InputError(
+            f"{what} {array[row, column]!s} of class {class_names[column]!r} in row {row}: "
+            f"expected {expected} ({int(wrong.sum())} such values)"
+        )
