@@ -85,7 +85,7 @@ def known_masks(config: TrainConfig, table: LabelTable, train: np.ndarray) -> np
         InputError: there is a mask loss, and not one image for it.
     """
     share = config.data.mask_fraction
-    known = choose_known_masks(train, len(table), share, config.experiment.seed)
+    known = choose_known_masks(table.labels, train, share, config.experiment.seed)
     if config.mask_loss is not None and not known.any():
         raise InputError(
             f"data.mask_fraction={share}: leaves none of the {len(train)} training images its "

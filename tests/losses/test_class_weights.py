@@ -95,7 +95,7 @@ def test_impossible_counts_are_programming_errors():
 )
 def test_a_class_of_one_kind_is_refused_by_name(config, counts, found):
     loss = get_loss(config)
-    with pytest.raises(InputError, match=f"{config['type']}.*'cracks' has {found} among the 10"):
+    with pytest.raises(InputError, match=f"{config['type']}.*'cracks' has {found} in what"):
         loss.set_class_statistics(counts, 10, "train_split", NAMES)
     with pytest.raises(InputError, match="class index 1"):
         loss.set_class_statistics(counts, 10, "train_split")

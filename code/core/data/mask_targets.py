@@ -66,13 +66,26 @@ def measure_pixel_shares(table: LabelTable, indices: np.ndarray, stride: int) ->
     return shares
 
 
-def choose_known_masks(indices: np.ndarray, num_images: int, share: float, seed: int) -> np.ndarray:
+def choose_known_masks(
+    labels: np.ndarray, indices: np.ndarray, share: float, seed: int
+) -> np.ndarray:
     """Which of the images at `indices` have their masks used, where only a share is to be.
 
-    Shape: bool (num_images,), exactly round(share * len(indices)) of them true. With the same
+    The share holds, but for rounding, within the images of each rarest label, and within the clean
+    ones: a share of all drawn at random would often miss a rare class altogether. With the same
     seed a larger share contains a smaller one.
+
+    Shape: labels (num_images, C) -> bool (num_images,), round(share * len(indices)) of them true
     """
-    known = np.zeros(num_images, bool)
     order = np.random.default_rng(seed).permutation(indices)
-    known[order[: round(share * len(indices))]] = True
+    shown = labels[order] > 0
+    rarity = shown.sum(axis=0).argsort().argsort()
+    clean = len(rarity)
+    strata = np.where(shown, rarity, clean).min(axis=1, initial=clean)
+    position = np.empty(len(order))
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
+        position[members] = (np.arange(len(members)) + 0.5) / len(members)
+    known = np.zeros(len(labels), bool)
+    known[order[np.argsort(position, kind="stable")][: round(share * len(indices))]] = True
     return known

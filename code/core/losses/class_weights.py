@@ -83,8 +83,8 @@ def check_counts(
         if n == 0 or n == total:
             found = "no positive" if n == 0 else "no negative"
             raise InputError(
-                f"{where}: {name} has {found} among the {total} training images, expected both: "
-                "give weights as numbers, leave the class out, or choose another split"
+                f"{where}: {name} has {found} in what is trained on, expected both: give weights "
+                "as numbers, leave the class out, or choose another split"
             )
 
 
