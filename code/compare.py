@@ -25,7 +25,8 @@ def main() -> None:
         "--sort",
         default="macro_f1",
         metavar="FIGURE",
-        help="macro_f1, macro_auroc, defect_2_recall, subset_accuracy, ...; default: %(default)s",
+        help="macro_f1, macro_average_precision, defect_2_recall, pointing_accuracy, ...; of each "
+        "class the same metric is shown; default: %(default)s",
     )
     parser.add_argument(
         "--filter",

@@ -249,6 +249,38 @@ def test_formats_carry_the_figures(compared):
     assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|")
 
 
+def test_of_each_class_the_metric_is_shown_that_is_sorted_by(results_dir):
+    compared = compare_results(
+        results_dir=results_dir, sort="macro_average_precision", bootstrap=QUICK
+    )
+    header, first = (
+        [cell.strip() for cell in line.split("|")]
+        for line in FORMATS["markdown"](compared).splitlines()[::2][:2]
+    )
+    best = compared.experiments[0].results["test"]
+    for name in best["per_class"]:
+        shown = first[header.index(f"{name} AP")]
+        assert shown == f"{best['per_class'][name]['average_precision']:.3f}"
+    assert "defect_1_average_precision" in compared.seeds[0].figures
+
+
+def test_localisation_is_shown_and_ranked_but_not_paired(tmp_path):
+    for seed, dice in ((1, 0.7), (2, 0.9), (3, None)):
+        folder = write_experiment(tmp_path, name=f"seed_{seed}", seed=seed)
+        results = read_results(folder)
+        if dice:
+            macro = {"dice": dice, "pointing_accuracy": dice / 2}
+            results["test"]["localization"] = {"macro": macro, "per_class": {}}
+        write_results(folder, results)
+    compared = compare_results(results_dir=tmp_path, sort="mean_dice", bootstrap=QUICK)
+    assert [one.name for one in compared.experiments] == ["seed_2", "seed_1", "seed_3"]
+    assert compared.seeds[0].figures["pointing_accuracy"]["mean"] == pytest.approx(0.4)
+    table = FORMATS["table"](compared)
+    assert "mean Dice" in table
+    assert "peak inside the mask" in table
+    assert "mean_dice cannot be paired: predictions.csv does not hold it" in table
+
+
 def test_nothing_to_compare_is_said(tmp_path):
     compared = compare_results(results_dir=tmp_path)
     assert "No experiment to compare" in FORMATS["table"](compared)

@@ -8,7 +8,15 @@ from typing import Any
 from core.analysis.experiments import RESULTS_DIR, Experiment, find_experiments, read_all
 from core.analysis.pairs import Pair, compare_pair
 from core.analysis.predictions import images_key, split_key
-from core.analysis.ranking import FigureKey, figure, filtered, find_figure, interval, ranked
+from core.analysis.ranking import (
+    FigureKey,
+    figure,
+    filtered,
+    find_figure,
+    interval,
+    ranked,
+    shown_figures,
+)
 from core.analysis.seeds import NAMES, SeedSummary, summarise_seeds
 from core.errors import InputError
 from core.training.intervals import Bootstrap
@@ -90,7 +98,7 @@ def compare_results(
         groups,
         config_differences(chosen),
         pairs,
-        summarise_seeds(chosen, images),
+        summarise_seeds(chosen, images, shown_figures(chosen, sort, key)),
         problems,
         notes,
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from core.analysis.comparison import Comparison, figures_of
-from core.analysis.ranking import HEADLINES, FigureKey, figure, figure_keys, interval
+from core.analysis.ranking import FigureKey, figure, figure_keys, interval, shown_figures
 from core.files import to_json
 from core.spreadsheet import as_text
 
@@ -15,7 +15,10 @@ TITLES = {
     "macro_f1": "macro-F1",
     "macro_average_precision": "macro AP",
     "macro_auroc": "macro AUROC",
+    "mean_dice": "mean Dice",
+    "pointing_accuracy": "peak inside the mask",
 }
+METRIC_TITLES = {"f1": "F1", "average_precision": "AP", "auroc": "AUROC"}
 MOST_NAMES = 3
 Rows = list[list[str]]
 
@@ -103,23 +106,26 @@ def _document(comparison: Comparison, table: Callable[[Rows], str], bullet: str)
 
 
 def _figure_rows(comparison: Comparison) -> Rows:
-    columns: dict[str, FigureKey] = dict(HEADLINES)
-    columns.setdefault(comparison.sort, comparison.key)
-    classes = dict.fromkeys(name for one in comparison.experiments for name in one.class_names)
+    columns = shown_figures(comparison.experiments, comparison.sort, comparison.key)
     several = len(comparison.groups) > 1
     header = ["rank", "experiment", *(["test images"] if several else [])]
-    header += [TITLES.get(name, name) for name in columns]
-    rows = [[*header, *(f"{name} F1" for name in classes)]]
+    rows = [[*header, *map(_title, columns, columns.values())]]
     for group in comparison.groups:
         for rank, one in enumerate(group.experiments, start=1):
             row = [str(rank), one.name]
             row += [f"{group.label} ({group.num_images})"] if several else []
             for key in columns.values():
-                row.append(with_bounds(figure(one, key), interval(one, key)))
-            for name in classes:
-                row.append(with_bounds(figure(one, ("per_class", name, "f1")), None))
+                # A row of seven intervals would not fit on a screen.
+                whole = key == comparison.key or key[0] != "per_class"
+                row.append(with_bounds(figure(one, key), interval(one, key) if whole else None))
             rows.append(row)
     return rows
+
+
+def _title(name: str, key: FigureKey) -> str:
+    if key[0] == "per_class":
+        return f"{key[1]} {METRIC_TITLES.get(key[-1], key[-1])}"
+    return TITLES.get(name, name)
 
 
 def _difference_rows(comparison: Comparison) -> Rows:
@@ -134,8 +140,9 @@ def _difference_rows(comparison: Comparison) -> Rows:
 
 
 def _seed_rows(comparison: Comparison) -> Rows:
-    names = list(dict.fromkeys(name for one in comparison.seeds for name in one.figures))
-    titles = (TITLES.get(name, name.replace("_f1", " F1")) for name in names)
+    columns = shown_figures(comparison.experiments, comparison.sort, comparison.key)
+    names = [name for name in columns if any(name in one.figures for one in comparison.seeds)]
+    titles = [_title(name, columns[name]) for name in names]
     rows = [["experiment", "seeds", *titles, "test images"]]
     for summary in comparison.seeds:
         cells = []

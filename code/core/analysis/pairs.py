@@ -100,6 +100,8 @@ def compare_pair(
         bootstrap,
     )
     for part in key:
+        if part not in nested:
+            raise InputError(f"{figure} cannot be paired: predictions.csv does not hold it")
         nested = nested[part]
     if nested is None:
         raise InputError(f"{figure} is undefined on the test images of {first.name}")

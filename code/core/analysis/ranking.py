@@ -16,6 +16,11 @@ HEADLINES: dict[str, FigureKey] = {
     "macro_average_precision": ("macro", "average_precision"),
     "macro_auroc": ("macro", "auroc"),
 }
+# Where the masks of the test part were predicted.
+LOCALIZATION: dict[str, FigureKey] = {
+    "mean_dice": ("localization", "macro", "dice"),
+    "pointing_accuracy": ("localization", "macro", "pointing_accuracy"),
+}
 
 
 def figure_keys(class_names: Iterable[str]) -> dict[str, FigureKey]:
@@ -25,7 +30,23 @@ def figure_keys(class_names: Iterable[str]) -> dict[str, FigureKey]:
         keys |= {f"{row}_{metric}": (row, metric) for metric in METRICS}
     for name in class_names:
         keys |= {f"{name}_{metric}": ("per_class", name, metric) for metric in METRICS}
-    return keys | {"subset_accuracy": ("subset_accuracy",)}
+    return keys | {"subset_accuracy": ("subset_accuracy",)} | LOCALIZATION
+
+
+def shown_figures(
+    experiments: Sequence[Experiment], sort: str, key: FigureKey
+) -> dict[str, FigureKey]:
+    """What is printed of each: the headlines, what they are sorted by, the same metric of each
+    class, or F1, and localisation where there is any.
+    """
+    metric = key[-1] if key[-1] in METRICS else "f1"
+    classes = dict.fromkeys(name for experiment in experiments for name in experiment.class_names)
+    shown = HEADLINES | {sort: key}
+    shown |= {f"{name}_{metric}": ("per_class", name, metric) for name in classes}
+    for name, where in LOCALIZATION.items():
+        if any(figure(experiment, where) is not None for experiment in experiments):
+            shown[name] = where
+    return shown
 
 
 def find_figure(name: str, experiments: Sequence[Experiment]) -> FigureKey:

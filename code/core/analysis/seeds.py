@@ -1,13 +1,13 @@
 """Experiments that differ in their seed alone, as mean and spread."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from core.analysis.experiments import Experiment
-from core.analysis.ranking import HEADLINES, figure
+from core.analysis.ranking import FigureKey, figure
 
 # What an experiment is called, or where it is kept, changes nothing in it.
 NAMES = ("experiment.name", "experiment.results_dir")
@@ -33,8 +33,10 @@ class SeedSummary:
         return vars(self)
 
 
-def summarise_seeds(experiments: Sequence[Experiment], images: dict[str, str]) -> list[SeedSummary]:
-    """Mean and spread of each configuration that was run with at least two seeds.
+def summarise_seeds(
+    experiments: Sequence[Experiment], images: dict[str, str], keys: Mapping[str, FigureKey]
+) -> list[SeedSummary]:
+    """Mean and spread of the figures `keys` of each configuration run with at least two seeds.
 
     `images` names the test images of each experiment by its path.
     """
@@ -50,9 +52,6 @@ def summarise_seeds(experiments: Sequence[Experiment], images: dict[str, str]) -
         seeds = tuple(one.config.get(SEED) for one in members)
         if len(set(seeds)) < 2:
             continue
-        keys = HEADLINES | {
-            f"{name}_f1": ("per_class", name, "f1") for name in members[0].class_names
-        }
         figures = {}
         for name, key in keys.items():
             values = [value for one in members if (value := figure(one, key)) is not None]
