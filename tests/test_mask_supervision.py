@@ -95,6 +95,15 @@ def test_known_masks_are_the_share_asked_for(compose, tiny):
     assert all(batch["has_masks"].all() for batch in loaders["validation"])
 
 
+def test_a_mask_does_not_tell_of_a_flipped_label(compose, tiny):
+    noise = [*HEAD, "mask_loss=dice_loss", "data.label_noise=0.3"]
+    dataset = parts_of(compose(*tiny, *noise)).loaders["train"].dataset
+    clean = read_data(compose(*tiny).data).table.labels
+    flipped = (dataset.table.labels != clean).any(axis=1)
+    assert dataset.masks.known[dataset.indices].tolist() == (~flipped[dataset.indices]).tolist()
+    assert 0 < flipped[dataset.indices].sum() < len(dataset)
+
+
 def test_masks_that_are_not_known_do_not_reach_the_bias(compose, tiny):
     share = [*HEAD, "mask_loss=dice_loss"]
     all_known = parts_of(compose(*tiny, *share)).learner.model.mask_head.log_odds

@@ -11,6 +11,7 @@ from core.augmentation.pipelines import AugmentationPipeline
 from core.config import TrainConfig
 from core.data.annotations import LabelTable
 from core.data.dataset import MaskRequest
+from core.data.label_noise import choose_flips
 from core.data.mask_targets import MaskTargets, choose_known_masks, measure_pixel_shares
 from core.errors import InputError
 from core.losses.base import BaseLoss
@@ -81,11 +82,17 @@ def check_mask_supervision(
 def known_masks(config: TrainConfig, table: LabelTable, train: np.ndarray) -> np.ndarray:
     """Which images' masks may be used: `data.mask_fraction` of those at `train`, bool (images,).
 
+    Not those of images with a label flipped on purpose: they would tell of the flip.
+
     Raises:
         InputError: there is a mask loss, and not one image for it.
     """
     share = config.data.mask_fraction
     known = choose_known_masks(table.labels, train, share, config.experiment.seed)
+    flipped, _ = choose_flips(
+        *table.labels.shape, config.data.label_noise, config.data.generation_seed
+    )
+    known[flipped] = False
     if config.mask_loss is not None and not known.any():
         raise InputError(
             f"data.mask_fraction={share}: leaves none of the {len(train)} training images its "

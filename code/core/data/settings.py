@@ -94,7 +94,8 @@ class DataSettings(Settings):
         ge=0,
         le=0.5,
         description="share of images with one label flipped on purpose, listed in "
-        "flipped_labels.csv: a rehearsal of the search for label errors (training.folds)",
+        "flipped_labels.csv, their masks unused: a rehearsal of the search for label errors "
+        "(training.folds)",
     )
 
     @property
