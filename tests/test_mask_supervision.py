@@ -13,6 +13,7 @@ from core.composition import build, train
 from core.data.mask_targets import max_pooled
 from core.errors import InputError
 from core.loading import choose_split, read_data
+from core.trained_model import TrainedModel
 
 HEAD = ["model=timm", "model.backbone=test_resnet", "model.pretrained=false"]
 HEAD += ["model.mask_head=true", "model.mask_head_width=8"]
@@ -124,6 +125,17 @@ def test_data_without_masks_train_without_the_head_and_say_so(compose, tiny, lab
     assert "trained without the mask head" in caplog.text
     assert parts.learner.model.mask_head is None
     assert "masks" not in next(iter(parts.loaders["test"]))
+
+
+def test_model_final_says_that_the_head_was_left_out(compose, tiny, labels_only, tmp_path):
+    train(compose(*tiny, *HEAD, *labels_only, f"experiment.results_dir={tmp_path}"))
+    (path,) = tmp_path.iterdir()
+    content = torch.load(path / "model_final.pt", weights_only=True)
+    assert (content["model"]["mask_head"], content["model"]["fusion"]) == (False, None)
+    assert not any(key.startswith("mask_head.") for key in content["state_dict"])
+    # What was asked for stands in results.json, and is read back all the same.
+    assert json.loads((path / "results.json").read_text())["config"]["model"]["mask_head"]
+    assert TrainedModel(path).model.mask_head is None
 
 
 @pytest.mark.parametrize(

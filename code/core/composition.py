@@ -27,6 +27,7 @@ from core.mask_supervision import (
     known_masks,
     pixel_shares_of,
     usable_model,
+    warn_of_head_left_out,
 )
 from core.models.registry import get_registry as get_model_registry
 from core.out_of_memory import explaining_out_of_memory, settle_batch_size
@@ -140,7 +141,7 @@ def build_trainer(config: TrainConfig, parts: Parts, folder: ExperimentFolder) -
         settings=config.training,
         evaluation=config.evaluation,
         model_card={
-            "model": config.model,
+            "model": usable_model(config.model, parts.data.table),
             "image_size": list(config.data.image_size),
             "channels": config.data.channels,
         },
@@ -150,6 +151,7 @@ def build_trainer(config: TrainConfig, parts: Parts, folder: ExperimentFolder) -
 
 def build_model(values: Mapping[str, Any], table: LabelTable, shares: np.ndarray) -> nn.Module:
     """The registered model of that name, its head's bias at the log-odds of the class shares."""
+    warn_of_head_left_out(values, table)
     params = {key: v for key, v in usable_model(values, table).items() if key != "name"}
     num_classes = len(table.class_names)
     if params.get("num_classes", num_classes) != num_classes:

@@ -23,14 +23,18 @@ log = logging.getLogger(__name__)
 
 def usable_model(model: Mapping[str, Any], table: LabelTable) -> dict[str, Any]:
     """The model's values, without its mask head where the data has image-level labels only."""
-    values = dict(model)
-    if values.get("mask_head") and table.masks is None:
+    if model.get("mask_head") and table.masks is None:
+        return {**model, "mask_head": False, "fusion": None}
+    return dict(model)
+
+
+def warn_of_head_left_out(model: Mapping[str, Any], table: LabelTable) -> None:
+    """Say so where `usable_model` leaves the mask head out."""
+    if model.get("mask_head") and table.masks is None:
         log.warning(
             "model.mask_head=true: %s has image-level labels only: trained without the mask head",
             table.source,
         )
-        values |= {"mask_head": False, "fusion": None}
-    return values
 
 
 def check_mask_supervision(
