@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from core.command_line import run_command
-from core.export.formats import FORMATS
-from core.exporting import compare_latency, export, pack
+from core.exporting import FORMAT_NAMES, export, pack
+from core.latency_comparison import compare_latency
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -13,9 +13,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("experiment", type=Path, help="folder of a completed experiment")
     parser.add_argument(
         "--format",
-        choices=FORMATS,
+        choices=FORMAT_NAMES,
         help="onnx: what code/predict.py runs without torch; torchscript: for torch.jit.load; "
-        "openvino: needs the package openvino",
+        "openvino: needs that package; int8: ONNX in 8-bit integers, where that costs little",
     )
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="default: model.SUFFIX in the experiment"
@@ -35,7 +35,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--data-root",
         type=Path,
         metavar="DIR",
-        help="where the strips are that parity is measured on; default: where training read them",
+        help="where the strips are that are measured on; default: where training read them",
     )
     options = parser.parse_args(arguments)
     if not (options.format or options.bundle or options.latency):

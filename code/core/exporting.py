@@ -4,80 +4,110 @@ import hashlib
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from core.analysis.experiments import find_experiment
 from core.analysis.model_card import write_model_card
 from core.errors import InputError
-from core.export.compiled import compiled
-from core.export.formats import FORMATS, has_openvino, open_openvino
-from core.export.latency import latency_table, measure_latency
+from core.export.formats import FORMATS
 from core.export.parity import NUM_STRIPS, check_parity, measure_parity
 from core.exported_strips import example_strips
 from core.files import replacing, write_json
 from core.inference.bundle import MODEL, PARITY, write_bundle
+from core.inference.onnx_model import OnnxModel
+from core.inference.signature import Signature
+from core.own_strips import OwnStrips
+from core.quantizing import write_quantized
 from core.trained_model import TrainedModel, WholeGraph
 
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino")
+INT8, INT8_SUFFIX = "int8", ".int8.onnx"
+FORMAT_NAMES = (*FORMATS, INT8)
 
 
 def export(experiment: Path, format_name: str, output: Path | None, data_root: Path | None) -> Path:
     """Export the model of an experiment; by default to `model.<suffix>` in its folder.
 
-    Parity is measured on 32 strips and written to `<output>.parity.json`.
+    Parity is measured on 32 strips and written to `<output>.parity.json`, for `int8` beside the
+    macro-F1 of the validation part.
 
     Raises:
         InputError: no completed experiment, a format that is not installed, no strips to measure
-            on, or an export whose answers differ by more than 1e-4: then nothing is written.
+            on, an export whose answers differ by more than 1e-4, or an `int8` one that loses more
+            than half a point of macro-F1: then nothing is written.
     """
-    suffix = FORMATS[format_name].suffix
+    suffix = INT8_SUFFIX if format_name == INT8 else FORMATS[format_name].suffix
     folder = find_experiment(experiment)
     path = output or folder / f"model{suffix}"
-    if path.suffix != suffix or path.is_dir():
+    if not path.name.endswith(suffix) or path.name == suffix or path.is_dir():
         raise InputError(f"--output {path}: expected the name of a file that ends in {suffix}")
     trained = TrainedModel(folder, torch.device("cpu"))
     with _written_whole(path.parent) as scratch:
-        write_format(trained, format_name, scratch / path.name, data_root)
+        if format_name == INT8:
+            write_int8_format(trained, scratch / path.name, data_root)
+        else:
+            write_format(trained, format_name, scratch / path.name, data_root)
     write_model_card(folder)
     return path
 
 
 def write_format(
     trained: TrainedModel, format_name: str, file: Path, data_root: Path | None
-) -> dict[str, Any]:
-    """Write the file and, beside it, its parity, which is returned. Raises as `export` does."""
+) -> None:
+    """Write the file and, beside it, its parity. Raises as `export` does."""
     kind, signature = FORMATS[format_name], trained.signature
     strips, where_from = example_strips(trained.experiment, NUM_STRIPS, data_root)
     graph = WholeGraph(trained).eval()
     kind.write(graph, torch.from_numpy(strips[:2]), file, signature.to_json())
     parity = measure_parity(trained, kind.open(file), strips, signature.class_names)
     check_parity(parity, f"{format_name} export of {trained.experiment.path}")
+    _write_parity(file, format_name, signature, {"strips": where_from, **parity})
+
+
+def write_int8_format(trained: TrainedModel, file: Path, data_root: Path | None) -> None:
+    """Write the file, its parity and its macro-F1. Raises as `export` does."""
+    own = OwnStrips(trained, data_root)
+    write_quantized(trained, own, file)
+    model = OnnxModel(file, str(file))
+    fidelity = own.fidelity(model, INT8)
+    if not fidelity.is_kept:
+        raise InputError(
+            f"--format int8: {fidelity}: more than half a point is lost, so nothing was written; "
+            "give --format onnx"
+        )
+    strips, where_from = example_strips(trained.experiment, NUM_STRIPS, data_root)
+    parity = measure_parity(trained, model, strips, trained.signature.class_names)
+    parity |= {"strips": where_from, "tolerance": None, "fidelity": fidelity.record()}
+    log.info("int8: %s", fidelity)
+    _write_parity(file, INT8, model.signature, parity)
+
+
+def _write_parity(
+    file: Path, format_name: str, signature: Signature, parity: dict[str, Any]
+) -> None:
     report = {
         "schema_version": SCHEMA_VERSION,
         "model": signature.model,
         "format": format_name,
         "file": file.name,
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-        "strips": where_from,
         **parity,
-        "packages": _versions(),
+        "packages": package_versions(),
     }
     write_json(file.with_name(f"{file.name}.parity.json"), report)
     log.info(
         "%s: at most %.1e from PyTorch on %d strips (%s)",
-        format_name, parity["max_difference"], len(strips), where_from,
+        format_name, parity["max_difference"], parity["num_strips"], parity["strips"],
     )  # fmt: skip
-    return report
 
 
 def pack(experiment: Path, bundle: Path, data_root: Path | None = None) -> Path:
@@ -106,33 +136,6 @@ def pack(experiment: Path, bundle: Path, data_root: Path | None = None) -> Path:
     return bundle
 
 
-def compare_latency(experiment: Path, data_root: Path | None = None) -> Path:
-    """Measure one strip and a batch of 16, log the table, and write it to `latency.json`."""
-    trained = TrainedModel(find_experiment(experiment), torch.device("cpu"))
-    strips, _ = example_strips(trained.experiment, NUM_STRIPS, data_root)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.onnx"
-        onnx = FORMATS["onnx"]
-        signature = trained.signature.to_json()
-        onnx.write(WholeGraph(trained).eval(), torch.from_numpy(strips[:2]), file, signature)
-        contenders: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-            "PyTorch float32": trained,
-            "PyTorch compiled": compiled(trained, Path(folder)),
-            "PyTorch bfloat16": torch.autocast("cpu", torch.bfloat16)(trained.__call__),
-            "ONNX Runtime float32": onnx.open(file),
-        }
-        if has_openvino():
-            contenders["OpenVINO float32"] = open_openvino(file)
-            contenders["OpenVINO bfloat16"] = open_openvino(file, "bf16")
-        log.info("Measuring; compiling the model by torch.compile, twice, takes the longest")
-        rows = measure_latency(contenders, strips)
-    log.info("%d threads of torch\n%s", torch.get_num_threads(), latency_table(rows))
-    path = trained.experiment.path / "latency.json"
-    about = {"torch_threads": torch.get_num_threads(), "packages": _versions()}
-    write_json(path, {"schema_version": SCHEMA_VERSION, **about, "rows": rows})
-    return path
-
-
 @contextmanager
 def _written_whole(parent: Path) -> Iterator[Path]:
     """A folder whose files go to `parent` once all of them are there, and else nowhere."""
@@ -149,6 +152,7 @@ def _written_whole(parent: Path) -> Iterator[Path]:
                 shutil.move(file, temporary)
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Of what exports and runs models, as far as installed."""
     installed = {package.metadata["Name"]: package.version for package in metadata.distributions()}
     return {name: installed[name] for name in PACKAGES if name in installed}

@@ -74,10 +74,10 @@ def _warm_up(
 
 
 def latency_table(rows: list[dict[str, Any]]) -> str:
-    """The rows as text."""
+    """The rows as text; of macro-F1 what stands in them."""
     lines = [
         "batch  contender                median ms   images/s   times as fast   difference"
-        "   first call s"
+        "   first call s   macro-F1"
     ]
     for row in rows:
         line = f"{row['batch_size']:>5}  {row['contender']:<22} "
@@ -87,6 +87,10 @@ def latency_table(rows: list[dict[str, Any]]) -> str:
         lines.append(
             f"{line}{row['median_milliseconds']:>11.1f} {row['images_per_second']:>10.1f} "
             f"{row['times_as_fast']:>15.2f} {row['max_difference']:>12.1e} "
-            f"{row['first_call_seconds']:>14.1f}"
+            f"{row['first_call_seconds']:>14.1f} {_figure(row.get('macro_f1')):>10}"
         )
     return "\n".join(lines)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,85 @@
+"""An ONNX model in 8-bit integers: convolutions and matrix products, the rest stays float32."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from core.inference.onnx_model import SIGNATURE_KEY
+
+OPERATORS = ["Conv", "MatMul", "Gemm"]
+# A product's result is read by what computes in float32 (GELU, a sum): to round it to 8 bits
+# first costs precision and time.
+LEFT_IN_FLOAT = ["MatMul", "Gemm"]
+
+
+def write_int8(model: Path, strips: Iterable[np.ndarray], path: Path, signature: str) -> None:
+    """Quantise the ONNX file `model` by the ranges that its values have on `strips`.
+
+    Weights in 8 bits per output channel, activations in 8 bits per tensor, as quantise and
+    dequantise nodes that ONNX Runtime and OpenVINO fuse into integer kernels.
+
+    Shape: each of strips uint8 (1, channels, height, width).
+    """
+    plain, prepared = path.with_suffix(".plain"), path.with_suffix(".prepared")
+    content = onnx.load(model)
+    # What torch notes of shapes beside the graph, the quantizer takes amiss; it infers its own.
+    del content.graph.value_info[:]
+    onnx.save(content, plain)
+    with _silenced():
+        quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+        quantize_static(
+            prepared,
+            path,
+            _Strips(strips, content.graph.input[0].name),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=OPERATORS,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+            extra_options={"OpTypesToExcludeOutputQuantization": LEFT_IN_FLOAT},
+        )
+    plain.unlink()
+    prepared.unlink()
+    _set_signature(path, signature)
+
+
+class _Strips(CalibrationDataReader):
+    """Strips in the form that the quantizer asks for them."""
+
+    def __init__(self, strips: Iterable[np.ndarray], input_name: str) -> None:
+        self.strips, self.input_name = iter(strips), input_name
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        strip = next(self.strips, None)
+        return None if strip is None else {self.input_name: strip}
+
+
+def _set_signature(path: Path, signature: str) -> None:
+    quantized = onnx.load(path)
+    del quantized.metadata_props[:]
+    onnx.helper.set_model_props(quantized, {SIGNATURE_KEY: signature})
+    onnx.save(quantized, path)
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Without the advice that the quantizer logs by the root logger."""
+    before = logging.root.level
+    logging.root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.root.setLevel(before)
