@@ -18,6 +18,7 @@ SUBJECTS = {
     "loader": ("strips from the disk to batches", {"batch_size": 8}),
     "step": ("forward, backward, update", {"rounds": 3}),
     "inference": ("batches to logits", {"batch_size": 1}),
+    "predict": ("the whole of predict.py", {"num_images": 1000, "rounds": 3}),
     "split": ("the stratified split of 12,568 strips", {}),
     "metrics": ("figures with intervals of 1,886 strips", {}),
     "epoch": ("the trainer beside a bare loop", {"model": "resnet10_slim", "num_images": 400}),
@@ -32,7 +33,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--image-size", type=int, nargs=2, default=(256, 1600), metavar=("H", "W"))
     parser.add_argument("--num-images", type=int)
     parser.add_argument("--batch-size", type=int)
-    parser.add_argument("--model", help="of step, inference and epoch")
+    parser.add_argument("--model", help="of step, inference, predict and epoch")
     parser.add_argument("--threads", type=int, default=1, help="torch's, on the CPU")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the rows as JSON")

@@ -19,6 +19,7 @@ SUBJECTS = {
     "split": [],
     "metrics": [],
     "epoch": [],
+    "predict": ["--model", "resnet10_slim"],
 }
 
 

@@ -1,20 +1,28 @@
 """Prediction: a batch of strips to logits, no gradients."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import torch
 from torch import nn
 
 from core.benchmark.measurement import Contender
 from core.benchmark.options import Options, random_images
 from core.benchmark.step import our_model
+from core.export.formats import INPUT, write_onnx
+from core.export.int8 import write_int8
 from core.training.precision import FLOAT32, Precision, choose_precision
 
 ITEM = "strip"
 
 
 def contenders(options: Options, folder: Path) -> list[Contender]:
-    """Eager float32 on three float channels first; then grey bytes, and native precision."""
+    """Eager float32 on three float channels first; grey bytes, native precision; exported ones.
+
+    What they answer is compared by `export.py --latency`, on a trained model.
+    """
     images, _ = random_images(options)
     model = our_model(options).to(options.device).eval()
     three = (images.float() / 255).expand(-1, 3, -1, -1).contiguous()
@@ -27,6 +35,8 @@ def contenders(options: Options, folder: Path) -> list[Contender]:
         f"ours, {native.name}, grey": Forward(model, images, native),
         f"ours, {native.name}, grey, channels last": Forward(last, images, native),
     }
+    if options.device.type == "cpu":
+        ways |= exported(model, images, folder)
     return [Contender(name, forward, options.batch_size) for name, forward in ways.items()]
 
 
@@ -40,3 +50,32 @@ class Forward:
     def __call__(self) -> None:
         with self.precision.autocast():
             self.model(self.images)
+
+
+def exported(
+    model: nn.Module, images: torch.Tensor, folder: Path
+) -> dict[str, Callable[[], object]]:
+    """ONNX Runtime in float32 and in 8-bit integers, with as many threads as torch has."""
+    strips = images.numpy()
+    files = {name: folder / f"{name}.onnx" for name in ("float32", "int8")}
+    # Of two strips at least: a batch of one would be taken for a fixed size.
+    write_onnx(model, images[:1].repeat(2, 1, 1, 1), files["float32"], "")
+    write_int8(files["float32"], [strips[:1]], files["int8"], "")
+    return {f"ours, ONNX Runtime, {name}": Session(file, strips) for name, file in files.items()}
+
+
+class Session:
+    """One call of ONNX Runtime."""
+
+    def __init__(self, file: Path, strips: np.ndarray) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        # Threads that wait in a loop would take their time from the other contenders.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.session = onnxruntime.InferenceSession(
+            file, options, providers=["CPUExecutionProvider"]
+        )
+        self.strips = strips
+
+    def __call__(self) -> None:
+        self.session.run(None, {INPUT: self.strips})
