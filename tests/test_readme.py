@@ -84,6 +84,8 @@ RUN_HERE = {
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c not in TRAININGS])
 def test_other_commands_run(command, trained, monkeypatch, capsys):
     monkeypatch.setattr("core.benchmark.metrics.RESAMPLES", 20)
+    # What the fixture learned in two epochs is noise, and so is what int8 costs it.
+    monkeypatch.setattr("core.fidelity.MOST_LOST", 1.0)
     if "-m pytest" in command:
         return
     python, script, *words = shlex.split(command)

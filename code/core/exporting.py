@@ -143,7 +143,7 @@ def _written_whole(parent: Path) -> Iterator[Path]:
         parent.mkdir(parents=True, exist_ok=True)
         scratch = tempfile.TemporaryDirectory(dir=parent, prefix=".export")
     except OSError as error:
-        raise InputError(f"--output: {parent} cannot be written to ({error.strerror})") from None
+        raise InputError(f"{parent}: cannot be written to ({error.strerror})") from None
     with scratch as name:
         folder = Path(name)
         yield folder

@@ -230,6 +230,7 @@ BAD = {
     "glob without images": (["EXPERIMENT", "EMPTY/*.jpg"], ["*.jpg", "matches no image"]),
     "an experiment for images": (["EXPERIMENT", "EXPERIMENT"], ["--ensemble"]),
     "no such folder": (["EXPERIMENT", "EMPTY/none"], ["empty/none", "no such file or folder"]),
+    "empty word": (["EXPERIMENT", ""], ["'': no such file or folder"]),
     "name that is too long": (["EXPERIMENT", "x" * 300 + ".jpg"], ["name an image or a folder"]),
     "standard input twice": (["EXPERIMENT", "-", "-"], ["once"]),
     "other suffix": (["EXPERIMENT", "IMAGES", "--output", "x.xls"], ["x.xls", ".csv or .jsonl"]),

@@ -51,8 +51,9 @@ class ImageList:
     def _count(self, word: str) -> int | None:
         if word == STANDARD_INPUT:
             return None
-        if not (_is_glob(word) or Path(word).exists() or self._is_image(word)):
-            raise InputError(f"{word}: no such file or folder; expected images")
+        # An empty word, as of a variable that is not set, would be the folder that one stands in.
+        if not word or not (_is_glob(word) or Path(word).exists() or self._is_image(word)):
+            raise InputError(f"{word or repr(word)}: no such file or folder; expected images")
         count = sum(1 for _ in self._images(word))
         if not count:
             what = "folder without images" if Path(word).is_dir() else "matches no image"
