@@ -1,6 +1,7 @@
 """Prediction: a batch of strips to logits, no gradients."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import nn
 from core.benchmark.measurement import Contender
 from core.benchmark.options import Options, random_images
 from core.benchmark.step import our_model
-from core.export.formats import INPUT, write_onnx
+from core.export.formats import INPUT, has_openvino, open_openvino, write_onnx
 from core.export.int8 import write_int8
 from core.training.precision import FLOAT32, Precision, choose_precision
 
@@ -55,13 +56,22 @@ class Forward:
 def exported(
     model: nn.Module, images: torch.Tensor, folder: Path
 ) -> dict[str, Callable[[], object]]:
-    """ONNX Runtime in float32 and in 8-bit integers, with as many threads as torch has."""
+    """ONNX Runtime and, where installed, OpenVINO, in float32 and in 8-bit integers.
+
+    With as many threads as torch has.
+    """
     strips = images.numpy()
     files = {name: folder / f"{name}.onnx" for name in ("float32", "int8")}
     # Of two strips at least: a batch of one would be taken for a fixed size.
     write_onnx(model, images[:1].repeat(2, 1, 1, 1), files["float32"], "")
     write_int8(files["float32"], [strips[:1]], files["int8"], "")
-    return {f"ours, ONNX Runtime, {name}": Session(file, strips) for name, file in files.items()}
+    ways: dict[str, Callable[[], object]] = {
+        f"ours, ONNX Runtime, {name}": Session(file, strips) for name, file in files.items()
+    }
+    if has_openvino():
+        for name, file in files.items():
+            ways[f"ours, OpenVINO, {name}"] = partial(open_openvino(file), strips)
+    return ways
 
 
 class Session:

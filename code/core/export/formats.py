@@ -95,8 +95,14 @@ def write_openvino(graph: nn.Module, example: torch.Tensor, path: Path, signatur
 
 
 def open_openvino(path: Path, precision: str = "f32") -> Ask:
-    """OpenVINO on the processor; by default as precise as PyTorch, not its own choice of less."""
-    options = {"INFERENCE_PRECISION_HINT": precision}
+    """OpenVINO on the processor, with as many threads as torch has.
+
+    By default as precise as PyTorch, not its own choice of less.
+    """
+    options = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
     compiled = _openvino().Core().compile_model(path, "CPU", options)
     return lambda images: compiled(images)[0]
 
