@@ -9,19 +9,34 @@ import onnx
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 import export
 import predict
 from core import fidelity, quantizing
 from core.command_line import run_command
 from core.errors import InputError
+from core.export.formats import write_onnx
+from core.export.int8 import write_int8
 from core.fidelity import Fidelity
 from core.inference.onnx_model import OnnxModel
+from core.models.registry import get_registry
 from core.own_strips import OwnStrips
 from core.trained_model import TrainedModel
 from core.training.metrics import classification_metrics
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
+
+
+class WithLabels(nn.Module):
+    """The logits of the images' labels alone."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model(images)["logits"]
 
 
 @pytest.fixture
@@ -55,7 +70,7 @@ def test_int8_is_written_with_what_it_costs(experiment, at_any_price, tmp_path):
     assert not list(experiment.glob("*.plain")) + list(experiment.glob("*.float32"))
     graph = onnx.load(file).graph
     weights = {tensor.name: tensor.data_type for tensor in graph.initializer}
-    products = [node for node in graph.node if node.op_type in ("Conv", "MatMul", "Gemm")]
+    products = [node for node in graph.node if node.op_type in ("Conv", "MatMul")]
     origin = {output: node for node in graph.node for output in node.output}
     assert products
     for node in products:
@@ -101,6 +116,27 @@ def test_ranges_come_from_the_training_part(experiment, monkeypatch, tmp_path):
     assert signature.thresholds == trained.signature.thresholds
     found = OnnxModel(tmp_path / "m.int8.onnx", "m")(strips)
     np.testing.assert_allclose(found, trained(strips), atol=0.1)
+
+
+def test_attention_and_mask_head_stay_in_float32(tmp_path):
+    """Only the convolutions of the backbone are quantised; the rest has no integer input."""
+    options = {"cbam_stages": [3, 4], "mask_head": True}
+    model = get_registry().instantiate("resnet10_slim", **options).eval()
+    strips = np.random.default_rng(0).integers(0, 255, (2, 1, 64, 160), np.uint8)
+    write_onnx(WithLabels(model), torch.from_numpy(strips), tmp_path / "m.onnx", "")
+    write_int8(tmp_path / "m.onnx", [strips[:1]], tmp_path / "m8.onnx", "")
+    graph = onnx.load(tmp_path / "m8.onnx").graph
+    origin = {output: node.op_type for node in graph.node for output in node.output}
+    kinds = {"DequantizeLinear": 0, "other": 0}
+    for node in graph.node:
+        if node.op_type == "Conv":
+            both = {origin.get(name) == "DequantizeLinear" for name in node.input[:2]}
+            assert len(both) == 1
+            kinds["DequantizeLinear" if both.pop() else "other"] += 1
+    convolutions = [m for m in model.backbone.modules() if isinstance(m, nn.Conv2d)]
+    attention = [m for m in model.attention.modules() if isinstance(m, nn.Conv2d)]
+    head = [m for m in model.mask_head.modules() if isinstance(m, nn.Conv2d)]
+    assert kinds == {"DequantizeLinear": len(convolutions), "other": len(attention) + len(head)}
 
 
 def test_int8_that_costs_too_much_is_refused(experiment, monkeypatch, capsys):
