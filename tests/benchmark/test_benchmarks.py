@@ -64,7 +64,21 @@ def test_ratios_are_medians_over_rounds_in_which_all_take_turns(monkeypatch):
     assert plain["seconds_per_item"] == 3
     assert ours["seconds_per_item"] == 2
     assert (ours["lowest"], ours["ratio"], ours["highest"]) == (1.0, 1.5, 2.25)
-    assert "2000.000" in table([plain, ours], "strip")
+    printed = table([plain, ours], "strip")
+    assert "2000.000" in printed
+    assert "beside" not in printed
+
+
+def test_a_ratio_may_be_to_another_than_the_first(monkeypatch):
+    monkeypatch.setattr(measurement, "_seconds", lambda contender: contender.run())
+    contenders = [
+        Contender("plain", lambda: 6, 1),
+        Contender("ours", lambda: 2, 1),
+        Contender("more", lambda: 3, 1, beside="ours"),
+    ]
+    rows = measure(contenders, rounds=1)
+    assert [row["ratio"] for row in rows] == pytest.approx([1, 3, 2 / 3])
+    assert "more (beside ours)" in table(rows, "strip")
 
 
 def options(**given) -> Options:
@@ -95,6 +109,19 @@ def test_networks_that_are_compared_answer_alike(tmp_path):
         one = plain.run.model(plain.run.images)
         two = ours.run.model(ours.run.images)
     torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_the_step_with_masks_learns_them_beside_the_labels(tmp_path):
+    *_, masks = step.contenders(options(), tmp_path)
+    learner, batch = masks.run.learner, masks.run.batch
+    assert learner.model.mask_head is not None
+    assert batch["mask_targets"].shape == (2, 4, 16, 80)
+    assert (batch["mask_targets"].amax((2, 3)) == batch["labels"]).all()
+    learner.objective.train()
+    masks.run()
+    terms = learner.objective.terms()
+    assert {"image_labels", "masks/focal_loss", "masks/tversky_loss"} <= set(terms)
+    assert terms["masks"]["raw"] > 0
 
 
 def test_steps_change_their_weights(tmp_path):

@@ -11,15 +11,19 @@ import torch
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to do a job: `run` does it once, for `items` images, strips or tables."""
+    """One way to do a job: `run` does it once, for `items` images, strips or tables.
+
+    `beside` names the contender that it is compared with; None: the first.
+    """
 
     name: str
     run: Callable[[], object]
     items: int
+    beside: str | None = None
 
 
 def measure(contenders: Sequence[Contender], rounds: int) -> list[dict[str, Any]]:
-    """One row for each contender; ratios say how many times as fast as the first it is.
+    """One row for each contender; ratios say how many times as fast as another one it is.
 
     In each round all take their turn, so that a busy moment of the machine hits all alike, and
     a ratio is the median of the rounds' own ratios. One more round before is not counted.
@@ -30,14 +34,20 @@ def measure(contenders: Sequence[Contender], rounds: int) -> list[dict[str, Any]
             duration = _seconds(contender)
             if number:
                 times.append(duration / contender.items)
-    return [
-        {
-            "name": contender.name,
-            "seconds_per_item": statistics.median(times),
-            **_ratios([plain / own for plain, own in zip(seconds[0], times, strict=True)]),
-        }
-        for contender, times in zip(contenders, seconds, strict=True)
-    ]
+    first, *_ = names = [contender.name for contender in contenders]
+    rows = []
+    for contender, times in zip(contenders, seconds, strict=True):
+        beside = contender.beside or first
+        others = seconds[names.index(beside)]
+        rows.append(
+            {
+                "name": contender.name,
+                "beside": beside,
+                "seconds_per_item": statistics.median(times),
+                **_ratios([other / own for other, own in zip(others, times, strict=True)]),
+            }
+        )
+    return rows
 
 
 def _seconds(contender: Contender) -> float:
@@ -60,11 +70,16 @@ def _ratios(ratios: list[float]) -> dict[str, float]:
 
 def table(rows: Sequence[dict[str, Any]], item: str) -> str:
     """The rows for a person: milliseconds an item, times as fast, and from where to where."""
-    width = max(len(row["name"]) for row in rows)
+    first = rows[0]["name"]
+    names = [
+        row["name"] if row["beside"] == first else f"{row['name']} (beside {row['beside']})"
+        for row in rows
+    ]
+    width = max(map(len, names))
     lines = [f"{'':<{width}}  ms/{item:<9}  times as fast  (lowest to highest)"]
-    for row in rows:
+    for name, row in zip(names, rows, strict=True):
         lines.append(
-            f"{row['name']:<{width}}  {1000 * row['seconds_per_item']:>12.3f}  "
+            f"{name:<{width}}  {1000 * row['seconds_per_item']:>12.3f}  "
             f"{row['ratio']:>13.2f}  ({row['lowest']:.2f} to {row['highest']:.2f})"
         )
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """One training step: forward, backward, update."""
 
 from pathlib import Path
+from typing import Any
 
 import core.torchvision_ops  # noqa: F401
 
@@ -8,6 +9,7 @@ import timm
 import torch
 from torch import nn
 
+from core.benchmark.masks import mask_loss, mask_targets
 from core.benchmark.measurement import Contender
 from core.benchmark.options import Options, random_images
 from core.losses.factory import get_loss
@@ -18,15 +20,19 @@ from core.training.objective import Objective
 from core.training.settings import RuntimeSettings, TrainingSettings
 
 ITEM = "strip"
+_DEFAULT = "ours, as by default"
 
 
 def contenders(options: Options, folder: Path) -> list[Contender]:
-    """Eager float32 first; then our step in what the device computes in natively."""
+    """Eager float32 first; then our step in what the device computes in natively.
+
+    With a mask head and the loss of `supervision=masks`, beside our own step without.
+    """
     images, labels = random_images(options)
     batch = {"image": images, "labels": labels, "image_id": [""] * len(labels)}
     ways = {
         "ours, float32": RuntimeSettings(precision="float32", channels_last=False),
-        "ours, as by default": RuntimeSettings(),
+        _DEFAULT: RuntimeSettings(),
         "ours, other layout": RuntimeSettings(
             channels_last=not RuntimeSettings().uses_channels_last(options.device)
         ),
@@ -34,7 +40,9 @@ def contenders(options: Options, folder: Path) -> list[Contender]:
     steps = {"eager float32 NCHW": PlainStep(options, images, labels)}
     for name, runtime in ways.items():
         steps[name] = OurStep(learner(options, runtime), batch)
-    return [Contender(name, step, options.batch_size) for name, step in steps.items()]
+    found = [Contender(name, step, options.batch_size) for name, step in steps.items()]
+    supervised = OurStep(mask_learner(options), batch | mask_targets(options, labels))
+    return [*found, Contender("with masks", supervised, options.batch_size, beside=_DEFAULT)]
 
 
 class PlainStep:
@@ -68,9 +76,24 @@ class OurStep:
 
 def learner(options: Options, runtime: RuntimeSettings) -> Learner:
     """A learner with the default settings, for this model and device."""
-    objective = Objective(get_loss({"type": "bce_with_logits"}))
+    return _learner(options, our_model(options), Objective(_image_loss()), runtime)
+
+
+def mask_learner(options: Options) -> Learner:
+    """The same with a mask head, supervised by masks."""
+    objective = Objective(_image_loss(), *mask_loss())
+    return _learner(options, our_model(options, mask_head=True), objective, RuntimeSettings())
+
+
+def _image_loss() -> nn.Module:
+    return get_loss({"type": "bce_with_logits"})
+
+
+def _learner(
+    options: Options, model: nn.Module, objective: Objective, runtime: RuntimeSettings
+) -> Learner:
     return Learner.create(
-        our_model(options),
+        model,
         objective,
         TrainingSettings(),
         steps_per_epoch=1000,
@@ -79,11 +102,11 @@ def learner(options: Options, runtime: RuntimeSettings) -> Learner:
     )
 
 
-def our_model(options: Options) -> nn.Module:
+def our_model(options: Options, **params: Any) -> nn.Module:
     """The registered model, or a network of timm by its name, from scratch."""
     registry = get_registry()
     if options.model in registry:
-        return registry.instantiate(options.model, pretrained=False)
+        return registry.instantiate(options.model, pretrained=False, **params)
     if options.model not in timm.list_models():
         registry.get(options.model)  # says which names there are
-    return registry.instantiate("timm", backbone=options.model, pretrained=False)
+    return registry.instantiate("timm", backbone=options.model, pretrained=False, **params)
