@@ -36,6 +36,53 @@ def test_the_original_table_wins_over_other_layouts_beside_it(tmp_path):
     assert read_label_table(tmp_path, image_size=SIZE).source == "train.csv"
 
 
+def label_csv(root, changes):
+    """labels.csv as train.csv has it, but for the cells that `changes` names."""
+    labels = read_label_table(root, image_size=SIZE).labels.copy()
+    for cell in changes:
+        labels[cell] ^= 1
+    cells = zip(strip_ids(4), labels.tolist(), strict=True)
+    rows = [",".join([name, *map(str, row)]) for name, row in cells]
+    write_csv(root / "labels.csv", ["ImageId,defect_1,defect_2,defect_3,defect_4", *rows])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ([], []),
+        ([(0, 0)], [f"{FIRST}: defect_1 is in train.csv, but no label of it in labels.csv"]),
+        ([(1, 3)], [f"{SECOND}: defect_4 is in labels.csv, but no pixels of it in train.csv"]),
+        ([(0, 0), (1, 3), (1, 2)], [FIRST, "(and 2 more)", "remove labels.csv"]),
+    ],
+)
+def test_labels_that_contradict_the_masks_are_refused(tmp_path, changes, words, caplog):
+    kaggle_folder(tmp_path, [f"{FIRST},1,1 3"])
+    label_csv(tmp_path, changes)
+    if not changes:
+        assert read_label_table(tmp_path, image_size=SIZE).source == "train.csv"
+        assert not [record for record in caplog.records if record.levelname == "WARNING"]
+        return
+    with pytest.raises(InputError) as caught:
+        read_label_table(tmp_path, image_size=SIZE)
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        (["ImageId,pit", f"{FIRST},1"], "no column 'defect_1'"),
+        (["ImageId,defect_1,defect_2,defect_3,defect_4", f"{FIRST},1,0,0,0"], "no row for image"),
+    ],
+)
+def test_labels_that_cannot_be_compared_are_said_and_left_alone(tmp_path, rows, reason, caplog):
+    kaggle_folder(tmp_path, [f"{FIRST},1,1 3"])
+    write_csv(tmp_path / "labels.csv", rows)
+    assert read_label_table(tmp_path, image_size=SIZE).source == "train.csv"
+    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert "Not compared with train.csv" in warning
+    assert reason in warning
+
+
 def test_the_fingerprint_follows_labels_ids_and_files_but_not_the_place(tmp_path):
     root = kaggle_folder(tmp_path / "a", [f"{FIRST},1,1 3"])
     before = read_label_table(root, image_size=SIZE).fingerprint()

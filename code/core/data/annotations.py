@@ -11,6 +11,7 @@ import numpy as np
 
 from core.data.bad_images import SkippedImage, find_bad_images
 from core.data.bitmap_json import read_bitmap_json
+from core.data.contradictions import contradictions
 from core.data.image_folder import find_image_folder, list_images
 from core.data.images import check_header
 from core.data.kaggle_csv import read_kaggle_csv
@@ -114,20 +115,24 @@ def read_label_table(
 
     Looked for in this order, so that the masks of the original table win:
     `train.csv` with `train_images/`; `ann/` with `train_images/` or `img/`; `labels.csv` with
-    `train_images/` or `images/`. What comes later in the order is not read.
+    `train_images/` or `images/`. What comes later in the order is not read, save that a
+    `labels.csv` of the same images and classes must agree with the masks.
 
     With `on_bad_image="skip"` every image is decoded, and those that cannot be, or have another
     size, are left out of the table and listed in its `skipped`. Their labels are checked all the
     same.
 
     Raises:
-        InputError: nothing there, or any row, annotation or image header that is wrong.
+        InputError: nothing there, any row, annotation or image header that is wrong, or labels
+            that contradict the masks.
     """
     root = Path(root)
     source, *others = find_sources(root)
     if others:
-        _log.info("%s: reading %s; not read: %s", root, source, ", ".join(others))
+        _log.info("%s: reading %s; not trained on: %s", root, source, ", ".join(others))
     table = read_labels(root, source, class_names, image_size)
+    if _LABEL_CSV in others:
+        _check_label_csv(root, table, image_size)
     if on_bad_image == "skip":
         return _without_bad_images(table, image_size)
     for path in table.image_paths:
@@ -172,6 +177,24 @@ def read_labels(
         labels, names = read_label_csv(root / source, image_ids, names, mistakes)
     labels.flags.writeable = False
     return LabelTable(paths, image_ids, labels, names, masks, source)
+
+
+def _check_label_csv(root: Path, table: LabelTable, image_size: tuple[int, int]) -> None:
+    """Hold the table against labels.csv: of the other sources the one that is read in no time."""
+    try:
+        other = read_labels(root, _LABEL_CSV, table.class_names, image_size)
+        if other.image_ids != table.image_ids:
+            raise InputError(f"{root / _LABEL_CSV}: labels other images than {table.source}")
+    except InputError as error:
+        _log.warning("Not compared with %s: %s", table.source, error)
+        return
+    found = list(contradictions(table, other))
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise InputError(
+            f"{root}: {found[0]}{more}; expected sources that agree: mend the wrong one, or "
+            f"remove {_LABEL_CSV}; validate_data.py lists all that contradict"
+        )
 
 
 def _without_bad_images(table: LabelTable, image_size: tuple[int, int]) -> LabelTable:

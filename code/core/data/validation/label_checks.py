@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from core.data.annotations import LabelTable, find_sources, read_labels
+from core.data.contradictions import contradictions
 from core.data.mistakes import CollectedMistakes
 from core.data.settings import DataSettings
 from core.data.validation.findings import Findings
@@ -47,7 +48,8 @@ def compare_sources(
             findings.add("warning", "source that training does not read", str(mistake))
         if not mistakes.found:
             compared.append(source)
-            _compare(table, other, findings)
+            for found in contradictions(table, other):
+                findings.add("error", _CONTRADICTION, f"{found}; one of them is wrong")
     return compared
 
 
@@ -62,15 +64,3 @@ def check_masks(table: LabelTable, areas: dict[int, np.ndarray], findings: Findi
                 _CONTRADICTION,
                 f"{image_id}: {name}={table.labels[index, column]}, but {has} in {table.source}",
             )
-
-
-def _compare(table: LabelTable, other: LabelTable, findings: Findings) -> None:
-    for index, column in np.argwhere(table.labels != other.labels):
-        named, silent = (other, table) if other.labels[index, column] else (table, other)
-        pixels = " pixels of it" if silent.masks is not None else ""
-        findings.add(
-            "error",
-            _CONTRADICTION,
-            f"{table.image_ids[index]}: {table.class_names[column]} is in {named.source}, but no"
-            f"{pixels or ' label of it'} in {silent.source}; one of them is wrong",
-        )
