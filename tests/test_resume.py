@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,28 @@ def test_auto_goes_on_in_the_precision_it_began_in(
     assert read(path)["config"]["runtime"]["precision"] == "auto"
 
 
+def test_an_automatic_batch_size_may_be_given_again(
+    uninterrupted, interrupt, train_command, monkeypatch
+):
+    """Found where there is CUDA to try it on, and kept where there is not."""
+    monkeypatch.setattr(
+        "core.composition.settle_batch_size",
+        lambda config, build: replace(
+            config, data=config.data.model_copy(update={"batch_size": 8})
+        ),
+    )
+    path = interrupt("data.batch_size=auto", steps=9)
+    assert read(path)["config"]["data"]["batch_size"] == 8
+    assert read(path)["experiment"]["settled"] == {"data.batch_size": "auto"}
+    ended = train_command(f"resume={path}", "data.batch_size=auto")
+    assert ended.exit_code == 0, ended.errors
+    assert not differences(outcome(uninterrupted()), outcome(path))
+    assert read(path)["config"]["data"]["batch_size"] == 8
+    assert read(path)["experiment"]["settled"] == {"data.batch_size": "auto"}
+    refused = train_command(f"resume={path}", "training.num_epochs=9", "data.batch_size=4")
+    assert "data.batch_size was 8, is 4" in refused.errors
+
+
 def test_the_cache_may_change(uninterrupted, interrupt, train_command, tmp_path):
     path = interrupt(steps=9)
     given = ["data.cache=disk", f"data.cache_dir={tmp_path / 'cache'}"]
@@ -309,6 +332,7 @@ REFUSED = {
     "model.name=resnet50": ["model.name was timm, is resnet50"],
     "augmentation=none": ["augmentation.horizontal_flip"],
     "data.batch_size=4": ["data.batch_size was 8, is 4"],
+    "data.batch_size=auto": ["data.batch_size was 8, is auto"],
     "evaluation.confidence=0.5": ["evaluation.confidence was 0.95, is 0.5"],
     "runtime.precision=bfloat16": ["runtime.precision was float32, is bfloat16"],
     "training.ema_decay=0.9": ["training.ema_decay was None, is 0.9"],

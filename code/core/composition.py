@@ -30,7 +30,11 @@ from core.mask_supervision import (
     warn_of_head_left_out,
 )
 from core.models.registry import get_registry as get_model_registry
-from core.out_of_memory import explaining_out_of_memory, settle_batch_size
+from core.out_of_memory import (
+    explaining_out_of_memory,
+    settle_batch_size,
+    settled_values,
+)
 from core.training.callbacks import TensorBoard
 from core.training.experiment import ExperimentFolder
 from core.training.learner import Learner
@@ -51,10 +55,11 @@ def train(config: TrainConfig) -> dict[str, Any]:
     """
     data = read_data(config.data)
     split = choose_split(config, data)
-    config = settle_batch_size(config, partial(build, data=data, split=split))
-    parts = build(config, data, split)
+    settled = settle_batch_size(config, partial(build, data=data, split=split))
+    parts = build(settled, data, split)
     folder = ExperimentFolder.create(Path(config.experiment.results_dir), config.experiment.name)
-    return run(config, parts, folder)
+    folder.note_settled(settled_values(config))
+    return run(settled, parts, folder)
 
 
 def run(

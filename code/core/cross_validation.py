@@ -22,7 +22,7 @@ from core.errors import InputError
 from core.experiment_record import Data, describe_data, write_flips_of
 from core.files import replacing, write_text
 from core.loading import read_data
-from core.out_of_memory import settle_batch_size
+from core.out_of_memory import settle_batch_size, settled_values
 from core.spreadsheet import as_text
 from core.training.environment import command_line
 from core.training.evaluation import with_intervals
@@ -64,10 +64,12 @@ def cross_validate(
         table.labels, num_folds, config.experiment.seed, data.groups, table.class_names
     )
     splits = [fold_split(folds, fold, num_folds) for fold in range(num_folds)]
+    given = settled_values(config)
     config = settle_batch_size(config, partial(build, data=data, split=splits[0]))
     # Built once before a folder is made, so that a mistake in the config leaves nothing behind.
     build(config, data, splits[0])
     folder = _folder(config, data, resumed, changed or {})
+    folder.note_settled(given)
     with folder.running():
         log.info("Cross-validation %s, %d folds", folder.path, num_folds)
         _describe(folder, config, data)

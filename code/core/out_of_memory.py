@@ -73,6 +73,11 @@ def settle_batch_size(config: TrainConfig, build: Callable[[TrainConfig], Parts]
     return _with_batch_size(config, size)
 
 
+def settled_values(given: TrainConfig) -> dict[str, str]:
+    """By their dotted keys, the values of `given` that `settle_batch_size` puts a number for."""
+    return {"data.batch_size": AUTO} if given.data.batch_size == AUTO else {}
+
+
 def largest_that(fits: Callable[[int], bool], most: int) -> int:
     """The largest number from 1 to `most` that fits, if all below it fit too; 0: none does."""
     good, bad = 0, 1

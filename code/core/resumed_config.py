@@ -14,6 +14,7 @@ from core.analysis.experiments import flatten
 from core.bounded_reading import read_yaml
 from core.config import TrainConfig, check_config
 from core.errors import InputError
+from core.out_of_memory import AUTO
 from core.training.experiment import read_results
 from core.training.run_lock import is_locked
 from core.validation import nearest
@@ -114,7 +115,12 @@ def resumed_config(
     """
     config = read_config(path)
     own = flatten(config.resolved())
-    differing = [key for key, value in given.items() if key not in own or own[key] != value]
+    settled = _settled(path)
+    differing = [
+        key
+        for key, value in given.items()
+        if (key not in own or own[key] != value) and not (value == AUTO == settled.get(key))
+    ]
     changed = {key: [_look_up(config.resolved(), key), given[key]] for key in differing}
     refused = [key for key in changed if key not in FREE and not _raised(key, changed, config)]
     if refused:
@@ -131,6 +137,13 @@ def resumed_config(
         section, _, name = key.partition(".")
         values[section][name] = value
     return check_config(OmegaConf.create(values)), changed
+
+
+def _settled(path: Path) -> Mapping[str, Any]:
+    """Which values of the config stand there for a word that was given, by their dotted keys."""
+    experiment = read_results(path).get("experiment")
+    settled = experiment.get("settled") if isinstance(experiment, dict) else None
+    return settled if isinstance(settled, dict) else {}
 
 
 def _look_up(values: Any, key: str) -> Any:

@@ -1,7 +1,7 @@
 """The folder of an experiment and the results.json in it, whole at every moment."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -78,6 +78,11 @@ class ExperimentFolder:
     @property
     def results_file(self) -> Path:
         return self.path / "results.json"
+
+    def note_settled(self, values: Mapping[str, str]) -> None:
+        """Remember, by their dotted keys, the words that the config now has numbers for."""
+        if values:
+            self.results["experiment"]["settled"] = dict(values)
 
     def record(self, **sections: Any) -> None:
         """Put sections into results.json; a mapping is merged into the section of that name."""
