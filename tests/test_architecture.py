@@ -13,6 +13,7 @@ FOUNDATION = {
     "bounded_reading",
     "errors",
     "files",
+    "locks",
     "registry",
     "spreadsheet",
     "torchvision_ops",

@@ -21,6 +21,7 @@ from core.data.images import read_grey
 from core.data.loaders import make_loader
 from core.data.settings import DataSettings
 from core.errors import InputError
+from core.locks import acquire
 
 NUM_IMAGES = 70  # more than are decoded ahead
 
@@ -145,13 +146,54 @@ def test_a_killed_build_is_harmless(root, paths):
     source = open_images(paths, data)
     np.testing.assert_array_equal(source.read(69), read_grey(paths[69], SIZE))
     assert left in folders(root)  # for all that is known, another process still writes to it
-    old = time.time() - 7200
-    part = data.cache_folder / left
-    for entry in (*part.iterdir(), part):
-        os.utime(entry, (old, old))
-    shutil.rmtree(next(data.cache_folder.glob("images_*")))
+    make_older(data.cache_folder / left, 61)
     open_images(paths, data)
     assert left not in folders(root)
+
+
+def make_older(part, seconds):
+    old = time.time() - seconds
+    for entry in (*part.iterdir(), part):
+        os.utime(entry, (old, old))
+
+
+def hold(images, locked):
+    with images.open("r+b") as stream:
+        assert acquire(stream) is True
+        locked.set()
+        time.sleep(60)
+
+
+def test_a_build_at_which_a_process_is_stays_however_long_the_disk_takes(root, paths):
+    data, context = settings(root, "disk"), multiprocessing.get_context("fork")
+    part = data.cache_folder / ".images_1.part"
+    part.mkdir(parents=True)
+    (part / "images.u8").write_bytes(b"some")
+    locked = context.Event()
+    process = context.Process(target=hold, args=(part / "images.u8", locked))
+    process.start()
+    try:
+        assert locked.wait(30)
+        make_older(part, 7200)
+        open_images(paths, data)
+        assert part.name in folders(root)
+    finally:
+        process.kill()
+        process.join()
+    open_images(paths, data)
+    assert part.name not in folders(root)
+
+
+def test_without_locks_more_time_is_given(root, paths, monkeypatch):
+    monkeypatch.setattr("core.data.image_cache.acquire", lambda stream: None)
+    data = settings(root, "disk")
+    part = data.cache_folder / ".images_1.part"
+    part.mkdir(parents=True)
+    (part / "images.u8").write_bytes(b"some")
+    for seconds, stays in ((600, True), (3700, False)):
+        make_older(part, seconds)
+        open_images(paths, data)
+        assert (part.name in folders(root)) == stays
 
 
 def test_a_cut_cache_is_built_again(root, paths):

@@ -1,12 +1,14 @@
 """`data.cache`: images decoded once, kept on the disk for all experiments or in memory for one."""
 
 import logging
+import math
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -20,13 +22,15 @@ from core.data.images import read_image
 from core.data.settings import DataSettings
 from core.errors import InputError
 from core.files import write_json
+from core.locks import acquire
 
 log = logging.getLogger(__name__)
 
 _FORMAT = 1
 _IMAGES, _MANIFEST = "images.u8", "manifest.json"
-# A build writes all the time; one that has not for so long was killed.
-_ABANDONED_SECONDS = 3600
+# A build writes all the time, with a lock on what it writes. One without a lock that has not for
+# so long was killed; longer where there are no locks and it may wait for a slow disk.
+_ABANDONED_SECONDS, _ABANDONED_SECONDS_WITHOUT_LOCKS = 60, 3600
 # Images that wait for the disk, so that a slow one does not fill the memory.
 _READ_AHEAD = 64
 _GIB = 2**30
@@ -67,21 +71,22 @@ def _on_disk(paths: Sequence[Path], shape: tuple[int, ...], data: DataSettings) 
     height, width = data.image_size
     whole = folder / f"images_{len(paths)}_{height}x{width}x{data.channels}_{key}"
     size = int(np.prod(shape))
+    _remove_abandoned(folder)
     if _is_whole(whole, size):
         return whole / _IMAGES
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(folder)
         _require_room(folder, len(paths), size)
         temporary = Path(tempfile.mkdtemp(prefix=f".{whole.name}.", suffix=".part", dir=folder))
         try:
             with (temporary / _IMAGES).open("wb") as stream:
+                acquire(stream)
                 for image in _decoded(paths, data):
                     stream.write(image.data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            write_json(temporary / _MANIFEST, {"key": key, "shape": shape, "dtype": "uint8"})
-            _publish(temporary, whole, size)
+                write_json(temporary / _MANIFEST, {"key": key, "shape": shape, "dtype": "uint8"})
+                _publish(temporary, whole, size)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
@@ -146,9 +151,21 @@ def _require_room(folder: Path, num_images: int, size: int) -> None:
 def _remove_abandoned(folder: Path) -> None:
     """Builds that were killed; nothing ever reads them, but each holds gigabytes."""
     for part in folder.glob(".images_*.part"):
-        newest = max((entry.stat().st_mtime for entry in (part, *part.iterdir())), default=0)
-        if time.time() - newest > _ABANDONED_SECONDS:
-            shutil.rmtree(part, ignore_errors=True)
+        with suppress(OSError):  # whoever builds it may finish at this moment
+            newest = max(entry.stat().st_mtime for entry in (part, *part.iterdir()))
+            if time.time() - newest > _patience_seconds(part / _IMAGES):
+                shutil.rmtree(part, ignore_errors=True)
+
+
+def _patience_seconds(images: Path) -> float:
+    """How long a build may have written nothing until it is taken for abandoned."""
+    if not images.exists():
+        return _ABANDONED_SECONDS
+    with images.open("r+b") as stream:
+        locked = acquire(stream)
+    if locked is None:
+        return _ABANDONED_SECONDS_WITHOUT_LOCKS
+    return _ABANDONED_SECONDS if locked else math.inf
 
 
 def _mention_others(folder: Path, own: Path) -> None:

@@ -5,11 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import InputError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks; there nothing keeps two processes apart
-    fcntl = None
+from core.locks import acquire
 
 
 @contextmanager
@@ -27,7 +23,7 @@ def run_lock(folder: Path) -> Iterator[None]:
             "to where it can be, and resume it there"
         ) from None
     with stream:
-        if not _acquire(stream):
+        if acquire(stream) is False:
             raise InputError(
                 f"{folder}: another process is training in it: wait for it, or end it first"
             )
@@ -38,19 +34,6 @@ def is_locked(folder: Path) -> bool:
     """Whether another process is at work in `folder`."""
     try:
         with (folder / ".lock").open("r+") as stream:
-            return not _acquire(stream)
+            return acquire(stream) is False
     except OSError:
         return False
-
-
-def _acquire(stream) -> bool:
-    """Record locks, which a forked worker does not inherit, and so cannot keep alive."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
