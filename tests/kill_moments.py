@@ -47,14 +47,19 @@ WANTED = (
 
 
 class Moments:
-    """Labels of what the process passes; at number `die_at` it is killed."""
+    """Labels of what the process passes; at number `die_at`, or `die_on`, it is killed.
+
+    The latter is a label and how often it has to be passed.
+    """
 
     def __init__(self) -> None:
         self.labels: list[str] = []
         self.die_at: int | None = None
+        self.die_on: tuple[str, int] | None = None
 
     def passed(self, label: str) -> None:
-        if self.die_at == len(self.labels):
+        often = (label, 1 + self.labels.count(label))
+        if self.die_at == len(self.labels) or self.die_on == often:
             os.kill(os.getpid(), signal.SIGKILL)
         self.labels.append(label)
 
@@ -164,7 +169,7 @@ class Killing:
         self.expected = outcome(path)
 
     def _record(self) -> list[str]:
-        config, listed = self._config("straight"), self.folder / "moments.json"
+        config, listed = self.config("straight"), self.folder / "moments.json"
 
         def work() -> None:
             train(config)
@@ -175,15 +180,15 @@ class Killing:
         assert in_child(work, self.log) == 0, self.log.read_text()
         return json.loads(listed.read_bytes())
 
-    def _config(self, name: str):
+    def config(self, name: str, *more: str):
         where = f"experiment.results_dir={self.folder / name}"
-        return check_config(compose("train_config", short_forms([*self.overrides, where])))
+        return check_config(compose("train_config", short_forms([*self.overrides, where, *more])))
 
     def kill(self, die_at: int | None = None, kill_after: float | None = None) -> dict:
         """Kill a training, look at its files, resume it, and compare."""
         self.number += 1
         name = str(self.number)
-        config, results_dir = self._config(name), self.folder / name
+        config, results_dir = self.config(name), self.folder / name
 
         def work() -> None:
             self.moments.die_at = die_at
