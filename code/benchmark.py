@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from core.benchmark.measurement import machine, measure, table
+from core.benchmark.measurement import machine, results
 from core.benchmark.options import Options
 from core.command_line import run_command
 from core.files import write_json
@@ -22,6 +22,11 @@ SUBJECTS = {
     "split": ("the stratified split of 12,568 strips", {}),
     "metrics": ("figures with intervals of 1,886 strips", {}),
     "epoch": ("the trainer beside a bare loop", {"model": "resnet10_slim", "num_images": 400}),
+    "trainer": ("whole trainings beside fastai and timm", {"rounds": 2, "num_images": 24}),
+    "memory": (
+        "of a training on a table as long as the real one",
+        {"model": "resnet10_slim", "num_images": 12568, "image_size": (64, 400), "batch_size": 8},
+    ),
 }
 
 
@@ -30,10 +35,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("subject", choices=SUBJECTS, help="what is measured")
     parser.add_argument("--rounds", type=int, help="turns that each contender takes")
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="default: procedural strips")
-    parser.add_argument("--image-size", type=int, nargs=2, default=(256, 1600), metavar=("H", "W"))
+    parser.add_argument("--image-size", type=int, nargs=2, metavar=("H", "W"), help="256 1600")
     parser.add_argument("--num-images", type=int)
     parser.add_argument("--batch-size", type=int)
-    parser.add_argument("--model", help="of step, inference, predict and epoch")
+    parser.add_argument("--model", help="of all but loader, split and metrics")
     parser.add_argument("--threads", type=int, default=1, help="torch's, on the CPU")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the rows as JSON")
@@ -49,9 +54,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = Options(**{**fields, "device": torch.device(given["device"])})
     subject = importlib.import_module(f"core.benchmark.{given['subject']}")
     with tempfile.TemporaryDirectory() as folder:
-        rows = measure(subject.contenders(options, Path(folder)), options.rounds)
+        rows, text = results(subject, options, Path(folder))
     environment = describe_environment(options.device)
-    print(f"{given['subject']}: {title}\n\n{table(rows, subject.ITEM)}\n\n{machine(environment)}")
+    print(f"{given['subject']}: {title}\n\n{text}\n\n{machine(environment)}")
     if given["output"]:
         write_json(given["output"], {"environment": environment, "options": given, "rows": rows})
 

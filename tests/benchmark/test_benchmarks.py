@@ -1,12 +1,13 @@
 """The benchmarks run, compare like with like, and state ratios that follow from the times."""
 
 import json
+import sys
 
 import pytest
 import torch
 
 import benchmark
-from core.benchmark import inference, loader, measurement, metrics, step
+from core.benchmark import inference, loader, measurement, memory, metrics, step, trainer
 from core.benchmark.measurement import Contender, measure, table
 from core.benchmark.options import Options
 from core.errors import InputError
@@ -20,6 +21,7 @@ SUBJECTS = {
     "metrics": [],
     "epoch": [],
     "predict": ["--model", "resnet10_slim"],
+    "trainer": ["--model", "test_resnet"],
 }
 
 
@@ -32,7 +34,7 @@ def same_threads():
 
 
 def test_every_subject_is_run_below():
-    assert set(SUBJECTS) == set(benchmark.SUBJECTS)
+    assert {*SUBJECTS, "memory"} == set(benchmark.SUBJECTS)
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
@@ -51,6 +53,30 @@ def test_each_prints_a_table_and_writes_json(subject, tmp_path, capsys, monkeypa
         assert row["lowest"] <= row["ratio"] <= row["highest"]
         assert row["name"] in printed
     assert content["environment"]["hardware"]["processor"]
+
+
+def test_memory_is_that_of_the_whole_training(tmp_path, capsys):
+    file = tmp_path / "rows.json"
+    benchmark.main(["memory", *SMALL, "--output", str(file)])
+    (row,) = json.loads(file.read_text())["rows"]
+    assert row["num_images"] == 24
+    assert 100 < row["peak_mib"] < 4000
+    assert f"{row['peak_mib']:.0f} MiB" in capsys.readouterr().out
+
+
+def test_memory_of_children_counts(tmp_path):
+    """Two children of a process that holds nothing hold 200 MiB each, at one time."""
+    hold = "import time; block = bytearray(b'x') * (200 << 20); time.sleep(1.5)"
+    begin = f"subprocess.Popen([sys.executable, '-c', {hold!r}])"
+    code = f"import subprocess, sys; all = [{begin}, {begin}]; [one.wait() for one in all]"
+    peak = memory.peak_memory_bytes([sys.executable, "-c", code], tmp_path / "log.txt")
+    assert 400 << 20 < peak < 700 << 20
+
+
+def test_a_training_that_fails_says_why(tmp_path):
+    code = "import sys; print('error: why', file=sys.stderr); sys.exit(2)"
+    with pytest.raises(InputError, match="error: why"):
+        memory.peak_memory_bytes([sys.executable, "-c", code], tmp_path / "log.txt")
 
 
 def test_ratios_are_medians_over_rounds_in_which_all_take_turns(monkeypatch):
@@ -82,7 +108,8 @@ def test_a_ratio_may_be_to_another_than_the_first(monkeypatch):
 
 
 def options(**given) -> Options:
-    return Options(image_size=(64, 320), num_images=8, batch_size=2, model="test_resnet", **given)
+    usual = {"image_size": (64, 320), "num_images": 8, "batch_size": 2, "model": "test_resnet"}
+    return Options(**{**usual, **given})
 
 
 def test_loaders_deliver_the_same_strips_in_their_own_form(tmp_path):
@@ -135,3 +162,23 @@ def test_steps_change_their_weights(tmp_path):
 def test_an_unknown_model_is_named():
     with pytest.raises(InputError, match="no_such_network"):
         benchmark.main(["inference", *SMALL, "--model", "no_such_network"])
+
+
+def test_trainings_that_are_compared_read_the_same_strips_and_learn(tmp_path):
+    found = {c.name: c for c in trainer.contenders(options(num_images=24), tmp_path)}
+    timm, ours = found["a loop as timm's train.py"], found["ours, as by default"]
+    assert timm.items == ours.items
+    loaders = ours.run.trainer.task.loaders
+    for part in ("train", "validation"):
+        dataset = loaders[part].dataset
+        names = {dataset.table.image_ids[index] for index in dataset.indices}
+        assert {path.name for path in getattr(timm.run, part).dataset.paths} == names
+    (images, labels), batch = next(iter(timm.run.validation)), next(iter(loaders["validation"]))
+    torch.testing.assert_close(
+        images, batch["image"].expand(-1, 3, -1, -1) / 255, atol=0.01, rtol=0
+    )
+    torch.testing.assert_close(labels, batch["labels"])
+    for model, run in ((timm.run.model, timm.run), (ours.run.trainer.learner.model, ours.run)):
+        before = [p.detach().clone() for p in model.parameters()]
+        run()
+        assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))

@@ -1,7 +1,6 @@
 """Whole epochs of the trainer beside a bare loop over tensors already in memory."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -9,6 +8,7 @@ from torch import nn
 from core.augmentation.settings import AugmentationSettings
 from core.benchmark.measurement import Contender
 from core.benchmark.options import Options
+from core.benchmark.step import model_values
 from core.composition import build, build_trainer
 from core.config import TrainConfig
 from core.data.settings import DataSettings
@@ -70,14 +70,22 @@ class OurEpochs:
         self.trainer.run_epoch()
 
 
-def experiment(options: Options, folder: Path) -> TrainConfig:
-    """A training of the chosen model on strips that are kept in memory."""
-    model: dict[str, Any] = {"name": options.model, "pretrained": False}
+def experiment(
+    options: Options,
+    folder: Path,
+    *,
+    cache: str = "memory",
+    augmentation: AugmentationSettings | None = None,
+    runtime: RuntimeSettings | None = None,
+) -> TrainConfig:
+    """A training of the chosen model; of strips kept in memory, unaugmented, and in float32."""
+    unchanged = AugmentationSettings(**dict.fromkeys(AugmentationSettings.model_fields))
+    in_float32 = RuntimeSettings(precision="float32", device=options.device.type)
     source = {"source": "synthetic", "root": folder / "strips"}
     if options.data_root:
         source = {"source": "severstal", "root": options.data_root}
     return TrainConfig(
-        model=model,
+        model=model_values(options),
         loss={"type": "bce_with_logits"},
         mask_loss=None,
         data=DataSettings(
@@ -86,12 +94,12 @@ def experiment(options: Options, folder: Path) -> TrainConfig:
             num_images=options.num_images,
             batch_size=options.batch_size,
             class_shares="flat",
-            cache="memory",
+            cache=cache,
             cache_dir=folder / "cache",
         ),
-        augmentation=AugmentationSettings(**dict.fromkeys(AugmentationSettings.model_fields)),
+        augmentation=augmentation or unchanged,
         training=TrainingSettings(num_epochs=1000),
         evaluation=EvaluationSettings(),
         experiment=ExperimentSettings(),
-        runtime=RuntimeSettings(precision="float32", device=options.device.type),
+        runtime=runtime or in_float32,
     )

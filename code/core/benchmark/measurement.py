@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,17 @@ class Contender:
     run: Callable[[], object]
     items: int
     beside: str | None = None
+
+
+def results(subject: Any, options: Any, folder: Path) -> tuple[list[dict[str, Any]], str]:
+    """The rows of a module of this package, and the text that shows them.
+
+    They are those of its `contenders`, or what its own `results` returns.
+    """
+    if hasattr(subject, "results"):
+        return subject.results(options, folder)
+    rows = measure(subject.contenders(options, folder), options.rounds)
+    return rows, table(rows, subject.ITEM)
 
 
 def measure(contenders: Sequence[Contender], rounds: int) -> list[dict[str, Any]]:

@@ -104,9 +104,19 @@ def _learner(
 
 def our_model(options: Options, **params: Any) -> nn.Module:
     """The registered model, or a network of timm by its name, from scratch."""
-    registry = get_registry()
-    if options.model in registry:
-        return registry.instantiate(options.model, pretrained=False, **params)
-    if options.model not in timm.list_models():
-        registry.get(options.model)  # says which names there are
-    return registry.instantiate("timm", backbone=options.model, pretrained=False, **params)
+    values = model_values(options)
+    return get_registry().instantiate(values.pop("name"), **values, **params)
+
+
+def model_values(options: Options) -> dict[str, Any]:
+    """The same as the values of a config.
+
+    Raises:
+        UnknownComponentError: neither the registry nor timm knows the name.
+    """
+    registry, name = get_registry(), options.model
+    if name in registry:
+        return {"name": name, "pretrained": False}
+    if name not in timm.list_models():
+        registry.get(name)  # says which names there are
+    return {"name": "timm", "backbone": name, "pretrained": False}

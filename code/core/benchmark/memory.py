@@ -1,0 +1,96 @@
+"""Peak memory of a whole training over a table as long as the real one."""
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from core.benchmark.options import Options
+from core.data.synthetic.store import ensure_strips
+from core.errors import InputError
+
+_TRAIN = Path(__file__).resolve().parents[2] / "train.py"
+_SECONDS_BETWEEN_LOOKS = 0.2
+_MIB = 1 << 20
+
+
+def results(options: Options, folder: Path) -> tuple[list[dict[str, Any]], str]:
+    """A row for one epoch with the default settings, and the text that says it.
+
+    Measured are `train.py` and the processes that it starts, from reading the table to the report.
+
+    Raises:
+        InputError: the training failed.
+    """
+    root = options.data_root or ensure_strips(
+        folder,
+        num_images=options.num_images,
+        image_size=options.image_size,
+        class_shares="flat",
+        num_workers=os.cpu_count() or 1,
+    )
+    peak_bytes = peak_memory_bytes(_command(options, root, folder), folder / "log.txt")
+    images = len(list((root / "train_images").iterdir()))
+    size = "x".join(map(str, options.image_size))
+    row = {
+        "name": f"{options.model}, {images} strips of {size}, one epoch",
+        "num_images": images,
+        "peak_mib": peak_bytes / _MIB,
+    }
+    return [row], f"{row['name']}: at most {row['peak_mib']:.0f} MiB"
+
+
+def _command(options: Options, root: Path, folder: Path) -> list[str]:
+    return [
+        sys.executable, str(_TRAIN), f"data.root={root}", f"model.name={options.model}",
+        f"data.image_size=[{','.join(map(str, options.image_size))}]",
+        f"data.batch_size={options.batch_size}", f"data.cache_dir={folder / 'cache'}",
+        f"runtime.device={options.device.type}", "training.num_epochs=1",
+        f"experiment.results_dir={folder / 'results'}",
+    ]  # fmt: skip
+
+
+def peak_memory_bytes(command: Sequence[str], log: Path) -> int:
+    """The most that `command` and its descendants held at one time.
+
+    Looked at some times a second, where the system shows it: memory that processes share counts
+    once. At least the peak of its largest process, which the system keeps.
+
+    Raises:
+        InputError: the command failed; ends with the last line of what it said.
+    """
+    with log.open("w") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, sum(_resident_bytes(one) for one in _tree(process.pid)))
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+    if process.returncode:
+        last = (log.read_text().strip().splitlines() or ["no output"])[-1]
+        raise InputError(f"the training that was to be measured failed: {last}")
+    # Of all children so far the largest, in KiB, on macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return max(peak, unit * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+
+
+def _tree(pid: int) -> Iterator[int]:
+    """A process and its descendants."""
+    yield pid
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:  # ended, or another system
+        return
+    for child in children:
+        yield from _tree(int(child))
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
