@@ -8,26 +8,10 @@ from pathlib import Path
 import torch
 
 from core.benchmark.measurement import machine, results
-from core.benchmark.options import Options
+from core.benchmark.options import SUBJECTS, Options
 from core.command_line import run_command
 from core.files import write_json
 from core.training.environment import describe_environment
-
-# For each: what it measures, and what of it differs from the usual options.
-SUBJECTS = {
-    "loader": ("strips from the disk to batches", {"batch_size": 8}),
-    "step": ("forward, backward, update", {"rounds": 3}),
-    "inference": ("batches to logits", {"batch_size": 1}),
-    "predict": ("the whole of predict.py", {"num_images": 1000, "rounds": 3}),
-    "split": ("the stratified split of 12,568 strips", {}),
-    "metrics": ("figures with intervals of 1,886 strips", {}),
-    "epoch": ("the trainer beside a bare loop", {"model": "resnet10_slim", "num_images": 400}),
-    "trainer": ("whole trainings beside fastai and timm", {"rounds": 2, "num_images": 24}),
-    "memory": (
-        "of a training on a table as long as the real one",
-        {"model": "resnet10_slim", "num_images": 12568, "image_size": (64, 400), "batch_size": 8},
-    ),
-}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -74,6 +74,13 @@ def rare_class(root: Path) -> None:
     (root / "train.csv").write_text("\n".join([*kept, f"{1:09x}.jpg,2,1 5"]) + "\n")
 
 
+def contradicting_labels(root: Path) -> None:
+    """labels.csv that calls every strip clean."""
+    names = sorted(path.name for path in (root / "train_images").iterdir())
+    header = "ImageId,defect_1,defect_2,defect_3,defect_4"
+    (root / "labels.csv").write_text("\n".join([header, *(f"{n},0,0,0,0" for n in names)]))
+
+
 FIRST = f"{0:09x}.jpg"
 CLEAN = f"{20:09x}.jpg"
 BAD_DATA = {
@@ -107,6 +114,10 @@ BAD_DATA = {
     ),
     "class id outside": (lambda root: append(root, f"{CLEAN},7,1 5"), ["train.csv", "7", CLEAN]),
     "duplicate rows": (lambda root: append(root, f"{FIRST},1,1 5"), ["train.csv", FIRST]),
+    "labels that contradict the masks": (
+        contradicting_labels,
+        ["labels.csv", "train.csv", FIRST, "defect_1", "and 15 more"],
+    ),
     "class with fewer than 3 images": (rare_class, ["defect_2", "1 image"]),
 }
 

@@ -17,11 +17,19 @@ _CONFIG_DIR = Path(__file__).resolve().parents[3] / "config"
 _DEFECT_SHARE = 8
 
 
-def mask_loss() -> tuple[BaseLoss, float]:
-    """The loss of masks of `config/supervision/masks.yaml`, and its weight."""
+def mask_loss(targets: torch.Tensor) -> tuple[BaseLoss, float]:
+    """The loss of masks of `config/supervision/masks.yaml`, and its weight.
+
+    Shape: the masks whose cells it is told of, (batch, C, height, width)
+    """
     values = dict(_supervised_by_masks().mask_loss)
     weight = values.pop("weight")
-    return get_loss(values, masks=True), weight
+    loss = get_loss(values, masks=True)
+    # At least one cell of each class: a batch need not show them all.
+    counts = targets.sum((0, 2, 3)).clamp(min=1).tolist()
+    cells = targets.numel() // targets.shape[1]
+    loss.set_class_statistics(counts, cells, source="train_split_masks")
+    return loss, weight
 
 
 def mask_targets(options: Options, labels: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""What a benchmark is told, and the strips that it reads."""
+"""What there is to measure, what a benchmark is told, and the strips that it reads."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -8,6 +8,22 @@ import torch
 
 from core.data.annotations import LabelTable, read_label_table
 from core.data.synthetic.store import ensure_strips
+
+# For each: what it measures, and what of it differs from the usual options.
+SUBJECTS = {
+    "loader": ("strips from the disk to batches", {"batch_size": 8}),
+    "step": ("forward, backward, update", {"rounds": 3}),
+    "inference": ("batches to logits", {"batch_size": 1}),
+    "predict": ("the whole of predict.py", {"num_images": 1000, "rounds": 3}),
+    "split": ("the stratified split of 12,568 strips", {}),
+    "metrics": ("figures with intervals of 1,886 strips", {}),
+    "epoch": ("the trainer beside a bare loop", {"model": "resnet10_slim", "num_images": 400}),
+    "trainer": ("whole trainings beside fastai and timm", {"rounds": 2, "num_images": 24}),
+    "memory": (
+        "of a training on a table as long as the real one",
+        {"model": "resnet10_slim", "num_images": 12568, "image_size": (64, 400), "batch_size": 8},
+    ),
+}
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,8 @@ def contenders(options: Options, folder: Path) -> list[Contender]:
     for name, runtime in ways.items():
         steps[name] = OurStep(learner(options, runtime), batch)
     found = [Contender(name, step, options.batch_size) for name, step in steps.items()]
-    supervised = OurStep(mask_learner(options), batch | mask_targets(options, labels))
+    masks = mask_targets(options, labels)
+    supervised = OurStep(mask_learner(options, masks["mask_targets"]), batch | masks)
     return [*found, Contender("with masks", supervised, options.batch_size, beside=_DEFAULT)]
 
 
@@ -79,9 +80,9 @@ def learner(options: Options, runtime: RuntimeSettings) -> Learner:
     return _learner(options, our_model(options), Objective(_image_loss()), runtime)
 
 
-def mask_learner(options: Options) -> Learner:
-    """The same with a mask head, supervised by masks."""
-    objective = Objective(_image_loss(), *mask_loss())
+def mask_learner(options: Options, targets: torch.Tensor) -> Learner:
+    """The same with a mask head, supervised by masks such as these."""
+    objective = Objective(_image_loss(), *mask_loss(targets))
     return _learner(options, our_model(options, mask_head=True), objective, RuntimeSettings())
 
 
