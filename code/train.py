@@ -1,33 +1,39 @@
 """Train a defect classifier: `python code/train.py --help` lists every key."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
 from core.command_help import store_help
-from core.command_line import mistakes_in_one_line, run_command
+from core.command_line import mistakes_in_one_line, run_command, start_log
 from core.command_line_values import CONFIG_NAME, given_values
 from core.composition import train
 from core.config import RESUME, check_config, explain_override, fill_config_store, short_forms
 from core.cross_validation import cross_validate
-from core.resumption import resume
+from core.launched_place import as_launched
+from core.launching import launch
+from core.resumption import find_training
+from core.training.distributed import from_first
 
 CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
 
 
 @hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name=CONFIG_NAME)
 def compose_and_train(config: DictConfig) -> None:
-    with mistakes_in_one_line():
+    start_log()  # where a launcher of Hydra's calls this in a process of its own
+    with mistakes_in_one_line(), as_launched():
         checked = check_config(config)
         if config[RESUME] is not None:
-            results_dir = Path(checked.experiment.results_dir)
-            resume(str(config[RESUME]), given_values(config), results_dir)
-        elif checked.training.folds:
-            cross_validate(checked)
+            results_dir, given = Path(checked.experiment.results_dir), given_values(config)
+            checked, work = from_first(
+                lambda: find_training(str(config[RESUME]), given, results_dir)
+            )
         else:
-            train(checked)
+            work = partial(cross_validate if checked.training.folds else train, checked)
+        launch(checked, work)
 
 
 def main() -> None:

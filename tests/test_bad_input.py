@@ -177,6 +177,8 @@ BAD_VALUES = {
     "training.accumulation_steps=0": ["accumulation_steps=0"],
     "training.ema_decay=1": ["ema_decay=1"],
     "training.layer_decay=0": ["layer_decay=0"],
+    "runtime.devices=0": ["runtime", "devices=0"],
+    "runtime.devices=9": ["data.batch_size=8", "runtime.devices=9", "larger batch"],
     "runtime.device=tpu": ["device='tpu'", "cuda"],
     "model.weights=/nowhere/file.pt": ["/nowhere/file.pt"],
     "training.num_epochs": ["training.num_epochs"],

@@ -13,6 +13,7 @@ import torch
 from conftest import REPOSITORY
 from omegaconf.errors import MissingMandatoryValue
 
+from core import launching
 from core.augmentation.settings import AugmentationSettings
 from core.command_help import help_text
 from core.composition import build, build_trainer
@@ -21,6 +22,7 @@ from core.data.settings import DataSettings
 from core.data.splitting import write_split
 from core.errors import InputError
 from core.experiment_record import Parts
+from core.launching import launch
 from core.loading import choose_split, read_data
 from core.losses.registry import get_registry as losses
 from core.models.registry import get_registry as models
@@ -309,9 +311,17 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
         "runtime.compile=true",
         lambda b: b.model._compiled_call_impl is None,
     ),
+    "runtime.devices": ("runtime.devices=2", lambda b: processes_for(b.config)),
     "runtime.num_threads": ("runtime.num_threads=2", lambda b: b.num_threads),
     "runtime.deterministic": ("runtime.deterministic=false", lambda b: b.deterministic),
 }
+
+
+def processes_for(config: TrainConfig) -> int:
+    """In how many processes this config is trained."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(launching, "_in_processes", lambda devices, work: devices)
+        return launch(config, lambda: 1)
 
 
 @dataclass

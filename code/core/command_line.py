@@ -22,15 +22,20 @@ def run_command(main: Callable[[], None], explain: Explain = lambda error: None)
 
     `explain` may know more of an error of Hydra's than its own words say.
     """
+    start_log()
+    # Hydra otherwise prints its own report of any error, and exits with 1.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    with mistakes_in_one_line(explain):
+        main()
+
+
+def start_log() -> None:
+    """Send the log to standard output."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     for talkative in TALKATIVE:
         logging.getLogger(talkative).setLevel(logging.WARNING)
     # It warns of each node that it leaves as it is.
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
-    # Hydra otherwise prints its own report of any error, and exits with 1.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    with mistakes_in_one_line(explain):
-        main()
 
 
 @contextmanager

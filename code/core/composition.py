@@ -36,9 +36,11 @@ from core.out_of_memory import (
     settled_values,
 )
 from core.training.callbacks import TensorBoard
+from core.training.distributed import first_before_others, is_first
 from core.training.experiment import ExperimentFolder
 from core.training.learner import Learner
 from core.training.objective import Objective
+from core.training.process_group import others_may_fail
 from core.training.seeding import seed_everything, set_determinism
 from core.training.summary import summary_table
 from core.training.task import Task
@@ -74,11 +76,12 @@ def run(
     """
     with folder.running():
         log.info("Experiment %s on %s", folder.path, parts.learner.device)
-        describe(folder, config, parts)
+        if is_first():
+            describe(folder, config, parts)
         trainer = build_trainer(config, parts, folder)
         if checkpoint:
             trainer.continue_from(checkpoint)
-        with explaining_out_of_memory(config):
+        with others_may_fail(), explaining_out_of_memory(config):
             results = trainer.fit()
         for part in ("train", "test"):
             if part in results:
@@ -89,6 +92,8 @@ def run(
                     results["tested_epoch"],
                     summary_table(results[part]),
                 )
+    if not is_first():
+        return results
     # Only now: the report reads what a completed experiment wrote, as it would on another day.
     log.info("\nReport: %s", write_report(folder.path))
     log.info("Model card: %s", write_model_card(folder.path))
@@ -117,7 +122,8 @@ def build(config: TrainConfig, data: Data, split: Split) -> Parts:
     counts = labels.sum(axis=0)
     seed_everything(seed)
     drawn = expected_shares(labels, image_weights(labels, config.data.sampler))
-    model = build_model(config.model, table, drawn)
+    with first_before_others():
+        model = build_model(config.model, table, drawn)
     pixel_shares = pixel_shares_of(model, table, known_masks(config, table, split["train"]))
     objective = Objective(
         build_loss(config.loss, table, counts, total=len(labels)),
@@ -150,7 +156,7 @@ def build_trainer(config: TrainConfig, parts: Parts, folder: ExperimentFolder) -
             "image_size": list(config.data.image_size),
             "channels": config.data.channels,
         },
-        callbacks=[TensorBoard(folder.path)] if config.training.tensorboard else [],
+        callbacks=[TensorBoard(folder.path)] if config.training.tensorboard and is_first() else [],
     )
 
 

@@ -16,6 +16,7 @@ from core.experiment_record import Data
 from core.loading import choose_split
 from core.models.parameters import without_weights
 from core.training.checkpoint import Checkpoints, Found
+from core.training.distributed import from_first, is_first, size
 from core.training.environment import command_line, describe_environment
 from core.training.experiment import ExperimentFolder, read_results
 from core.training.learner_state import restore_learner
@@ -40,19 +41,24 @@ def continue_training(
     Raises:
         InputError: other data, another split, or checkpoints that do not fit.
     """
-    check_fingerprint(path, data, config)
     checkpoints = Checkpoints(path / "checkpoints")
-    found = checkpoints.newest()
+
+    def read() -> tuple[Found, Split]:
+        check_fingerprint(path, data, config)
+        return checkpoints.newest(), _own_split(config, data, path, split)
+
+    found, own_split = from_first(read)
     # Weights come from the checkpoint; the files that the model began with may be gone.
     begun = found.state is not None
     built = _continued(config, found.state) if begun else config
-    parts = build(built, data, _own_split(config, data, path, split))
+    parts = build(built, data, own_split)
     if begun:
         restore_learner(parts.learner, found.state, found.file)
-        checkpoints.mend(found)
+        from_first(lambda: checkpoints.mend(found))
     for problem in found.problems:
         log.warning("%s", problem)
-    _warn_of_another_machine(path, parts.learner.device)
+    if is_first():
+        _warn_of_another_machine(path, parts.learner.device)
     resumption = describe_resumption(changed or {}, found)
     log.info("Resuming %s from epoch %d, step %d", path, resumption["epoch"], resumption["step"])
     return run(config, parts, ExperimentFolder.reopen(path, resumption), found.state)
@@ -107,7 +113,8 @@ def _own_split(config: TrainConfig, data: Data, path: Path, split: Split | None)
 
 def _warn_of_another_machine(path: Path, device: Any) -> None:
     """What may change the last digits of the figures."""
-    was = read_results(path).get("environment")
+    results = read_results(path)
+    was = results.get("environment")
     if not was:
         return
     now = describe_environment(device)
@@ -120,5 +127,9 @@ def _warn_of_another_machine(path: Path, device: Any) -> None:
         for key in keys
         if was.get(section, {}).get(key) != now[section][key]
     ]
+    devices = results.get("computation", {}).get("devices", 1)
+    if devices != size():
+        # Dropout is drawn by each process for its own images.
+        changes.append(f"devices was {devices}, is {size()}")
     if changes:
         log.warning("The last digits of the figures may differ: %s", "; ".join(changes))

@@ -24,6 +24,7 @@ from core.files import replacing, write_text
 from core.loading import read_data
 from core.out_of_memory import settle_batch_size, settled_values
 from core.spreadsheet import as_text
+from core.training.distributed import from_first, is_first
 from core.training.environment import command_line
 from core.training.evaluation import with_intervals
 from core.training.experiment import ExperimentFolder, read_results
@@ -72,11 +73,14 @@ def cross_validate(
     folder.note_settled(given)
     with folder.running():
         log.info("Cross-validation %s, %d folds", folder.path, num_folds)
-        _describe(folder, config, data)
+        if is_first():
+            _describe(folder, config, data)
         results = [
             _fold(config, data, split, folder.path / f"fold_{number}")
             for number, split in enumerate(splits, start=1)
         ]
+        if not is_first():
+            return folder.results
         _summarise(folder, config, results)
     log.info("\nAll %d images, out of fold, threshold 0.5:\n%s\n",
              len(table), summary_table(folder.results["test"]))  # fmt: skip
@@ -95,13 +99,14 @@ def fold_split(folds: np.ndarray, fold: int, num_folds: int) -> Split:
 
 def _fold(config: TrainConfig, data: Data, split: Split, path: Path) -> dict[str, Any]:
     """The results of one fold, trained as far as it is not."""
-    known = read_results(path)
+    known, is_begun = from_first(lambda: (read_results(path), (path / "config.yaml").is_file()))
     if known.get("status") == "completed":
         log.info("%s is complete", path)
         return known
-    if (path / "config.yaml").is_file():
+    if is_begun:
         return continue_training(config, data, path, split=split)
-    shutil.rmtree(path, ignore_errors=True)
+    if is_first():
+        shutil.rmtree(path, ignore_errors=True)
     return run(config, build(config, data, split), ExperimentFolder.at(path))
 
 
@@ -111,7 +116,7 @@ def _folder(
     if resumed is None:
         results_dir = Path(config.experiment.results_dir)
         return ExperimentFolder.create(results_dir, config.experiment.name)
-    check_fingerprint(resumed, data, config)
+    from_first(lambda: check_fingerprint(resumed, data, config))
     return ExperimentFolder.reopen(resumed, describe_resumption(changed))
 
 

@@ -1,10 +1,12 @@
 """Where a training is computed."""
 
 import ctypes
+import os
 
 import torch
 
 from core.errors import InputError
+from core.training import distributed
 from core.training.settings import RuntimeSettings
 
 # As malloc.h numbers them.
@@ -13,8 +15,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 def choose_device(runtime: RuntimeSettings) -> torch.device:
     """The device asked for, and torch's number of threads."""
-    if runtime.num_threads:
-        torch.set_num_threads(runtime.num_threads)
+    if num_threads := runtime.num_threads or threads_of_each_process():
+        torch.set_num_threads(num_threads)
     if runtime.device == "cuda" and not torch.cuda.is_available():
         raise InputError(
             "runtime.device='cuda': torch finds no CUDA device here: use runtime.device=cpu or auto"
@@ -23,6 +25,19 @@ def choose_device(runtime: RuntimeSettings) -> torch.device:
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)
+
+
+def threads_of_each_process() -> int | None:
+    """This machine's cores over the processes that train together on it; None: as torch decides.
+
+    How many there are is known of those that torch's elastic launch has started.
+    """
+    processes = os.environ.get("LOCAL_WORLD_SIZE")
+    if distributed.size() == 1 or processes is None or "OMP_NUM_THREADS" in os.environ:
+        return None
+    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return max(1, cores // int(processes))
 
 
 def keep_freed_memory() -> None:

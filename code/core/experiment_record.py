@@ -19,6 +19,7 @@ from core.data.label_noise import write_flips
 from core.data.sampling import describe_sampler
 from core.data.splitting import Split, write_split
 from core.files import write_text
+from core.training.distributed import size
 from core.training.environment import command_line, describe_environment
 from core.training.experiment import ExperimentFolder
 from core.training.learner import Learner
@@ -73,6 +74,7 @@ def describe(folder: ExperimentFolder, config: TrainConfig, parts: Parts) -> Non
             "precision": parts.learner.precision.name,
             "channels_last": config.runtime.uses_channels_last(parts.learner.device),
             "compiled": config.runtime.compile,
+            "devices": size(),
         },
         data=describe_data(config, parts.data, parts.split),
         augmentation=parts.pipeline.record(),

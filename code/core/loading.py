@@ -18,11 +18,13 @@ from core.data.label_noise import flip_labels
 from core.data.loaders import make_loader
 from core.data.sampling import image_weights
 from core.data.settings import DataSettings
+from core.data.sharing import Share
 from core.data.splitting import Split, split_by_strategy
 from core.data.synthetic.store import ensure_strips
 from core.device import choose_device
 from core.experiment_record import Data
 from core.mask_supervision import mask_request
+from core.training.distributed import first_before_others, rank, size
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +35,10 @@ def read_data(data: DataSettings) -> Data:
     Raises:
         InputError: the data set is not what it should be.
     """
-    table = read_table(data)
-    return Data(table, find_duplicates(table, data), open_images(table.image_paths, data))
+    with first_before_others():
+        table = read_table(data)
+        found = Data(table, find_duplicates(table, data), open_images(table.image_paths, data))
+    return found
 
 
 def choose_split(config: TrainConfig, data: Data) -> Split:
@@ -92,7 +96,10 @@ def build_loaders(
     pipeline: AugmentationPipeline,
     mask_loss: nn.Module | None = None,
 ) -> dict[str, DataLoader]:
-    """A loader per part; only the one that is trained on is shuffled and augmented."""
+    """A loader per part; only the one that is trained on is shuffled and augmented.
+
+    Processes that train together share each batch.
+    """
     settings, seed = config.data, config.experiment.seed
     weights = image_weights(data.table.labels[split["train"]], settings.sampler)
 
@@ -106,6 +113,7 @@ def build_loaders(
             masks=mask_request(config, data.table, mask_loss, split["train"] if training else None),
             channels=settings.channels,
             images=data.images,
+            share=Share(rank(), size()) if size() > 1 else None,
             batch_transform=pipeline.batch_transform if training else None,
         )
         return make_loader(

@@ -23,10 +23,12 @@ log = logging.getLogger(__name__)
 
 LATEST = "latest"
 CONFIG_FILE = "config.yaml"
-# What changes no figure, or only its last digits (another device, another number of threads).
+# What changes no figure, or only its last digits (another device, or another number of devices or
+# threads).
 FREE = {
     "data.root", "data.cache", "data.cache_dir", "data.num_workers", "experiment.results_dir",
-    "runtime.device", "runtime.num_threads", "training.checkpoint_minutes", "training.tensorboard",
+    "runtime.device", "runtime.devices", "runtime.num_threads",
+    "training.checkpoint_minutes", "training.tensorboard",
 }  # fmt: skip
 _NUM_EPOCHS = "training.num_epochs"
 

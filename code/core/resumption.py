@@ -1,6 +1,7 @@
 """`resume=`: going on with an experiment, or a cross-validation, that was interrupted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,31 @@ def resume(wanted: str, given: Mapping[str, Any], results_dir: Path) -> dict[str
     `given` are the values of the command line by their dotted keys.
 
     Raises:
-        InputError: no such experiment, nothing is left to do in it, values that would change its
-            result, or other data than it was begun with.
+        InputError: as `find_training` and what it returns.
+    """
+    _, go_on = find_training(wanted, given, results_dir)
+    return go_on()
+
+
+def find_training(
+    wanted: str, given: Mapping[str, Any], results_dir: Path
+) -> tuple[TrainConfig, Callable[[], dict[str, Any]]]:
+    """The config of the experiment that `wanted` names, and what goes on with it.
+
+    Raises:
+        InputError: no such experiment, nothing is left to do in it, or values that would change
+            its result; to go on, other data than it was begun with.
     """
     path = find_resumed(wanted, results_dir)
     config, changed = resumed_config(path, given)
     _check_unfinished(path, config, changed)
     if config.training.folds:
         _check_whole(path)
-        return cross_validate(config, path, changed)
+        return config, partial(cross_validate, config, path, changed)
+    return config, partial(_continue, config, path, changed)
+
+
+def _continue(config: TrainConfig, path: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
     return continue_training(config, read_data(config.data), path, changed=changed)
 
 

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from core.data.annotations import LabelTable
 from core.data.image_source import ImageFiles, ImageSource
+from core.data.sharing import Share, SharedBatch
 from core.errors import InputError
 
 Sample = dict[str, Any]
@@ -91,7 +92,8 @@ class StripDataset(Dataset):
     the whole table, so that what it draws depends on neither split nor worker. For an image that
     a sampler draws once more, that position plus the length of the table is told, and so on: each
     draw is transformed in its own way. `images` is where images come from if not from the
-    table's files.
+    table's files. With a `share` only that part of each batch is read or, where a batch is mixed,
+    kept; what it holds is the same as without.
 
     An image that was checked and then vanishes or turns bad is an InputError when it is read,
     whatever `data.on_bad_image` says: what results.json lists as skipped would no longer be true.
@@ -111,6 +113,7 @@ class StripDataset(Dataset):
         channels: int = 1,
         batch_transform: BatchTransform | None = None,
         images: ImageSource | None = None,
+        share: Share | None = None,
     ) -> None:
         self.masks = masks or MaskRequest()
         transforms = (transform, batch_transform)
@@ -127,6 +130,7 @@ class StripDataset(Dataset):
         self.image_size = tuple(image_size)
         self.transform = transform
         self.batch_transform = batch_transform
+        self.share = share
         used = needed or any(getattr(each, "uses_masks", False) for each in transforms)
         self.reads_masks = used and table.masks is not None
         # In shared memory, so that workers that outlive an epoch see it change.
@@ -148,23 +152,36 @@ class StripDataset(Dataset):
         index = int(self.indices[position])
         return self._sample(index, self._strip(index, self.epoch))
 
-    def __getitems__(self, draws: Sequence[int]) -> list[Sample] | Batch:
+    def __getitems__(self, draws: Sequence[int]) -> list[Sample] | Batch | SharedBatch:
         """The samples of one batch, all of the same epoch; draws are those of `EpochSampler`.
 
         Where images are only copied, the whole batch, put together at once: sample by sample, all
         else that is done takes as long as copying.
         """
+        if self.share is None:
+            return self._read(draws, slice(None))
+        own = self._read(draws, self.share.own(len(draws)))
+        rows = self.indices[np.asarray(draws) % len(self)]
+        image_ids = [self.table.image_ids[row] for row in rows]
+        return SharedBatch(own, image_ids, self.share.sizes(len(draws)))
+
+    def _read(self, draws: Sequence[int], part: slice) -> list[Sample] | Batch:
+        """The samples of that part of a batch."""
         epoch, num_images = self.epoch, len(self)
         if self._is_plain:
-            return self._plain_batch(self.indices[np.asarray(draws) % num_images])
+            return self._plain_batch(self.indices[np.asarray(draws[part]) % num_images])
         indices = [
             int(self.indices[draw % num_images]) + draw // num_images * len(self.table)
             for draw in draws
         ]
-        strips: Sequence[Strip] = [self._strip(index, epoch) for index in indices]
-        if self.batch_transform is not None:
-            strips = self.batch_transform(strips, epoch=epoch, indices=indices)
-        return [self._sample(index, strip) for index, strip in zip(indices, strips, strict=True)]
+        if self.batch_transform is None:
+            strips: Sequence[Strip] = [self._strip(index, epoch) for index in indices[part]]
+        else:
+            # Any image of the batch may be mixed into one of this part.
+            whole = [self._strip(index, epoch) for index in indices]
+            strips = self.batch_transform(whole, epoch=epoch, indices=indices)[part]
+        pairs = zip(indices[part], strips, strict=True)
+        return [self._sample(index, strip) for index, strip in pairs]
 
     @property
     def _is_plain(self) -> bool:

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler, default_collate
 
 from core.data.dataset import Batch, Sample, StripDataset
+from core.data.sharing import SharedBatch
 from core.errors import InputError
 
 
@@ -118,8 +119,10 @@ def make_loader(
     )
 
 
-def _collated(samples: list[Sample] | Batch) -> Batch:
+def _collated(samples: list[Sample] | Batch | SharedBatch) -> Batch:
     """A batch of samples; what the data set hands over whole stays as it is."""
+    if isinstance(samples, SharedBatch):
+        return {**_collated(samples.own), **samples.entries()}
     return samples if isinstance(samples, dict) else default_collate(samples)
 
 

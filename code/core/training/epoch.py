@@ -12,6 +12,7 @@ from torch import nn
 from core.training.epoch_progress import EpochProgress
 from core.training.finite_steps import Step
 from core.training.learner import Learner
+from core.training.whole_batch import whole_batch
 
 Batch = dict[str, Any]
 
@@ -76,16 +77,18 @@ def update(
     """Forward and backward of each batch, then one step of the optimizer.
 
     Each batch counts by its images, so that for losses that are means over images the gradient is
-    that of one batch of all of them.
+    that of one batch of all of them. Several processes share every batch, and exchange gradients
+    once an update.
     Returns the losses, detached, and what `apply_gradients` returns.
     """
-    num_images = sum(len(batch["labels"]) for batch in group)
+    num_images = sum(len(batch["image_id"]) for batch in group)
     sums = getattr(learner.objective.image_loss, "reduction", "mean") == "sum"
     losses = []
     for batch in group:
-        loss = batch_loss(learner, batch)
-        share = 1.0 if sums else len(batch["labels"]) / num_images
-        learner.scaler.scale(loss if share == 1 else loss * share).backward()
+        share = 1.0 if sums else len(batch["image_id"]) / num_images
+        with learner.exchanging_gradients(batch is group[-1]):
+            loss = batch_loss(learner, batch)
+            learner.scaler.scale(loss if share == 1 else loss * share).backward()
         losses.append(loss.detach())
     return losses, apply_gradients(learner)
 
@@ -94,8 +97,8 @@ def batch_loss(learner: Learner, batch: Batch) -> torch.Tensor:
     """The loss of a batch; it is computed outside of the model's precision."""
     images = batch["image"].to(learner.device, non_blocking=True)
     with learner.precision.autocast():
-        output = learner.model(images)
-    return learner.objective(output, batch)
+        output = learner.trained_model(images)
+    return learner.objective(*whole_batch(output, batch, learner.objective))
 
 
 def apply_gradients(learner: Learner) -> torch.Tensor | None:

@@ -10,6 +10,7 @@ from typing import Any
 from core.bounded_reading import read_json
 from core.errors import InputError
 from core.files import remove_leftovers, write_json
+from core.training.distributed import from_first, is_first
 from core.training.interruption import Interruption
 from core.training.run_lock import run_lock
 
@@ -19,7 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class ExperimentFolder:
-    """`<results_dir>/<name>_YYYYMMDD_HHMMSS/`, with results.json, checkpoints/ and train.log."""
+    """`<results_dir>/<name>_YYYYMMDD_HHMMSS/`, with results.json, checkpoints/ and train.log.
+
+    Of several processes that train together the first makes it and writes to it.
+    """
 
     def __init__(self, path: Path, results: dict[str, Any]) -> None:
         self.path = path
@@ -37,21 +41,14 @@ class ExperimentFolder:
         """
         now = now or datetime.now().astimezone()
         stem = f"{name}_{now:%Y%m%d_%H%M%S}"
-        try:
-            results_dir.mkdir(parents=True, exist_ok=True)
-            path = make_unused_folder(results_dir, stem)
-        except OSError as error:
-            raise InputError(
-                f"experiment.results_dir={str(results_dir)!r}: cannot make a folder in it "
-                f"({error.strerror}): give a folder that can be written to"
-            ) from None
-        return cls.at(path, now)
+        return cls.at(from_first(lambda: _make_folder(results_dir, stem)), now)
 
     @classmethod
     def at(cls, path: Path, now: datetime | None = None) -> "ExperimentFolder":
         """Begin an experiment in `path`, which is made where it is not there yet."""
         now = now or datetime.now().astimezone()
-        (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        if is_first():
+            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
         head = {"name": path.name, "created_at": now.isoformat(timespec="seconds")}
         return cls(
             path, {"schema_version": SCHEMA_VERSION, "status": "running", "experiment": head}
@@ -65,7 +62,7 @@ class ExperimentFolder:
         """
         folder = cls.at(path)
         head = folder.results["experiment"]
-        earlier = read_results(path).get("experiment", {})
+        earlier = read_results(path).get("experiment", {}) if is_first() else {}
         resumed_at = [*earlier.get("resumed_at", []), {"time": head["created_at"], **resumption}]
         folder.results["experiment"] = head | earlier | {"name": path.name}
         folder.results["experiment"]["resumed_at"] = resumed_at
@@ -90,7 +87,8 @@ class ExperimentFolder:
             known = self.results.get(name)
             both = isinstance(known, dict) and isinstance(content, dict)
             self.results[name] = {**known, **content} if both else content
-        write_json(self.results_file, self.results)
+        if is_first():
+            write_json(self.results_file, self.results)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -99,13 +97,7 @@ class ExperimentFolder:
         Raises:
             InputError: another process is at work in the folder, or it cannot be written to.
         """
-        with (
-            run_lock(self.path),
-            _log_file(self.path / "train.log"),
-            self.interruption.listening(),
-        ):
-            for folder in (self.path, self.checkpoints):
-                remove_leftovers(folder)
+        with self._taken(), self.interruption.listening():
             try:
                 self.record(status="running")
                 yield
@@ -119,6 +111,17 @@ class ExperimentFolder:
                 self._record_end("failed", message)
                 raise
             self.record(status="completed")
+
+    @contextmanager
+    def _taken(self) -> Iterator[None]:
+        """Hold the folder's lock and its log, where this process writes to it."""
+        if not is_first():
+            yield
+            return
+        with run_lock(self.path), _log_file(self.path / "train.log"):
+            for folder in (self.path, self.checkpoints):
+                remove_leftovers(folder)
+            yield
 
     def _record_end(self, status: str, message: str) -> None:
         """What ended the run, as a full disk, may end this too; the first error is the one told."""
@@ -135,6 +138,17 @@ def read_results(path: Path) -> dict[str, Any]:
     except InputError:
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _make_folder(results_dir: Path, stem: str) -> Path:
+    try:
+        results_dir.mkdir(parents=True, exist_ok=True)
+        return make_unused_folder(results_dir, stem)
+    except OSError as error:
+        raise InputError(
+            f"experiment.results_dir={str(results_dir)!r}: cannot make a folder in it "
+            f"({error.strerror}): give a folder that can be written to"
+        ) from None
 
 
 def make_unused_folder(parent: Path, stem: str) -> Path:

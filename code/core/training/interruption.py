@@ -3,10 +3,16 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from core.training import distributed
+
+# Among several processes: one Ctrl-C may reach each of them from the terminal and from the process
+# that launched them.
+_ECHO_SECONDS = 1.0
 _NOTICE = b"\nStopping after this step and saving it; once more stops at once\n"
 
 
@@ -15,12 +21,14 @@ class Interruption:
 
     Inside of `deferred` the first signal only sets `requested`, and whoever deferred it looks
     there after each step. Anywhere else, and from the second signal on, it is a
-    KeyboardInterrupt where the run stands. Files are whole after either.
+    KeyboardInterrupt where the run stands. Files are whole after either. Of several processes
+    those that hear of a signal stop with the others, at the same step.
     """
 
     def __init__(self) -> None:
         self.requested = False
         self._deferred = False
+        self._asked_at = 0.0
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -46,9 +54,12 @@ class Interruption:
                 signal.signal(number, handler)
 
     def _handle(self, *_: Any) -> None:
-        if self.requested or not self._deferred:
-            self.requested = True
+        again, now = self.requested, time.monotonic()
+        if again and distributed.size() > 1 and now - self._asked_at < _ECHO_SECONDS:
+            return
+        self.requested, self._asked_at = True, now
+        if again or not self._deferred:
             raise KeyboardInterrupt
-        self.requested = True
-        # Straight to the descriptor: a stream may be in the middle of a write of its own.
-        os.write(2, _NOTICE)
+        if distributed.is_first():
+            # Straight to the descriptor: a stream may be in the middle of a write of its own.
+            os.write(2, _NOTICE)

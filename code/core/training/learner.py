@@ -1,5 +1,6 @@
 """What learning changes, and in what it is computed."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import core.torchvision_ops  # noqa: F401
@@ -8,11 +9,14 @@ import torch
 from timm.scheduler.scheduler import Scheduler
 from timm.utils import ModelEmaV3
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
+from core.training import distributed
 from core.training.objective import Objective
 from core.training.optimization import create_optimizer, create_scheduler
 from core.training.precision import FLOAT32, Precision, choose_precision
 from core.training.settings import RuntimeSettings, TrainingSettings
+from core.training.shared_batch_norm import share_batch_norm
 
 
 @dataclass
@@ -30,6 +34,7 @@ class Learner:
     precision: Precision = FLOAT32
     average: ModelEmaV3 | None = None
     scaler: torch.amp.GradScaler = field(default_factory=FLOAT32.gradient_scaler)
+    exchange: DistributedDataParallel | None = None
 
     @classmethod
     def create(
@@ -52,6 +57,8 @@ class Learner:
         """
         runtime = runtime or RuntimeSettings(precision="float32", channels_last=False)
         precision = choose_precision(runtime.precision, device)
+        if distributed.size() > 1:
+            model = share_batch_norm(model, device)
         layout = torch.channels_last if runtime.uses_channels_last(device) else None
         model = model.to(device, memory_format=layout) if layout else model.to(device)
         objective = objective.to(device)
@@ -77,7 +84,21 @@ class Learner:
             # In place, so that parameters keep their names.
             learner.model.compile()
             learner.evaluated_model.compile()
+        if distributed.size() > 1:
+            # Buffers are the same in all processes without being sent.
+            learner.exchange = DistributedDataParallel(
+                model, forward_sync_buffers=False, gradient_as_bucket_view=True
+            )
         return learner
+
+    @property
+    def trained_model(self) -> nn.Module:
+        """What a training step calls: among several processes `model` in its wrapper."""
+        return self.model if self.exchange is None else self.exchange
+
+    def exchanging_gradients(self, wanted: bool) -> AbstractContextManager[None]:
+        """Whether a backward pass sums the gradients of all processes, or only its own."""
+        return nullcontext() if wanted or self.exchange is None else self.exchange.no_sync()
 
     @property
     def evaluated_model(self) -> nn.Module:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
+from core.training import distributed
 from core.training.epoch_progress import EpochProgress
 from core.training.learner import Learner
 from core.training.seeding import random_state, restore_random_state
@@ -59,16 +60,20 @@ def restore_learner(learner: Learner, state: dict[str, Any], file: Path) -> None
 
 
 def epoch_state(learner: Learner, progress: EpochProgress) -> dict[str, Any]:
-    """What goes on within an epoch beside `learner_state`."""
+    """What goes on within an epoch beside `learner_state`; random numbers of each process."""
     return {
         "progress": progress.state(),
         "objective": learner.objective.epoch_state(),
-        "random": random_state(learner.device),
+        "random": distributed.gathered(random_state(learner.device)),
     }
 
 
 def restore_epoch(learner: Learner, state: dict[str, Any]) -> EpochProgress:
-    """Go on within an epoch, whose beginning has been repeated: seeds set, loss told."""
+    """Go on within an epoch, whose beginning has been repeated: seeds set, loss told.
+
+    Among another number of processes than it began in, generators stay as they were seeded.
+    """
     learner.objective.restore_epoch_state(state["objective"], learner.device)
-    restore_random_state(state["random"], learner.device)
+    if len(state["random"]) == distributed.size():
+        restore_random_state(state["random"][distributed.rank()], learner.device)
     return EpochProgress.restored(state["progress"], learner.device)

@@ -15,6 +15,7 @@ from core.spreadsheet import as_text
 from core.training.localization import MaskScores, score_masks
 from core.training.objective import logits_of
 from core.training.precision import FLOAT32, Precision
+from core.training.whole_batch import whole_batch, whole_scores
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,10 @@ def predict(
     device: torch.device,
     precision: Precision = FLOAT32,
 ) -> Predictions:
-    """Run the model in evaluation mode over a loader; masks are scored where a batch has them."""
+    """Run the model in evaluation mode over a loader; masks are scored where a batch has them.
+
+    Of a batch that several processes share each computes its part, and all get the whole.
+    """
     model.eval()
     objective.eval()
     image_ids: list[str] = []
@@ -53,12 +57,14 @@ def predict(
     for batch in batches:
         with precision.autocast():
             output = model(batch["image"].to(device, non_blocking=True))
-        total += objective(output, batch).double() * len(batch["labels"])
-        image_ids += batch["image_id"]
-        labels.append(batch["labels"])
-        logits.append(logits_of(output).float().cpu())
         if "masks" in batch:
-            scores.append(score_masks(output["mask_logits"].float(), batch["masks"]))
+            own = score_masks(output["mask_logits"].float(), batch["masks"])
+            scores.append(whole_scores(own, batch))
+        output, batch = whole_batch(output, batch, objective)
+        image_ids += batch["image_id"]
+        total += objective(output, batch).double() * len(batch["image_id"])
+        labels.append(batch["labels"].cpu())
+        logits.append(logits_of(output).float().cpu())
     return Predictions(
         tuple(image_ids),
         torch.cat(labels).numpy(),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from core.training.checkpoint import Checkpoints
+from core.training.distributed import any_of, highest, is_first, together
 from core.training.epoch_progress import EpochProgress
 from core.training.interruption import Interruption
 from core.training.learner import Learner
@@ -14,7 +15,10 @@ from core.training.stopwatch import Stopwatch
 
 
 class Saver:
-    """Writes the checkpoints of one training."""
+    """Writes the checkpoints of one training.
+
+    Processes that train together agree when to save and when to stop; the first of them writes.
+    """
 
     def __init__(
         self,
@@ -38,6 +42,9 @@ class Saver:
         if epoch_progress:
             epoch_progress.finite_steps.check()
         begun = epoch_state(self.learner, epoch_progress) if epoch_progress else None
+        self._saved_at = time.monotonic()
+        if not is_first():
+            return
         state = {
             **learner_state(self.learner),
             "history": self.progress.history,
@@ -46,12 +53,12 @@ class Saver:
             "epoch_progress": begun,
         }
         self.checkpoints.save(state, is_best)
-        self._saved_at = time.monotonic()
 
     def after_step(self, epoch_progress: EpochProgress) -> None:
         """Save where it is time to, or where the training is to stop, which it then does."""
         due = self.minutes and time.monotonic() - self._saved_at >= 60 * self.minutes
-        if due and not self.interruption.requested:
+        # 2 is to stop, which saves as well.
+        if highest(2 if self.interruption.requested else int(bool(due))) == 1:
             self.save(epoch_progress)
         self._stop_where_asked(epoch_progress)
 
@@ -65,7 +72,7 @@ class Saver:
         update.
         """
         try:
-            for batch in batches:
+            for batch in together(batches):
                 yield batch
                 self._stop_where_asked(epoch_progress)
         except Exception:
@@ -73,6 +80,6 @@ class Saver:
             raise
 
     def _stop_where_asked(self, epoch_progress: EpochProgress) -> None:
-        if self.interruption.requested:
+        if any_of(self.interruption.requested):
             self.save(epoch_progress)
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Every random number of a training comes from (seed, epoch)."""
+"""Every random number of a training comes from (seed, epoch), and from the process's number."""
 
 import os
 import random
@@ -8,13 +8,15 @@ import numpy as np
 import torch
 
 
-def seed_everything(seed: int, epoch: int = 0) -> None:
-    """Seed Python's, numpy's and torch's generators from (seed, epoch).
+def seed_everything(seed: int, epoch: int = 0, rank: int = 0) -> None:
+    """Seed Python's, numpy's and torch's generators from (seed, epoch, rank).
 
     Done at the start of each epoch, so that an epoch's dropout does not depend on what was drawn
-    before it, and a resumed training draws what the uninterrupted one drew.
+    before it, and a resumed training draws what the uninterrupted one drew. Processes that train
+    together draw different numbers, the first of them those of a process alone.
     """
-    state = int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
+    key = (seed, epoch, rank) if rank else (seed, epoch)
+    state = int(np.random.SeedSequence(key).generate_state(1)[0])
     random.seed(state)
     np.random.seed(state)
     torch.manual_seed(state)

@@ -77,6 +77,9 @@ class RuntimeSettings(Settings):
     device: Annotated[
         Literal["auto", "cpu", "cuda"], Field(description="auto: CUDA where there is one")
     ] = "auto"
+    devices: Annotated[
+        int, Field(ge=1, description="processes that train together, each on a GPU of its own")
+    ] = 1
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
         Field(description="of the model; auto: bfloat16 where the device computes in it natively"),

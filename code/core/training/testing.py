@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from core.training.checkpoint import load_checkpoint, save_checkpoint
+from core.training.distributed import from_first, is_first
 from core.training.evaluation import evaluate
 from core.training.evaluation_settings import EvaluationSettings
 from core.training.experiment import ExperimentFolder
@@ -41,7 +42,8 @@ class FinalTest:
             InputError: the file is not a whole checkpoint.
         """
         learner, folder, names = self.learner, self.folder, self.task.class_names
-        state = load_checkpoint(file, learner.device)
+        # Read by the first process alone, that the others cannot find an older one.
+        state = from_first(lambda: _read(file))
         learner.evaluated_model.load_state_dict(state["model"])
         learner.objective.load_state_dict(state["objective"])
         parts = {
@@ -51,6 +53,8 @@ class FinalTest:
             for name, loader in self.task.loaders.items()
             if name != "train"
         }
+        if not is_first():
+            return
         write_predictions(folder.path / "predictions.csv", parts, names)
         report = self._report(parts)
         if (scores := parts["test"].mask_scores) is not None:
@@ -80,3 +84,8 @@ class FinalTest:
             "state_dict": self.learner.evaluated_model.state_dict(),
         }
         save_checkpoint(self.folder.path / "model_final.pt", content)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    state = load_checkpoint(file)
+    return {key: state[key] for key in ("model", "objective", "history")}

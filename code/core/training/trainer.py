@@ -10,6 +10,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from core.training.callbacks import Callback
 from core.training.checkpoint import Checkpoints
 from core.training.data_workers import data_workers_may_die
+from core.training.distributed import any_of, from_first, is_first, rank
 from core.training.epoch import train_epoch
 from core.training.epoch_progress import EpochProgress
 from core.training.evaluation_settings import EvaluationSettings
@@ -99,7 +100,7 @@ class Trainer:
             interruption = self.folder.interruption
             with interruption.deferred(), data_workers_may_die(interruption):
                 self.run_epoch()
-            if interruption.requested:
+            if any_of(interruption.requested):
                 raise KeyboardInterrupt
 
     def run_epoch(self) -> None:
@@ -121,7 +122,7 @@ class Trainer:
             unit="batch",
             initial=progress.step,
             total=progress.step + len(loaders["train"]),
-            disable=None,  # off unless standard error is a terminal
+            disable=None if is_first() else True,  # None: off unless it is a terminal
             leave=False,
         )
         train = train_epoch(learner, batches, progress, lambda: saver.after_step(progress))
@@ -132,19 +133,21 @@ class Trainer:
         model, precision = learner.evaluated_model, learner.precision
         part = predict(model, objective, validation, learner.device, precision)
         check_predictions(part, epoch, learner.learning_rate)
-        return {
-            "epoch": epoch,
-            "learning_rate": progress.learning_rate,
-            "train": train,
-            "validation": self._validation_record(part),
-            **{f"loss_{key}": value for key, value in parts.items() if value},
-        }
+        return from_first(
+            lambda: {
+                "epoch": epoch,
+                "learning_rate": progress.learning_rate,
+                "train": train,
+                "validation": self._validation_record(part),
+                **{f"loss_{key}": value for key, value in parts.items() if value},
+            }
+        )
 
     def _begin_epoch(self, epoch: int) -> EpochProgress:
         """Seed the epoch, and go on within it where a checkpoint was saved there."""
         learner, begun = self.learner, self._begun_epoch
         self._begun_epoch = None
-        seed_everything(self.task.seed, epoch)
+        seed_everything(self.task.seed, epoch, rank())
         learner.objective.set_epoch(epoch - 1)
         progress = EpochProgress.begin(epoch, learner.learning_rate, learner.device)
         if begun:
@@ -172,7 +175,8 @@ class Trainer:
             best_epoch=best,
             **self.learner.objective.record(),
         )
-        self.plot.update(history, best)
+        if is_first():
+            self.plot.update(history, best)
 
     def _tell(self, record: dict[str, Any]) -> None:
         train, validation = record["train"], record["validation"]

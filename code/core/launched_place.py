@@ -1,0 +1,74 @@
+"""Which process of a training this one is, by the environment that torchrun or SLURM set."""
+
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from core.errors import EXIT_CODE, InputError
+from core.training.process_group import Place, joined
+
+_LAST_PORT = 65_000
+_NUM_PORTS = 20_000
+
+
+@contextmanager
+def as_launched() -> Iterator[None]:
+    """Be one of the processes that a launcher has started; without one nothing happens.
+
+    The first of them alone speaks: the others keep their log to themselves, and end without a
+    word for a mistake of the user's, which is the first one's as well.
+    """
+    place = launched_place(os.environ)
+    if place is None:
+        yield
+        return
+    if "MASTER_ADDR" not in os.environ:
+        os.environ |= meeting_point(os.environ)
+    # Depthwise convolutions on a CPU; it costs a copy.
+    warnings.filterwarnings("ignore", "Grad strides do not match")
+    if place.rank > 0:
+        logging.disable(logging.CRITICAL)
+        warnings.simplefilter("ignore")
+    try:
+        with joined(place):
+            yield
+    except InputError:
+        if place.rank > 0:
+            sys.exit(EXIT_CODE)
+        raise
+
+
+def launched_place(environment: Mapping[str, str]) -> Place | None:
+    """What torch's launchers, or SLURM's srun, say of this process; None: it is alone.
+
+    The script of an sbatch job sees SLURM's variables too, before srun has started anything.
+    """
+    of_torch = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+    of_slurm = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS")
+    is_script = "SLURM_JOB_ID" in environment and "SLURM_STEP_ID" not in environment
+    for names in (of_torch, of_slurm):
+        if all(name in environment for name in names):
+            place = Place(*(int(environment[name]) for name in names))
+            if place.size > 1 and not (names is of_slurm and is_script):
+                return place
+    return None
+
+
+def meeting_point(environment: Mapping[str, str]) -> dict[str, str]:
+    """Where the processes of a SLURM job step meet: its first machine, a port of the job's own."""
+    nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST")
+    # Such as `gpu[03-05,9],big1`.
+    first = re.match(r"([^,\[]+)(?:\[(\w+))?", nodes or "localhost")
+    job = int(environment.get("SLURM_JOB_ID", 0)) + int(environment.get("SLURM_STEP_ID", 0))
+    port = _LAST_PORT - job % _NUM_PORTS
+    return {"MASTER_ADDR": "".join(filter(None, first.groups())), "MASTER_PORT": str(port)}
+
+
+def is_follower() -> bool:
+    """Whether a launcher started this process, but not as the first."""
+    place = launched_place(os.environ)
+    return place is not None and place.rank > 0

@@ -1,0 +1,177 @@
+"""A training in one process or in several, which are started here unless a launcher did."""
+
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from core.command_line import start_log
+from core.config import TrainConfig
+from core.device import choose_device
+from core.errors import InputError
+from core.launched_place import as_launched
+from core.out_of_memory import AUTO
+from core.training.distributed import is_first, size
+from core.training.process_group import KILLED, OtherProcessError
+
+log = logging.getLogger(__name__)
+
+Work = Callable[[], dict[str, Any]]
+
+_START_METHOD = "spawn"
+# The third signal does not ask any more.
+_PATIENT_SIGNALS = 2
+
+
+def launch(config: TrainConfig, work: Work) -> dict[str, Any]:
+    """Do `work` in `runtime.devices` processes, or in those that a launcher has started.
+
+    With one it is done right here. `work` must be importable: it is sent to the processes.
+
+    Raises:
+        InputError: more devices than there are or than images in a batch, or what any of the
+            processes raises.
+        KeyboardInterrupt: the processes were asked to stop, and have.
+    """
+    check_devices(config)
+    if size() > 1 or config.runtime.devices == 1:
+        return work()
+    return _in_processes(config.runtime.devices, work)
+
+
+def check_devices(config: TrainConfig) -> None:
+    """Refuse what cannot be trained on so many devices.
+
+    Raises:
+        InputError: as said.
+    """
+    devices, launched, batch_size = config.runtime.devices, size(), config.data.batch_size
+    if launched > 1 and devices not in (1, launched):
+        raise InputError(
+            f"runtime.devices={devices}: the launcher has started {launched} processes: leave "
+            "runtime.devices out, or give the same number"
+        )
+    devices = max(devices, launched)
+    if devices == 1:
+        return
+    device = choose_device(config.runtime)
+    if launched == 1 and device.type == "cuda" and devices > torch.cuda.device_count():
+        raise InputError(
+            f"runtime.devices={devices}: there are {torch.cuda.device_count()} GPUs here, and each "
+            "process takes one: give fewer, or runtime.device=cpu"
+        )
+    if batch_size == AUTO:
+        raise InputError(
+            f"data.batch_size=auto: finds what one device holds, and runtime.devices={devices} "
+            "share a batch: give a number"
+        )
+    if batch_size < devices:
+        raise InputError(
+            f"data.batch_size={batch_size}: holds fewer images than runtime.devices={devices}, "
+            "which share it: give fewer devices, or a larger batch"
+        )
+
+
+def _in_processes(devices: int, work: Work) -> dict[str, Any]:
+    # Only here: their import takes a second that a training in one process can save.
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    for name in ("distributed.elastic", "distributed.launcher", "multiprocessing"):
+        _silence(f"torch.{name}")
+    with tempfile.TemporaryDirectory() as folder, _signals_passed_on() as asked:
+        settings = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=devices,
+            run_id=uuid.uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            local_addr="localhost",
+            max_restarts=0,
+            start_method=_START_METHOD,
+            logs_specs=DefaultLogsSpecs(log_dir=folder),
+            # Those that stop a training are passed on by this module.
+            signals_to_handle="SIGQUIT",
+        )
+        try:
+            outcomes = elastic_launch(settings, _one_of_several)(work)
+        except ChildFailedError as error:
+            _tell(error, Path(folder), asked)
+    if outcomes[0] is None:
+        raise KeyboardInterrupt
+    return outcomes[0]
+
+
+def _one_of_several(work: Work) -> dict[str, Any] | None:
+    """In each process: the results in the first; None where it was asked to stop."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    start_log()
+    try:
+        with as_launched():
+            results = work()
+            return results if is_first() else {}
+    except KeyboardInterrupt:
+        return None
+
+
+@contextmanager
+def _signals_passed_on() -> Iterator[list[int]]:
+    """Leave it to the processes to stop; yields the signals that came."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def pass_on(number: int, _frame: Any) -> None:
+        asked.append(number)
+        stop = signal.SIGTERM if len(asked) <= _PATIENT_SIGNALS else signal.SIGKILL
+        for process in multiprocessing.active_children():
+            os.kill(process.pid, stop)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, pass_on) for number in numbers}
+    previous[signal.SIGQUIT] = signal.getsignal(signal.SIGQUIT)
+    try:
+        yield asked
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _tell(failed: Exception, folder: Path, asked: list[int]) -> NoReturn:
+    """Raise what ended the processes, by the files that they left."""
+    errors = [json.loads(file.read_text())["message"] for file in folder.rglob("error.json")]
+    errors.sort(key=lambda error: int(error["extraInfo"]["timestamp"]))
+    # Some only noticed that another one failed.
+    first, *_ = sorted(errors, key=partial(_is_of, OtherProcessError)) or [None]
+    if first and _is_of(InputError, first):
+        raise InputError(first["message"].partition(": ")[2]) from None
+    if asked:
+        raise KeyboardInterrupt from None
+    if first:
+        raise RuntimeError(first["extraInfo"]["py_callstack"]) from None
+    raise InputError(KILLED) from failed
+
+
+def _is_of(kind: type[Exception], error: dict[str, Any]) -> bool:
+    return error["message"].startswith(f"{kind.__name__}: ")
+
+
+def _silence(name: str) -> None:
+    """Keep torch's report of a failure to itself, which is told in one line."""
+    loggers = logging.Logger.manager.loggerDict
+    for known in [name, *(known for known in loggers if known.startswith(f"{name}."))]:
+        logging.getLogger(known).setLevel(logging.CRITICAL + 1)

@@ -1,0 +1,107 @@
+"""Batch normalisation by the statistics of a whole batch that several processes share."""
+
+from typing import Any
+
+import core.torchvision_ops  # noqa: F401
+
+import torch
+import torch.distributed as dist
+from timm.layers import BatchNormAct2d, convert_sync_batchnorm
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from core.training import distributed
+
+
+def share_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model with each batch normalisation over the images of all processes.
+
+    On CUDA it is torch's SyncBatchNorm, which does not run on a CPU. Parameters, buffers and their
+    names stay as they were.
+    """
+    if device.type == "cuda":
+        return convert_sync_batchnorm(model)
+    if isinstance(model, _BatchNorm):
+        return SharedBatchNorm(model)
+    for name, part in model.named_children():
+        setattr(model, name, share_batch_norm(part, device))
+    return model
+
+
+class SharedBatchNorm(_BatchNorm):
+    """Takes the place of `norm`, and what stands in it of timm's activation.
+
+    With n_r numbers a channel of mean m_r and variance v_r in process r, and n = sum n_r, the mean
+    is m = sum n_r m_r / n and the variance sum n_r (v_r + (m_r - m)^2) / n.
+    """
+
+    def __init__(self, norm: _BatchNorm) -> None:
+        super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine)
+        self.track_running_stats, self.training = norm.track_running_stats, norm.training
+        self.weight, self.bias = norm.weight, norm.bias
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            setattr(self, name, getattr(norm, name))
+        has_activation = isinstance(norm, BatchNormAct2d)
+        self.drop = norm.drop if has_activation else nn.Identity()
+        self.act = norm.act if has_activation else nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.act(self.drop(self._normalized(images)))
+
+    def _normalized(self, images: Tensor) -> Tensor:
+        if not self.training and self.running_mean is not None:
+            running = self.running_mean, self.running_var
+            return F.batch_norm(images, *running, self.weight, self.bias, eps=self.eps)
+        values = images.float()
+        axes = [axis for axis in range(values.ndim) if axis != 1]
+        mean, variance, number = _statistics(values, axes)
+        if self.training and self.running_mean is not None:
+            self._remember(mean.detach(), variance.detach(), number)
+        scale = torch.rsqrt(variance + self.eps)
+        shift = -mean * scale
+        if self.affine:
+            scale, shift = scale * self.weight, shift * self.weight + self.bias
+        shape = [-1 if axis == 1 else 1 for axis in range(values.ndim)]
+        return (values * scale.view(shape) + shift.view(shape)).to(images.dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor, number: Tensor) -> None:
+        self.num_batches_tracked += 1
+        # Without a momentum, the mean over all batches.
+        share = self.momentum or 1 / float(self.num_batches_tracked)
+        unbiased = variance * (number / (number - 1).clamp(min=1))
+        self.running_mean.lerp_(mean.to(self.running_mean), share)
+        self.running_var.lerp_(unbiased.to(self.running_var), share)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Of any number of dimensions."""
+
+
+def _statistics(values: Tensor, axes: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and variance a channel over all processes, and over how many numbers."""
+    variance, mean = torch.var_mean(values, axes, correction=0)
+    number = torch.full_like(mean, values.numel() / values.shape[1])
+    rows = _Everyones.apply(torch.stack([mean, variance, number]))
+    means, variances, numbers = rows.unbind(1)
+    total = numbers.sum(0)
+    mean = (numbers * means).sum(0) / total
+    variance = (numbers * (variances + (means - mean) ** 2)).sum(0) / total
+    # A batch of fewer images than processes, which each of them read whole, counts once.
+    return mean, variance, number if torch.equal(rows, rows[:1].expand_as(rows)) else total
+
+
+class _Everyones(torch.autograd.Function):
+    """The rows of all processes, (processes, *shape); gradients of a row are summed."""
+
+    @staticmethod
+    def forward(ctx: Any, row: Tensor) -> Tensor:
+        rows = [torch.empty_like(row) for _ in range(distributed.size())]
+        dist.all_gather(rows, row.contiguous())
+        return torch.stack(rows)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous()
+        dist.all_reduce(gradient)
+        return gradient[distributed.rank()]

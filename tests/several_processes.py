@@ -1,0 +1,101 @@
+"""What processes that train together do in tests: jobs, one after another in the same processes."""
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.composition import train
+from core.config import TrainConfig
+from core.cross_validation import cross_validate
+from core.data import dataset
+from core.errors import InputError
+from core.launching import launch
+from core.resumption import find_training
+from core.training import distributed, epoch
+from core.training.saver import Saver
+
+Job = Callable[[], object]
+
+
+def with_devices(config: TrainConfig, devices: int) -> TrainConfig:
+    runtime = config.runtime.model_copy(update={"devices": devices})
+    return replace(config, runtime=runtime)
+
+
+def do_together(config: TrainConfig, devices: int, jobs: Sequence[Job]) -> None:
+    """Do the jobs in as many processes."""
+    launch(with_devices(config, devices), partial(do_all, list(jobs)))
+
+
+def do_all(jobs: Sequence[Job]) -> dict:
+    for job in jobs:
+        job()
+    return {}
+
+
+def train_one(config: TrainConfig) -> None:
+    train(config)
+
+
+def validate_across(config: TrainConfig) -> None:
+    cross_validate(config)
+
+
+def stop_in_the_other_process(config: TrainConfig, updates: int) -> None:
+    """A training of which only the second process is asked to stop, after so many updates."""
+    after_step = Saver.after_step
+
+    def asked(self, progress):
+        if distributed.rank() == 1 and self.learner.num_updates == updates:
+            os.kill(os.getpid(), signal.SIGTERM)
+        after_step(self, progress)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Saver, "after_step", asked)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+
+
+def go_on(results_dir: Path) -> None:
+    _, work = distributed.from_first(lambda: find_training("latest", {}, results_dir))
+    work()
+
+
+def lose_an_image(config: TrainConfig, reads: int) -> None:
+    """A training of which the second process cannot read an image, after so many."""
+    strip, count = dataset.StripDataset._strip, 0
+
+    def missing(self, *args):
+        nonlocal count
+        count += 1
+        if distributed.rank() == 1 and count > reads:
+            raise InputError("strip_7.jpg: cannot be read")
+        return strip(self, *args)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(dataset.StripDataset, "_strip", missing)
+        with pytest.raises(InputError, match=r"^strip_7\.jpg: cannot be read$"):
+            train(config)
+
+
+def end_the_other_process(config: TrainConfig, how: str) -> None:
+    """A training whose second process runs out of memory, or is killed, in its third update."""
+    update, count = epoch.update, 0
+
+    def failing(learner, group):
+        nonlocal count
+        count += 1
+        if distributed.rank() == 1 and count == 3:
+            if how == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return update(learner, group)
+
+    epoch.update = failing
+    train(config)
