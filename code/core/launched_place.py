@@ -16,11 +16,11 @@ _NUM_PORTS = 20_000
 
 
 @contextmanager
-def as_launched() -> Iterator[None]:
+def as_launched(tells_all: bool = False) -> Iterator[None]:
     """Be one of the processes that a launcher has started; without one nothing happens.
 
-    The first of them alone speaks: the others keep their log to themselves, and end without a
-    word for a mistake of the user's, which is the first one's as well.
+    The first of them alone speaks: the others keep their log to themselves and, unless `tells_all`,
+    end without a word for a mistake of the user's, which is the first one's as well.
     """
     place = launched_place(os.environ)
     if place is None:
@@ -37,7 +37,7 @@ def as_launched() -> Iterator[None]:
         with joined(place):
             yield
     except InputError:
-        if place.rank > 0:
+        if place.rank > 0 and not tells_all:
             sys.exit(EXIT_CODE)
         raise
 
@@ -66,9 +66,3 @@ def meeting_point(environment: Mapping[str, str]) -> dict[str, str]:
     job = int(environment.get("SLURM_JOB_ID", 0)) + int(environment.get("SLURM_STEP_ID", 0))
     port = _LAST_PORT - job % _NUM_PORTS
     return {"MASTER_ADDR": "".join(filter(None, first.groups())), "MASTER_PORT": str(port)}
-
-
-def is_follower() -> bool:
-    """Whether a launcher started this process, but not as the first."""
-    place = launched_place(os.environ)
-    return place is not None and place.rank > 0

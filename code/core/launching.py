@@ -120,11 +120,16 @@ def _one_of_several(work: Work) -> dict[str, Any] | None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     start_log()
     try:
-        with as_launched():
+        with as_launched(tells_all=True):
             results = work()
             return results if is_first() else {}
     except KeyboardInterrupt:
         return None
+    except Exception:
+        # It ends already, and the launcher now sends a signal to all that are left.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        raise
 
 
 @contextmanager

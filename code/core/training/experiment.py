@@ -126,7 +126,9 @@ class ExperimentFolder:
     def _record_end(self, status: str, message: str) -> None:
         """What ended the run, as a full disk, may end this too; the first error is the one told."""
         try:
-            self.record(status=status, status_message=message)
+            # A launcher that ends all processes after one has failed shall not end this.
+            with self.interruption.deferred():
+                self.record(status=status, status_message=message)
         except Exception as error:
             log.error("The status could not be written: %s", error)
 

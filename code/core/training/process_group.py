@@ -1,8 +1,9 @@
 """Joining the processes that train together, and leaving them so that none is left behind."""
 
+import atexit
 import json
 import re
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ from core.errors import InputError
 # How long a process waits for another, which may be filling a cache. One that has ended is noticed
 # at once, by its connections.
 _PATIENCE = timedelta(hours=12)
-# What the first process may take to write down that another failed.
-_LAST_WORDS = timedelta(seconds=20)
+# What the first process may take to write down that all were stopped, or that all failed.
+_LAST_WORDS, _FEW_WORDS = timedelta(seconds=20), timedelta(seconds=1)
+_LOOK_SECONDS = 0.05
 _GONE = re.compile(r"closed by peer|reset by peer|Broken pipe|Connection refused|failed to recv")
 KILLED = (
     "runtime.devices: a process of this training was killed, often for want of memory: "
@@ -47,6 +49,7 @@ class _Joined:
     store: dist.Store | None = None
     job: dist.Store | None = None
     numbers = count()
+    is_whole = True
 
 
 @contextmanager
@@ -54,7 +57,8 @@ def joined(place: Place) -> Iterator[None]:
     """Be one of the processes that train together, for the time of the body.
 
     Which error ends one of them is told to the others. Each leaves after the first, which writes
-    down how it all ended: a launcher ends all as soon as one has failed.
+    down how it all ended: a launcher ends all as soon as one has. One that fails alone is not
+    waited for, but noticed by the connections that end with its process.
 
     Raises:
         InputError: another process failed, with its words.
@@ -65,23 +69,26 @@ def joined(place: Place) -> Iterator[None]:
     try:
         with others_may_fail():
             yield
-    except BaseException as error:
-        if isinstance(error, Exception):
-            patience = _LAST_WORDS
-            with suppress(RuntimeError):
-                told = json.dumps([isinstance(error, InputError), str(error)])
-                job.compare_set(_FAILURE, "", told)
-        _close_connections()
+    except KeyboardInterrupt:
+        patience = _LAST_WORDS
+        raise
+    except Exception as error:
+        patience, _Joined.is_whole = _FEW_WORDS, False
+        with suppress(RuntimeError):
+            told = json.dumps([isinstance(error, InputError), str(error)])
+            job.compare_set(_FAILURE, "", told)
         raise
     finally:
         # The store is gone where it was the first process's own, and that one has ended.
         with suppress(RuntimeError):
-            job.set(_ENDED, "") if place.rank == 0 else job.wait([_ENDED], patience)
+            job.set(_ENDED, "") if place.rank == 0 else _wait_for_first(job, patience)
 
 
 @contextmanager
 def others_may_fail() -> Iterator[None]:
-    """Tell of the error of another process instead of the connection that it closed.
+    """Tell of the error of another process instead of how this one noticed.
+
+    That is a connection that the other closed, or the signal of a launcher which ends all.
 
     Raises:
         InputError: as said, or the other process was killed.
@@ -89,13 +96,20 @@ def others_may_fail() -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, KeyboardInterrupt) as error:
         is_mistake, text = _failure_of_another() or (True, None)
         if text is None and not (_Joined.job and _GONE.search(str(error))):
             raise
         if not is_mistake:
             raise OtherProcessError(text) from error
         raise InputError(text or KILLED) from error
+
+
+def _wait_for_first(job: dist.Store, patience: timedelta) -> None:
+    # Store.wait cannot be interrupted, and prints a warning when it gives up.
+    end = time.monotonic() + patience.total_seconds()
+    while not job.check([_ENDED]) and time.monotonic() < end:
+        time.sleep(_LOOK_SECONDS)
 
 
 def _join(place: Place) -> None:
@@ -115,14 +129,13 @@ def _join(place: Place) -> None:
         world_size=place.size,
         timeout=_PATIENCE,
     )
+    atexit.register(_leave)
 
 
-def _close_connections() -> None:
-    """So that whoever waits for this process hears of its end at once."""
-    # A GPU's connections wait for what was begun on them, which may never come.
-    closing = threading.Thread(target=dist.destroy_process_group, daemon=True)
-    closing.start()
-    closing.join(_LAST_WORDS.total_seconds())
+def _leave() -> None:
+    """After a failure, what was begun on a connection may never end."""
+    if _Joined.is_whole:
+        dist.destroy_process_group()
 
 
 def _failure_of_another() -> tuple[bool, str] | None:

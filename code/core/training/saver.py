@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from core.training.checkpoint import Checkpoints
-from core.training.distributed import any_of, highest, is_first, together
+from core.training.distributed import any_of, highest, is_first, together, wait_for_all
 from core.training.epoch_progress import EpochProgress
 from core.training.interruption import Interruption
 from core.training.learner import Learner
@@ -42,17 +42,17 @@ class Saver:
         if epoch_progress:
             epoch_progress.finite_steps.check()
         begun = epoch_state(self.learner, epoch_progress) if epoch_progress else None
+        if is_first():
+            state = {
+                **learner_state(self.learner),
+                "history": self.progress.history,
+                "best_epoch": self.progress.best_epoch,
+                "training_seconds": self.stopwatch.seconds,
+                "epoch_progress": begun,
+            }
+            self.checkpoints.save(state, is_best)
+        wait_for_all()
         self._saved_at = time.monotonic()
-        if not is_first():
-            return
-        state = {
-            **learner_state(self.learner),
-            "history": self.progress.history,
-            "best_epoch": self.progress.best_epoch,
-            "training_seconds": self.stopwatch.seconds,
-            "epoch_progress": begun,
-        }
-        self.checkpoints.save(state, is_best)
 
     def after_step(self, epoch_progress: EpochProgress) -> None:
         """Save where it is time to, or where the training is to stop, which it then does."""
