@@ -160,7 +160,7 @@ def test_torchrun_s_processes_are_adopted(small, tmp_path):
 @pytest.mark.slow
 def test_sigterm_to_all_stops_them_together_and_leaves_none(small, train_command, tmp_path):
     """As a scheduler sends it, to each process of the run; resumed with one process."""
-    more = ["runtime.devices=2", "training.checkpoint_minutes=1e-9", "training.num_epochs=5"]
+    more = ["runtime.devices=2", "training.checkpoint_minutes=1e-9", "training.num_epochs=3"]
     more.append("data.num_workers=1")
     script = [REPOSITORY / "code" / "train.py", *small, f"experiment.results_dir={tmp_path}"]
     run = subprocess.Popen(
@@ -170,7 +170,7 @@ def test_sigterm_to_all_stops_them_together_and_leaves_none(small, train_command
         assert run.poll() is None, run.stderr.read()
         time.sleep(0.1)
     processes = in_session(run.pid)
-    assert len(processes) >= 5
+    assert len(processes) >= 4
     os.killpg(run.pid, signal.SIGTERM)
     assert run.wait() == 130
     (line,) = run.stderr.read().strip().splitlines()

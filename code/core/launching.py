@@ -143,7 +143,10 @@ def _signals_passed_on() -> Iterator[list[int]]:
     def pass_on(number: int, _frame: Any) -> None:
         asked.append(number)
         stop = signal.SIGTERM if len(asked) <= _PATIENT_SIGNALS else signal.SIGKILL
-        for process in multiprocessing.active_children():
+        processes = multiprocessing.active_children()
+        if not processes:
+            raise KeyboardInterrupt
+        for process in processes:
             os.kill(process.pid, stop)
 
     numbers = (signal.SIGINT, signal.SIGTERM)
