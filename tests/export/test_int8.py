@@ -119,20 +119,20 @@ def test_ranges_come_from_the_training_part(experiment, monkeypatch, tmp_path):
 
 
 def test_attention_and_mask_head_stay_in_float32(tmp_path):
-    """Only the convolutions of the backbone are quantised; the rest has no integer input."""
+    """Only the convolutions of the backbone have integer weights."""
     options = {"cbam_stages": [3, 4], "mask_head": True}
     model = get_registry().instantiate("resnet10_slim", **options).eval()
     strips = np.random.default_rng(0).integers(0, 255, (2, 1, 64, 160), np.uint8)
-    write_onnx(WithLabels(model), torch.from_numpy(strips), tmp_path / "m.onnx", "")
+    write_onnx(WithLabels(model).eval(), torch.from_numpy(strips), tmp_path / "m.onnx", "")
     write_int8(tmp_path / "m.onnx", [strips[:1]], tmp_path / "m8.onnx", "")
     graph = onnx.load(tmp_path / "m8.onnx").graph
     origin = {output: node.op_type for node in graph.node for output in node.output}
     kinds = {"DequantizeLinear": 0, "other": 0}
     for node in graph.node:
         if node.op_type == "Conv":
-            both = {origin.get(name) == "DequantizeLinear" for name in node.input[:2]}
-            assert len(both) == 1
-            kinds["DequantizeLinear" if both.pop() else "other"] += 1
+            # By its weights: what it reads may come rounded from a convolution before it.
+            quantised = origin.get(node.input[1]) == "DequantizeLinear"
+            kinds["DequantizeLinear" if quantised else "other"] += 1
     convolutions = [m for m in model.backbone.modules() if isinstance(m, nn.Conv2d)]
     attention = [m for m in model.attention.modules() if isinstance(m, nn.Conv2d)]
     head = [m for m in model.mask_head.modules() if isinstance(m, nn.Conv2d)]

@@ -20,8 +20,8 @@ from core.inference.onnx_model import SIGNATURE_KEY
 
 # Not Gemm: the last layer and the gates' perceptrons take no time, and round where it shows.
 OPERATORS = ["Conv", "MatMul"]
-# Parts of a model that stay float32, by their names in PyTorch. Quantised, a mask head alone cost
-# a ConvNeXt 8 points of macro-F1 at its thresholds.
+# Parts of a model that stay float32, by their names in PyTorch. Quantised, mask head and gates
+# together cost a ConvNeXt 8 points of macro-F1 at its thresholds.
 SENSITIVE = ("attention", "mask_head")
 SCOPES = "pkg.torch.onnx.name_scopes"
 # A product's result is read by what computes in float32 (GELU, a sum): to round it to 8 bits
