@@ -5,6 +5,7 @@ import logging
 import re
 import runpy
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -83,8 +84,19 @@ RUN_HERE = {
 }
 
 
+@pytest.fixture(scope="module")
+def workplace(trained, tmp_path_factory) -> Path:
+    """A folder in which the commands write into an experiment of their own."""
+    folder = tmp_path_factory.mktemp("workplace")
+    shutil.copytree(trained.parents[2], folder, dirs_exist_ok=True)
+    (folder / "data").mkdir()
+    root = json.loads((trained / "results.json").read_text())["data"]["root"]
+    (folder / "data" / "severstal").symlink_to(root)
+    return folder
+
+
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c not in TRAININGS])
-def test_other_commands_run(command, trained, monkeypatch, capsys):
+def test_other_commands_run(command, workplace, monkeypatch, capsys):
     monkeypatch.setattr("core.benchmark.metrics.RESAMPLES", 20)
     # What the fixture learned in two epochs is noise, and so is what int8 costs it.
     monkeypatch.setattr("core.fidelity.MOST_LOST", 1.0)
@@ -97,11 +109,7 @@ def test_other_commands_run(command, trained, monkeypatch, capsys):
         return
     python, script, *words = shlex.split(command)
     assert python == "python"
-    monkeypatch.chdir(trained.parents[2])
-    data = Path("data/severstal")
-    if not data.is_symlink():
-        data.parent.mkdir(exist_ok=True)
-        data.symlink_to(json.loads((trained / "results.json").read_text())["data"]["root"])
+    monkeypatch.chdir(workplace)
     words = [name for word in words for name in sorted(map(str, Path().glob(word))) or [word]]
     monkeypatch.setattr(sys, "argv", [script, *words, *RUN_HERE[script]])
     # Each command configures logging for the standard output of its own process.

@@ -1,7 +1,6 @@
 """Peak memory of a whole training over a table as long as the real one."""
 
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -66,15 +65,20 @@ def peak_memory_bytes(command: Sequence[str], log: Path) -> int:
     with log.open("w") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
         peak = 0
-        while process.poll() is None:
+        while True:
+            # What it held itself, and not what any other child of this process did.
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if ended:
+                break
             peak = max(peak, sum(_resident_bytes(one) for one in _tree(process.pid)))
             time.sleep(_SECONDS_BETWEEN_LOOKS)
+    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         last = (log.read_text().strip().splitlines() or ["no output"])[-1]
         raise InputError(f"the training that was to be measured failed: {last}")
-    # Of all children so far the largest, in KiB, on macOS in bytes.
+    # In KiB, on macOS in bytes.
     unit = 1 if sys.platform == "darwin" else 1024
-    return max(peak, unit * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+    return max(peak, unit * usage.ru_maxrss)
 
 
 def _tree(pid: int) -> Iterator[int]:
