@@ -66,19 +66,18 @@ def peak_memory_bytes(command: Sequence[str], log: Path) -> int:
         process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
         peak = 0
         while True:
-            # What it held itself, and not what any other child of this process did.
             ended, status, usage = os.wait4(process.pid, os.WNOHANG)
             if ended:
                 break
-            peak = max(peak, sum(_resident_bytes(one) for one in _tree(process.pid)))
+            tree = list(_tree(process.pid))
+            peak = max(peak, sum(map(_resident_bytes, tree)), *map(_highest_bytes, tree))
             time.sleep(_SECONDS_BETWEEN_LOOKS)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         last = (log.read_text().strip().splitlines() or ["no output"])[-1]
         raise InputError(f"the training that was to be measured failed: {last}")
-    # In KiB, on macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return max(peak, unit * usage.ru_maxrss)
+    # Where there is no /proc. On Linux it is at least what this process held when it forked.
+    return peak or usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _tree(pid: int) -> Iterator[int]:
@@ -93,8 +92,16 @@ def _tree(pid: int) -> Iterator[int]:
 
 
 def _resident_bytes(pid: int) -> int:
+    return _bytes_in(f"/proc/{pid}/smaps_rollup", "Pss:")
+
+
+def _highest_bytes(pid: int) -> int:
+    return _bytes_in(f"/proc/{pid}/status", "VmHWM:")
+
+
+def _bytes_in(file: str, key: str) -> int:
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
+        lines = Path(file).read_text().splitlines()
+    except OSError:  # ended, or another system
         return 0
-    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith(key))
