@@ -20,7 +20,7 @@ from core.command_help import store_help
 from core.composition import train
 from core.config import fill_config_store
 from core.data import image_cache
-from core.resumption import resume
+from core.resumption import find_training
 
 # Of each of these the one of that number.
 BEGUN_ANEW = (
@@ -89,9 +89,9 @@ class CacheKilling(Killing):
         (path,) = where.iterdir()
         shutil.rmtree(self.cache_of(name), ignore_errors=True)
         given = {"data.cache": "disk", "data.cache_dir": str(self.cache_of(name))}
-        killed = self.killed_child(moment, lambda: resume(str(path), given, where))
+        killed = self.killed_child(moment, lambda: find_training(str(path), given, where)[1]())
         report = self.report(name, moment, killed) | {"stopped": stopped}
-        report["ended"] = in_child(lambda: resume(str(path), given, where), self.log)
+        report["ended"] = in_child(lambda: find_training(str(path), given, where)[1](), self.log)
         return report | self.outcome(name)
 
     def outcome(self, name: str) -> dict:

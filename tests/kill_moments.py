@@ -33,7 +33,7 @@ from core.config import check_config, fill_config_store, short_forms
 from core.errors import EXIT_CODE, InputError
 from core.files import write_text as write_whole
 from core.loading import read_data
-from core.resumption import resume
+from core.resumption import find_training
 from core.training import epoch, plots, testing, trainer
 
 NUM_MOMENTS = 20
@@ -206,7 +206,9 @@ class Killing:
         }
         done = (path / "results.json").is_file() and read(path)["status"] == "completed"
         if report["begun"] and not done:
-            report["resumed"] = in_child(lambda: resume(str(path), {}, results_dir), self.log)
+            report["resumed"] = in_child(
+                lambda: find_training(str(path), {}, results_dir)[1](), self.log
+            )
         if report["begun"]:
             report["differences"] = differences(self.expected, outcome(path))
             report["left_over"] = [file.name for file in path.rglob(".*.part")]

@@ -14,22 +14,12 @@ from core.resumed_config import CONFIG_FILE, find_resumed, read_config, resumed_
 from core.training.experiment import read_results
 
 
-def resume(wanted: str, given: Mapping[str, Any], results_dir: Path) -> dict[str, Any]:
-    """Go on with the experiment that `wanted` names, and return what its results.json holds.
-
-    `given` are the values of the command line by their dotted keys.
-
-    Raises:
-        InputError: as `find_training` and what it returns.
-    """
-    _, go_on = find_training(wanted, given, results_dir)
-    return go_on()
-
-
 def find_training(
     wanted: str, given: Mapping[str, Any], results_dir: Path
 ) -> tuple[TrainConfig, Callable[[], dict[str, Any]]]:
     """The config of the experiment that `wanted` names, and what goes on with it.
+
+    `given` are the values of the command line by their dotted keys.
 
     Raises:
         InputError: no such experiment, nothing is left to do in it, or values that would change
