@@ -25,7 +25,7 @@ def test_scores_and_pictures_of_every_explanation(tmp_path):
         target.mkdir()
         text = json.dumps({"method": "<hires>", "scores": content})
         (target / "explanation.json").write_text(text)
-        cv2.imwrite(str(target / "contact_sheet.png"), np.zeros((40, 2000, 3), np.uint8))
+        cv2.imwrite(str(target / "contact_sheet.jpg"), np.zeros((40, 2000, 3), np.uint8))
     broken = folder / "explanation_c"
     broken.mkdir()
     (broken / "explanation.json").write_text("{")

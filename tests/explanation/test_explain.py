@@ -11,6 +11,8 @@ import pytest
 
 import explain
 from core.command_line import run_command
+from core.explanation.album import Album, Explained
+from core.explanation.methods import HeatMap
 from core.explanation.pictures import (
     OUTLINE,
     PAPER,
@@ -51,7 +53,8 @@ def test_test_strips_are_drawn_and_scored(method, experiment):
     explain.main([str(experiment), "--method", method, "--curve-steps", "2"])
     folder = experiment / f"explanation_{method}"
     pictures = {f"{Path(name).stem}_{cls}.png" for name in expected.index for cls in NAMES}
-    assert {path.name for path in folder.glob("*.png")} == {*pictures, "contact_sheet.png"}
+    assert {path.name for path in folder.glob("*.png")} == pictures
+    assert (folder / "contact_sheet.jpg").is_file()
     report = read(folder)
     assert [Path(row["image"]).name for row in report["images"]] == list(expected.index)
     for row, (_, old) in zip(report["images"], expected.iterrows(), strict=True):
@@ -172,6 +175,16 @@ def test_a_sheet_holds_every_picture_whole():
     sheet = contact_sheet([*blocks, [np.full((30, 300, 3), 200, np.uint8)]])
     for value, area in ((50, 3000), (51, 3000), (90, 3000), (91, 3000), (200, 9000)):
         assert (sheet == value).all(axis=2).sum() == area
+
+
+def test_a_sheet_too_high_for_its_format_is_made_smaller(tmp_path):
+    album = Album(tmp_path, "hires_cam", NAMES, [0.5] * len(NAMES))
+    heat = HeatMap("defect_1", 0, np.eye(4, dtype=np.float32))
+    image = np.full((1, 40_000, 32), 128, np.uint8)
+    album.add(Explained(Path("high.jpg"), image, np.full(len(NAMES), 0.5), [heat], None))
+    album.finish()
+    sheet = cv2.imread(str(tmp_path / "contact_sheet.jpg"))
+    assert 65_000 < len(sheet) <= 65_500
 
 
 def test_a_caption_is_broken_where_the_picture_is_narrow():

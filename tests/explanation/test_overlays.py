@@ -51,7 +51,7 @@ def test_each_class_found_has_a_picture(experiment, strips, tmp_path):
         if getattr(row, f"decision_{name}")
     }
     assert 0 < len(found) < len(strips) * len(NAMES)
-    assert {path.name for path in folder.iterdir()} == {*found, "contact_sheet.png"}
+    assert {path.name for path in folder.iterdir()} == {*found, "contact_sheet.jpg"}
     # As explain.py draws it: one code, one picture.
     explained = tmp_path / "explained"
     copies = [str(shutil.copy(path, tmp_path)) for path in strips]
@@ -77,7 +77,7 @@ def test_thresholds_and_unreadable_images_decide_what_is_drawn(experiment, strip
         count = sum(row[f"decision_{name}"] for name in NAMES)
         assert len(list(folder.glob(f"{strips[0].stem}_*.png"))) == count
         # With nothing found there is nothing to show.
-        assert (folder / "contact_sheet.png").exists() == (count > 0)
+        assert (folder / "contact_sheet.jpg").exists() == (count > 0)
     assert count < len(NAMES)
 
 

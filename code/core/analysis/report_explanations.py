@@ -12,7 +12,7 @@ from core.analysis.experiments import Experiment
 from core.analysis.page import paragraph, table
 from core.bounded_reading import read_json
 
-EXPLANATION_FILE, SHEET_FILE = "explanation.json", "contact_sheet.png"
+EXPLANATION_FILE, SHEET_FILE = "explanation.json", "contact_sheet.jpg"
 FIGURES = {
     "pointing_accuracy": "peak on the defect",
     "energy_inside": "share inside",

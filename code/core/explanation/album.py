@@ -17,6 +17,10 @@ from core.files import replacing
 SHEET_IMAGES = 24
 # Bytes of an image's name that its pictures take over: file systems allow 255 in all.
 LONGEST_STEM = 150
+# Of the sheet: as PNG, dozens of textured strips take ten times the space.
+JPEG_QUALITY = 85
+# The most that the format holds.
+JPEG_SIDE = 65_500
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,10 @@ class Album:
             self.sheet.append(block)
 
     def finish(self) -> None:
-        """Write contact_sheet.png, where there was any image."""
+        """Write contact_sheet.jpg, where there was any image."""
         if self.sheet:
-            _write_picture(self.folder / "contact_sheet.png", contact_sheet(self.sheet))
+            sheet = _within(contact_sheet(self.sheet), JPEG_SIDE)
+            _write_picture(self.folder / "contact_sheet.jpg", sheet)
 
     def _unused_stem(self, explained: Explained) -> str:
         """What the image's pictures are named by: its name, numbered where another has that."""
@@ -118,7 +123,15 @@ def _union(masks: np.ndarray | None) -> np.ndarray | None:
     return None if masks is None else masks.max(axis=0)
 
 
+def _within(picture: np.ndarray, side: int) -> np.ndarray:
+    """The picture, made smaller where one of its sides is longer."""
+    shrunk = min(1.0, side / max(picture.shape))
+    if shrunk == 1.0:
+        return picture
+    return cv2.resize(picture, None, fx=shrunk, fy=shrunk, interpolation=cv2.INTER_AREA)
+
+
 def _write_picture(path: Path, picture: np.ndarray) -> None:
-    _, content = cv2.imencode(".png", picture)
+    _, content = cv2.imencode(path.suffix, picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     with replacing(path) as temporary:
         temporary.write_bytes(content.tobytes())
