@@ -8,27 +8,15 @@ from pathlib import Path
 import torch
 
 from core.benchmark.measurement import machine, results
-from core.benchmark.options import SUBJECTS, Options
+from core.benchmark.options import OPTIONAL, SUBJECTS, Options
 from core.command_line import run_command
 from core.files import write_json
 from core.training.environment import describe_environment
 
-EPILOG = """\
-optional: trainer also compares with fastai, and inference with OpenVINO, where they are installed.
-fastai asks for torchvision, so it is put in a folder of its own without what it depends on:
-
-  pip install --no-deps --target DIR fastai==2.8.12 fastcore==2.2.39 fastprogress==1.0.3 \\
-      fasttransform==0.0.5 plum-dispatch fastdownload beartype requests charset-normalizer \\
-      urllib3 idna certifi ipython traitlets cloudpickle apswutils rich markdown-it-py mdurl \\
-      pygments
-  PYTHONPATH=DIR python code/benchmark.py trainer
-  pip install openvino
-"""
-
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, epilog=OPTIONAL, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("subject", choices=SUBJECTS, help="what is measured")
     parser.add_argument("--rounds", type=int, help="turns that each contender takes")

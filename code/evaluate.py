@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from core.command_line import run_command
-from core.reevaluation import reevaluate
+from core.shipping.reevaluation import reevaluate
 
 
 def main() -> None:

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from core.command_line import run_command
-from core.explaining import ExplanationOptions, explain
 from core.explanation.methods import METHODS
+from core.shipping.explaining import ExplanationOptions, explain
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

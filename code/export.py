@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from core.command_line import run_command
-from core.exporting import FORMAT_NAMES, export, pack
-from core.latency_comparison import compare_latency
+from core.shipping.exporting import FORMAT_NAMES, export, pack
+from core.shipping.latency_comparison import compare_latency
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

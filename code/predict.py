@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from core.command_line import run_command
-from core.prediction import PredictionOptions, predict_to_file
+from core.shipping.prediction import PredictionOptions, predict_to_file
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -7,7 +7,7 @@ import hydra
 from omegaconf import DictConfig
 
 from core.command_line import mistakes_in_one_line, run_command
-from core.data_validation import explain_key, fill_validation_store, run_validation
+from core.running.data_validation import explain_key, fill_validation_store, run_validation
 
 CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
 

@@ -17,10 +17,10 @@ from kill_moments import Killing, Moments, in_child
 from outcomes import differences, outcome
 
 from core.command_help import store_help
-from core.composition import train
 from core.config import fill_config_store
 from core.data import image_cache
-from core.resumption import find_training
+from core.running.composition import train
+from core.running.resumption import find_training
 
 # Of each of these the one of that number.
 BEGUN_ANEW = (

@@ -71,7 +71,7 @@ def compose() -> Callable:
 @pytest.fixture(scope="session")
 def trained(compose, tiny, tmp_path_factory) -> Path:
     """Folder of a completed experiment; copy it before changing anything in it."""
-    from core.composition import train
+    from core.running.composition import train
 
     results_dir = tmp_path_factory.mktemp("work") / "experiments" / "results"
     train(compose(*tiny, "experiment.name=quickstart", f"experiment.results_dir={results_dir}"))

@@ -28,12 +28,12 @@ from hydra import compose, initialize_config_dir
 from outcomes import differences, outcome, read
 
 from core.command_help import store_help
-from core.composition import train
 from core.config import check_config, fill_config_store, short_forms
 from core.errors import EXIT_CODE, InputError
 from core.files import write_text as write_whole
-from core.loading import read_data
-from core.resumption import find_training
+from core.running.composition import train
+from core.running.loading import read_data
+from core.running.resumption import find_training
 from core.training import epoch, plots, testing, trainer
 
 NUM_MOMENTS = 20

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.composition import train
 from core.config import TrainConfig
-from core.cross_validation import cross_validate
 from core.data import dataset
 from core.errors import InputError
-from core.launching import launch
-from core.resumption import find_training
+from core.running.composition import train
+from core.running.cross_validation import cross_validate
+from core.running.launching import launch
+from core.running.resumption import find_training
 from core.training import distributed, epoch
 from core.training.saver import Saver
 

@@ -22,8 +22,8 @@ FOUNDATION = {
 SIBLINGS = {"models", "losses", "augmentation", "data", "training"}
 # These report the figures that training defined, by the same functions.
 REPORTING = {"analysis", "dashboard"}
-# Benchmarks put the rooms together as the composers in core/ do; nothing imports them.
-COMPOSERS = {"benchmark"}
+# These put the rooms together; no room imports them. Of each other they may use what is named.
+COMPOSERS = {"running": set(), "shipping": {"running"}, "benchmark": {"running", "shipping"}}
 FIGURES = {
     "metrics",
     "scored_predictions",
@@ -77,6 +77,9 @@ def test_a_room_imports_the_foundation_and_itself(path):
         return
     room = parts[1]
     if room in COMPOSERS:
+        forbidden = set(COMPOSERS) - COMPOSERS[room] - {room}
+        for module in imported_modules(path):
+            assert module.split(".")[1] not in forbidden, f"{named(path)} imports {module}"
         return
     for module in imported_modules(path):
         _, target, *rest = module.split(".")
@@ -84,6 +87,12 @@ def test_a_room_imports_the_foundation_and_itself(path):
         if room in REPORTING:
             allowed = allowed or (target == "training" and rest and rest[0] in FIGURES)
         assert allowed, f"{named(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", sorted(CORE.glob("*.py")), ids=named)
+def test_what_lies_beside_the_rooms_composes_nothing(path):
+    for module in imported_modules(path):
+        assert module.split(".")[1] not in COMPOSERS, f"{named(path)} imports {module}"
 
 
 @pytest.mark.parametrize("name", sorted(FOUNDATION))

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
-from core.composition import build
-from core.loading import choose_split, read_data
+from core.running.composition import build
+from core.running.loading import choose_split, read_data
 
 AUGMENTED = [
     "augmentation.blackout.probability=0.5",
@@ -95,7 +95,7 @@ def test_mixup_beside_a_mask_loss_is_refused(train_command, tiny, tmp_path):
 
 
 def test_a_share_of_masks_may_be_for_blackout_alone(compose, tiny):
-    from core.composition import build, choose_split, read_data
+    from core.running.composition import build, choose_split, read_data
 
     config = compose(*tiny, "augmentation.blackout=true", "data.mask_fraction=0.3")
     data = read_data(config.data)

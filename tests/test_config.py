@@ -13,19 +13,19 @@ import torch
 from conftest import REPOSITORY
 from omegaconf.errors import MissingMandatoryValue
 
-from core import launching
 from core.augmentation.settings import AugmentationSettings
 from core.command_help import help_text
-from core.composition import build, build_trainer
 from core.config import SETTINGS, TrainConfig, mask_loss_names, short_forms
 from core.data.settings import DataSettings
 from core.data.splitting import write_split
 from core.errors import InputError
-from core.experiment_record import Parts
-from core.launching import launch
-from core.loading import choose_split, read_data
 from core.losses.registry import get_registry as losses
 from core.models.registry import get_registry as models
+from core.running import launching
+from core.running.composition import build, build_trainer
+from core.running.experiment_record import Parts
+from core.running.launching import launch
+from core.running.loading import choose_split, read_data
 from core.training.experiment import ExperimentFolder
 from core.training.trainer import Trainer
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from core.cross_validation import cross_validate, fold_split
 from core.errors import InputError
+from core.running.cross_validation import cross_validate, fold_split
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from several_processes import (
     validate_across,
 )
 
-from core.composition import train
+from core.running.composition import train
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ import pytest
 import evaluate
 from core.command_line import run_command
 from core.errors import InputError
-from core.reevaluation import reevaluate
+from core.shipping.reevaluation import reevaluate
 
 
 @pytest.fixture

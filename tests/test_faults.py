@@ -25,7 +25,7 @@ def overrides(tiny) -> list[str]:
 @pytest.fixture(scope="module")
 def faultless(compose, overrides, tmp_path_factory) -> Path:
     """Folder of a training to which nothing happened, and whose second epoch is the best."""
-    from core.composition import train
+    from core.running.composition import train
 
     results_dir = tmp_path_factory.mktemp("faultless")
     train(compose(*overrides, f"experiment.results_dir={results_dir}"))

@@ -15,10 +15,10 @@ from conftest import REPOSITORY
 from outcomes import read
 from several_processes import do_together, end_the_other_process
 
-from core import device, launching
 from core.errors import InputError
-from core.launched_place import launched_place, meeting_point
-from core.launching import check_devices
+from core.running import device, launching
+from core.running.launched_place import launched_place, meeting_point
+from core.running.launching import check_devices
 from core.training.process_group import Place
 
 TORCHRUN = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from core.composition import build, train
 from core.data.mask_targets import max_pooled
 from core.errors import InputError
-from core.loading import choose_split, read_data
-from core.trained_model import TrainedModel
+from core.running.composition import build, train
+from core.running.loading import choose_split, read_data
+from core.shipping.trained_model import TrainedModel
 
 HEAD = ["model=timm", "model.backbone=test_resnet", "model.pretrained=false"]
 HEAD += ["model.mask_head=true", "model.mask_head_width=8"]

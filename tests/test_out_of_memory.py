@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from core import out_of_memory
 from core.errors import InputError
-from core.out_of_memory import largest_that, settle_batch_size
+from core.running import out_of_memory
+from core.running.out_of_memory import largest_that, settle_batch_size
 
 
 @pytest.mark.parametrize("most", [1, 2, 7, 64])

@@ -99,7 +99,7 @@ def workplace(trained, tmp_path_factory) -> Path:
 def test_other_commands_run(command, workplace, monkeypatch, capsys):
     monkeypatch.setattr("core.benchmark.metrics.RESAMPLES", 20)
     # What the fixture learned in two epochs is noise, and so is what int8 costs it.
-    monkeypatch.setattr("core.fidelity.MOST_LOST", 1.0)
+    monkeypatch.setattr("core.shipping.fidelity.MOST_LOST", 1.0)
     # tests/benchmark measures a training; a second one would take the time of a hundred tests.
     monkeypatch.setattr("core.benchmark.memory.peak_memory_bytes", lambda *_: 1 << 30)
     if "-m pytest" in command:

@@ -37,7 +37,7 @@ def overrides(tiny) -> list[str]:
 @pytest.fixture(scope="module")
 def uninterrupted(compose, overrides, tmp_path_factory) -> Callable[..., Path]:
     """Folder of a completed training with these overrides; trained once for each set of them."""
-    from core.composition import train
+    from core.running.composition import train
 
     known: dict[tuple[str, ...], Path] = {}
 
@@ -188,7 +188,7 @@ def test_an_automatic_batch_size_may_be_given_again(
 ):
     """Found where there is CUDA to try it on, and kept where there is not."""
     monkeypatch.setattr(
-        "core.composition.settle_batch_size",
+        "core.running.composition.settle_batch_size",
         lambda config, build: replace(
             config, data=config.data.model_copy(update={"batch_size": 8})
         ),
@@ -378,7 +378,9 @@ def test_latest_is_the_newest_that_is_not_completed(
     uninterrupted, train_command, tmp_path, monkeypatch
 ):
     resumed = []
-    monkeypatch.setattr("core.resumption.continue_training", lambda c, d, p, **_: resumed.append(p))
+    monkeypatch.setattr(
+        "core.running.resumption.continue_training", lambda c, d, p, **_: resumed.append(p)
+    )
     where = f"experiment.results_dir={tmp_path}"
     times = {"older": "2026-03-04T12:00:00+00:00", "newer": "2026-03-04T13:30:00+01:00"}
     times["newest_but_completed"] = "2026-03-05T12:00:00+00:00"

@@ -21,7 +21,7 @@ def overrides(tiny) -> list[str]:
 @pytest.fixture(scope="module")
 def expected(compose, overrides, tmp_path_factory) -> dict:
     """The outcome of a training that nobody stops."""
-    from core.composition import train
+    from core.running.composition import train
 
     results_dir = tmp_path_factory.mktemp("unstopped")
     train(compose(*overrides, f"experiment.results_dir={results_dir}"))

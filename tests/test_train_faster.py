@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from core.data.images import read_image
-from core.reevaluation import reevaluate
-from core.trained_model import TrainedModel
+from core.shipping.reevaluation import reevaluate
+from core.shipping.trained_model import TrainedModel
 
 
 def run(train_command, results_dir: Path, *overrides: str) -> tuple[Path, dict]:

@@ -10,7 +10,7 @@ import torch
 
 from core.analysis.experiments import read_experiment
 from core.errors import InputError
-from core.trained_model import TrainedModel, load_model
+from core.shipping.trained_model import TrainedModel, load_model
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 import validate_data
 from core.command_line import run_command
-from core.data_validation import SECTIONS, explain_key
+from core.running.data_validation import SECTIONS, explain_key
 
 
 @pytest.fixture

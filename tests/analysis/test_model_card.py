@@ -3,8 +3,8 @@
 from experiment_factory import CLASS_NAMES, read_results, write_experiment, write_results
 
 from core.analysis.model_card import write_model_card
-from core.experiment_record import describe_initial_weights
 from core.models.registry import get_registry
+from core.running.experiment_record import describe_initial_weights
 
 
 def card(folder) -> str:

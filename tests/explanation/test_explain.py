@@ -23,7 +23,7 @@ from core.explanation.pictures import (
     outlined,
     overlay,
 )
-from core.true_masks import TrueMasks
+from core.shipping.true_masks import TrueMasks
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 

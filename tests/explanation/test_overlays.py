@@ -14,8 +14,8 @@ import explain
 import export
 import predict
 from core.command_line import run_command
-from core.overlays import Overlays, check_method, heat_maps
-from core.trained_model import TrainedModel
+from core.shipping.overlays import Overlays, check_method, heat_maps
+from core.shipping.trained_model import TrainedModel
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 

@@ -26,7 +26,7 @@ from core.inference import bundle
 from core.inference.bundle import CHECKSUMS, LARGEST, MODEL, THRESHOLDS, open_bundle
 from core.inference.onnx_model import OnnxModel
 from core.inference.signature import Signature
-from core.trained_model import TrainedModel
+from core.shipping.trained_model import TrainedModel
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 PROBABILITIES = [f"probability_{name}" for name in NAMES]
@@ -100,7 +100,7 @@ def test_parity_is_written_beside_the_file(calibrated):
 @pytest.mark.parametrize("format_name", ["onnx", "torchscript"])
 def test_models_with_a_mask_head_are_exported_whole(format_name, compose, tiny, tmp_path):
     """Fused masks, batch normalisation and calibration included: the labels' probabilities."""
-    from core.composition import train
+    from core.running.composition import train
 
     words = ["model=resnet10_slim", "model.mask_head=true", "mask_loss.type=tversky_loss"]
     kept = [word for word in tiny if not word.startswith("model")]

@@ -13,16 +13,16 @@ from torch import nn
 
 import export
 import predict
-from core import fidelity, quantizing
 from core.command_line import run_command
 from core.errors import InputError
 from core.export.formats import write_onnx
 from core.export.int8 import write_int8
-from core.fidelity import Fidelity
 from core.inference.onnx_model import OnnxModel
 from core.models.registry import get_registry
-from core.own_strips import OwnStrips
-from core.trained_model import TrainedModel
+from core.shipping import fidelity, quantizing
+from core.shipping.fidelity import Fidelity
+from core.shipping.own_strips import OwnStrips
+from core.shipping.trained_model import TrainedModel
 from core.training.metrics import classification_metrics
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]

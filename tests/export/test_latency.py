@@ -12,12 +12,12 @@ from torch import nn
 from torch._inductor import config as inductor
 
 import export
-from core import latency_comparison
 from core.errors import InputError
 from core.export.compiled import CACHE_VARIABLE, compiled
 from core.export.latency import LeftOutError, latency_table, measure_latency
-from core.fidelity import Fidelity
-from core.own_strips import OwnStrips
+from core.shipping import latency_comparison
+from core.shipping.fidelity import Fidelity
+from core.shipping.own_strips import OwnStrips
 
 
 class Predictor:

@@ -15,7 +15,7 @@ import pytest
 import predict
 from core.command_line import run_command
 from core.errors import InputError
-from core.trained_model import TrainedModel
+from core.shipping.trained_model import TrainedModel
 from core.training.calibration import Scaling
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]

@@ -9,11 +9,11 @@ from core.augmentation.settings import AugmentationSettings
 from core.benchmark.measurement import Contender
 from core.benchmark.options import Options
 from core.benchmark.step import model_values
-from core.composition import build, build_trainer
 from core.config import TrainConfig
 from core.data.settings import DataSettings
-from core.experiment_record import Parts
-from core.loading import choose_split, read_data
+from core.running.composition import build, build_trainer
+from core.running.experiment_record import Parts
+from core.running.loading import choose_split, read_data
 from core.training.evaluation_settings import EvaluationSettings
 from core.training.experiment import ExperimentFolder
 from core.training.learner import Learner

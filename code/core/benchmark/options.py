@@ -25,6 +25,19 @@ SUBJECTS = {
     ),
 }
 
+# Told by --help.
+OPTIONAL = """\
+optional: trainer also compares with fastai, and inference with OpenVINO, where they are installed.
+fastai asks for torchvision, so it is put in a folder of its own without what it depends on:
+
+  pip install --no-deps --target DIR fastai==2.8.12 fastcore==2.2.39 fastprogress==1.0.3 \\
+      fasttransform==0.0.5 plum-dispatch fastdownload beartype requests charset-normalizer \\
+      urllib3 idna certifi ipython traitlets cloudpickle apswutils rich markdown-it-py mdurl \\
+      pygments
+  PYTHONPATH=DIR python code/benchmark.py trainer
+  pip install openvino
+"""
+
 
 @dataclass(frozen=True)
 class Options:

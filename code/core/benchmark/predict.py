@@ -13,12 +13,12 @@ import torch
 from core.benchmark.epoch import experiment
 from core.benchmark.measurement import Contender
 from core.benchmark.options import Options
-from core.composition import train
 from core.data.images import read_image
-from core.exporting import export
 from core.inference.onnx_model import OnnxModel
 from core.inference.predictor import Predictor
-from core.trained_model import TrainedModel
+from core.running.composition import train
+from core.shipping.exporting import export
+from core.shipping.trained_model import TrainedModel
 from core.training.settings import ExperimentSettings, TrainingSettings
 
 ITEM = "strip"

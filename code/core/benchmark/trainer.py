@@ -22,10 +22,10 @@ from core.benchmark.epoch import OurEpochs, experiment
 from core.benchmark.measurement import Contender
 from core.benchmark.options import Options
 from core.benchmark.step import our_model
-from core.composition import build
 from core.data.splitting import Split
-from core.experiment_record import Data
-from core.loading import choose_split, read_data
+from core.running.composition import build
+from core.running.experiment_record import Data
+from core.running.loading import choose_split, read_data
 from core.training.settings import RuntimeSettings
 
 ITEM = "strip"

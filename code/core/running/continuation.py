@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from core.composition import build, run
 from core.config import TrainConfig
 from core.data.splitting import Split, read_split
 from core.errors import InputError
-from core.experiment_record import Data
-from core.loading import choose_split
 from core.models.parameters import without_weights
+from core.running.composition import build, run
+from core.running.experiment_record import Data
+from core.running.loading import choose_split
 from core.training.checkpoint import Checkpoints, Found
 from core.training.distributed import from_first, is_first, size
 from core.training.environment import command_line, describe_environment

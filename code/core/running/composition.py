@@ -16,12 +16,13 @@ from core.config import TrainConfig
 from core.data.annotations import LabelTable
 from core.data.sampling import expected_shares, image_weights
 from core.data.splitting import Split
-from core.device import choose_device, keep_freed_memory
 from core.errors import InputError
-from core.experiment_record import Data, Parts, describe
-from core.loading import build_loaders, choose_split, read_data
 from core.losses.factory import get_loss
-from core.mask_supervision import (
+from core.models.registry import get_registry as get_model_registry
+from core.running.device import choose_device, keep_freed_memory
+from core.running.experiment_record import Data, Parts, describe
+from core.running.loading import build_loaders, choose_split, read_data
+from core.running.mask_supervision import (
     build_mask_loss,
     check_mask_supervision,
     known_masks,
@@ -29,8 +30,7 @@ from core.mask_supervision import (
     usable_model,
     warn_of_head_left_out,
 )
-from core.models.registry import get_registry as get_model_registry
-from core.out_of_memory import (
+from core.running.out_of_memory import (
     explaining_out_of_memory,
     settle_batch_size,
     settled_values,

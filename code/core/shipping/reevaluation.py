@@ -10,16 +10,16 @@ from omegaconf import OmegaConf
 from torch.utils.data import DataLoader
 
 from core.analysis.experiments import Experiment, read_experiment
-from core.composition import build_loss
 from core.config import TrainConfig, check_config
 from core.data.annotations import LabelTable, read_label_table
 from core.data.dataset import StripDataset
 from core.data.loaders import make_loader
 from core.data.splitting import read_split
-from core.device import choose_device
 from core.files import write_json
-from core.loading import read_table
-from core.trained_model import load_model
+from core.running.composition import build_loss
+from core.running.device import choose_device
+from core.running.loading import read_table
+from core.shipping.trained_model import load_model
 from core.training.evaluation import with_intervals
 from core.training.experiment import SCHEMA_VERSION, make_unused_folder
 from core.training.intervals import Bootstrap

@@ -15,13 +15,13 @@ from core.export.compiled import compiled
 from core.export.formats import Ask, has_openvino, open_onnx, open_openvino, write_onnx
 from core.export.latency import LeftOutError, latency_table, measure_latency
 from core.export.parity import NUM_STRIPS
-from core.exported_strips import example_strips
-from core.exporting import SCHEMA_VERSION, package_versions
-from core.fidelity import Fidelity
 from core.files import write_json
-from core.own_strips import OwnStrips
-from core.quantizing import write_quantized
-from core.trained_model import TrainedModel, WholeGraph
+from core.shipping.exported_strips import example_strips
+from core.shipping.exporting import SCHEMA_VERSION, package_versions
+from core.shipping.fidelity import Fidelity
+from core.shipping.own_strips import OwnStrips
+from core.shipping.quantizing import write_quantized
+from core.shipping.trained_model import TrainedModel, WholeGraph
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import torch
 
 from core.export.formats import write_onnx
 from core.export.int8 import write_int8
-from core.own_strips import OwnStrips
-from core.trained_model import TrainedModel, WholeGraph
+from core.shipping.own_strips import OwnStrips
+from core.shipping.trained_model import TrainedModel, WholeGraph
 
 # Ranges of values settle after a few dozen strips; evenly spaced over the training part.
 NUM_STRIPS = 64

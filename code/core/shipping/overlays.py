@@ -11,7 +11,7 @@ from core.explanation.methods import METHODS, HeatMap
 from core.files import make_empty_folder
 from core.inference.signature import Signature
 from core.inference.stream import Row
-from core.trained_model import TrainedModel
+from core.shipping.trained_model import TrainedModel
 
 
 class Overlays:

@@ -11,10 +11,10 @@ from core.data.annotations import read_label_table
 from core.data.images import read_image
 from core.data.split_file import read_split
 from core.errors import InputError
-from core.fidelity import Fidelity
 from core.inference.signature import DEFAULT_THRESHOLD
 from core.inference.stream import predict_images
-from core.trained_model import TrainedModel
+from core.shipping.fidelity import Fidelity
+from core.shipping.trained_model import TrainedModel
 from core.training.metrics import classification_metrics
 
 BATCH_SIZE = 16

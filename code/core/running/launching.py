@@ -18,10 +18,10 @@ import torch
 
 from core.command_line import start_log
 from core.config import TrainConfig
-from core.device import choose_device
 from core.errors import InputError
-from core.launched_place import as_launched
-from core.out_of_memory import AUTO
+from core.running.device import choose_device
+from core.running.launched_place import as_launched
+from core.running.out_of_memory import AUTO
 from core.training.distributed import is_first, size
 from core.training.process_group import KILLED, OtherProcessError
 

@@ -21,9 +21,9 @@ from core.data.settings import DataSettings
 from core.data.sharing import Share
 from core.data.splitting import Split, split_by_strategy
 from core.data.synthetic.store import ensure_strips
-from core.device import choose_device
-from core.experiment_record import Data
-from core.mask_supervision import mask_request
+from core.running.device import choose_device
+from core.running.experiment_record import Data
+from core.running.mask_supervision import mask_request
 from core.training.distributed import first_before_others, rank, size
 
 log = logging.getLogger(__name__)

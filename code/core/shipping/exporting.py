@@ -17,14 +17,14 @@ from core.analysis.model_card import write_model_card
 from core.errors import InputError
 from core.export.formats import FORMATS
 from core.export.parity import NUM_STRIPS, check_parity, measure_parity
-from core.exported_strips import example_strips
 from core.files import replacing, write_json
 from core.inference.bundle import MODEL, PARITY, write_bundle
 from core.inference.onnx_model import OnnxModel
 from core.inference.signature import Signature
-from core.own_strips import OwnStrips
-from core.quantizing import write_quantized
-from core.trained_model import TrainedModel, WholeGraph
+from core.shipping.exported_strips import example_strips
+from core.shipping.own_strips import OwnStrips
+from core.shipping.quantizing import write_quantized
+from core.shipping.trained_model import TrainedModel, WholeGraph
 
 log = logging.getLogger(__name__)
 

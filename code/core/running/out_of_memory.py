@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch
 
 from core.config import TrainConfig
-from core.device import choose_device
 from core.errors import InputError
-from core.experiment_record import Parts
+from core.running.device import choose_device
+from core.running.experiment_record import Parts
 from core.training.epoch import update
 from core.training.precision import choose_precision
 

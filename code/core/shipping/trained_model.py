@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from core.analysis.experiments import Experiment, read_experiment
-from core.device import choose_device
 from core.errors import InputError
 from core.inference.signature import Signature, threshold_version
 from core.models.parameters import without_weights
 from core.models.registry import get_registry
+from core.running.device import choose_device
 from core.training.calibration import Scaling
 from core.training.checkpoint import load_checkpoint
 from core.training.objective import logits_of

@@ -14,7 +14,7 @@ from core.analysis.experiments import flatten
 from core.bounded_reading import read_yaml
 from core.config import TrainConfig, check_config
 from core.errors import InputError
-from core.out_of_memory import AUTO
+from core.running.out_of_memory import AUTO
 from core.training.experiment import read_results
 from core.training.run_lock import is_locked
 from core.validation import nearest

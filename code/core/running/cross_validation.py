@@ -12,17 +12,17 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from core.analysis.label_errors import rank_label_errors, share_of_flips_found
-from core.composition import build, run
 from core.config import TrainConfig
-from core.continuation import check_fingerprint, continue_training, describe_resumption
 from core.data.folds import stratified_folds
 from core.data.settings import DataSettings
 from core.data.splitting import Split
 from core.errors import InputError
-from core.experiment_record import Data, describe_data, write_flips_of
 from core.files import replacing, write_text
-from core.loading import read_data
-from core.out_of_memory import settle_batch_size, settled_values
+from core.running.composition import build, run
+from core.running.continuation import check_fingerprint, continue_training, describe_resumption
+from core.running.experiment_record import Data, describe_data, write_flips_of
+from core.running.loading import read_data
+from core.running.out_of_memory import settle_batch_size, settled_values
 from core.spreadsheet import as_text
 from core.training.distributed import from_first, is_first
 from core.training.environment import command_line

@@ -16,7 +16,7 @@ from core.data.validation.settings import ReportSettings
 from core.data.validation.validate import validate_data
 from core.errors import InputError
 from core.files import write_json
-from core.loading import find_root
+from core.running.loading import find_root
 from core.validation import nearest, validate
 
 log = logging.getLogger(__name__)

@@ -19,10 +19,10 @@ from core.explanation.album import Album, Explained
 from core.explanation.scoreboard import Scoreboard, maps_by_class
 from core.files import make_empty_folder, write_json
 from core.inference.image_list import ImageList
-from core.overlays import check_method, heat_maps
-from core.trained_model import TrainedModel
+from core.shipping.overlays import check_method, heat_maps
+from core.shipping.trained_model import TrainedModel
+from core.shipping.true_masks import TrueMasks
 from core.training.experiment import make_unused_folder
-from core.true_masks import TrueMasks
 
 SCHEMA_VERSION = 1
 # Images in one call of the model while deletion and insertion are measured.

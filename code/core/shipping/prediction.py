@@ -77,7 +77,7 @@ def open_model(path: Path) -> Predictor:
         return OnnxModel(path, str(path)) if path.suffix == ".onnx" else open_bundle(path)
     folder = find_experiment(path)
     # Here and not above: an exported model is predicted with where torch is not installed.
-    from core.trained_model import TrainedModel
+    from core.shipping.trained_model import TrainedModel
 
     if folds := read_experiment(folder).look_up("folds"):
         return Ensemble([TrainedModel(folder / fold["name"]) for fold in folds])
@@ -99,7 +99,7 @@ def _drawing(
             f"experiment that it was exported from ({model.signature.model})"
         )
     # Needs torch.
-    from core.overlays import Overlays
+    from core.shipping.overlays import Overlays
 
     return Overlays(folder, model, shown).drawn
 

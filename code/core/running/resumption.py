@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from core.config import TrainConfig
-from core.continuation import continue_training
-from core.cross_validation import cross_validate
 from core.errors import InputError
-from core.loading import read_data
-from core.resumed_config import CONFIG_FILE, find_resumed, read_config, resumed_config
+from core.running.continuation import continue_training
+from core.running.cross_validation import cross_validate
+from core.running.loading import read_data
+from core.running.resumed_config import CONFIG_FILE, find_resumed, read_config, resumed_config
 from core.training.experiment import read_results
 
 

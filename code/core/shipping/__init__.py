@@ -1,0 +1,1 @@
+"""From a finished experiment to its use: predicting, explaining, exporting."""
