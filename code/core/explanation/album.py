@@ -132,6 +132,7 @@ def _within(picture: np.ndarray, side: int) -> np.ndarray:
 
 
 def _write_picture(path: Path, picture: np.ndarray) -> None:
-    _, content = cv2.imencode(path.suffix, picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    params = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == ".jpg" else []
+    _, content = cv2.imencode(path.suffix, picture, params)
     with replacing(path) as temporary:
         temporary.write_bytes(content.tobytes())
