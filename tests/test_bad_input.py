@@ -173,6 +173,19 @@ BAD_VALUES = {
     "experiment=quickstrat": ["quickstrat", "quickstart"],
     "data=nowhere": ["nowhere", "synthetic"],
     "runtime.precision=float16": ["runtime.precision='float16'", "CUDA", "bfloat16"],
+    "model.backbone=vit_tiny_patch16_224": [
+        "images are 64x320",
+        "224x224 alone",
+        "img_size:[64,320]",
+    ],
+    "runtime.precision=float32 runtime.depthwise_gradient=matmul": [
+        "runtime.depthwise_gradient='matmul'",
+        "float32 on cpu",
+    ],
+    "runtime.precision=bfloat16 runtime.depthwise_gradient=matmul": [
+        "runtime.depthwise_gradient='matmul'",
+        "no depthwise convolution",
+    ],
     "runtime.precision=half": ["precision='half'", "bfloat16"],
     "training.accumulation_steps=0": ["accumulation_steps=0"],
     "training.ema_decay=1": ["ema_decay=1"],
@@ -187,7 +200,7 @@ BAD_VALUES = {
 
 @pytest.mark.parametrize("override", BAD_VALUES)
 def test_bad_values(override, train_command, strips, tmp_path):
-    line = refused(train_command, strips, tmp_path, override)
+    line = refused(train_command, strips, tmp_path, *override.split())
     assert all(word in line for word in BAD_VALUES[override]), line
 
 

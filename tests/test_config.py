@@ -309,6 +309,14 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
         "runtime.channels_last=true",
         lambda b: b.first_weight.is_contiguous(memory_format=torch.channels_last),
     ),
+    "runtime.depthwise_gradient": (
+        [
+            "model.name=convnext_atto",
+            "runtime.precision=bfloat16",
+            "runtime.depthwise_gradient=matmul",
+        ],
+        lambda b: str(b.model).count("DepthwiseConv2d"),
+    ),
     "runtime.compile": (
         "runtime.compile=true",
         lambda b: b.model._compiled_call_impl is None,

@@ -18,7 +18,7 @@ SUBJECTS = {
     "split": ("the stratified split of 12,568 strips", {}),
     "metrics": ("figures with intervals of 1,886 strips", {}),
     "epoch": ("the trainer beside a bare loop", {"model": "resnet10_slim", "num_images": 400}),
-    "trainer": ("whole trainings beside fastai and timm", {"rounds": 2, "num_images": 24}),
+    "trainer": ("whole trainings beside fastai and timm", {"rounds": 2, "num_images": 40}),
     "memory": (
         "of a training on a table as long as the real one",
         {"model": "resnet10_slim", "num_images": 12568, "image_size": (64, 400), "batch_size": 8},

@@ -13,6 +13,7 @@ from core.benchmark.masks import mask_loss, mask_targets
 from core.benchmark.measurement import Contender
 from core.benchmark.options import Options, random_images
 from core.losses.factory import get_loss
+from core.models.depthwise import use_matmul_gradients
 from core.models.registry import get_registry
 from core.training.epoch import update
 from core.training.learner import Learner
@@ -21,12 +22,14 @@ from core.training.settings import RuntimeSettings, TrainingSettings
 
 ITEM = "strip"
 _DEFAULT = "ours, as by default"
+_MATMUL = "depthwise_gradient=matmul"
 
 
 def contenders(options: Options, folder: Path) -> list[Contender]:
     """Eager float32 first; then our step in what the device computes in natively.
 
-    With a mask head and the loss of `supervision=masks`, beside our own step without.
+    Beside our own step: the weight gradient of depthwise convolutions as matrix products; a mask
+    head and the loss of `supervision=masks`.
     """
     images, labels = random_images(options)
     batch = {"image": images, "labels": labels, "image_id": [""] * len(labels)}
@@ -41,6 +44,11 @@ def contenders(options: Options, folder: Path) -> list[Contender]:
     for name, runtime in ways.items():
         steps[name] = OurStep(learner(options, runtime), batch)
     found = [Contender(name, step, options.batch_size) for name, step in steps.items()]
+    faster = learner(options, RuntimeSettings())
+    computed = (options.device.type, faster.precision.name)
+    if computed == ("cpu", "bfloat16") and use_matmul_gradients(faster.model):
+        step = OurStep(faster, batch)
+        found.append(Contender(_MATMUL, step, options.batch_size, beside=_DEFAULT))
     masks = mask_targets(options, labels)
     supervised = OurStep(mask_learner(options, masks["mask_targets"]), batch | masks)
     return [*found, Contender("with masks", supervised, options.batch_size, beside=_DEFAULT)]

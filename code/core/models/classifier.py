@@ -122,6 +122,10 @@ class TimmClassifier(nn.Module):
             intermediates_only=True,
         )
 
+    def check_image_size(self, height: int, width: int) -> None:
+        """Raises InputError where the network takes images of another size alone."""
+        self.input_layer.check_size(height, width)
+
     def set_class_shares(self, shares: Sequence[float]) -> None:
         """Start at the log-odds log(p / (1 - p)) of each class's share of the images.
 

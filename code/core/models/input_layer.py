@@ -41,12 +41,7 @@ class InputLayer(nn.Module):
             raise ValueError(
                 f"images of shape {tuple(images.shape)}: expected (batch, 1 or 3, height, width)"
             )
-        if self.size and tuple(images.shape[2:]) != self.size:
-            raise InputError(
-                f"model: images are {images.shape[2]}x{images.shape[3]}, and this network takes "
-                f"{self.size[0]}x{self.size[1]} alone: give model.backbone_options="
-                f"{{img_size:[{images.shape[2]},{images.shape[3]}]}}, or another backbone"
-            )
+        self.check_size(images.shape[2], images.shape[3])
         scaled = images.to(dtype)
         if not images.is_floating_point():
             scaled = scaled / 255
@@ -55,6 +50,15 @@ class InputLayer(nn.Module):
         planes = scaled.expand(-1, 3, -1, -1).split(1, dim=1)
         statistics = zip(planes, self.mean, self.std, strict=True)
         return torch.cat([(plane - mean) / std for plane, mean, std in statistics], dim=1)
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raises InputError where the network takes images of another size alone."""
+        if self.size and self.size != (height, width):
+            raise InputError(
+                f"model: images are {height}x{width}, and this network takes "
+                f"{self.size[0]}x{self.size[1]} alone: give model.backbone_options="
+                f"{{img_size:[{height},{width}]}}, or another backbone"
+            )
 
     def extra_repr(self) -> str:
         return f"mean={self.mean}, std={self.std}, grey_stem={self.grey_stem}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from core.analysis.model_card import write_model_card
@@ -18,6 +19,7 @@ from core.data.sampling import expected_shares, image_weights
 from core.data.splitting import Split
 from core.errors import InputError
 from core.losses.factory import get_loss
+from core.models.depthwise import use_matmul_gradients
 from core.models.registry import get_registry as get_model_registry
 from core.running.device import choose_device, keep_freed_memory
 from core.running.experiment_record import Data, Parts, describe
@@ -40,6 +42,7 @@ from core.training.distributed import first_before_others, is_first
 from core.training.experiment import ExperimentFolder
 from core.training.learner import Learner
 from core.training.objective import Objective
+from core.training.precision import choose_precision
 from core.training.process_group import others_may_fail
 from core.training.seeding import seed_everything, set_determinism
 from core.training.summary import summary_table
@@ -123,7 +126,7 @@ def build(config: TrainConfig, data: Data, split: Split) -> Parts:
     seed_everything(seed)
     drawn = expected_shares(labels, image_weights(labels, config.data.sampler))
     with first_before_others():
-        model = build_model(config.model, table, drawn)
+        model = build_model(config.model, table, drawn, config.data.image_size)
     pixel_shares = pixel_shares_of(model, table, known_masks(config, table, split["train"]))
     objective = Objective(
         build_loss(config.loss, table, counts, total=len(labels)),
@@ -132,6 +135,8 @@ def build(config: TrainConfig, data: Data, split: Split) -> Parts:
     loaders = build_loaders(config, data, split, pipeline, objective.mask_loss)
     if config.training.gradient_checkpointing:
         checkpoint_gradients(model, config.model["name"])
+    if config.runtime.depthwise_gradient == "matmul":
+        multiply_depthwise(model, config, device)
     learner = Learner.create(
         model,
         objective,
@@ -160,8 +165,14 @@ def build_trainer(config: TrainConfig, parts: Parts, folder: ExperimentFolder) -
     )
 
 
-def build_model(values: Mapping[str, Any], table: LabelTable, shares: np.ndarray) -> nn.Module:
-    """The registered model of that name, its head's bias at the log-odds of the class shares."""
+def build_model(
+    values: Mapping[str, Any], table: LabelTable, shares: np.ndarray, image_size: tuple[int, int]
+) -> nn.Module:
+    """The registered model of that name, its head's bias at the log-odds of the class shares.
+
+    Raises:
+        InputError: a model for other numbers of classes, or for images of another size alone.
+    """
     warn_of_head_left_out(values, table)
     params = {key: v for key, v in usable_model(values, table).items() if key != "name"}
     num_classes = len(table.class_names)
@@ -171,7 +182,9 @@ def build_model(values: Mapping[str, Any], table: LabelTable, shares: np.ndarray
             f"classes ({', '.join(table.class_names)}): set model.num_classes={num_classes}"
         )
     model = get_model_registry().instantiate(values["name"], **params)
-    # A model of a newcomer need not have such a head.
+    # A model of a newcomer need not have these.
+    if check_image_size := getattr(model, "check_image_size", None):
+        check_image_size(*image_size)
     if set_class_shares := getattr(model, "set_class_shares", None):
         set_class_shares(shares)
     return model
@@ -186,6 +199,26 @@ def checkpoint_gradients(model: nn.Module, name: str) -> None:
             "false, or another model"
         )
     switch()
+
+
+def multiply_depthwise(model: nn.Module, config: TrainConfig, device: torch.device) -> None:
+    """Have the model's depthwise convolutions compute their weight gradients as matrix products.
+
+    Raises:
+        InputError: where that would change nothing.
+    """
+    wanted = "runtime.depthwise_gradient='matmul'"
+    precision = choose_precision(config.runtime.precision, device).name
+    if (device.type, precision) != ("cpu", "bfloat16"):
+        raise InputError(
+            f"{wanted}: is for bfloat16 on a CPU, and this computes in {precision} on "
+            f"{device.type}: use torch, or runtime.precision=bfloat16 runtime.device=cpu"
+        )
+    if not use_matmul_gradients(model):
+        raise InputError(
+            f"{wanted}: {config.model['name']} has no depthwise convolution of 5x5 or larger with "
+            "stride 1: use torch, or a ConvNeXt"
+        )
 
 
 def build_loss(

@@ -90,6 +90,10 @@ class RuntimeSettings(Settings):
     compile: Annotated[
         bool, Field(description="compile the model: a minute or more first, then faster on CUDA")
     ] = False
+    depthwise_gradient: Annotated[
+        Literal["torch", "matmul"],
+        Field(description="weight gradient of large depthwise kernels in bfloat16 on a CPU"),
+    ] = "torch"
     num_threads: Annotated[
         int | None, Field(ge=1, description="torch's threads on the CPU; null: torch decides")
     ] = None
