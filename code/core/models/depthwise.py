@@ -64,12 +64,13 @@ class DepthwiseConvolution(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         images, weight = ctx.saved_tensors
         for_images, for_weight, for_bias = ctx.needs_input_grad
-        of_images, _, of_bias = torch.ops.aten.convolution_backward(
-            gradient, images, weight, [len(weight)], [1, 1], _padding(weight), [1, 1], False,
-            [0, 0], len(weight), [for_images, False, for_bias],
+        # Of the images alone: asked for the bias's, torch computes the weight's as well.
+        of_images, _, _ = torch.ops.aten.convolution_backward(
+            gradient, images, weight, None, [1, 1], _padding(weight), [1, 1], False,
+            [0, 0], len(weight), [for_images, False, False],
         )  # fmt: skip
         of_weight = weight_gradient(images, gradient, weight.shape[2:]) if for_weight else None
-        return of_images, of_weight, of_bias
+        return of_images, of_weight, gradient.sum(dim=(0, 2, 3)) if for_bias else None
 
 
 def weight_gradient(images: Tensor, gradient: Tensor, kernel_size: tuple[int, int]) -> Tensor:
