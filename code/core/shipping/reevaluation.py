@@ -17,7 +17,7 @@ from core.data.loaders import make_loader
 from core.data.splitting import read_split
 from core.files import write_json
 from core.running.composition import build_loss
-from core.running.device import choose_device
+from core.running.device import choose_device, keep_freed_memory
 from core.running.loading import read_table
 from core.shipping.trained_model import load_model
 from core.training.evaluation import with_intervals
@@ -44,6 +44,7 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     table, indices = _images(experiment, config, data_root)
     # The experiment's own device may not be at hand here.
     device = choose_device(config.runtime.model_copy(update={"device": "auto"}))
+    keep_freed_memory()
     model = load_model(experiment).to(device)
     counts, total = _training_counts(experiment)
     # The loss of the image labels alone: masks of another folder need not be there.

@@ -12,7 +12,7 @@ from core.errors import InputError
 from core.inference.signature import Signature, threshold_version
 from core.models.parameters import without_weights
 from core.models.registry import get_registry
-from core.running.device import choose_device
+from core.running.device import choose_device, keep_freed_memory
 from core.training.calibration import Scaling
 from core.training.checkpoint import load_checkpoint
 from core.training.objective import logits_of
@@ -96,6 +96,7 @@ class TrainedModel:
                 f"them, such as {path / folds[0]['name']}"
             )
         self.device = device or choose_device(RuntimeSettings())
+        keep_freed_memory()
         self.scaling = read_scaling(self.experiment)
         self.signature = read_signature(self.experiment)
         self.model = load_model(self.experiment).to(self.device)
