@@ -110,6 +110,11 @@ def test_an_exported_model_is_asked_without_torch(path):
     assert not {name.split(".")[0] for name in imported} & {"torch", "timm", "albumentations"}
 
 
+def test_a_trained_model_is_asked_without_what_takes_seconds_to_import():
+    imported = imports_at_the_top("core.shipping.trained_model", set())
+    assert not {name.split(".")[0] for name in imported} & {"sklearn", "pandas", "albumentations"}
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=named)
 def test_files_hold_one_subject(path):
     lines = path.read_text().count("\n")

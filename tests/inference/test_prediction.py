@@ -16,7 +16,7 @@ import predict
 from core.command_line import run_command
 from core.errors import InputError
 from core.shipping.trained_model import TrainedModel
-from core.training.calibration import Scaling
+from core.training.scaling import Scaling
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 PROBABILITIES = [f"probability_{name}" for name in NAMES]

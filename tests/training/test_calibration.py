@@ -14,8 +14,8 @@ from core.training.calibration import (
     calibration_figures,
     fit_scaling,
     reliability_curve,
-    to_logits,
 )
+from core.training.scaling import to_logits
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 

@@ -13,9 +13,9 @@ from core.inference.signature import Signature, threshold_version
 from core.models.parameters import without_weights
 from core.models.registry import get_registry
 from core.running.device import choose_device, keep_freed_memory
-from core.training.calibration import Scaling
 from core.training.checkpoint import load_checkpoint
 from core.training.objective import logits_of
+from core.training.scaling import Scaling
 from core.training.settings import RuntimeSettings
 
 MODEL_FILE = "model_final.pt"

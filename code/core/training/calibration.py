@@ -1,20 +1,19 @@
-"""Whether a probability of 0.8 means 80 %: calibration errors, and scaling that mends them."""
+"""Whether a probability of 0.8 means 80 %: calibration errors, and the scaling that mends them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit, log_expit, logit
+from scipy.special import expit, log_expit
 from sklearn.metrics import brier_score_loss
 
+from core.training.scaling import Scaling, to_logits
 from core.training.scored_predictions import check_predictions
 
 BINS = 15
 # A slope beyond these makes 0/1 or 0.5 of every probability: only separable data ask for it.
 SLOPES = (0.05, 20.0)
-EXTREME = 1e-12
 
 
 def calibration_figures(
@@ -70,23 +69,6 @@ def reliability_curve(
             }
         )
     return curve
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """sigmoid(slope * logit + intercept) per class. Shape: both (classes,)."""
-
-    slopes: np.ndarray
-    intercepts: np.ndarray
-
-    def __call__(self, probabilities: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities. Shape: (images, classes) in and out."""
-        return expit(self.slopes * to_logits(probabilities) + self.intercepts)
-
-
-def to_logits(probabilities: np.ndarray) -> np.ndarray:
-    """The logits behind probabilities, kept finite."""
-    return logit(np.clip(np.asarray(probabilities, dtype=np.float64), EXTREME, 1 - EXTREME))
 
 
 def fit_scaling(
