@@ -11,6 +11,7 @@ from core.benchmark import inference, loader, measurement, memory, metrics, step
 from core.benchmark.measurement import Contender, measure, table
 from core.benchmark.options import Options
 from core.errors import InputError
+from core.training.precision import has_bfloat16
 
 SMALL = ["--image-size", "64", "320", "--num-images", "24", "--batch-size", "4", "--rounds", "1"]
 SUBJECTS = {
@@ -116,7 +117,7 @@ def test_loaders_deliver_the_same_strips_in_their_own_form(tmp_path):
     found = {c.name: c for c in loader.contenders(options(), tmp_path)}
     for name, contender in found.items():
         batches = list(contender.run.loader)
-        assert contender.items == 8
+        assert contender.items == 8 * contender.run.number
         images = [batch["image"] if isinstance(batch, dict) else batch for batch in batches]
         images = torch.cat([image[0] if isinstance(image, list) else image for image in images])
         plain = name.startswith(("cv2", "PIL"))
@@ -127,6 +128,10 @@ def test_loaders_deliver_the_same_strips_in_their_own_form(tmp_path):
         [batch["image"] for batch in found["ours, cache=disk, no augmentation"].run.loader]
     )
     assert torch.equal(copies, ours)
+    # Equally long turns, or the ratio of the two would be one of turns.
+    assert (
+        len({c.run.number for name, c in found.items() if "copy" in name or "no aug" in name}) == 1
+    )
 
 
 def test_networks_that_are_compared_answer_alike(tmp_path):
@@ -149,6 +154,14 @@ def test_the_step_with_masks_learns_them_beside_the_labels(tmp_path):
     terms = learner.objective.terms()
     assert {"image_labels", "masks/focal_loss", "masks/tversky_loss"} <= set(terms)
     assert terms["masks"]["raw"] > 0
+
+
+@pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="no bfloat16 instructions")
+def test_the_step_with_matmul_gradients_has_them(tmp_path):
+    contenders = step.contenders(options(model="convnext_atto"), tmp_path)
+    found = {c.name: str(c.run.learner.model) for c in contenders if "matmul" in c.name}
+    assert len(found) == 1
+    assert all("DepthwiseConv2d" in model for model in found.values())
 
 
 def test_steps_change_their_weights(tmp_path):
