@@ -9,6 +9,7 @@ import torch
 import benchmark
 from core.benchmark import inference, loader, measurement, memory, metrics, step, trainer
 from core.benchmark.measurement import Contender, measure, table
+from core.benchmark.operators import operator_shares, shares_text
 from core.benchmark.options import Options
 from core.errors import InputError
 from core.training.precision import has_bfloat16
@@ -154,6 +155,15 @@ def test_the_step_with_masks_learns_them_beside_the_labels(tmp_path):
     terms = learner.objective.terms()
     assert {"image_labels", "masks/focal_loss", "masks/tversky_loss"} <= set(terms)
     assert terms["masks"]["raw"] > 0
+
+
+def test_operators_share_the_time_of_all():
+    matrix = torch.randn(300, 300)
+    shares = operator_shares(lambda: (matrix @ matrix).tanh(), torch.device("cpu"))
+    assert {"aten::mm", "aten::tanh"} <= set(shares)
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares_text({"aten::mm": 0.756, "aten::tanh": 0.244}) == "mm 76%, tanh 24%"
 
 
 @pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="no bfloat16 instructions")

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from core.benchmark.masks import mask_loss, mask_targets
-from core.benchmark.measurement import Contender
+from core.benchmark.measurement import Contender, measure, table
+from core.benchmark.operators import operator_shares, shares_text
 from core.benchmark.options import Options, random_images
 from core.losses.factory import get_loss
 from core.models.depthwise import use_matmul_gradients
@@ -23,6 +24,18 @@ from core.training.settings import RuntimeSettings, TrainingSettings
 ITEM = "strip"
 _DEFAULT = "ours, as by default"
 _MATMUL = "depthwise_gradient=matmul"
+
+
+def results(options: Options, folder: Path) -> tuple[list[dict[str, Any]], str]:
+    """The rows of all contenders, and the text that shows them and what our steps spend time in."""
+    found = contenders(options, folder)
+    rows = measure(found, options.rounds)
+    lines = [table(rows, ITEM), ""]
+    for contender, row in zip(found, rows, strict=True):
+        if contender.name in (_DEFAULT, _MATMUL):
+            row["operator_shares"] = operator_shares(contender.run, options.device)
+            lines.append(f"time of {contender.name}: {shares_text(row['operator_shares'])}")
+    return rows, "\n".join(lines)
 
 
 def contenders(options: Options, folder: Path) -> list[Contender]:
