@@ -72,8 +72,10 @@ def test_int8_is_written_with_what_it_costs(experiment, at_any_price, tmp_path):
     weights = {tensor.name: tensor.data_type for tensor in graph.initializer}
     products = [node for node in graph.node if node.op_type in ("Conv", "MatMul")]
     origin = {output: node for node in graph.node for output in node.output}
-    assert products
-    for node in products:
+    first, *others = products
+    assert origin[first.input[0]].op_type != "DequantizeLinear"
+    assert others
+    for node in others:
         quantized = [origin[name] for name in node.input[:2]]
         assert [node.op_type for node in quantized] == ["DequantizeLinear"] * 2
         assert weights[quantized[1].input[0]] == onnx.TensorProto.INT8
@@ -136,7 +138,26 @@ def test_attention_and_mask_head_stay_in_float32(tmp_path):
     convolutions = [m for m in model.backbone.modules() if isinstance(m, nn.Conv2d)]
     attention = [m for m in model.attention.modules() if isinstance(m, nn.Conv2d)]
     head = [m for m in model.mask_head.modules() if isinstance(m, nn.Conv2d)]
-    assert kinds == {"DequantizeLinear": len(convolutions), "other": len(attention) + len(head)}
+    # And of the backbone's the first one.
+    others = 1 + len(attention) + len(head)
+    assert kinds == {"DequantizeLinear": len(convolutions) - 1, "other": others}
+
+
+def test_depthwise_convolutions_stay_in_float32(tmp_path):
+    options = {"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32)}
+    model = get_registry().instantiate(
+        "timm", backbone="convnext_atto", pretrained=False, backbone_options=options
+    )
+    strips = np.random.default_rng(0).integers(0, 255, (2, 1, 64, 160), np.uint8)
+    write_onnx(model.eval(), torch.from_numpy(strips), tmp_path / "m.onnx", "")
+    write_int8(tmp_path / "m.onnx", [strips[:1]], tmp_path / "m8.onnx", "")
+    graph = onnx.load(tmp_path / "m8.onnx").graph
+    origin = {output: node.op_type for node in graph.node for output in node.output}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    quantised = [node for node in convolutions if origin.get(node.input[1]) == "DequantizeLinear"]
+    # The stages' three changes of scale, and two pointwise ones in each of four blocks.
+    assert len(quantised) == 3 + 8
+    assert len(convolutions) - len(quantised) == 1 + 4
 
 
 def test_int8_that_costs_too_much_is_refused(experiment, monkeypatch, capsys):
