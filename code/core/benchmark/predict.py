@@ -43,11 +43,13 @@ def contenders(options: Options, folder: Path) -> list[Contender]:
         "PyTorch": (TrainedModel(path, torch.device("cpu")), path),
         "ONNX Runtime": (OnnxModel(file, str(file)), file),
     }
-    ways = []
+    found = []
     for name, (model, source) in pairs.items():
-        ways.append((f"decoding and {name} alone", DecodeAndAsk(model, images)))
-        ways.append((f"predict.py, {name}", Command(source, images, folder / "predictions.csv")))
-    return [Contender(name, run, len(images)) for name, run in ways]
+        alone = Contender(f"decoding and {name} alone", DecodeAndAsk(model, images), len(images))
+        command = Command(source, images, folder / "predictions.csv")
+        found.append(alone)
+        found.append(Contender(f"predict.py, {name}", command, len(images), beside=alone.name))
+    return found
 
 
 class DecodeAndAsk:
