@@ -20,9 +20,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--method",
         choices=METHODS,
-        default="hires_cam",
         help="cbam: the spatial gates of its attention; mask_head: what it predicts as masks; "
-        "default: %(default)s",
+        "default: mask_head where the model has one, else hires_cam",
     )
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="default: explanation_METHOD in the experiment"

@@ -95,6 +95,14 @@ def test_a_picture_shows_the_true_mask(experiment):
         assert (drawn == around).all()
 
 
+def test_the_usual_method_is_that_of_overlays(experiment, monkeypatch):
+    image = Path(results(experiment)["data"]["root"]) / "train_images"
+    image = image / defective_test_strips(experiment).index[0]
+    monkeypatch.setattr("core.shipping.explaining.usual_method", lambda trained: "grad_cam")
+    explain.main([str(experiment), str(image), "--curve-steps", "0"])
+    assert read(experiment / "explanation_grad_cam")["method"] == "grad_cam"
+
+
 def test_images_from_elsewhere_have_no_masks(experiment, tmp_path):
     folder = Path(results(experiment)["data"]["root"]) / "train_images"
     for name, target in (("one", "a"), ("two", "b")):

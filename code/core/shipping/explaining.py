@@ -19,7 +19,7 @@ from core.explanation.album import Album, Explained
 from core.explanation.scoreboard import Scoreboard, maps_by_class
 from core.files import make_empty_folder, write_json
 from core.inference.image_list import ImageList
-from core.shipping.overlays import check_method, heat_maps
+from core.shipping.overlays import check_method, heat_maps, usual_method
 from core.shipping.trained_model import TrainedModel
 from core.shipping.true_masks import TrueMasks
 from core.training.experiment import make_unused_folder
@@ -31,9 +31,9 @@ BATCH_SIZE = 8
 
 @dataclass(frozen=True)
 class ExplanationOptions:
-    """How the images are explained, and where that is written to."""
+    """How the images are explained, by default as `usual_method` says, and where to."""
 
-    method: str
+    method: str | None = None
     output: Path | None = None
     data_root: Path | None = None
     curve_steps: int = 10
@@ -52,23 +52,24 @@ def explain(experiment: Path, images: Sequence[str], options: ExplanationOptions
     names = trained.signature.class_names
     true_masks = TrueMasks(trained.experiment, options.data_root)
     paths = _paths(trained, true_masks, images)
-    check_method(trained, options.method)  # before any folder is made
-    folder = _output_folder(trained.experiment.path, options)
-    album = Album(folder, options.method, names, trained.signature.thresholds)
+    method = options.method or usual_method(trained)
+    check_method(trained, method)  # before any folder is made
+    folder = _output_folder(trained.experiment.path, method, options.output)
+    album = Album(folder, method, names, trained.signature.thresholds)
     scoreboard = Scoreboard(names, options.curve_steps)
     rows = []
     for path in tqdm(paths, unit="image", disable=None):
-        explained = explain_image(trained, options.method, path, true_masks.of(path))
+        explained = explain_image(trained, method, path, true_masks.of(path))
         album.add(explained)
         if explained.masks is not None:
-            maps = maps_by_class(options.method, explained.maps, names)
+            maps = maps_by_class(method, explained.maps, names)
             scoreboard.add(_in_batches(trained), explained.pixels, explained.masks, maps)
         rows.append(_row(explained, names))
     album.finish()
     report = {
         "schema_version": SCHEMA_VERSION,
         "model": trained.signature.model,
-        "method": options.method,
+        "method": method,
         "scores": scoreboard.report() if scoreboard.num_images else None,
         "images": rows,
     }
@@ -119,8 +120,8 @@ def _row(explained: Explained, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _output_folder(experiment: Path, options: ExplanationOptions) -> Path:
-    if options.output is None:
-        return make_unused_folder(experiment, f"explanation_{options.method}")
-    make_empty_folder(options.output, "--output")
-    return options.output
+def _output_folder(experiment: Path, method: str, output: Path | None) -> Path:
+    if output is None:
+        return make_unused_folder(experiment, f"explanation_{method}")
+    make_empty_folder(output, "--output")
+    return output

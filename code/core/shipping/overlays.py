@@ -27,8 +27,7 @@ class Overlays:
             InputError: a folder that is not empty or cannot be made, or a model that has no maps.
         """
         self.trained, self.thresholds = trained, np.array(signature.thresholds)
-        has_masks = getattr(trained.model, "mask_head", None) is not None
-        self.method = "mask_head" if has_masks else "hires_cam"
+        self.method = usual_method(trained)
         check_method(trained, self.method)
         make_empty_folder(folder, "--overlay")
         self.album = Album(folder, self.method, signature.class_names, signature.thresholds)
@@ -46,6 +45,12 @@ class Overlays:
         maps = heat_maps(self.trained, self.method, row.pixels)
         decided = [heat for heat in maps if found[heat.class_index]]
         self.album.add(Explained(Path(row.image), row.pixels, row.probabilities, decided, None))
+
+
+def usual_method(trained: TrainedModel) -> str:
+    """What shows best where the model looks: the masks that it predicts, else HiResCAM."""
+    has_masks = getattr(trained.model, "mask_head", None) is not None
+    return "mask_head" if has_masks else "hires_cam"
 
 
 def heat_maps(trained: TrainedModel, method: str, pixels: np.ndarray) -> list[HeatMap]:
