@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from core.benchmark.measurement import machine, results
-from core.benchmark.options import OPTIONAL, SUBJECTS, Options
-from core.command_line import run_command
-from core.files import write_json
-from core.training.environment import describe_environment
+from benchmarks.measurement import machine, results
+from benchmarks.options import OPTIONAL, SUBJECTS, Options
+from core.command.mistakes import run_command
+from core.experiments.environment import describe_environment
+from core.files.writing import write_json
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = {**usual, **{k: v for k, v in given.items() if v is not None}}
     fields = {key: chosen[key] for key in Options.__dataclass_fields__ if key in chosen}
     options = Options(**{**fields, "device": torch.device(given["device"])})
-    subject = importlib.import_module(f"core.benchmark.{given['subject']}")
+    subject = importlib.import_module(f"benchmarks.{given['subject']}")
     with tempfile.TemporaryDirectory() as folder:
         rows, text = results(subject, options, Path(folder))
     environment = describe_environment(options.device)

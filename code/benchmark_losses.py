@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 
-from core.command_line import run_command
+from benchmarks.loss_comparison import SHAPES, compare, environment, report
+from core.command.mistakes import run_command
 from core.errors import InputError
-from core.files import write_json
+from core.files.writing import write_json
 from core.losses import get_registry
-from core.losses.benchmark.comparison import SHAPES, compare, environment, report
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

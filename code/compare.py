@@ -6,8 +6,8 @@ from pathlib import Path
 
 from core.analysis.comparison import compare_results
 from core.analysis.comparison_formats import FORMATS
-from core.analysis.experiments import RESULTS_DIR
-from core.command_line import run_command
+from core.command.mistakes import run_command
+from core.experiments.reading import RESULTS_DIR
 
 
 def main() -> None:

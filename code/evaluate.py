@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from core.command_line import run_command
-from core.shipping.reevaluation import reevaluate
+from core.command.mistakes import run_command
+from core.running.reevaluation import reevaluate
 
 
 def main() -> None:

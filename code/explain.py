@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from core.command_line import run_command
-from core.explanation.methods import METHODS
-from core.shipping.explaining import ExplanationOptions, explain
+from core.analysis.report import write_report
+from core.command.mistakes import run_command
+from core.explaining.explaining import ExplanationOptions, explain
+from core.explaining.methods import METHODS
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -48,7 +49,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     given = parse(arguments)
     options = ExplanationOptions(given.method, given.output, given.data_root, given.curve_steps)
-    print(f"Explained: {explain(given.experiment, given.images, options) / 'explanation.json'}")
+    folder = explain(given.experiment, given.images, options)
+    if given.output is None:
+        write_report(folder.parent, data_root=given.data_root)  # which now shows it
+    print(f"Explained: {folder / 'explanation.json'}")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 import argparse
 from pathlib import Path
 
-from core.command_line import run_command
-from core.shipping.exporting import FORMAT_NAMES, export, pack
-from core.shipping.latency_comparison import compare_latency
+from core.analysis.model_card import write_model_card
+from core.command.mistakes import run_command
+from core.experiments.reading import find_experiment
+from core.exporting.exporting import FORMAT_NAMES, export, pack
+from core.exporting.latency_comparison import compare_latency
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -17,15 +19,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="onnx: what code/predict.py runs without torch; torchscript: for torch.jit.load; "
         "openvino: needs that package; int8: ONNX in 8-bit integers, where that costs little",
     )
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="default: model.SUFFIX in the experiment"
-    )
-    parser.add_argument(
-        "--bundle",
-        type=Path,
-        metavar="model.zip",
-        help="pack ONNX weights, config, thresholds, card and checksums into one file",
-    )
+    output = "default: model.SUFFIX in the experiment"
+    parser.add_argument("--output", type=Path, metavar="FILE", help=output)
+    bundle = "pack ONNX weights, config, thresholds, card and checksums into one file"
+    parser.add_argument("--bundle", type=Path, metavar="model.zip", help=bundle)
     parser.add_argument(
         "--latency",
         action="store_true",
@@ -47,13 +44,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
+    folder = find_experiment(options.experiment)
     if options.format:
-        path = export(options.experiment, options.format, options.output, options.data_root)
-        print(f"Exported: {path}")
+        print(f"Exported: {export(folder, options.format, options.output, options.data_root)}")
+    card = write_model_card(folder)  # which names what was exported
     if options.bundle:
-        print(f"Packed: {pack(options.experiment, options.bundle, options.data_root)}")
+        print(f"Packed: {pack(folder, options.bundle, card, options.data_root)}")
     if options.latency:
-        print(f"Latency: {compare_latency(options.experiment, options.data_root)}")
+        print(f"Latency: {compare_latency(folder, options.data_root)}")
 
 
 if __name__ == "__main__":

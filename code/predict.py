@@ -2,10 +2,13 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
-from core.command_line import run_command
-from core.shipping.prediction import PredictionOptions, predict_to_file
+from core.command.mistakes import run_command
+from core.predicting.prediction import PassOn, PredictionOptions, predict_to_file
+from core.predicting.predictor import Predictor
+from core.predicting.signature import Signature
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -16,28 +19,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("images", nargs="+", metavar="IMAGES", help=images)
     overlay = "draw each class found over its image, into this new or empty folder"
     parser.add_argument("--overlay", type=Path, metavar="DIR", help=overlay)
-    parser.add_argument(
-        "--ensemble",
-        type=Path,
-        action="append",
-        default=[],
-        help="average the probabilities with this model's; may be given again",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("predictions.csv"),
-        help="*.csv, or *.jsonl for JSON lines; default: %(default)s",
-    )
-    parser.add_argument(
-        "--tta", choices=("none", "flips"), default="none", help="flips: mean of four mirrorings"
-    )
-    parser.add_argument(
-        "--thresholds",
-        choices=("experiment", "0.5"),
-        default="experiment",
-        help="experiment: those it chose on its validation part; default: %(default)s",
-    )
+    ensemble = "average the probabilities with this model's; may be given again"
+    parser.add_argument("--ensemble", type=Path, action="append", default=[], help=ensemble)
+    output = "*.csv, or *.jsonl for JSON lines; default: %(default)s"
+    parser.add_argument("--output", type=Path, default=Path("predictions.csv"), help=output)
+    tta = "flips: mean of four mirrorings"
+    parser.add_argument("--tta", choices=("none", "flips"), default="none", help=tta)
+    thresholds = "experiment: those it chose on its validation part; default: %(default)s"
+    choices = ("experiment", "0.5")
+    parser.add_argument("--thresholds", choices=choices, default="experiment", help=thresholds)
     parser.add_argument("--batch-size", type=int, default=16, help="default: %(default)s")
     options = parser.parse_args(arguments)
     if options.batch_size < 1:
@@ -45,11 +35,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
+def overlays(folder: Path, model: Predictor, decided: Signature) -> PassOn:
+    """What draws each class found over its image."""
+    from core.explaining.overlays import Overlays  # needs torch
+
+    return Overlays(folder, model, decided).drawn
+
+
 def main(arguments: list[str] | None = None) -> None:
     given = parse(arguments)
     flips, at_default = given.tta == "flips", given.thresholds == "0.5"
     options = PredictionOptions(given.output, flips, at_default, given.batch_size, given.overlay)
-    outcome = predict_to_file([given.model, *given.ensemble], given.images, options)
+    draw = partial(overlays, given.overlay) if given.overlay else None
+    outcome = predict_to_file([given.model, *given.ensemble], given.images, options, draw)
     pictures = f", {given.overlay}/" if given.overlay else ""
     print(f"{outcome.num_images} images, {outcome.num_errors} unreadable: {given.output}{pictures}")
     if outcome.num_errors:

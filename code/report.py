@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from core.analysis.experiments import RESULTS_DIR, find_experiments
 from core.analysis.report import write_report
-from core.command_line import run_command
+from core.command.mistakes import run_command
+from core.experiments.reading import RESULTS_DIR, find_experiments
 
 
 def main() -> None:

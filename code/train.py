@@ -7,16 +7,22 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from core.command_help import store_help
-from core.command_line import mistakes_in_one_line, run_command, start_log
-from core.command_line_values import CONFIG_NAME, given_values
-from core.config import RESUME, check_config, explain_override, fill_config_store, short_forms
+from core.command.config import (
+    RESUME,
+    check_config,
+    explain_override,
+    fill_config_store,
+    short_forms,
+)
+from core.command.given_values import CONFIG_NAME, given_values
+from core.command.help import store_help
+from core.command.mistakes import mistakes_in_one_line, run_command, start_log
+from core.machine.distributed import from_first
 from core.running.composition import train
 from core.running.cross_validation import cross_validate
 from core.running.launched_place import as_launched
 from core.running.launching import launch
 from core.running.resumption import find_training
-from core.training.distributed import from_first
 
 CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
 

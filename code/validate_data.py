@@ -6,7 +6,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from core.command_line import mistakes_in_one_line, run_command
+from core.command.mistakes import mistakes_in_one_line, run_command
 from core.running.data_validation import explain_key, fill_validation_store, run_validation
 
 CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")

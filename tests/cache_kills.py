@@ -16,8 +16,8 @@ from hydra import initialize_config_dir
 from kill_moments import Killing, Moments, in_child
 from outcomes import differences, outcome
 
-from core.command_help import store_help
-from core.config import fill_config_store
+from core.command.config import fill_config_store
+from core.command.help import store_help
 from core.data import image_cache
 from core.running.composition import train
 from core.running.resumption import find_training

@@ -56,8 +56,8 @@ def compose() -> Callable:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    from core.command_help import store_help
-    from core.config import check_config, fill_config_store, short_forms
+    from core.command.config import check_config, fill_config_store, short_forms
+    from core.command.help import store_help
 
     def run(*overrides: str):
         fill_config_store()
@@ -87,8 +87,8 @@ def train_command(monkeypatch, capsys) -> Callable[..., Ended]:
     from hydra.core.global_hydra import GlobalHydra
 
     import train
-    from core.command_line import run_command
-    from core.config import explain_override
+    from core.command.config import explain_override
+    from core.command.mistakes import run_command
 
     def run(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["code/train.py", *map(str, arguments)])

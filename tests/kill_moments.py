@@ -27,14 +27,15 @@ import torch
 from hydra import compose, initialize_config_dir
 from outcomes import differences, outcome, read
 
-from core.command_help import store_help
-from core.config import check_config, fill_config_store, short_forms
+from core.command.config import check_config, fill_config_store, short_forms
+from core.command.help import store_help
 from core.errors import EXIT_CODE, InputError
-from core.files import write_text as write_whole
+from core.files.writing import write_text as write_whole
 from core.running.composition import train
 from core.running.loading import read_data
 from core.running.resumption import find_training
-from core.training import epoch, plots, testing, trainer
+from core.training import trainer
+from core.training.classification import history_plot, task
 
 NUM_MOMENTS = 20
 NUM_TIMES = 5
@@ -67,7 +68,7 @@ class Moments:
 def watch(moments: Moments) -> None:
     """Make every file's writing, every step and every prediction a moment."""
     replace, write_text, mkstemp = Path.replace, Path.write_text, tempfile.mkstemp
-    save, update, predict = torch.save, epoch.update, trainer.predict
+    save, update, predict = torch.save, trainer.update, task.predict
 
     def watched_mkstemp(*args, prefix="", **kwargs):
         moments.passed(f"begin {prefix.strip('.')}")
@@ -104,12 +105,12 @@ def watch(moments: Moments) -> None:
     tempfile.mkstemp, Path.replace, Path.write_text = (
         watched_mkstemp, watched_replace, watched_write_text,
     )  # fmt: skip
-    torch.save, epoch.update = watched_save, watched_update
-    trainer.predict = testing.predict = watched_predict
+    torch.save, trainer.update = watched_save, watched_update
+    task.predict = watched_predict
     # Drawing takes longer than all else here; the file is written the same way.
-    plots.plot_history = lambda path, *_: write_whole(path, "curves")
+    history_plot.plot_history = lambda path, *_: write_whole(path, "curves")
     # In the first epoch and at the end, however long a run takes.
-    plots._LEAST_SECONDS = math.inf
+    history_plot._LEAST_SECONDS = math.inf
 
 
 def final_name(path: Path | str) -> str:

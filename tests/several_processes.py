@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.config import TrainConfig
+from core.command.config import TrainConfig
 from core.data import dataset
 from core.errors import InputError
+from core.machine import distributed
 from core.running.composition import train
 from core.running.cross_validation import cross_validate
 from core.running.launching import launch
 from core.running.resumption import find_training
-from core.training import distributed, epoch
-from core.training.saver import Saver
+from core.training import trainer
+from core.training.trainer import Trainer
 
 Job = Callable[[], object]
 
@@ -49,7 +50,7 @@ def validate_across(config: TrainConfig) -> None:
 
 def stop_in_the_other_process(config: TrainConfig, updates: int) -> None:
     """A training of which only the second process is asked to stop, after so many updates."""
-    after_step = Saver.after_step
+    after_step = Trainer._after_step
 
     def asked(self, progress):
         if distributed.rank() == 1 and self.learner.num_updates == updates:
@@ -57,7 +58,7 @@ def stop_in_the_other_process(config: TrainConfig, updates: int) -> None:
         after_step(self, progress)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Saver, "after_step", asked)
+        patched.setattr(Trainer, "_after_step", asked)
         with pytest.raises(KeyboardInterrupt):
             train(config)
 
@@ -86,16 +87,16 @@ def lose_an_image(config: TrainConfig, reads: int) -> None:
 
 def end_the_other_process(config: TrainConfig, how: str) -> None:
     """A training whose second process runs out of memory, or is killed, in its third update."""
-    update, count = epoch.update, 0
+    update, count = trainer.update, 0
 
-    def failing(learner, group):
+    def failing(learner, task, group):
         nonlocal count
         count += 1
         if distributed.rank() == 1 and count == 3:
             if how == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return update(learner, group)
+        return update(learner, task, group)
 
-    epoch.update = failing
+    trainer.update = failing
     train(config)

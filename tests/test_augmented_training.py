@@ -99,7 +99,7 @@ def test_a_share_of_masks_may_be_for_blackout_alone(compose, tiny):
 
     config = compose(*tiny, "augmentation.blackout=true", "data.mask_fraction=0.3")
     data = read_data(config.data)
-    dataset = build(config, data, choose_split(config, data)).loaders["train"].dataset
+    dataset = build(config, data, choose_split(config, data)).task.loaders["train"].dataset
     known = dataset.masks.known
     assert 0 < known.sum() < len(known)
     changed = []
@@ -125,7 +125,7 @@ def test_without_transforms_images_are_read_as_if_through_the_pipeline(compose, 
     config = compose(*tiny, "augmentation=none", "data.cache=memory", *mixing)
     data = read_data(config.data)
     parts = build(config, data, choose_split(config, data))
-    dataset = parts.loaders["train"].dataset
+    dataset = parts.task.loaders["train"].dataset
     assert dataset.transform is None
     found = dataset.__getitems__([3, 1, 2])
     assert isinstance(found, dict) == (not mixing)

@@ -227,7 +227,7 @@ def test_running_out_of_memory_says_what_to_change(
     def full(*_):
         raise error
 
-    monkeypatch.setattr("core.training.epoch.update", full)
+    monkeypatch.setattr("core.training.trainer.update", full)
     overrides = ["data.batch_size=6", "runtime.precision=float32"]
     ended = train_command(*arguments(strips, tmp_path / "results", *overrides))
     assert ended.exit_code == 2

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import evaluate
-from core.command_line import run_command
+from core.command.mistakes import run_command
 from core.errors import InputError
-from core.shipping.reevaluation import reevaluate
+from core.running.reevaluation import reevaluate
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import torch
 from outcomes import differences, outcome, read
 
 from core.data.dataset import StripDataset
-from core.training import checkpoint, epoch, trainer
+from core.files import checkpoint
+from core.training import trainer
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +283,7 @@ def test_a_clock_that_is_set_back_only_dates_things_earlier(
         def now(cls, tz=None):
             return datetime(2001, 1, 1, tzinfo=tz)
 
-    monkeypatch.setattr("core.training.experiment.datetime", Earlier)
+    monkeypatch.setattr("core.experiments.folder.datetime", Earlier)
     monkeypatch.setattr("time.time", lambda: 978307200.0)
     path = unfinished(faultless, tmp_path)
     spoil(path / "checkpoints" / "last.pt")
@@ -299,18 +300,18 @@ def test_a_loss_that_is_no_number_ends_the_run_after_the_last_good_checkpoint(
     begin, train_command, faultless, monkeypatch
 ):
     """Step 3 of epoch 2, noticed by the look that a checkpoint asks for after step 4."""
-    update = epoch.update
+    update = trainer.update
     poisoned = []
 
-    def poison(learner, group):
+    def poison(learner, task, group):
         if learner.num_updates == 8:
             (batch,) = group
             poisoned.extend(batch["image_id"])
             group = [{**batch, "labels": batch["labels"] * float("nan")}]
-        return update(learner, group)
+        return update(learner, task, group)
 
     with monkeypatch.context() as patched:
-        patched.setattr(epoch, "update", poison)
+        patched.setattr(trainer, "update", poison)
         path, line = begin()
     assert line.startswith("error: epoch 2, step 3: the loss became nan (loss nan, gradient norm ")
     assert ", ".join(poisoned) in line
@@ -327,14 +328,14 @@ def test_a_loss_that_is_no_number_ends_the_run_after_the_last_good_checkpoint(
 
 
 def test_weights_that_are_spoilt_are_not_saved_within_an_epoch(begin, monkeypatch):
-    update = epoch.update
+    update = trainer.update
 
-    def poison(learner, group):
+    def poison(learner, task, group):
         if learner.num_updates == 8:
             group = [{**batch, "labels": batch["labels"] * float("inf")} for batch in group]
-        return update(learner, group)
+        return update(learner, task, group)
 
-    monkeypatch.setattr(epoch, "update", poison)
+    monkeypatch.setattr(trainer, "update", poison)
     path, line = begin("training.checkpoint_minutes=1e-9")
     assert "epoch 2, step 3" in line
     state = torch.load(path / "checkpoints" / "last.pt", weights_only=True)

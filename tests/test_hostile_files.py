@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY
 
-from core.analysis.experiments import read_all
-from core.analysis.strips import ImageFolder
-from core.bounded_reading import MEBIBYTE
 from core.data.annotations import read_label_table
 from core.data.images import check_header, read_grey
 from core.data.kaggle_csv import read_kaggle_csv
 from core.errors import InputError
+from core.experiments.reading import read_all
+from core.experiments.strips import ImageFolder
+from core.files.reading import MEBIBYTE
 
 SIZE = (64, 320)
 

@@ -16,10 +16,11 @@ from outcomes import read
 from several_processes import do_together, end_the_other_process
 
 from core.errors import InputError
-from core.running import device, launching
+from core.machine import device
+from core.machine.process_group import Place
+from core.running import launching
 from core.running.launched_place import launched_place, meeting_point
 from core.running.launching import check_devices
-from core.training.process_group import Place
 
 TORCHRUN = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}
 SLURM = {"SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_NTASKS": "8"}
@@ -81,7 +82,7 @@ def test_a_process_alone_is_given_no_number_of_threads(monkeypatch):
 
 
 def test_more_devices_than_gpus_are_refused(compose, tiny, monkeypatch):
-    monkeypatch.setattr(launching, "choose_device", lambda _: torch.device("cuda"))
+    monkeypatch.setattr(launching, "choose_device", lambda *_: torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     check_devices(compose(*tiny, "runtime.devices=2"))
     with pytest.raises(InputError, match=r"runtime\.devices=3: there are 2 GPUs.*give fewer"):

@@ -11,9 +11,9 @@ import torch
 
 from core.data.mask_targets import max_pooled
 from core.errors import InputError
+from core.predicting.trained_model import TrainedModel
 from core.running.composition import build, train
 from core.running.loading import choose_split, read_data
-from core.shipping.trained_model import TrainedModel
 
 HEAD = ["model=timm", "model.backbone=test_resnet", "model.pretrained=false"]
 HEAD += ["model.mask_head=true", "model.mask_head_width=8"]
@@ -88,7 +88,7 @@ def test_a_learnt_mask_loss_is_trained_with_the_model(compose, tiny):
 
 def test_known_masks_are_the_share_asked_for(compose, tiny):
     share = [*HEAD, "mask_loss=dice_loss", "data.mask_fraction=0.25"]
-    loaders = parts_of(compose(*tiny, *share)).loaders
+    loaders = parts_of(compose(*tiny, *share)).task.loaders
     images = [sample for batch in loaders["train"] for sample in batch["has_masks"].tolist()]
     assert 0 < sum(images) < 0.6 * len(images)
     for batch in loaders["train"]:
@@ -98,7 +98,7 @@ def test_known_masks_are_the_share_asked_for(compose, tiny):
 
 def test_a_mask_does_not_tell_of_a_flipped_label(compose, tiny):
     noise = [*HEAD, "mask_loss=dice_loss", "data.label_noise=0.3"]
-    dataset = parts_of(compose(*tiny, *noise)).loaders["train"].dataset
+    dataset = parts_of(compose(*tiny, *noise)).task.loaders["train"].dataset
     clean = read_data(compose(*tiny).data).table.labels
     flipped = (dataset.table.labels != clean).any(axis=1)
     assert dataset.masks.known[dataset.indices].tolist() == (~flipped[dataset.indices]).tolist()
@@ -109,7 +109,7 @@ def test_masks_that_are_not_known_do_not_reach_the_bias(compose, tiny):
     share = [*HEAD, "mask_loss=dice_loss"]
     all_known = parts_of(compose(*tiny, *share)).learner.model.mask_head.log_odds
     few_known = parts_of(compose(*tiny, *share, "data.mask_fraction=0.1"))
-    dataset = few_known.loaders["train"].dataset
+    dataset = few_known.task.loaders["train"].dataset
     known = np.flatnonzero(dataset.masks.known)
     assert set(known) <= set(few_known.split["train"])
     masks = [max_pooled(dataset.table.masks[int(index)], 4).mean(axis=(1, 2)) for index in known]
@@ -124,7 +124,7 @@ def test_data_without_masks_train_without_the_head_and_say_so(compose, tiny, lab
         parts = parts_of(compose(*tiny, *HEAD, *labels_only))
     assert "trained without the mask head" in caplog.text
     assert parts.learner.model.mask_head is None
-    assert "masks" not in next(iter(parts.loaders["test"]))
+    assert "masks" not in next(iter(parts.task.loaders["test"]))
 
 
 def test_model_final_says_that_the_head_was_left_out(compose, tiny, labels_only, tmp_path):
@@ -167,7 +167,7 @@ def test_a_mask_loss_without_masks_is_refused(compose, tiny, labels_only):
 def test_masks_and_images_turn_together(compose, tiny):
     """A strip whose defects are painted by their mask: flips and turns must move both alike."""
     parts = parts_of(compose(*tiny, *HEAD, "mask_loss=dice_loss"))
-    dataset = parts.loaders["train"].dataset
+    dataset = parts.task.loaders["train"].dataset
     table = dataset.table
     position = int(np.argmax(table.labels[dataset.indices].any(axis=1)))
     index = int(dataset.indices[position])

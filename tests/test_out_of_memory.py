@@ -49,7 +49,7 @@ class Device:
 @pytest.fixture
 def settled(compose, tiny, monkeypatch):
     def run(device: Device, *overrides: str):
-        monkeypatch.setattr(out_of_memory, "choose_device", lambda _: torch.device("cuda"))
+        monkeypatch.setattr(out_of_memory, "choose_device", lambda *_: torch.device("cuda"))
         monkeypatch.setattr(out_of_memory, "update", device.update)
         config = compose(*tiny, "data.batch_size=auto", *overrides)
         return settle_batch_size(config, device.build)

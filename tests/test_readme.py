@@ -97,11 +97,11 @@ def workplace(trained, tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c not in TRAININGS])
 def test_other_commands_run(command, workplace, monkeypatch, capsys):
-    monkeypatch.setattr("core.benchmark.metrics.RESAMPLES", 20)
+    monkeypatch.setattr("benchmarks.metrics.RESAMPLES", 20)
     # What the fixture learned in two epochs is noise, and so is what int8 costs it.
-    monkeypatch.setattr("core.shipping.fidelity.MOST_LOST", 1.0)
+    monkeypatch.setattr("core.exporting.fidelity.MOST_LOST", 1.0)
     # tests/benchmark measures a training; a second one would take the time of a hundred tests.
-    monkeypatch.setattr("core.benchmark.memory.peak_memory_bytes", lambda *_: 1 << 30)
+    monkeypatch.setattr("benchmarks.memory.peak_memory_bytes", lambda *_: 1 << 30)
     if "-m pytest" in command:
         return
     if command.startswith("pip install"):
@@ -115,7 +115,7 @@ def test_other_commands_run(command, workplace, monkeypatch, capsys):
     # Each command configures logging for the standard output of its own process.
     logging.getLogger().handlers.clear()
     try:
-        # torch.compile takes a minute; tests/export/test_latency.py holds it to its answers.
+        # torch.compile takes a minute; tests/exporting/test_latency.py holds it to its answers.
         with inductor.patch({"cpp.cxx": (None, "no-compiler")}):
             runpy.run_path(str(REPOSITORY / script), run_name="__main__")
     finally:

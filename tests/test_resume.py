@@ -10,8 +10,8 @@ import pytest
 import torch
 from outcomes import differences, outcome, plain, read
 
-from core.training import trainer
-from core.training.saver import Saver
+from core.training.classification.task import ClassificationTask
+from core.training.trainer import Trainer
 
 COMPOUND = [
     "loss.type=compound",
@@ -57,7 +57,7 @@ def interrupt(train_command, overrides, tmp_path, monkeypatch) -> Callable[..., 
 
     def run(*more: str, steps: int = 0, after_epoch: int = 0) -> Path:
         results_dir = tmp_path / "results"
-        after_step, publish = Saver.after_step, trainer.Trainer._publish
+        after_step, publish = Trainer._after_step, Trainer._publish
 
         def count(self, progress):
             if self.learner.num_updates == steps:
@@ -67,11 +67,11 @@ def interrupt(train_command, overrides, tmp_path, monkeypatch) -> Callable[..., 
         def ask(self):
             publish(self)
             if len(self.progress.history) == after_epoch:
-                self.folder.interruption.requested = True
+                self.interruption.requested = True
 
         with monkeypatch.context() as patched:
-            patched.setattr(Saver, "after_step", count)
-            patched.setattr(trainer.Trainer, "_publish", ask)
+            patched.setattr(Trainer, "_after_step", count)
+            patched.setattr(Trainer, "_publish", ask)
             ended = train_command(*overrides, *more, f"experiment.results_dir={results_dir}")
         assert ended.exit_code == 130, ended.errors
         (path,) = results_dir.iterdir()
@@ -149,7 +149,7 @@ def test_a_stop_between_the_batches_of_one_update_leaves_it_out_whole(
     uninterrupted, overrides, train_command, tmp_path, monkeypatch
 ):
     more = [*FAST, "training.accumulation_steps=2"]
-    look, looks = Saver._stop_where_asked, []
+    look, looks = Trainer._stop_where_asked, []
 
     def ask(self, progress):
         """Asked after batches 1 and 2, and so on; after each pair also behind the update."""
@@ -158,7 +158,7 @@ def test_a_stop_between_the_batches_of_one_update_leaves_it_out_whole(
         look(self, progress)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Saver, "_stop_where_asked", ask)
+        patched.setattr(Trainer, "_stop_where_asked", ask)
         where = f"experiment.results_dir={tmp_path}"
         assert train_command(*overrides, *more, where).exit_code == 130
     assert looks == [0, 2, 2, 2]
@@ -229,13 +229,13 @@ def test_workers_may_change(before, after, uninterrupted, interrupt, train_comma
 def test_a_checkpoint_within_an_epoch_is_saved_by_the_clock(
     uninterrupted, train_command, overrides, tmp_path, monkeypatch
 ):
-    saved, save = [], Saver.save
+    saved, save = [], Trainer.save
 
-    def count(self, epoch_progress=None, **more):
-        saved.append(self.learner.num_updates if epoch_progress else None)
-        save(self, epoch_progress, **more)
+    def count(self, begun=None, **more):
+        saved.append(self.learner.num_updates if begun else None)
+        save(self, begun, **more)
 
-    monkeypatch.setattr(Saver, "save", count)
+    monkeypatch.setattr(Trainer, "save", count)
     where = f"experiment.results_dir={tmp_path}"
     ended = train_command(*overrides, where, "training.checkpoint_minutes=1e-9")
     assert ended.exit_code == 0, ended.errors
@@ -252,17 +252,17 @@ def test_early_stopping_remembers(train_command, overrides, tmp_path, monkeypatc
     scores = [0.5, 0.4, 0.3, 0.2, 0.9]
     fixed = {"loss": 1.0, "macro_average_precision": None, "macro_auroc": None, "per_class_f1": {}}
 
-    def validation_record(self, part):
-        return {**fixed, "macro_f1": scores[len(self.progress.history)]}
+    def validate(self, learner, guard, epoch):
+        return {**fixed, "macro_f1": scores[epoch - 1]}
 
     def stop(self):
         publish(self)
-        self.folder.interruption.requested = len(self.progress.history) == 2
+        self.interruption.requested = len(self.progress.history) == 2
 
-    publish = trainer.Trainer._publish
-    monkeypatch.setattr(trainer.Trainer, "_validation_record", validation_record)
+    publish = Trainer._publish
+    monkeypatch.setattr(ClassificationTask, "validate", validate)
     with monkeypatch.context() as patched:
-        patched.setattr(trainer.Trainer, "_publish", stop)
+        patched.setattr(Trainer, "_publish", stop)
         train_command(
             *overrides,
             f"experiment.results_dir={tmp_path}",

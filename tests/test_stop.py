@@ -10,7 +10,8 @@ import pytest
 import torch
 from outcomes import differences, outcome, read
 
-from core.training import checkpoint, epoch, testing, trainer
+from core.training import checkpoint, trainer
+from core.training.classification import task
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +51,17 @@ def send_at(number: int, calls: int, function: Callable) -> Callable:
         (signal.SIGTERM, "step", 8, (2, 2)),
         (signal.SIGTERM, "validation", 2, (2, 6)),
         (signal.SIGINT, "save", 1, (2, 0)),
-        (signal.SIGTERM, "test", 1, (3, 0)),
+        (signal.SIGTERM, "test", 3, (3, 0)),
     ],
 )
 def test_stopped_and_resumed(
     number, where, calls, place, overrides, expected, train_command, tmp_path, monkeypatch
 ):
     module, name = {
-        "step": (epoch, "update"),
-        "validation": (trainer, "predict"),
+        "step": (trainer, "update"),
+        "validation": (task, "predict"),
         "save": (checkpoint, "save_checkpoint"),
-        "test": (testing, "predict"),
+        "test": (task, "predict"),
     }[where]
     with monkeypatch.context() as patched:
         patched.setattr(module, name, send_at(number, calls, getattr(module, name)))
@@ -87,7 +88,7 @@ def test_a_second_interrupt_ends_the_run_within_the_write(
         raise AssertionError("the signal did not end the write")
 
     with monkeypatch.context() as patched:
-        patched.setattr(epoch, "update", send_at(signal.SIGINT, 8, epoch.update))
+        patched.setattr(trainer, "update", send_at(signal.SIGINT, 8, trainer.update))
         saves = iter([save, save])  # last.pt and best.pt of the first epoch
         patched.setattr(torch, "save", lambda *args: next(saves, interrupted_save)(*args))
         ended = train_command(*overrides, f"experiment.results_dir={tmp_path}")
@@ -101,7 +102,7 @@ def test_a_second_interrupt_ends_the_run_within_the_write(
 
 
 def test_a_second_process_is_kept_out_while_the_first_is_at_work(tmp_path):
-    from core.training.run_lock import is_locked, run_lock
+    from core.experiments.lock import is_locked, run_lock
 
     path = Path(tmp_path)
     readable, writable = os.pipe()

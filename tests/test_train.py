@@ -171,11 +171,11 @@ def test_split_of_a_run_can_be_given_back(experiment, train_command, tiny, tmp_p
 
 
 def test_early_stopping_ends_the_training(train_command, tiny, tmp_path, monkeypatch):
-    from core.training import trainer
+    from core.training.classification.task import ClassificationTask
 
     scores = iter([0.5, 0.4, 0.45, 0.6, 0.7])
 
-    def fixed(self, part):
+    def fixed(self, learner, guard, epoch):
         return {
             "loss": 1.0,
             "macro_f1": next(scores),
@@ -184,7 +184,7 @@ def test_early_stopping_ends_the_training(train_command, tiny, tmp_path, monkeyp
             "per_class_f1": {},
         }
 
-    monkeypatch.setattr(trainer.Trainer, "_validation_record", fixed)
+    monkeypatch.setattr(ClassificationTask, "validate", fixed)
     overrides = [*tiny, "training.num_epochs=9", "training.early_stopping_patience=2"]
     _, results = run(train_command, tmp_path / "results", *overrides)
     assert len(results["history"]) == 3

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from core.data.images import read_image
-from core.shipping.reevaluation import reevaluate
-from core.shipping.trained_model import TrainedModel
+from core.predicting.trained_model import TrainedModel
+from core.running.reevaluation import reevaluate
 
 
 def run(train_command, results_dir: Path, *overrides: str) -> tuple[Path, dict]:

@@ -8,7 +8,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 import validate_data
-from core.command_line import run_command
+from core.command.mistakes import run_command
 from core.running.data_validation import SECTIONS, explain_key
 
 

@@ -12,11 +12,11 @@ from scipy.stats import binom
 from core.analysis import comparison as comparison_module
 from core.analysis.comparison import compare_results, config_differences
 from core.analysis.comparison_formats import FORMATS
-from core.analysis.experiments import read_experiment
 from core.analysis.pairs import Pair, compare_pair, exact_mcnemar
-from core.analysis.predictions import read_predictions
 from core.errors import InputError
-from core.training.intervals import Bootstrap
+from core.experiments.predictions import read_predictions
+from core.experiments.reading import read_experiment
+from core.metrics.intervals import Bootstrap
 
 QUICK = Bootstrap(resamples=300)
 

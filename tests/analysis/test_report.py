@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from experiment_factory import CLASS_NAMES, read_results, write_experiment, write_results
 
-from core.analysis.experiments import read_experiment
 from core.analysis.label_sets import confusion, set_names, short_names
-from core.analysis.predictions import Predictions, read_predictions
 from core.analysis.report import write_report
 from core.analysis.strips import ImageFolder, confident_mistakes
 from core.errors import InputError
+from core.experiments.predictions import Predictions, read_predictions
+from core.experiments.reading import read_experiment
 
 VOID = {"meta", "link", "img"}
 

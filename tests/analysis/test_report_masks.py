@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.analysis.report_masks import localization, overlay
-from core.analysis.strips import ImageFolder
+from core.experiments.strips import ImageFolder
 
 FIGURES = {"dice": 0.5, "dice_with_defect": 0.4, "iou": 0.3, "pointing_accuracy": None}
 

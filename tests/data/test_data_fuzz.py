@@ -17,8 +17,8 @@ from core.data.bitmap_json import read_bitmap_json
 from core.data.images import check_header, read_grey
 from core.data.kaggle_csv import read_kaggle_csv
 from core.data.label_csv import read_label_csv
-from core.data.run_length import decode, encode
 from core.data.split_file import read_split
+from core.files.run_length import decode, encode
 
 SIZE = (32, 64)
 NAMES = ("pit", "crack")

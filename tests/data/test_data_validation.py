@@ -8,12 +8,12 @@ import pytest
 from strip_folders import kaggle_folder, strip_ids, write_csv
 
 from core.data.annotations import read_label_table
-from core.data.run_length import encode
 from core.data.settings import DataSettings
 from core.data.validation.inspection import measure_grey, measure_masks
 from core.data.validation.report import as_json, as_text
 from core.data.validation.validate import validate_data
 from core.errors import InputError
+from core.files.run_length import encode
 
 SIZE = (64, 320)
 CODE = encode(np.pad(np.ones((8, 9), np.uint8), ((4, 52), (100, 211))))

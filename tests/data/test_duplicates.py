@@ -19,8 +19,8 @@ from core.data.duplicates import (
 )
 from core.data.images import read_grey
 from core.data.strip_hash import StripDescriptors, relief_hash, strip_relief
-from core.data.synthetic.generator import generate_strips
 from core.errors import InputError
+from core.synthetic.generator import generate_strips
 
 SIZE = (256, 1600)
 SMALL = (64, 320)

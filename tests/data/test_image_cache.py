@@ -21,7 +21,7 @@ from core.data.images import read_grey
 from core.data.loaders import make_loader
 from core.data.settings import DataSettings
 from core.errors import InputError
-from core.locks import acquire
+from core.files.locks import acquire
 
 NUM_IMAGES = 70  # more than are decoded ahead
 

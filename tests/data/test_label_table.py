@@ -7,8 +7,8 @@ import pytest
 from strip_folders import SIZE, kaggle_folder, strip_ids, write_csv, write_strips
 
 from core.data.annotations import read_label_table
-from core.data.run_length import encode
 from core.errors import InputError
+from core.files.run_length import encode
 
 FIRST, SECOND, *_ = strip_ids(4)
 

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-import core.torchvision_ops
+import core.machine.torchvision_ops
 
 import pytest
 import timm

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.errors import InputError
-from core.training.checkpoint import load_checkpoint, save_checkpoint
+from core.files.checkpoint import load_checkpoint, save_checkpoint
 
 
 def test_round_trip(tmp_path):

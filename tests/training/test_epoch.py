@@ -3,11 +3,12 @@
 import pytest
 import torch
 from torch import nn
+from training_steps import train_epoch
 
-from core.training.epoch import TimedBatches, train_epoch
+from core.training.classification.objective import Objective, logits_of
+from core.training.classification.outputs import predict
+from core.training.epoch_progress import EpochProgress
 from core.training.learner import Learner
-from core.training.objective import Objective, logits_of
-from core.training.prediction import predict
 from core.training.seeding import seed_everything
 from core.training.settings import TrainingSettings
 
@@ -74,11 +75,11 @@ def test_gradients_are_clipped_to_the_norm():
 
 
 def test_waiting_is_time_spent_in_the_loader(monkeypatch):
+    begun = EpochProgress.begin(1, 0.1)
     clock = iter(range(100))
-    monkeypatch.setattr("core.training.epoch.time.perf_counter", lambda: next(clock))
-    timed = TimedBatches([{}, {}, {}])
-    assert len(list(timed)) == 3
-    assert timed.waiting_seconds == 3
+    monkeypatch.setattr("core.training.epoch_progress.time.perf_counter", lambda: next(clock))
+    assert list(begun.grouped("abcde", 2)) == [["a", "b"], ["c", "d"], ["e"]]
+    assert begun.waiting_seconds == 4
 
 
 def test_prediction_keeps_order_and_is_in_evaluation_mode():

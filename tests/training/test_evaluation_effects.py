@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from core.training.evaluation import evaluate
-from core.training.evaluation_settings import EvaluationSettings
+from core.metrics.evaluation import evaluate
+from core.metrics.evaluation_settings import EvaluationSettings
 
 # For each key a value, and the keys without which it has nothing to act on.
 EFFECTS = {

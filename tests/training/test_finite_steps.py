@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from training_steps import train_epoch
 
 from core.errors import InputError
-from core.training.epoch import train_epoch
-from core.training.finite_steps import CHECK_EVERY, FiniteSteps, Step, check_predictions
+from core.training.classification.objective import Objective
+from core.training.classification.outputs import ModelOutputs, check_finite
+from core.training.epoch_progress import CHECK_EVERY, EpochProgress, Step
 from core.training.learner import Learner
-from core.training.objective import Objective
-from core.training.prediction import Predictions
 from core.training.settings import TrainingSettings
 
 CPU = torch.device("cpu")
@@ -26,7 +26,7 @@ def step(number: int, loss: float = 0.5, norm: float = 1.0) -> Step:
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("where", ["loss", "norm"])
 def test_the_first_step_that_is_not_finite_is_named(bad, where):
-    steps = FiniteSteps(epoch=4)
+    steps = EpochProgress.begin(4, 0.01)
     steps.add(step(1))
     steps.add(step(2, **{where: bad}))
     steps.add(step(3, loss=math.nan))
@@ -42,9 +42,9 @@ def test_the_first_step_that_is_not_finite_is_named(bad, where):
 
 def test_looks_are_rare_and_late_ones_still_name_the_first(monkeypatch):
     looks = []
-    check = FiniteSteps.check
-    monkeypatch.setattr(FiniteSteps, "check", lambda self: (looks.append(1), check(self)))
-    steps = FiniteSteps(epoch=1)
+    check = EpochProgress.check
+    monkeypatch.setattr(EpochProgress, "check", lambda self: (looks.append(1), check(self)))
+    steps = EpochProgress.begin(1, 0.01)
     for number in range(1, CHECK_EVERY):
         steps.add(step(number, loss=math.nan if number == 7 else 0.5))
     assert not looks
@@ -53,7 +53,7 @@ def test_looks_are_rare_and_late_ones_still_name_the_first(monkeypatch):
 
 
 def test_many_images_are_counted():
-    steps = FiniteSteps(epoch=1)
+    steps = EpochProgress.begin(1, 0.01)
     names = [f"{i}.jpg" for i in range(40)]
     steps.add(Step(1, [names], 0.1, [torch.tensor(math.nan)], torch.tensor(1.0)))
     with pytest.raises(InputError, match=r"15\.jpg and 24 more"):
@@ -68,7 +68,7 @@ def summed(losses: list[float], norm: float | None) -> Step:
 
 
 def test_of_several_batches_the_one_whose_loss_is_bad_is_named():
-    steps = FiniteSteps(epoch=1)
+    steps = EpochProgress.begin(1, 0.01)
     steps.add(summed([0.5, math.nan, 0.5], math.nan))
     with pytest.raises(InputError, match=r"step 6: the loss became nan .*images 6\.jpg\)"):
         steps.check()
@@ -78,7 +78,7 @@ def test_of_several_batches_the_one_whose_loss_is_bad_is_named():
 
 
 def test_a_norm_that_is_not_watched_is_left_out():
-    steps = FiniteSteps(epoch=1)
+    steps = EpochProgress.begin(1, 0.01)
     steps.add(step(4))
     steps.add(summed([0.5, 0.25], None))
     steps.check()
@@ -116,8 +116,8 @@ def test_a_spoilt_gradient_names_its_own_batch_and_not_the_next():
 
 def test_the_validation_part_is_looked_at():
     logits = np.zeros((3, 2), np.float32)
-    part = Predictions(("a.jpg", "b.jpg", "c.jpg"), logits.copy(), logits, 0.5)
-    check_predictions(part, 2, 0.1)
+    part = ModelOutputs(("a.jpg", "b.jpg", "c.jpg"), logits.copy(), logits, 0.5)
+    check_finite(part, 2, 0.1)
     logits[1, 0] = np.nan
     with pytest.raises(InputError, match=r"epoch 2, validation: .*images b\.jpg\)"):
-        check_predictions(part, 2, 0.1)
+        check_finite(part, 2, 0.1)

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from core.losses.factory import get_loss
-from core.training.objective import Objective
+from core.training.classification.objective import Objective
 
 
 @pytest.fixture

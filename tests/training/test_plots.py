@@ -1,7 +1,7 @@
 """The curves of a training: drawn now and then, and always in the end."""
 
-from core.training import plots
-from core.training.plots import HistoryPlot
+from core.training.classification import history_plot
+from core.training.classification.history_plot import HistoryPlot
 
 
 def history(num_epochs: int) -> list[dict]:
@@ -14,24 +14,27 @@ def history(num_epochs: int) -> list[dict]:
 
 def test_it_is_drawn_once_a_minute_and_at_the_end(tmp_path, monkeypatch):
     clock = iter([0, 0, 10, 59.9, 60, 60, 70, 80])
-    monkeypatch.setattr(plots.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(history_plot.time, "monotonic", lambda: next(clock))
     drawn = []
-    monkeypatch.setattr(plots, "plot_history", lambda path, h, best: drawn.append((len(h), best)))
+    monkeypatch.setattr(
+        history_plot, "plot_history", lambda path, h, best: drawn.append((len(h), best))
+    )
     plot = HistoryPlot(tmp_path / "history.png")
-    for epoch in range(1, 6):
-        plot.update(history(epoch), 1)
+    for record in history(5):
+        plot.on_epoch_end(record, 1)
     assert drawn == [(1, 1), (4, 1)]
-    plot.finish()
-    plot.finish()
+    plot.close()
+    plot.close()
     assert drawn == [(1, 1), (4, 1), (5, 1)]
 
 
 def test_nothing_is_drawn_of_no_epoch(tmp_path):
-    HistoryPlot(tmp_path / "history.png").finish()
+    HistoryPlot(tmp_path / "history.png").close()
     assert not (tmp_path / "history.png").exists()
 
 
 def test_the_file_is_a_picture(tmp_path):
     plot = HistoryPlot(tmp_path / "history.png")
-    plot.update(history(3), 2)
+    for record in history(3):
+        plot.on_epoch_end(record, 1)
     assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")

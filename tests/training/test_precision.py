@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 from torch import nn
+from training_steps import train_epoch
 
 from core.errors import InputError
-from core.training.epoch import train_epoch
+from core.training.classification.objective import Objective
+from core.training.classification.outputs import predict
 from core.training.learner import Learner
-from core.training.objective import Objective
 from core.training.precision import FLOAT32, Precision, choose_precision
-from core.training.prediction import predict
 from core.training.settings import RuntimeSettings, TrainingSettings
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.analysis.experiments import RESULTS_DIR, Experiment, find_experiments, read_all
 from core.analysis.pairs import Pair, compare_pair
-from core.analysis.predictions import images_key, split_key
 from core.analysis.ranking import (
     FigureKey,
     figure,
@@ -19,7 +17,9 @@ from core.analysis.ranking import (
 )
 from core.analysis.seeds import NAMES, SeedSummary, summarise_seeds
 from core.errors import InputError
-from core.training.intervals import Bootstrap
+from core.experiments.predictions import images_key, split_key
+from core.experiments.reading import RESULTS_DIR, Experiment, find_experiments, read_all
+from core.metrics.intervals import Bootstrap
 
 # A paired comparison takes about a second; the best of more than this is luck anyway.
 MOST_PAIRED = 10

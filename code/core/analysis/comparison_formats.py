@@ -8,8 +8,8 @@ from typing import Any
 
 from core.analysis.comparison import Comparison, figures_of
 from core.analysis.ranking import FigureKey, figure, figure_keys, interval, shown_figures
-from core.files import to_json
-from core.spreadsheet import as_text
+from core.files.spreadsheet import as_text
+from core.files.writing import to_json
 
 TITLES = {
     "macro_f1": "macro-F1",

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.training.calibration import fit_scaling
-from core.training.scored_predictions import check_predictions
+from core.metrics.calibration import fit_scaling
+from core.metrics.scored_predictions import check_predictions
 
 
 @dataclass(frozen=True)

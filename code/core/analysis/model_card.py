@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.analysis.experiments import Experiment, read_experiment
 from core.analysis.model_limits import limits
-from core.files import write_text
+from core.experiments.reading import Experiment, read_experiment
+from core.files.writing import write_text
 
 CARD_FILE = "MODEL_CARD.md"
 FIGURES = {"precision": "precision", "recall": "recall", "f1": "F1", "average_precision": "AP"}

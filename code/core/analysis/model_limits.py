@@ -1,6 +1,6 @@
 """Where a model must not be trusted, told from the facts of its training."""
 
-from core.analysis.experiments import Experiment
+from core.experiments.reading import Experiment
 
 # Below so many test images of a class its figures are hardly more than examples.
 FEW_IMAGES = 30

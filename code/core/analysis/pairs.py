@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from scipy.special import bdtr
 
-from core.analysis.experiments import Experiment
-from core.analysis.predictions import read_predictions
 from core.analysis.ranking import FigureKey
 from core.errors import InputError
-from core.training.intervals import Bootstrap, paired_differences
-from core.training.scored_predictions import DEFAULT_THRESHOLD
+from core.experiments.predictions import read_predictions
+from core.experiments.reading import Experiment
+from core.metrics.intervals import Bootstrap, paired_differences
+from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from core.analysis.experiments import Experiment
 from core.errors import InputError
-from core.training.scored_predictions import METRICS
+from core.experiments.reading import Experiment
+from core.metrics.scored_predictions import METRICS
 from core.validation import nearest
 
 FigureKey = tuple[str, ...]

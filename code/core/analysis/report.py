@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
-from core.analysis.experiments import Experiment, flatten, read_experiment
 from core.analysis.label_sets import confusion
 from core.analysis.page import contents, key_values, page, paragraph, section
-from core.analysis.predictions import Predictions, read_predictions
 from core.analysis.report_explanations import explanations
 from core.analysis.report_figures import (
     class_table,
@@ -18,10 +16,12 @@ from core.analysis.report_figures import (
 )
 from core.analysis.report_images import duplicates, mistakes, suspects
 from core.analysis.report_masks import localization
-from core.analysis.strips import ImageFolder
 from core.errors import InputError
-from core.files import write_text
-from core.training.scored_predictions import DEFAULT_THRESHOLD
+from core.experiments.predictions import Predictions, read_predictions
+from core.experiments.reading import Experiment, flatten, read_experiment
+from core.experiments.strips import ImageFolder
+from core.files.writing import write_text
+from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 
 REPORT_FILE = "report.html"
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import cv2
 
-from core.analysis.experiments import Experiment
 from core.analysis.page import paragraph, table
-from core.bounded_reading import read_json
+from core.experiments.reading import Experiment
+from core.files.reading import read_json
 
 EXPLANATION_FILE, SHEET_FILE = "explanation.json", "contact_sheet.jpg"
 FIGURES = {

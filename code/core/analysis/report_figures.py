@@ -7,12 +7,12 @@ import numpy as np
 from sklearn.metrics import precision_recall_curve
 
 from core.analysis.charts import COLOURS, Axes, Mark, Series, line_chart
-from core.analysis.experiments import Experiment
 from core.analysis.page import cards, paragraph, table
-from core.analysis.predictions import Predictions
 from core.analysis.ranking import figure, interval
-from core.training.calibration import calibration_figures
-from core.training.scored_predictions import DEFAULT_THRESHOLD, METRICS
+from core.experiments.predictions import Predictions
+from core.experiments.reading import Experiment
+from core.metrics.calibration import calibration_figures
+from core.metrics.scored_predictions import DEFAULT_THRESHOLD, METRICS
 
 TITLES = {
     "precision": "precision",

@@ -4,15 +4,16 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from core.analysis.experiments import Experiment
 from core.analysis.label_errors import rank_label_errors
 from core.analysis.label_sets import set_names
 from core.analysis.page import paragraph, table
-from core.analysis.predictions import Predictions
-from core.analysis.strips import ImageFolder, confident_mistakes, strip
-from core.bounded_reading import MEBIBYTE, bounded_lines, opened
+from core.analysis.strips import confident_mistakes, picture, strip
 from core.errors import InputError
-from core.spreadsheet import original
+from core.experiments.predictions import Predictions
+from core.experiments.reading import Experiment
+from core.experiments.strips import ImageFolder
+from core.files.reading import MEBIBYTE, bounded_lines, opened
+from core.files.spreadsheet import original
 
 DUPLICATES_FILE = "duplicates.csv"
 MOST_MISTAKES = 8
@@ -125,7 +126,7 @@ def _strip(
     image = part.image_ids[row]
     return strip(
         image,
-        images.picture(image),
+        picture(images, image),
         part.labels[row].tolist(),
         part.probabilities[row].tolist(),
         experiment.class_names,

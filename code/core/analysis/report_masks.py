@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from core.analysis.experiments import Experiment
 from core.analysis.page import paragraph, table
-from core.analysis.strips import ImageFolder, data_url
-from core.bounded_reading import read_json
+from core.analysis.strips import data_url, read_image
 from core.errors import InputError
+from core.experiments.reading import Experiment
+from core.experiments.strips import ImageFolder
+from core.files.reading import read_json
 
 EXAMPLES = Path("masks") / "examples.json"
 
@@ -100,7 +101,7 @@ def _figure(entry: Mapping[str, Any], experiment: Experiment, images: ImageFolde
 
 
 def _picture(entry: Mapping[str, Any], experiment: Experiment, images: ImageFolder) -> str | None:
-    image = images.read(str(entry["image_id"]))
+    image = read_image(images, str(entry["image_id"]))
     folder = experiment.path / EXAMPLES.parent
     # A file's name and no more: it is read from a file that anyone may have written.
     files = [folder / Path(str(entry[kind])).name for kind in ("predicted", "truth")]

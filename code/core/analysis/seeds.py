@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from core.analysis.experiments import Experiment
 from core.analysis.ranking import FigureKey, figure
+from core.experiments.reading import Experiment
 
 # What an experiment is called, or where it is kept, changes nothing in it.
 NAMES = ("experiment.name", "experiment.results_dir")

@@ -3,50 +3,31 @@
 import base64
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from core.analysis.predictions import Predictions
-from core.training.scored_predictions import DEFAULT_THRESHOLD
+from core.experiments.predictions import Predictions
+from core.experiments.strips import ImageFolder
+from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 
 PICTURE_WIDTH = 900
 JPEG_QUALITY = 72
 
 
-class ImageFolder:
-    """Finds images by their id in a data set's root or one of its folders."""
+def read_image(images: ImageFolder, image_id: str) -> np.ndarray | None:
+    """The image in grey, uint8 (H, W); None where there is no such readable image."""
+    file = images.find(image_id)
+    try:
+        return None if file is None else cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+    except cv2.error:  # more pixels than are ever decoded
+        return None
 
-    def __init__(self, root: Path | None) -> None:
-        self.root = root
-        self.folders: list[Path] = []
-        if root is not None and root.is_dir():
-            self.folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
 
-    def picture(self, image_id: str) -> str | None:
-        """The image as a data URL, scaled down; None where there is no such readable image."""
-        image = self.read(image_id)
-        return None if image is None else data_url(image)
-
-    def read(self, image_id: str) -> np.ndarray | None:
-        """The image in grey, uint8 (H, W); None where there is no such readable image."""
-        file = self.find(image_id)
-        try:
-            return None if file is None else cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-        except cv2.error:  # more pixels than are ever decoded
-            return None
-
-    def find(self, image_id: str) -> Path | None:
-        """The image's file; None where there is none."""
-        # An id is a file's name; anything else could lead out of the data set.
-        if Path(image_id).name != image_id:
-            return None
-        files = (folder / image_id for folder in self.folders)
-        try:
-            return next((file for file in files if file.is_file()), None)
-        except OSError:  # too long a name
-            return None
+def picture(images: ImageFolder, image_id: str) -> str | None:
+    """The image as a data URL, scaled down; None where there is no such readable image."""
+    image = read_image(images, image_id)
+    return None if image is None else data_url(image)
 
 
 def strip(

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 
 from core.data.image_header import IncompleteHeaderError, NotAnImageError, parse_header
-from core.data.mistakes import EmptyMaskError, MaskOutsideError
+from core.data.mistakes import EmptyMaskError
 from core.errors import InputError
+from core.files.run_length import MaskOutsideError
 
 # A PNG of a mask is never larger than its pixels by more than this; a bomb is.
 _SPARE_BYTES = 1 << 16

@@ -11,12 +11,12 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from core.bounded_reading import read_json
 from core.data.bitmap import decode_bitmap
 from core.data.kaggle_csv import SEVERSTAL_CLASS_NAMES
 from core.data.mistakes import FIRST_ENDS, MissingLabelError, Mistakes
 from core.data.table_checks import find_image
 from core.errors import InputError
+from core.files.reading import read_json
 from core.validation import nearest
 
 

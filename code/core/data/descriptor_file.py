@@ -9,7 +9,7 @@ import numpy as np
 
 from core.data.content_key import content_key
 from core.data.strip_hash import StripDescriptors, strip_descriptors
-from core.files import replacing
+from core.files.writing import replacing
 
 log = logging.getLogger(__name__)
 

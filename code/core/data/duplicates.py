@@ -11,8 +11,8 @@ import numpy as np
 from core.data.annotations import LabelTable
 from core.data.split_file import Split
 from core.data.strip_hash import BITS_PER_PARITY, StripDescriptors, strip_descriptors
-from core.files import write_text
-from core.spreadsheet import as_text
+from core.files.spreadsheet import as_text
+from core.files.writing import write_text
 
 __all__ = [
     "StripDescriptors",

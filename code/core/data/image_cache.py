@@ -21,8 +21,8 @@ from core.data.image_source import ImageArray, ImageFiles, ImageMap, ImageSource
 from core.data.images import read_image
 from core.data.settings import DataSettings
 from core.errors import InputError
-from core.files import write_json
-from core.locks import acquire
+from core.files.locks import acquire
+from core.files.writing import write_json
 
 log = logging.getLogger(__name__)
 

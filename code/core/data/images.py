@@ -6,10 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from core.bounded_reading import opened, read_bytes
 from core.data.image_header import Header, IncompleteHeaderError, NotAnImageError, parse_header
 from core.data.mistakes import ImageSizeError, TruncatedImageError
 from core.errors import InputError
+from core.files.reading import opened, read_bytes
 
 # A strip's header ends within 1 KiB; embedded metadata may need far more, but not this much.
 _HEAD_BYTES = 2048

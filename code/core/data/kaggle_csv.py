@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from core.data.mistakes import FIRST_ENDS, EmptyMaskError, Mistakes, RepeatedLabelError
-from core.data.run_length import decode, runs
 from core.data.table_checks import find_image, read_rows
 from core.errors import InputError
+from core.files.run_length import decode, runs
 
 NUM_SEVERSTAL_CLASSES = 4
 SEVERSTAL_CLASS_NAMES = tuple(f"defect_{number}" for number in range(1, NUM_SEVERSTAL_CLASSES + 1))

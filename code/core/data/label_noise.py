@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from core.data.annotations import LabelTable
-from core.files import write_text
-from core.spreadsheet import as_text
+from core.files.spreadsheet import as_text
+from core.files.writing import write_text
 
 _HEADER = ["image_id", "class_name", "label", "flipped_to"]
 

@@ -30,10 +30,6 @@ class EmptyMaskError(InputError):
     """A label whose mask has no pixel."""
 
 
-class MaskOutsideError(InputError):
-    """A mask that leaves its image."""
-
-
 class Mistakes:
     """The first mistake ends the reading: what training wants."""
 

@@ -9,8 +9,8 @@ import numpy as np
 from core.data.annotations import LabelTable
 from core.data.table_checks import find_image, read_rows
 from core.errors import InputError
-from core.files import write_text
-from core.spreadsheet import as_text, original
+from core.files.spreadsheet import as_text, original
+from core.files.writing import write_text
 from core.validation import nearest
 
 Split = dict[str, np.ndarray]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from core.bounded_reading import MEBIBYTE, bounded_lines, opened
 from core.data.mistakes import UnknownImageError
 from core.errors import InputError
+from core.files.reading import MEBIBYTE, bounded_lines, opened
 from core.validation import nearest
 
 # The published codes take 1.5 KiB an image; the longest of a 256x1600 mask, every other pixel of

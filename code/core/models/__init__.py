@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 
-import core.torchvision_ops  # noqa: F401  timm imports torchvision, so this stands before timm
+import core.machine.torchvision_ops  # noqa: F401  timm imports torchvision, so this stands before timm
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

@@ -1,27 +1,27 @@
 """From a checked config to a finished experiment: where the rooms meet."""
 
 import logging
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import nn
-
 from core.analysis.model_card import write_model_card
 from core.analysis.report import write_report
 from core.augmentation.pipelines import AugmentationPipeline
-from core.config import TrainConfig
-from core.data.annotations import LabelTable
+from core.command.config import TrainConfig
 from core.data.sampling import expected_shares, image_weights
 from core.data.splitting import Split
-from core.errors import InputError
-from core.losses.factory import get_loss
-from core.models.depthwise import use_matmul_gradients
-from core.models.registry import get_registry as get_model_registry
-from core.running.device import choose_device, keep_freed_memory
+from core.experiments.folder import ExperimentFolder
+from core.machine.device import choose_device, keep_freed_memory
+from core.machine.distributed import first_before_others, is_first
+from core.machine.process_group import others_may_fail
+from core.metrics.summary import summary_table
+from core.running.components import (
+    build_loss,
+    build_model,
+    checkpoint_gradients,
+    multiply_depthwise,
+)
 from core.running.experiment_record import Data, Parts, describe
 from core.running.loading import build_loaders, choose_split, read_data
 from core.running.mask_supervision import (
@@ -30,23 +30,19 @@ from core.running.mask_supervision import (
     known_masks,
     pixel_shares_of,
     usable_model,
-    warn_of_head_left_out,
 )
 from core.running.out_of_memory import (
     explaining_out_of_memory,
     settle_batch_size,
     settled_values,
 )
-from core.training.callbacks import TensorBoard
-from core.training.distributed import first_before_others, is_first
-from core.training.experiment import ExperimentFolder
+from core.training.callbacks import Callback, TensorBoard
+from core.training.classification.history_plot import HistoryPlot
+from core.training.classification.objective import Objective
+from core.training.classification.task import ClassificationTask
+from core.training.interruption import Interruption
 from core.training.learner import Learner
-from core.training.objective import Objective
-from core.training.precision import choose_precision
-from core.training.process_group import others_may_fail
 from core.training.seeding import seed_everything, set_determinism
-from core.training.summary import summary_table
-from core.training.task import Task
 from core.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -77,11 +73,12 @@ def run(
 
     With a `checkpoint`, to which the learner has been restored, go on from there.
     """
-    with folder.running():
+    interruption = Interruption()
+    with folder.running(interruption):
         log.info("Experiment %s on %s", folder.path, parts.learner.device)
         if is_first():
             describe(folder, config, parts)
-        trainer = build_trainer(config, parts, folder)
+        trainer = build_trainer(config, parts, folder, interruption)
         if checkpoint:
             trainer.continue_from(checkpoint)
         with others_may_fail(), explaining_out_of_memory(config):
@@ -110,7 +107,7 @@ def build(config: TrainConfig, data: Data, split: Split) -> Parts:
     Raises:
         InputError: a value is not what it should be, or does not fit the data.
     """
-    device = choose_device(config.runtime)
+    device = choose_device(config.runtime.device, config.runtime.num_threads)
     keep_freed_memory()
     set_determinism(config.runtime.deterministic)
     table, seed = data.table, config.experiment.seed
@@ -145,94 +142,35 @@ def build(config: TrainConfig, data: Data, split: Split) -> Parts:
         device=device,
         runtime=config.runtime,
     )
-    return Parts(data, split, pipeline, loaders, learner)
-
-
-def build_trainer(config: TrainConfig, parts: Parts, folder: ExperimentFolder) -> Trainer:
-    """The trainer of one experiment."""
-    return Trainer(
-        parts.learner,
-        Task(parts.loaders, parts.data.table.class_names, config.experiment.seed),
-        folder,
-        settings=config.training,
-        evaluation=config.evaluation,
-        model_card={
-            "model": usable_model(config.model, parts.data.table),
+    task = ClassificationTask(
+        objective,
+        loaders,
+        table.class_names,
+        seed,
+        config.evaluation,
+        final_model={
+            "model": usable_model(config.model, table),
             "image_size": list(config.data.image_size),
             "channels": config.data.channels,
         },
-        callbacks=[TensorBoard(folder.path)] if config.training.tensorboard and is_first() else [],
     )
+    return Parts(data, split, pipeline, task, learner)
 
 
-def build_model(
-    values: Mapping[str, Any], table: LabelTable, shares: np.ndarray, image_size: tuple[int, int]
-) -> nn.Module:
-    """The registered model of that name, its head's bias at the log-odds of the class shares.
-
-    Raises:
-        InputError: a model for other numbers of classes, or for images of another size alone.
-    """
-    warn_of_head_left_out(values, table)
-    params = {key: v for key, v in usable_model(values, table).items() if key != "name"}
-    num_classes = len(table.class_names)
-    if params.get("num_classes", num_classes) != num_classes:
-        raise InputError(
-            f"model.num_classes={params['num_classes']}: {table.source} has {num_classes} "
-            f"classes ({', '.join(table.class_names)}): set model.num_classes={num_classes}"
-        )
-    model = get_model_registry().instantiate(values["name"], **params)
-    # A model of a newcomer need not have these.
-    if check_image_size := getattr(model, "check_image_size", None):
-        check_image_size(*image_size)
-    if set_class_shares := getattr(model, "set_class_shares", None):
-        set_class_shares(shares)
-    return model
-
-
-def checkpoint_gradients(model: nn.Module, name: str) -> None:
-    """Have the model compute its activations again in the backward pass."""
-    switch = getattr(model, "set_grad_checkpointing", None)
-    if switch is None:
-        raise InputError(
-            f"training.gradient_checkpointing=true: {name} has no set_grad_checkpointing: use "
-            "false, or another model"
-        )
-    switch()
-
-
-def multiply_depthwise(model: nn.Module, config: TrainConfig, device: torch.device) -> None:
-    """Have the model's depthwise convolutions compute their weight gradients as matrix products.
-
-    Raises:
-        InputError: where that would change nothing.
-    """
-    wanted = "runtime.depthwise_gradient='matmul'"
-    precision = choose_precision(config.runtime.precision, device).name
-    if (device.type, precision) != ("cpu", "bfloat16"):
-        raise InputError(
-            f"{wanted}: is for bfloat16 on a CPU, and this computes in {precision} on "
-            f"{device.type}: use torch, or runtime.precision=bfloat16 runtime.device=cpu"
-        )
-    if not use_matmul_gradients(model):
-        raise InputError(
-            f"{wanted}: {config.model['name']} has no depthwise convolution of 5x5 or larger with "
-            "stride 1: use torch, or a ConvNeXt"
-        )
-
-
-def build_loss(
-    values: Mapping[str, Any], table: LabelTable, counts: np.ndarray, total: int
-) -> nn.Module:
-    """The registered loss of that type, told of the class counts of the training part."""
-    if values.get("reduction") == "none":
-        raise InputError("loss.reduction='none': a training minimises one number: use mean or sum")
-    # The trainer has image labels only: a loss of masks, or of a single class, is refused here.
-    loss = get_loss(values, masks=False)
-    if loss.index_targets:
-        raise InputError(
-            f"loss.type={values['type']}: takes one class per image, but a strip has none, one or "
-            "several: use focal_loss"
-        )
-    loss.set_class_statistics(counts, total, source="train_split", class_names=table.class_names)
-    return loss
+def build_trainer(
+    config: TrainConfig, parts: Parts, folder: ExperimentFolder, interruption: Interruption
+) -> Trainer:
+    """The trainer of one experiment."""
+    callbacks: list[Callback] = []
+    if is_first():
+        callbacks.append(HistoryPlot(folder.path / "history.png"))
+        if config.training.tensorboard:
+            callbacks.append(TensorBoard(folder.path))
+    return Trainer(
+        parts.learner,
+        parts.task,
+        folder,
+        settings=config.training,
+        interruption=interruption,
+        callbacks=callbacks,
+    )

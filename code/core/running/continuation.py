@@ -8,18 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from core.config import TrainConfig
+from core.command.config import TrainConfig
 from core.data.splitting import Split, read_split
 from core.errors import InputError
+from core.experiments.environment import command_line, describe_environment
+from core.experiments.folder import ExperimentFolder, read_results
+from core.machine.distributed import from_first, is_first, size
 from core.models.parameters import without_weights
 from core.running.composition import build, run
 from core.running.experiment_record import Data
 from core.running.loading import choose_split
-from core.training.checkpoint import Checkpoints, Found
-from core.training.distributed import from_first, is_first, size
-from core.training.environment import command_line, describe_environment
-from core.training.experiment import ExperimentFolder, read_results
-from core.training.learner_state import restore_learner
+from core.training.checkpoint import Checkpoints, Found, restore
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ def continue_training(
     built = _continued(config, found.state) if begun else config
     parts = build(built, data, own_split)
     if begun:
-        restore_learner(parts.learner, found.state, found.file)
+        restore(parts.learner, found.state, found.file)
         from_first(lambda: checkpoints.mend(found))
     for problem in found.problems:
         log.warning("%s", problem)

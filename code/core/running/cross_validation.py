@@ -12,25 +12,26 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from core.analysis.label_errors import rank_label_errors, share_of_flips_found
-from core.config import TrainConfig
+from core.command.config import TrainConfig
 from core.data.folds import stratified_folds
 from core.data.settings import DataSettings
 from core.data.splitting import Split
 from core.errors import InputError
-from core.files import replacing, write_text
+from core.experiments.environment import command_line
+from core.experiments.folder import ExperimentFolder, read_results
+from core.files.spreadsheet import as_text
+from core.files.writing import replacing, write_text
+from core.machine.distributed import from_first, is_first
+from core.metrics.evaluation import with_intervals
+from core.metrics.intervals import Bootstrap
+from core.metrics.scored_predictions import METRICS
+from core.metrics.summary import summary_table
 from core.running.composition import build, run
 from core.running.continuation import check_fingerprint, continue_training, describe_resumption
 from core.running.experiment_record import Data, describe_data, write_flips_of
 from core.running.loading import read_data
 from core.running.out_of_memory import settle_batch_size, settled_values
-from core.spreadsheet import as_text
-from core.training.distributed import from_first, is_first
-from core.training.environment import command_line
-from core.training.evaluation import with_intervals
-from core.training.experiment import ExperimentFolder, read_results
-from core.training.intervals import Bootstrap
-from core.training.scored_predictions import METRICS
-from core.training.summary import summary_table
+from core.training.interruption import Interruption
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def cross_validate(
     build(config, data, splits[0])
     folder = _folder(config, data, resumed, changed or {})
     folder.note_settled(given)
-    with folder.running():
+    with folder.running(Interruption()):
         log.info("Cross-validation %s, %d folds", folder.path, num_folds)
         if is_first():
             _describe(folder, config, data)

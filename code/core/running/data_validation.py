@@ -7,15 +7,15 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel
 
-from core.command_help import keys_text, store_help_text
-from core.config import store_data_groups
+from core.command.config import store_data_groups
+from core.command.help import keys_text, store_help_text
 from core.data.annotations import find_sources
 from core.data.settings import DataSettings
 from core.data.validation.report import as_json, as_text
 from core.data.validation.settings import ReportSettings
 from core.data.validation.validate import validate_data
 from core.errors import InputError
-from core.files import write_json
+from core.files.writing import write_json
 from core.running.loading import find_root
 from core.validation import nearest, validate
 

@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 from torch import nn
-from torch.utils.data import DataLoader
 
 from core.augmentation.pipelines import AugmentationPipeline
-from core.config import TrainConfig
+from core.command.config import TrainConfig
 from core.data.annotations import LabelTable
 from core.data.duplicates import duplicate_groups, write_duplicates
 from core.data.image_source import ImageSource
 from core.data.label_noise import write_flips
 from core.data.sampling import describe_sampler
 from core.data.splitting import Split, write_split
-from core.files import write_text
-from core.training.distributed import size
-from core.training.environment import command_line, describe_environment
-from core.training.experiment import ExperimentFolder
+from core.experiments.environment import command_line, describe_environment
+from core.experiments.folder import ExperimentFolder
+from core.files.writing import write_text
+from core.machine.distributed import size
 from core.training.learner import Learner
+from core.training.task import Task
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Parts:
     data: Data
     split: Split
     pipeline: AugmentationPipeline
-    loaders: dict[str, DataLoader]
+    task: Task
     learner: Learner
 
 
@@ -84,7 +84,7 @@ def describe(folder: ExperimentFolder, config: TrainConfig, parts: Parts) -> Non
             "num_trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
             "initial_weights": describe_initial_weights(parts.learner.model, config.model),
         },
-        **parts.learner.objective.record(),
+        **parts.task.record(),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from core.errors import EXIT_CODE, InputError
-from core.training.process_group import Place, joined
+from core.machine.process_group import Place, joined
 
 _LAST_PORT = 65_000
 _NUM_PORTS = 20_000

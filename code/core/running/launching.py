@@ -16,14 +16,14 @@ from typing import Any, NoReturn
 
 import torch
 
-from core.command_line import start_log
-from core.config import TrainConfig
+from core.command.config import TrainConfig
+from core.command.mistakes import start_log
 from core.errors import InputError
-from core.running.device import choose_device
+from core.machine.device import choose_device
+from core.machine.distributed import is_first, size
+from core.machine.process_group import KILLED, OtherProcessError
 from core.running.launched_place import as_launched
 from core.running.out_of_memory import AUTO
-from core.training.distributed import is_first, size
-from core.training.process_group import KILLED, OtherProcessError
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def check_devices(config: TrainConfig) -> None:
     devices = max(devices, launched)
     if devices == 1:
         return
-    device = choose_device(config.runtime)
+    device = choose_device(config.runtime.device, config.runtime.num_threads)
     if launched == 1 and device.type == "cuda" and devices > torch.cuda.device_count():
         raise InputError(
             f"runtime.devices={devices}: there are {torch.cuda.device_count()} GPUs here, and each "

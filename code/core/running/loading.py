@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from core.augmentation.pipelines import AugmentationPipeline
-from core.config import TrainConfig
+from core.command.config import TrainConfig
 from core.data.annotations import LabelTable, read_label_table
 from core.data.dataset import StripDataset
 from core.data.descriptor_file import kept_descriptors
@@ -20,11 +20,11 @@ from core.data.sampling import image_weights
 from core.data.settings import DataSettings
 from core.data.sharing import Share
 from core.data.splitting import Split, split_by_strategy
-from core.data.synthetic.store import ensure_strips
-from core.running.device import choose_device
+from core.machine.device import choose_device
+from core.machine.distributed import first_before_others, rank, size
 from core.running.experiment_record import Data
 from core.running.mask_supervision import mask_request
-from core.training.distributed import first_before_others, rank, size
+from core.synthetic.store import ensure_strips
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +101,7 @@ def build_loaders(
     Processes that train together share each batch.
     """
     settings, seed = config.data, config.experiment.seed
+    device = choose_device(config.runtime.device, config.runtime.num_threads)
     weights = image_weights(data.table.labels[split["train"]], settings.sampler)
 
     def loader(part: str, training: bool) -> DataLoader:
@@ -123,7 +124,7 @@ def build_loaders(
             shuffle=training,
             weights=weights if training else None,
             num_workers=settings.num_workers,
-            pin_memory=choose_device(config.runtime).type == "cuda",
+            pin_memory=device.type == "cuda",
         )
 
     loaders = {part: loader(part, training=part == "train") for part in split}

@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from core.augmentation.pipelines import AugmentationPipeline
-from core.config import TrainConfig
+from core.command.config import TrainConfig
 from core.data.annotations import LabelTable
 from core.data.dataset import MaskRequest
 from core.data.label_noise import choose_flips

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import torch
 
-from core.config import TrainConfig
+from core.command.config import TrainConfig
 from core.errors import InputError
-from core.running.device import choose_device
+from core.machine.device import choose_device
 from core.running.experiment_record import Parts
-from core.training.epoch import update
 from core.training.precision import choose_precision
+from core.training.trainer import update
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def settle_batch_size(config: TrainConfig, build: Callable[[TrainConfig], Parts]
     """
     if config.data.batch_size != AUTO:
         return config
-    device = choose_device(config.runtime)
+    device = choose_device(config.runtime.device, config.runtime.num_threads)
     if device.type != "cuda":
         raise InputError(
             f"data.batch_size=auto: finds what fits by trying, which needs CUDA: on {device.type} "
@@ -95,9 +95,9 @@ def _fits(config: TrainConfig, build: Callable[[TrainConfig], Parts]) -> bool:
     try:
         parts = build(config)
         parts.learner.model.train()
-        batch = next(iter(parts.loaders["train"]))
+        batch = next(iter(parts.task.train_batches))
         for _ in range(2):
-            update(parts.learner, [batch])
+            update(parts.learner, parts.task, [batch])
         return True
     except RuntimeError as error:
         if not is_out_of_memory(error):
@@ -115,7 +115,7 @@ def _with_batch_size(config: TrainConfig, size: int, **more: int) -> TrainConfig
 
 def _advice(config: TrainConfig) -> str:
     data, training = config.data, config.training
-    device = choose_device(config.runtime)
+    device = choose_device(config.runtime.device, config.runtime.num_threads)
     precision = choose_precision(config.runtime.precision, device).name
     changes = []
     if data.batch_size > 1:

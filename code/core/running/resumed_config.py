@@ -10,13 +10,13 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from core.analysis.experiments import flatten
-from core.bounded_reading import read_yaml
-from core.config import TrainConfig, check_config
+from core.command.config import TrainConfig, check_config
 from core.errors import InputError
+from core.experiments.folder import read_results
+from core.experiments.lock import is_locked
+from core.experiments.reading import flatten
+from core.files.reading import read_yaml
 from core.running.out_of_memory import AUTO
-from core.training.experiment import read_results
-from core.training.run_lock import is_locked
 from core.validation import nearest
 
 log = logging.getLogger(__name__)

@@ -5,13 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from core.config import TrainConfig
+from core.command.config import TrainConfig
 from core.errors import InputError
+from core.experiments.folder import read_results
 from core.running.continuation import continue_training
 from core.running.cross_validation import cross_validate
 from core.running.loading import read_data
 from core.running.resumed_config import CONFIG_FILE, find_resumed, read_config, resumed_config
-from core.training.experiment import read_results
 
 
 def find_training(

@@ -11,7 +11,7 @@ class Callback(Protocol):
     A training that is resumed tells its earlier epochs again first.
     """
 
-    def on_epoch_end(self, record: dict[str, Any]) -> None:
+    def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> None:
         """`record` is the epoch's entry in the history of results.json."""
 
     def close(self) -> None:
@@ -28,7 +28,7 @@ class TensorBoard:
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         self._writer = SummaryWriter(str(folder / "tensorboard"))
 
-    def on_epoch_end(self, record: dict[str, Any]) -> None:
+    def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> None:
         for tag, value in _scalars(record):
             self._writer.add_scalar(tag, value, record["epoch"])
 

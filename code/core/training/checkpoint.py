@@ -1,7 +1,6 @@
-"""Checkpoints, written whole and loaded without running code from them."""
+"""The checkpoints of a training: which there are, and which one to go on from."""
 
-import pickle
-import zipfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,43 +8,29 @@ from typing import Any
 import torch
 
 from core.errors import InputError
-from core.files import replacing
+from core.files.checkpoint import UnreadableCheckpointError, load_checkpoint, save_checkpoint
+from core.machine.distributed import is_first, wait_for_all
+from core.training.learner import Learner
+
+# What a training goes on by beside its learner.
+PLACE = ("history", "best_epoch", "training_seconds", "epoch_progress")
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write `state`, tensors and plain values only, whole or not at all."""
-    # A stream of ours rather than a name: torch's own writer hides what the disk complains of.
-    with replacing(path) as temporary, temporary.open("wb") as stream:
-        try:
-            torch.save(state, stream)
-        except RuntimeError as error:
-            # After a write that failed torch still ends its archive, and complains of that.
-            if isinstance(error.__context__, OSError):
-                raise error.__context__ from None
-            raise
-
-
-def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read a checkpoint with `weights_only`, so that a foreign file cannot run code.
+def restore(learner: Learner, state: dict[str, Any], file: Path) -> None:
+    """Set the learner back to the state in `file`.
 
     Raises:
-        InputError: there is no such file, or it is not a whole checkpoint.
+        InputError: the state is not of this model, loss or optimizer.
     """
     try:
-        # torch does not compare the checksums that it writes.
-        with zipfile.ZipFile(path) as archive:
-            if damaged := archive.testzip():
-                raise ValueError(f"wrong checksum of {damaged}")
-        return torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such checkpoint") from None
-    except (
-        OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, zipfile.BadZipFile
-    ) as error:  # fmt: skip
-        reason = str(error).partition("\n")[0][:120]
+        learner.load_state_dict(state)
+        if missing := [key for key in PLACE if key not in state]:
+            raise KeyError(f"no {missing[0]}")
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
         raise InputError(
-            f"{path}: not a whole checkpoint of this project ({reason}): "
-            "train again or give another file"
+            f"{file}: is not of the {learner} of this config ({reason}): give back the checkpoint "
+            "that belongs here, or train again"
         ) from None
 
 
@@ -61,8 +46,10 @@ class Found:
 class Checkpoints:
     """`last.pt`, from which a training goes on, and `best.pt`, its best epoch."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, minutes: float | None = None) -> None:
+        """`minutes` between two checkpoints within an epoch; None: at its end only."""
+        self.folder, self.minutes = folder, minutes
+        self._saved_at = time.monotonic()
 
     def file(self, which: str) -> Path:
         """The file of the `last` or the `best` one."""
@@ -72,11 +59,28 @@ class Checkpoints:
         """Write last.pt, and then best.pt where the state is that of the best epoch.
 
         In this order best.pt is never ahead of last.pt; where it fell behind, as a process that
-        is killed in between leaves it, `mend` makes up for it.
+        is killed in between leaves it, `mend` makes up for it. Of several processes, all of which
+        call this, the first writes.
         """
-        save_checkpoint(self.file("last"), state)
-        if is_best:
-            save_checkpoint(self.file("best"), state)
+        if is_first():
+            save_checkpoint(self.file("last"), state)
+            if is_best:
+                save_checkpoint(self.file("best"), state)
+        wait_for_all()
+        self._saved_at = time.monotonic()
+
+    def are_due(self) -> bool:
+        """Whether it is time to save within an epoch."""
+        return bool(self.minutes) and time.monotonic() - self._saved_at >= 60 * self.minutes
+
+    def weights(self, which: str) -> dict[str, Any]:
+        """What is tested of the `last` or the `best` one: `model`, `objective` and `history`.
+
+        Raises:
+            InputError: the file is not a whole checkpoint.
+        """
+        state = load_checkpoint(self.file(which))
+        return {key: state[key] for key in ("model", "objective", "history")}
 
     def newest(self, device: torch.device | str = "cpu") -> Found:
         """last.pt, or best.pt where last.pt is not whole, or neither."""
@@ -87,8 +91,8 @@ class Checkpoints:
                 continue
             try:
                 state = load_checkpoint(file, device)
-            except InputError as error:
-                problems.append(str(error).partition(": train again")[0])
+            except UnreadableCheckpointError as error:
+                problems.append(error.problem)
                 continue
             if problems:
                 problems.append(f"going on from {file}")
@@ -120,8 +124,8 @@ class Checkpoints:
             return None
         try:
             best = load_checkpoint(self.file("best"))
-        except InputError as error:
-            return str(error).partition(": train again")[0]
+        except UnreadableCheckpointError as error:
+            return error.problem
         if len(best.get("history", ())) == best_epoch:
             return None
         return f"{self.file('best')}: is not of epoch {best_epoch}"

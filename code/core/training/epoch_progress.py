@@ -1,12 +1,38 @@
-"""How far an epoch has come, so that it can go on in another process."""
+"""How far an epoch has come, and whether all of its numbers were finite."""
 
+import math
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import torch
 
-from core.training.finite_steps import FiniteSteps, Step
+from core.errors import InputError
+
+T = TypeVar("T")
+
+CHECK_EVERY = 50
+"""Steps between two looks. A look makes the device finish all of its work."""
+
+_SHOWN_IMAGES = 16
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update of the weights by a batch, or by several whose gradients were summed.
+
+    `number` is that of the first batch within the epoch. The loss of each batch and
+    `gradient_norm` are scalars left on the device; the norm is None where an infinite one is
+    nothing wrong.
+    """
+
+    number: int
+    image_ids: Sequence[Sequence[str]]
+    learning_rate: float
+    losses: Sequence[torch.Tensor]
+    gradient_norm: torch.Tensor | None
 
 
 @dataclass
@@ -25,7 +51,7 @@ class EpochProgress:
     num_images: int = 0
     waiting_seconds: float = 0.0
     earlier_seconds: float = 0.0
-    finite_steps: FiniteSteps = field(init=False)
+    _unchecked: list[Step] = field(default_factory=list)
     _started: float = field(default_factory=time.perf_counter)
 
     @classmethod
@@ -35,20 +61,56 @@ class EpochProgress:
         """Before the first step of an epoch."""
         return cls(epoch, learning_rate, torch.zeros((), dtype=torch.float64, device=device))
 
-    def __post_init__(self) -> None:
-        self.finite_steps = FiniteSteps(self.epoch)
+    def grouped(self, batches: Iterable[T], number: int) -> Iterator[list[T]]:
+        """Lists of `number` batches, the last one of what is left; the waiting for them is timed.
+
+        A list is complete before anything is made of it: whatever happens while one of its batches
+        is read, the learner stands between two updates.
+        """
+        iterator = iter(batches)
+        while True:
+            waiting_since = time.perf_counter()
+            group = list(islice(iterator, number))
+            self.waiting_seconds += time.perf_counter() - waiting_since
+            if not group:
+                return
+            yield group
 
     def add(self, step: Step) -> None:
         """Count one update: mean loss and images of each of its batches.
 
         Raises:
-            InputError: a loss or gradient is not finite; noticed within some steps.
+            InputError: as `check`, which every `CHECK_EVERY` steps are handed to.
         """
         for loss, image_ids in zip(step.losses, step.image_ids, strict=True):
             self.total_loss += loss.double() * len(image_ids)
             self.num_images += len(image_ids)
+        self._unchecked.append(step)
         self.step += len(step.losses)
-        self.finite_steps.add(step)
+        if len(self._unchecked) >= CHECK_EVERY:
+            self.check()
+
+    def check(self) -> None:
+        """Look at the steps since the last look, so that a late look still names the first bad one.
+
+        From the first gradient that is not finite all weights are spoilt, and with them every later
+        loss: the gradient is watched too, or the batch after the guilty one would be blamed.
+
+        Raises:
+            InputError: a loss or gradient is NaN or infinite; names the first such step, its
+                images, learning rate, loss and gradient norm; of a summed gradient all of the
+                images.
+        """
+        if not self._unchecked:
+            return
+        steps, self._unchecked = self._unchecked, []
+        # One transfer of all numbers together.
+        scalars = [value.double() for step in steps for value in _watched(step)]
+        values = iter(torch.stack(scalars).tolist())
+        for step in steps:
+            found = [next(values) for _ in _watched(step)]
+            if not all(math.isfinite(value) for value in found):
+                raise InputError(_message(self.epoch, step, found))
 
     def report(self) -> dict[str, float]:
         """Mean loss, seconds, images per second and the share of time spent waiting for data."""
@@ -60,7 +122,7 @@ class EpochProgress:
             "data_wait_share": self.waiting_seconds / seconds,
         }
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What `restored` takes, in plain values."""
         return {
             "epoch": self.epoch,
@@ -80,3 +142,30 @@ class EpochProgress:
 
     def _seconds(self) -> float:
         return self.earlier_seconds + time.perf_counter() - self._started
+
+
+def _watched(step: Step) -> list[torch.Tensor]:
+    """The losses, and then the norm if it is watched."""
+    return [*step.losses, *([] if step.gradient_norm is None else [step.gradient_norm])]
+
+
+def _message(epoch: int, step: Step, found: Sequence[float]) -> str:
+    """`found` are the numbers of `_watched`."""
+    losses, norms = found[: len(step.losses)], found[len(step.losses) :]
+    bad = [place for place, loss in enumerate(losses) if not math.isfinite(loss)]
+    first = bad[0] if bad else 0
+    images = step.image_ids[first] if bad else [name for ids in step.image_ids for name in ids]
+    what = f"loss became {losses[first]}" if bad else f"gradient became {norms[0]}"
+    figures = [f"loss {losses[first]:.6g}", *(f"gradient norm {norm:.6g}" for norm in norms)]
+    return (
+        f"epoch {epoch}, step {step.number + first}: the {what} ({', '.join(figures)}, learning "
+        f"rate {step.learning_rate:.6g}, images {named(images)}): give a lower "
+        "training.learning_rate, or look at these images; the checkpoints hold what was reached "
+        "before"
+    )
+
+
+def named(image_ids: Sequence[str]) -> str:
+    """The images as a message names them."""
+    more = len(image_ids) - _SHOWN_IMAGES
+    return ", ".join(image_ids[:_SHOWN_IMAGES]) + (f" and {more} more" if more > 0 else "")

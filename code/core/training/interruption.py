@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from core.training import distributed
+from core.machine import distributed
 
 # Among several processes: one Ctrl-C may reach each of them from the terminal and from the process
 # that launched them.

@@ -1,18 +1,19 @@
 """What learning changes, and in what it is computed."""
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
-import core.torchvision_ops  # noqa: F401
+import core.machine.torchvision_ops  # noqa: F401
 
 import torch
 from timm.scheduler.scheduler import Scheduler
 from timm.utils import ModelEmaV3
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from core.training import distributed
-from core.training.objective import Objective
+from core.machine import distributed
 from core.training.optimization import create_optimizer, create_scheduler
 from core.training.precision import FLOAT32, Precision, choose_precision
 from core.training.settings import RuntimeSettings, TrainingSettings
@@ -24,7 +25,7 @@ class Learner:
     """Model, objective and optimizer on their device, and how they are computed there."""
 
     model: nn.Module
-    objective: Objective
+    objective: nn.Module
     optimizer: torch.optim.Optimizer
     scheduler: Scheduler
     device: torch.device
@@ -40,7 +41,7 @@ class Learner:
     def create(
         cls,
         model: nn.Module,
-        objective: Objective,
+        objective: nn.Module,
         settings: TrainingSettings,
         *,
         steps_per_epoch: int,
@@ -90,6 +91,69 @@ class Learner:
                 model, forward_sync_buffers=False, gradient_as_bucket_view=True
             )
         return learner
+
+    def clip_gradients(self) -> Tensor | None:
+        """Clip the summed gradients; their norm before, None where it may be infinite.
+
+        A scaler tries out how far it may scale, and leaves out a step whose gradients became
+        infinite by that.
+        """
+        scaled = self.scaler.is_enabled()
+        if scaled and not self.gradient_clip_norm:
+            return None
+        self.scaler.unscale_(self.optimizer)
+        largest = self.gradient_clip_norm or math.inf
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), largest)
+        return None if scaled else norm
+
+    def step(self) -> None:
+        """Step optimizer, schedule and average, and forget the gradients."""
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.num_updates += 1
+        self.scheduler.step_update(self.num_updates)
+        if self.average is not None:
+            self.average.update(self.model, step=self.num_updates)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, optimizer and the number of updates, on which the learning rate depends.
+
+        `model` is what is evaluated. Where that is an average, `training_model` is what goes on.
+        """
+        state = {
+            "model": self.evaluated_model.state_dict(),
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "num_updates": self.num_updates,
+            "precision": self.precision.name,
+        }
+        if self.average is not None:
+            state["training_model"] = self.model.state_dict()
+        if self.scaler.is_enabled():
+            state["scaler"] = self.scaler.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Set the learner back, its learning rate to what its own schedule says.
+
+        Raises:
+            KeyError, RuntimeError, TypeError, ValueError: the state is of another learner.
+        """
+        self.evaluated_model.load_state_dict(state["model"])
+        if self.average is not None:
+            self.model.load_state_dict(state["training_model"])
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
+        self.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.num_updates = int(state["num_updates"])
+        self.scheduler.step_update(self.num_updates)
+
+    def __str__(self) -> str:
+        """The names of what it is made of."""
+        objective = getattr(self.objective, "name", type(self.objective).__name__)
+        return f"{type(self.model).__name__}, {objective} and {type(self.optimizer).__name__}"
 
     @property
     def trained_model(self) -> nn.Module:

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-import core.torchvision_ops  # noqa: F401
+import core.machine.torchvision_ops  # noqa: F401
 
 from timm.optim import (
     create_optimizer_v2,

@@ -1,19 +1,59 @@
 """The history of a training and its best epoch so far."""
 
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 
-@dataclass
-class Progress:
-    """The records of the finished epochs, and which of them is the best.
+@dataclass(frozen=True)
+class Criterion:
+    """The validation figure that the best epoch has the best of.
 
-    Of two epochs with the same macro-F1 the one with the lower validation loss is better: early
-    in a training, and for rare classes, many epochs share an F1 of 0.
+    Of two epochs that share it the one with the lower validation loss is better: early in a
+    training many epochs share a figure of 0. An undefined figure is worse than any other.
     """
 
+    figure: str
+    name: str
+    larger_is_better: bool = True
+
+    def rank(self, record: Mapping[str, Any]) -> tuple[float, float]:
+        """What is larger for a better epoch."""
+        validation = record["validation"]
+        value = validation[self.figure]
+        if value is None:
+            return float("-inf"), -validation["loss"]
+        return value if self.larger_is_better else -value, -validation["loss"]
+
+
+@dataclass
+class Progress:
+    """The records of the finished epochs, which of them is the best, and the seconds they took."""
+
+    criterion: Criterion | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
+    _earlier_seconds: float = 0.0
+    _started: float = field(default_factory=time.perf_counter)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.history, self.best_epoch = list(state["history"]), state["best_epoch"]
+        self._earlier_seconds, self._started = state["training_seconds"], time.perf_counter()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
+        return {
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+            "training_seconds": self.seconds,
+        }
+
+    @property
+    def seconds(self) -> float:
+        """Those of the processes before this one included, whatever the clock on the wall did."""
+        return self._earlier_seconds + time.perf_counter() - self._started
 
     @property
     def next_epoch(self) -> int:
@@ -22,7 +62,9 @@ class Progress:
 
     def add(self, record: dict[str, Any]) -> bool:
         """Append an epoch's record; True when it is the best one yet."""
-        is_best = not self.history or _rank(record) > _rank(self.history[self.best_epoch - 1])
+        best = self.history[self.best_epoch - 1] if self.history else None
+        rank = self.criterion.rank if self.criterion else None
+        is_best = best is None or rank is None or rank(record) > rank(best)
         self.history.append(record)
         if is_best:
             self.best_epoch = record["epoch"]
@@ -30,12 +72,5 @@ class Progress:
 
     def has_stalled(self, patience: int | None) -> bool:
         """Whether the last `patience` epochs were no better than the best; None: never."""
-        return bool(patience) and bool(self.history) and self._since_best() >= patience
-
-    def _since_best(self) -> int:
-        return len(self.history) - self.best_epoch
-
-
-def _rank(record: dict[str, Any]) -> tuple[float, float]:
-    validation = record["validation"]
-    return validation["macro_f1"], -validation["loss"]
+        since_best = len(self.history) - self.best_epoch
+        return bool(patience) and bool(self.history) and since_best >= patience

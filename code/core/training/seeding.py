@@ -2,10 +2,13 @@
 
 import os
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+
+from core.machine import distributed
 
 
 def seed_everything(seed: int, epoch: int = 0, rank: int = 0) -> None:
@@ -22,8 +25,35 @@ def seed_everything(seed: int, epoch: int = 0, rank: int = 0) -> None:
     torch.manual_seed(state)
 
 
-def random_state(device: torch.device) -> dict[str, Any]:
-    """The state of all generators within an epoch, in what a checkpoint may hold."""
+def seed_epoch(seed: int, epoch: int) -> None:
+    """Seed this process's generators for an epoch."""
+    seed_everything(seed, epoch, distributed.rank())
+
+
+def random_states(device: torch.device) -> list[dict[str, Any]]:
+    """The state of all generators within an epoch, one of each process."""
+    return distributed.gathered(_random_state(device))
+
+
+def restore_random_state(states: Sequence[dict[str, Any]], device: torch.device) -> None:
+    """Take up this process's generators where `random_states` found them.
+
+    Among another number of processes they stay as they were seeded. A state that was taken on
+    another kind of device leaves the generator of this one alone.
+    """
+    if len(states) != distributed.size():
+        return
+    state = states[distributed.rank()]
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    np.random.set_state(tuple(state["numpy"]))
+    torch.set_rng_state(state["torch"].cpu())
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+
+
+def _random_state(device: torch.device) -> dict[str, Any]:
+    """In what a checkpoint may hold."""
     name, keys, *position = np.random.get_state()
     state = {
         "python": random.getstate(),
@@ -33,19 +63,6 @@ def random_state(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
     return state
-
-
-def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
-    """Take up the generators where `random_state` found them.
-
-    A state that was taken on another kind of device leaves the generator of this one alone.
-    """
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    np.random.set_state(tuple(state["numpy"]))
-    torch.set_rng_state(state["torch"].cpu())
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
 
 
 def set_determinism(deterministic: bool) -> None:

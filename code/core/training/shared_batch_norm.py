@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import core.torchvision_ops  # noqa: F401
+import core.machine.torchvision_ops  # noqa: F401
 
 import torch
 import torch.distributed as dist
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from core.training import distributed
+from core.machine import distributed
 
 
 def share_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
@@ -82,7 +82,7 @@ def _statistics(values: Tensor, axes: list[int]) -> tuple[Tensor, Tensor, Tensor
     """Mean and variance a channel over all processes, and over how many numbers."""
     variance, mean = torch.var_mean(values, axes, correction=0)
     number = torch.full_like(mean, values.numel() / values.shape[1])
-    rows = _Everyones.apply(torch.stack([mean, variance, number]))
+    rows = _GatheredWithSummedGradient.apply(torch.stack([mean, variance, number]))
     means, variances, numbers = rows.unbind(1)
     total = numbers.sum(0)
     mean = (numbers * means).sum(0) / total
@@ -91,7 +91,7 @@ def _statistics(values: Tensor, axes: list[int]) -> tuple[Tensor, Tensor, Tensor
     return mean, variance, number if torch.equal(rows, rows[:1].expand_as(rows)) else total
 
 
-class _Everyones(torch.autograd.Function):
+class _GatheredWithSummedGradient(torch.autograd.Function):
     """The rows of all processes, (processes, *shape); gradients of a row are summed."""
 
     @staticmethod

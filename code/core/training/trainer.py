@@ -1,194 +1,229 @@
 """The training loop, top to bottom."""
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from core.machine.distributed import any_of, from_first, highest, is_first, together
 from core.training.callbacks import Callback
 from core.training.checkpoint import Checkpoints
 from core.training.data_workers import data_workers_may_die
-from core.training.distributed import any_of, from_first, is_first, rank
-from core.training.epoch import train_epoch
-from core.training.epoch_progress import EpochProgress
-from core.training.evaluation_settings import EvaluationSettings
-from core.training.experiment import ExperimentFolder
-from core.training.finite_steps import check_predictions
+from core.training.epoch_progress import EpochProgress, Step
+from core.training.interruption import Interruption
 from core.training.learner import Learner
-from core.training.learner_state import restore_epoch
-from core.training.localization import MaskScores, localization_figures
-from core.training.metrics import classification_metrics
-from core.training.plots import HistoryPlot
-from core.training.prediction import Predictions, predict
 from core.training.progress import Progress
-from core.training.saver import Saver
-from core.training.seeding import seed_everything
+from core.training.seeding import random_states, restore_random_state, seed_epoch
 from core.training.settings import TrainingSettings
-from core.training.stopwatch import Stopwatch
-from core.training.task import Task
-from core.training.testing import FinalTest
+from core.training.task import Batch, Folder, Task
 
 log = logging.getLogger(__name__)
 
 
 class Trainer:
-    """Trains a model, keeps the best epoch by validation macro-F1, and tests that one."""
+    """Trains a task, keeps its best epoch, and tests that one."""
 
     def __init__(
         self,
         learner: Learner,
         task: Task,
-        folder: ExperimentFolder,
+        folder: Folder,
         *,
         settings: TrainingSettings,
-        evaluation: EvaluationSettings,
-        model_card: dict[str, Any],
+        interruption: Interruption | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        """`model_card` is what model_final.pt needs beside the weights to be built again."""
-        self.learner = learner
-        self.task, self.folder, self.callbacks = task, folder, callbacks
-        self.settings = settings
-        self.plot = HistoryPlot(folder.path / "history.png")
-        self.test = FinalTest(learner, task, folder, evaluation, model_card)
-        checkpoints = Checkpoints(folder.checkpoints)
-        self.saver = Saver(learner, checkpoints, folder.interruption, settings.checkpoint_minutes)
+        self.learner, self.task, self.folder = learner, task, folder
+        self.settings, self.callbacks = settings, callbacks
+        self.interruption = interruption or Interruption()
+        self.progress = Progress(task.criterion)
+        self.checkpoints = Checkpoints(folder.path / "checkpoints", settings.checkpoint_minutes)
         self._begun_epoch: dict[str, Any] | None = None
-
-    @property
-    def progress(self) -> Progress:
-        return self.saver.progress
 
     def continue_from(self, state: dict[str, Any]) -> None:
         """Take up a checkpoint's history and place; its learner has been restored already."""
-        saver = self.saver
-        saver.progress = Progress(list(state["history"]), state["best_epoch"])
-        saver.stopwatch = Stopwatch(state["training_seconds"])
+        self.progress.restore(state)
         self._begun_epoch = state["epoch_progress"]
         if self.progress.history:
             # A loss with a schedule reports the weights of the last epoch that it saw.
-            self.learner.objective.set_epoch(len(self.progress.history) - 1)
+            self.task.begin_epoch(len(self.progress.history))
             self._publish()
-            for callback in self.callbacks:
-                for record in self.progress.history:
-                    callback.on_epoch_end(record)
+            for record in self.progress.history:
+                self._call_back(record)
 
     def fit(self) -> dict[str, Any]:
         """Train, test the best checkpoint, and return what results.json holds."""
         try:
             with logging_redirect_tqdm():
-                self._fit()
+                self._run_epochs()
         finally:
             for callback in self.callbacks:
                 callback.close()
-            self.plot.finish()
-        training_seconds, testing = self.saver.stopwatch.seconds, Stopwatch()
-        self.test(self.saver.checkpoints.file(self.settings.tested_epoch))
-        self.folder.record(
-            timings={"training_seconds": training_seconds, "evaluation_seconds": testing.seconds}
-        )
+        training_seconds, testing_since = self.progress.seconds, time.perf_counter()
+        self._test()
+        timings = {"evaluation_seconds": time.perf_counter() - testing_since}
+        self.folder.record(timings={"training_seconds": training_seconds, **timings})
         return self.folder.results
 
-    def _fit(self) -> None:
+    def _run_epochs(self) -> None:
         patience = self.settings.early_stopping_patience
         while self.progress.next_epoch <= self.settings.num_epochs:
-            if self.progress.has_stalled(patience):
-                log.info("No better validation macro-F1 for %d epochs: stopping early", patience)
+            if self.task.criterion and self.progress.has_stalled(patience):
+                name = self.task.criterion.name
+                log.info("No better validation %s for %d epochs: stopping early", name, patience)
                 break
-            interruption = self.folder.interruption
-            with interruption.deferred(), data_workers_may_die(interruption):
+            with self.interruption.deferred(), data_workers_may_die(self.interruption):
                 self.run_epoch()
-            if any_of(interruption.requested):
+            if any_of(self.interruption.requested):
                 raise KeyboardInterrupt
 
     def run_epoch(self) -> None:
-        """Train, validate, keep and publish the next epoch."""
-        record = self._run_epoch(self.progress.next_epoch)
-        is_best = self.progress.add(record)
-        self.saver.save(is_best=is_best)
-        self._publish()
-        self._tell(record)
-        for callback in self.callbacks:
-            callback.on_epoch_end(record)
-
-    def _run_epoch(self, epoch: int) -> dict[str, Any]:
-        learner, loaders, saver = self.learner, self.task.loaders, self.saver
-        progress = self._begin_epoch(epoch)
+        """Train, validate, keep the best, and publish."""
+        epoch = self.progress.next_epoch
+        begun = self._begin_epoch(epoch)
+        learner, task = self.learner, self.task
         batches = tqdm(
-            saver.guard(loaders["train"], progress),
+            self._guarded(task.train_batches, begun),
             desc=f"epoch {epoch}/{self.settings.num_epochs}",
             unit="batch",
-            initial=progress.step,
-            total=progress.step + len(loaders["train"]),
+            initial=begun.step,
+            total=begun.step + len(task.train_batches),
             disable=None if is_first() else True,  # None: off unless it is a terminal
             leave=False,
         )
-        train = train_epoch(learner, batches, progress, lambda: saver.after_step(progress))
-        # What the loss was made of, if it has parts.
-        objective = learner.objective
-        parts = {"terms": objective.terms(), "weights": objective.get_weights()}
-        validation = saver.guard(loaders["validation"], progress)
-        model, precision = learner.evaluated_model, learner.precision
-        part = predict(model, objective, validation, learner.device, precision)
-        check_predictions(part, epoch, learner.learning_rate)
-        return from_first(
-            lambda: {
-                "epoch": epoch,
-                "learning_rate": progress.learning_rate,
-                "train": train,
-                "validation": self._validation_record(part),
-                **{f"loss_{key}": value for key, value in parts.items() if value},
-            }
-        )
+        train = train_epoch(learner, task, batches, begun, lambda: self._after_step(begun))
+        record = {"epoch": epoch, "learning_rate": begun.learning_rate, "train": train}
+        loss_record = task.loss_record()
+        validation = task.validate(learner, lambda part: self._guarded(part, begun), epoch)
+        record = from_first(lambda: {**record, "validation": validation, **loss_record})
+        is_best = self.progress.add(record)
+        self.save(is_best=is_best)
+        self._publish()
+        log.info(
+            "epoch %d/%d  loss %.4f  %s  (best: epoch %d)  %.1f images/s, %.0f %% of the time "
+            "waiting for data",
+            epoch, self.settings.num_epochs, train["loss"], task.tell(validation),
+            self.progress.best_epoch, train["images_per_second"], 100 * train["data_wait_share"],
+        )  # fmt: skip
+        self._call_back(record)
 
     def _begin_epoch(self, epoch: int) -> EpochProgress:
         """Seed the epoch, and go on within it where a checkpoint was saved there."""
-        learner, begun = self.learner, self._begun_epoch
+        device, state = self.learner.device, self._begun_epoch
         self._begun_epoch = None
-        seed_everything(self.task.seed, epoch, rank())
-        learner.objective.set_epoch(epoch - 1)
-        progress = EpochProgress.begin(epoch, learner.learning_rate, learner.device)
-        if begun:
-            progress = restore_epoch(learner, begun)
-        self.task.loaders["train"].set_epoch(epoch, progress.step)
-        return progress
+        seed_epoch(self.task.seed, epoch)
+        self.task.begin_epoch(epoch)
+        begun = EpochProgress.begin(epoch, self.learner.learning_rate, device)
+        if state:
+            begun = EpochProgress.restored(state["progress"], device)
+            self.task.restore_epoch_state(state["objective"], device)
+            restore_random_state(state["random"], device)
+        self.task.train_batches.set_epoch(epoch, begun.step)
+        return begun
 
-    def _validation_record(self, part: Predictions) -> dict[str, Any]:
-        names = self.task.class_names
-        metrics = classification_metrics(part.labels, part.probabilities, names)
-        record = {} if part.mask_scores is None else _mask_record(part.mask_scores, names)
-        return {
-            "loss": part.loss,
-            "macro_f1": metrics["macro"]["f1"],
-            "macro_average_precision": metrics["macro"]["average_precision"],
-            "macro_auroc": metrics["macro"]["auroc"],
-            "per_class_f1": {name: metrics["per_class"][name]["f1"] for name in names},
-            **record,
-        }
+    def save(self, begun: EpochProgress | None = None, *, is_best: bool = False) -> None:
+        """Save a checkpoint, within an epoch where one has `begun` and all of it is finite."""
+        within = None
+        if begun:
+            begun.check()
+            within = {
+                "progress": begun.state_dict(),
+                "objective": self.task.epoch_state(),
+                "random": random_states(self.learner.device),
+            }
+        state = {**self.learner.state_dict(), **self.progress.state_dict()}
+        self.checkpoints.save({**state, "epoch_progress": within}, is_best)
+
+    def _after_step(self, begun: EpochProgress) -> None:
+        """Save where it is time to, or where the training is to stop, which it then does."""
+        # 2 is to stop, which saves as well.
+        wanted = 2 if self.interruption.requested else int(self.checkpoints.are_due())
+        if highest(wanted) == 1:
+            self.save(begun)
+        self._stop_where_asked(begun)
+
+    def _guarded(self, batches: Iterable[Batch], begun: EpochProgress) -> Iterator[Batch]:
+        """Hand on batches, and save what was reached when the next one cannot be had.
+
+        Between two batches the learner is whole, also where several make one update, so that an
+        unreadable image, or a stop that is asked for during the validation, costs no update.
+        """
+        try:
+            for batch in together(batches):
+                yield batch
+                self._stop_where_asked(begun)
+        except Exception:
+            self.save(begun)
+            raise
+
+    def _stop_where_asked(self, begun: EpochProgress) -> None:
+        if any_of(self.interruption.requested):
+            self.save(begun)
+            raise KeyboardInterrupt
 
     def _publish(self) -> None:
-        history, best = self.progress.history, self.progress.best_epoch
-        self.folder.record(
-            history=history,
-            best_epoch=best,
-            **self.learner.objective.record(),
-        )
-        if is_first():
-            self.plot.update(history, best)
+        history, best_epoch = self.progress.history, self.progress.best_epoch
+        self.folder.record(history=history, best_epoch=best_epoch, **self.task.record())
 
-    def _tell(self, record: dict[str, Any]) -> None:
-        train, validation = record["train"], record["validation"]
-        log.info(
-            "epoch %d/%d  loss %.4f  validation loss %.4f  macro-F1 %.3f  (best: epoch %d)  "
-            "%.1f images/s, %.0f %% of the time waiting for data",
-            record["epoch"], self.settings.num_epochs, train["loss"], validation["loss"],
-            validation["macro_f1"], self.progress.best_epoch, train["images_per_second"],
-            100 * train["data_wait_share"],
-        )  # fmt: skip
+    def _call_back(self, record: dict[str, Any]) -> None:
+        for callback in self.callbacks:
+            callback.on_epoch_end(record, self.progress.best_epoch)
+
+    def _test(self) -> None:
+        """Everything reported comes from one checkpoint, which the first process reads back."""
+        state = from_first(lambda: self.checkpoints.weights(self.settings.tested_epoch))
+        self.learner.evaluated_model.load_state_dict(state["model"])
+        self.learner.objective.load_state_dict(state["objective"])
+        sections = self.task.test(self.learner, self.folder)
+        self.folder.record(tested_epoch=len(state["history"]), **sections)
 
 
-def _mask_record(scores: MaskScores, class_names: Sequence[str]) -> dict[str, float | None]:
-    macro = localization_figures(scores, class_names)["macro"]
-    return {"macro_dice": macro["dice"], "macro_pointing_accuracy": macro["pointing_accuracy"]}
+def train_epoch(
+    learner: Learner,
+    task: Task,
+    batches: Iterable[Batch],
+    begun: EpochProgress,
+    after_step: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
+    """Update the weights once for every `accumulation_steps` batches, the last few included.
+
+    Returns mean loss, images per second and share of time spent waiting, of the whole epoch.
+
+    Raises:
+        InputError: a loss or gradient that is not finite.
+    """
+    learner.model.train()
+    learner.objective.train()
+    for group in begun.grouped(batches, learner.accumulation_steps):
+        images, learning_rate = [batch["image_id"] for batch in group], learner.learning_rate
+        losses, gradient_norm = update(learner, task, group)
+        begun.add(Step(begun.step + 1, images, learning_rate, losses, gradient_norm))
+        after_step()
+    begun.check()
+    return begun.report()
+
+
+def update(
+    learner: Learner, task: Task, group: Sequence[Batch]
+) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+    """Forward and backward of each batch, then one step of the optimizer.
+
+    Each batch counts by its images, so that for losses that are means over images the gradient is
+    that of one batch of all of them. Several processes exchange gradients once an update.
+    Returns the losses, detached, and the norm of the gradients before they were clipped.
+    """
+    num_images = sum(len(batch["image_id"]) for batch in group)
+    losses = []
+    for batch in group:
+        share = 1.0 if task.sums_over_images else len(batch["image_id"]) / num_images
+        with learner.exchanging_gradients(batch is group[-1]):
+            loss = task.loss(task.forward(learner, batch), batch)
+            learner.scaler.scale(loss if share == 1 else loss * share).backward()
+        losses.append(loss.detach())
+    gradient_norm = learner.clip_gradients()
+    learner.step()
+    return losses, gradient_norm

@@ -8,13 +8,13 @@ from typing import Any, Literal
 from core.data.mistakes import (
     EmptyMaskError,
     ImageSizeError,
-    MaskOutsideError,
     MissingLabelError,
     RepeatedLabelError,
     TruncatedImageError,
     UnknownImageError,
 )
 from core.errors import InputError
+from core.files.run_length import MaskOutsideError
 
 Level = Literal["error", "warning"]
 

@@ -13,7 +13,7 @@ _PERCENTILES = {"lowest": 0, "percentile_5": 5, "median": 50, "percentile_95": 9
 
 
 def as_json(validation: Validation) -> dict[str, Any]:
-    """Everything that was found, for `core.files.write_json`."""
+    """Everything that was found, for `core.files.writing.write_json`."""
     table, findings = validation.table, validation.findings
     whole = [one for one in validation.inspections if one.error is None]
     greys = [one.grey for one in whole]

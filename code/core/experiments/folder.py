@@ -1,0 +1,204 @@
+"""The folder of an experiment and the results.json in it, whole at every moment."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from core.errors import InputError
+from core.experiments.lock import run_lock
+from core.experiments.predictions import PREDICTIONS_FILE, PartPredictions, write_predictions
+from core.files.reading import read_json
+from core.files.writing import remove_leftovers, write_json
+from core.machine.distributed import from_first, is_first
+
+SCHEMA_VERSION = 1
+
+log = logging.getLogger(__name__)
+
+
+class Interruption(Protocol):
+    """How a run is asked to stop, and when that may wait."""
+
+    def listening(self) -> AbstractContextManager[None]: ...
+
+    def deferred(self) -> AbstractContextManager[None]: ...
+
+
+class ExperimentFolder:
+    """`<results_dir>/<name>_YYYYMMDD_HHMMSS/`, with results.json, checkpoints/ and train.log.
+
+    Of several processes that train together the first makes it and writes to it.
+    """
+
+    def __init__(self, path: Path, results: dict[str, Any]) -> None:
+        self.path = path
+        self.results = results
+
+    @classmethod
+    def create(
+        cls, results_dir: Path, name: str, now: datetime | None = None
+    ) -> "ExperimentFolder":
+        """Make a new folder; a taken name gets a suffix, so that two runs never share one.
+
+        Raises:
+            InputError: the folder cannot be made.
+        """
+        now = now or datetime.now().astimezone()
+        stem = f"{name}_{now:%Y%m%d_%H%M%S}"
+        return cls.at(from_first(lambda: _make_folder(results_dir, stem)), now)
+
+    @classmethod
+    def at(cls, path: Path, now: datetime | None = None) -> "ExperimentFolder":
+        """Begin an experiment in `path`, which is made where it is not there yet."""
+        now = now or datetime.now().astimezone()
+        if is_first():
+            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        head = {"name": path.name, "created_at": now.isoformat(timespec="seconds")}
+        return cls(
+            path, {"schema_version": SCHEMA_VERSION, "status": "running", "experiment": head}
+        )
+
+    @classmethod
+    def reopen(cls, path: Path, resumption: dict[str, Any]) -> "ExperimentFolder":
+        """Go on in the folder of an earlier process; `resumption` says from where and how.
+
+        What the folder reported of a test is dropped: it is to be made again.
+        """
+        folder = cls.at(path)
+        head = folder.results["experiment"]
+        earlier = read_results(path).get("experiment", {}) if is_first() else {}
+        resumed_at = [*earlier.get("resumed_at", []), {"time": head["created_at"], **resumption}]
+        folder.results["experiment"] = head | earlier | {"name": path.name}
+        folder.results["experiment"]["resumed_at"] = resumed_at
+        return folder
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def results_file(self) -> Path:
+        return self.path / "results.json"
+
+    def note_settled(self, values: Mapping[str, str]) -> None:
+        """Remember, by their dotted keys, the words that the config now has numbers for."""
+        if values:
+            self.results["experiment"]["settled"] = dict(values)
+
+    def record(self, **sections: Any) -> None:
+        """Put sections into results.json; a mapping is merged into the section of that name."""
+        for name, content in sections.items():
+            known = self.results.get(name)
+            both = isinstance(known, dict) and isinstance(content, dict)
+            self.results[name] = {**known, **content} if both else content
+        if is_first():
+            write_json(self.results_file, self.results)
+
+    def write_predictions(
+        self, parts: Mapping[str, PartPredictions], class_names: Sequence[str]
+    ) -> None:
+        """Write predictions.csv."""
+        write_predictions(self.path / PREDICTIONS_FILE, parts, class_names)
+
+    @contextmanager
+    def running(self, interruption: Interruption) -> Iterator[None]:
+        """Write train.log and, on the way out, the status that fits how the run ended.
+
+        Raises:
+            InputError: another process is at work in the folder, or it cannot be written to.
+        """
+        with self._taken(), interruption.listening():
+            try:
+                self.record(status="running")
+                yield
+            except KeyboardInterrupt:
+                log.warning("Interrupted; what was reached so far is in %s", self.path)
+                self._record_end(interruption, "interrupted", "stopped by the user")
+                raise
+            except BaseException as error:
+                message = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                log.error("Failed: %s", message)
+                self._record_end(interruption, "failed", message)
+                raise
+            self.record(status="completed")
+
+    @contextmanager
+    def _taken(self) -> Iterator[None]:
+        """Hold the folder's lock and its log, where this process writes to it."""
+        if not is_first():
+            yield
+            return
+        with run_lock(self.path), _log_file(self.path / "train.log"):
+            for folder in (self.path, self.checkpoints):
+                remove_leftovers(folder)
+            yield
+
+    def _record_end(self, interruption: Interruption, status: str, message: str) -> None:
+        """What ended the run, as a full disk, may end this too; the first error is the one told."""
+        try:
+            # A launcher that ends all processes after one has failed shall not end this.
+            with interruption.deferred():
+                self.record(status=status, status_message=message)
+        except Exception as error:
+            log.error("The status could not be written: %s", error)
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """What the results.json of an experiment's folder holds; empty where there is no whole one."""
+    try:
+        content = read_json(path / "results.json")
+    except InputError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _make_folder(results_dir: Path, stem: str) -> Path:
+    try:
+        results_dir.mkdir(parents=True, exist_ok=True)
+        return make_unused_folder(results_dir, stem)
+    except OSError as error:
+        raise InputError(
+            f"experiment.results_dir={str(results_dir)!r}: cannot make a folder in it "
+            f"({error.strerror}): give a folder that can be written to"
+        ) from None
+
+
+def make_unused_folder(parent: Path, stem: str) -> Path:
+    """Make `parent/stem`, with a number behind it where that name is taken."""
+    attempt = 1
+    while True:
+        path = parent / (stem if attempt == 1 else f"{stem}_{attempt}")
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:
+            attempt += 1
+
+
+@contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    try:
+        handler = _LogFile(path, encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}): give a folder that can be written to"
+        ) from None
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        with suppress(OSError):
+            handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """A full disk ends the run where it matters; a line that is lost here is on the terminal."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        pass

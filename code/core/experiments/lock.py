@@ -1,0 +1,39 @@
+"""A lock on an experiment's folder, held while a process is at work in it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import InputError
+from core.files.locks import acquire
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of `folder`. The system lets go of it when the process ends, however it does.
+
+    Raises:
+        InputError: another process holds it, or the folder cannot be written to.
+    """
+    try:
+        stream = (folder / ".lock").open("w")
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written to ({error.strerror}): mend that, or copy the folder "
+            "to where it can be, and resume it there"
+        ) from None
+    with stream:
+        if acquire(stream) is False:
+            raise InputError(
+                f"{folder}: another process is training in it: wait for it, or end it first"
+            )
+        yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether another process is at work in `folder`."""
+    try:
+        with (folder / ".lock").open("r+") as stream:
+            return acquire(stream) is False
+    except OSError:
+        return False

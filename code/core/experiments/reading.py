@@ -1,0 +1,163 @@
+"""Finished experiments, found and read from their folders."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from core.errors import InputError
+from core.experiments.schema import check_results
+from core.files.reading import read_json
+from core.validation import nearest
+
+SCHEMA_VERSION = 1
+RESULTS_FILE = "results.json"
+RESULTS_DIR = Path("experiments/results")
+UNFINISHED = {
+    "running": "is still running, or was killed",
+    "interrupted": "was interrupted before its test",
+    "failed": "failed",
+}
+# What a completed experiment must say for anything here to be told of it.
+REQUIRED = (
+    ("config",), ("data", "class_names"), ("test", "macro"), ("test", "per_class"),
+    ("test", "num_images"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A completed experiment: its folder and what its results.json holds."""
+
+    path: Path
+    results: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def class_names(self) -> list[str]:
+        return list(self.results["data"]["class_names"])
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved config with dotted keys."""
+        return flatten(self.results["config"])
+
+    def look_up(self, *keys: str) -> Any:
+        """The value below these keys, None where one is missing."""
+        value: Any = self.results
+        for key in keys:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"loss": {"gamma": 2}} as {"loss.gamma": 2}."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def find_experiments(
+    locations: Sequence[Path | str] = (), results_dir: Path | str = RESULTS_DIR
+) -> list[Path]:
+    """Experiment folders: the named ones, those in the named folders, or all of `results_dir`.
+
+    A name without a folder of its own is looked for in `results_dir`.
+
+    Raises:
+        InputError: nothing is there.
+    """
+    results_dir = Path(results_dir)
+    if not locations:
+        if not results_dir.is_dir():
+            raise InputError(f"{results_dir} is not a folder: train first, or name experiments")
+        return _experiments_in(results_dir)
+    found: dict[Path, None] = {}
+    for location in map(Path, locations):
+        path = location if location.exists() else results_dir / location
+        if path.name == RESULTS_FILE and path.is_file():
+            path = path.parent
+        if not path.is_dir():
+            known = [entry.name for entry in results_dir.glob("*")] if results_dir.is_dir() else []
+            raise InputError(
+                f"{location} is no experiment{nearest(location.name, known)}: expected a folder "
+                f"with {RESULTS_FILE}, a folder of such folders, or a name in {results_dir}"
+            )
+        inside = [path] if (path / RESULTS_FILE).is_file() else _experiments_in(path)
+        if not inside:
+            raise InputError(f"{path} has no {RESULTS_FILE}, nor has any folder in it")
+        found |= dict.fromkeys(inside)
+    return list(found)
+
+
+def find_experiment(location: Path | str, results_dir: Path | str = RESULTS_DIR) -> Path:
+    """The one experiment of that folder or name. Raises InputError where there is not one."""
+    found = find_experiments([location], results_dir)
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found[:5])
+        raise InputError(f"{location} holds {len(found)} experiments ({names}): name one of them")
+    return found[0]
+
+
+def _experiments_in(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.glob(f"*/{RESULTS_FILE}"))
+
+
+def read_experiment(path: Path | str) -> Experiment:
+    """Read a completed experiment.
+
+    Raises:
+        InputError: results.json is missing, cut off, of another schema, or not of a completed
+            experiment.
+    """
+    path = Path(path)
+    file = path / RESULTS_FILE
+    results = read_json(file)
+    _check_schema(results, file)
+    return Experiment(path, results)
+
+
+def read_all(paths: Sequence[Path | str]) -> tuple[list[Experiment], list[str]]:
+    """The experiments that can be used, and one line for each that cannot."""
+    experiments, problems = [], []
+    for path in paths:
+        try:
+            experiments.append(read_experiment(path))
+        except InputError as error:
+            problems.append(str(error))
+    return experiments, problems
+
+
+def _check_schema(results: Any, file: Path) -> None:
+    version = results.get("schema_version") if isinstance(results, dict) else None
+    if not isinstance(version, int) or version < 1:
+        raise InputError(f"{file} has no schema_version: it is not the results of an experiment")
+    if version > SCHEMA_VERSION:
+        raise InputError(
+            f"{file} has schema_version {version}; this version reads {SCHEMA_VERSION}: "
+            "update the project"
+        )
+    status = results.get("status")
+    if isinstance(status, str) and status in UNFINISHED:
+        message = results.get("status_message")
+        raise InputError(
+            f"{file.parent} {UNFINISHED[status]}{f' ({message})' if message else ''}: expected a "
+            f"completed experiment; code/train.py resume={file.parent} completes it"
+        )
+    if status != "completed":
+        raise InputError(f"{file}: status={status!r}; expected 'completed'")
+    for keys in REQUIRED:
+        value: Any = results
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if not value:
+            raise InputError(f"{file} has no {'.'.join(keys)}: it is incomplete, train again")
+    check_results(results, file)

@@ -1,1 +1,0 @@
-"""Time and memory of the losses, beside those of other libraries."""

@@ -1,0 +1,164 @@
+"""Several processes that train one model: which of them this is, and what they tell each other.
+
+With one process nothing here communicates. The first process (rank 0) is the only one that writes
+to an experiment's folder, and what it read or measured there is told to the others, so that none
+can decide otherwise. Every function has to be called by all processes, in the same order.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from core.errors import InputError
+
+T = TypeVar("T")
+
+_CPU = torch.device("cpu")
+
+
+def size() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """The number of this process among them, from 0."""
+    return dist.get_rank() if size() > 1 else 0
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes."""
+    return rank() == 0
+
+
+def any_of(mine: bool) -> bool:
+    """Whether it is true in any process."""
+    return highest(int(mine)) > 0
+
+
+def highest(mine: int) -> int:
+    """The highest number of all processes."""
+    if size() == 1:
+        return mine
+    number = torch.tensor(mine)
+    dist.all_reduce(number, dist.ReduceOp.MAX)
+    return int(number)
+
+
+def wait_for_all() -> None:
+    """Go on when all processes have come here."""
+    highest(0)
+
+
+def gathered(mine: T) -> list[T]:
+    """The objects of all processes in their order."""
+    if size() == 1:
+        return [mine]
+    everyone: list[Any] = [None] * size()
+    dist.all_gather_object(everyone, mine)
+    return everyone
+
+
+def gathered_rows(rows: Tensor, sizes: Sequence[int]) -> Tensor:
+    """The rows of all processes, one after another; `sizes` are their numbers, near each other."""
+    padded = rows.new_zeros((max(sizes), *rows.shape[1:]))
+    padded[: len(rows)] = rows
+    parts = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:number] for part, number in zip(parts, sizes, strict=True)])
+
+
+class GatheredRows(torch.autograd.Function):
+    """`gathered_rows`, with the gradient of this process's rows.
+
+    DistributedDataParallel takes the mean over the processes of gradients that are to be summed
+    here, hence their number as a factor.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, sizes: Sequence[int]) -> Tensor:
+        ctx.sizes = sizes
+        return gathered_rows(rows, sizes)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        first = sum(ctx.sizes[: rank()])
+        return gradient[first : first + ctx.sizes[rank()]] * len(ctx.sizes), None
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """What the first process makes; the others only hear of it.
+
+    Raises:
+        InputError: in all of them, where it is raised in the first.
+    """
+    if size() == 1:
+        return make()
+    told: list[Any] = [None, None]
+    if is_first():
+        try:
+            told[0] = make()
+        except InputError as error:
+            told[1] = str(error)
+    dist.broadcast_object_list(told, src=0, device=_CPU)
+    if told[1] is not None:
+        raise InputError(told[1])
+    return told[0]
+
+
+@contextmanager
+def first_before_others() -> Iterator[None]:
+    """The first process does the body alone: what it leaves on the disk, such as downloads and
+    caches, the others then find there.
+
+    Raises:
+        InputError: in all of them, where it is raised in the first.
+    """
+    if size() == 1:
+        yield
+        return
+    problem = None
+    if is_first():
+        try:
+            yield
+        except InputError as error:
+            problem = str(error)
+    if problem := from_first(lambda: problem):
+        raise InputError(problem)
+    if not is_first():
+        yield
+
+
+def together(batches: Iterable[T]) -> Iterator[T]:
+    """Hand on batches as long as every process has its next one.
+
+    Raises:
+        InputError: in all of them, where one cannot read its next batch for such an error.
+        RuntimeError: likewise for any other error.
+    """
+    if size() == 1:
+        yield from batches
+        return
+    iterator = iter(batches)
+    while True:
+        batch, problem = None, None
+        try:
+            batch = next(iterator, None)
+        except Exception as error:
+            problem = error
+        if any_of(problem is not None):
+            raise _first_problem(problem)
+        if batch is None:
+            return
+        yield batch
+
+
+def _first_problem(mine: Exception | None) -> Exception:
+    """The error of the first process that has one, the same in all of them."""
+    told = None if mine is None else (isinstance(mine, InputError), str(mine))
+    is_mistake, text = next(problem for problem in gathered(told) if problem)
+    return InputError(text) if is_mistake else RuntimeError(text)

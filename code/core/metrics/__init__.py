@@ -1,0 +1,1 @@
+"""Figures, resampling, intervals, thresholds and calibration; without torch."""

@@ -1,0 +1,181 @@
+"""Every figure of many resamples of the same images at once, equal to scikit-learn on each."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from core.metrics.scored_predictions import METRICS
+
+# Where a figure stands in a report, such as ("per_class", "defect_2", "f1").
+FigureKey = tuple[str, ...]
+Figures = dict[FigureKey, np.ndarray]
+
+# Resamples worked on together: 1,886 images x 128 float64 stay within a core's cache.
+CHUNK = 128
+
+
+# A label set of fewer images hardly varies when it is resampled by itself.
+FEW_IMAGES = 5
+
+
+def strata(labels: np.ndarray) -> list[np.ndarray]:
+    """Positions of the images of each label set, within which they are resampled.
+
+    A set of fewer than five images joins the most frequent set with the same rarest class, so
+    that at least this class keeps its support.
+    """
+    labels = labels.astype(bool)
+    sets, codes, counts = np.unique(labels, axis=0, return_inverse=True, return_counts=True)
+    support = np.where(sets, labels.sum(axis=0), len(labels) + 1)
+    rarest = np.where(sets.any(axis=1), support.argmin(axis=1), -1)
+    home = np.arange(len(sets))
+    for code in np.flatnonzero(counts < FEW_IMAGES):
+        alike = np.flatnonzero(rarest == rarest[code])
+        home[code] = alike[counts[alike].argmax()]
+    joined = home[codes]
+    order = np.argsort(joined, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(joined[order])) + 1)
+
+
+def bootstrap_weights(
+    labels: np.ndarray, resamples: int, generator: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """How often each image is drawn in each resample, a chunk of resamples at a time.
+
+    Shape: (images, resamples of the chunk).
+    """
+    groups = strata(labels)
+    for start in range(0, resamples, CHUNK):
+        columns = min(CHUNK, resamples - start)
+        weights = np.ones((len(labels), columns))
+        for group in groups:
+            size = len(group)
+            drawn = generator.integers(0, size, (size, columns)) * columns + np.arange(columns)
+            counts = np.bincount(drawn.ravel(), minlength=size * columns)
+            weights[group] = counts.reshape(size, columns)
+        yield weights
+
+
+def jackknife_weights(labels: np.ndarray) -> Iterator[np.ndarray]:
+    """Each image left out in turn, the others of its label set weighing as much more.
+
+    Shape: (images, images of the chunk).
+    """
+    size = np.ones(len(labels))
+    stratum = np.empty(len(labels), dtype=int)
+    for code, group in enumerate(strata(labels)):
+        size[group], stratum[group] = len(group), code
+    for start in range(0, len(labels), CHUNK):
+        left_out = np.arange(start, min(start + CHUNK, len(labels)))
+        left_out = left_out[size[left_out] > 1]
+        same = stratum[:, None] == stratum[left_out]
+        weights = np.where(same, size[left_out] / np.maximum(size[left_out] - 1, 1), 1.0)
+        weights[left_out, np.arange(len(left_out))] = 0
+        yield weights
+
+
+class WeightedFigures:
+    """The figures of `classification_metrics` as a function of the images' weights."""
+
+    def __init__(
+        self, labels: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray, names: list[str]
+    ) -> None:
+        images, classes = labels.shape
+        self.names = names
+        image = np.arange(images)
+        self.tasks = {
+            ("per_class", name): _Task(labels[:, c], probabilities[:, c], predicted[:, c], image)
+            for c, name in enumerate(names)
+        }
+        self.tasks["any_defect",] = _Task(
+            labels.any(axis=1), probabilities.max(axis=1), predicted.any(axis=1), image
+        )
+        self.tasks["micro",] = _Task(
+            labels.ravel(), probabilities.ravel(), predicted.ravel(), np.repeat(image, classes)
+        )
+        self.exact = (labels == predicted).all(axis=1).astype(float)
+
+    def __call__(self, weights: np.ndarray) -> Figures:
+        """Each defined figure, one value per column of weights (images, resamples)."""
+        figures = {
+            (*where, metric): values
+            for where, task in self.tasks.items()
+            for metric, values in task(weights).items()
+        }
+        for metric in METRICS:
+            rows = [figures.get(("per_class", name, metric)) for name in self.names]
+            defined = [row for row in rows if row is not None]
+            if defined:
+                figures["macro", metric] = np.mean(defined, axis=0)
+        figures["subset_accuracy",] = self.exact @ weights / weights.sum(axis=0)
+        return figures
+
+    def trials(self, key: FigureKey) -> float:
+        """How many yes-or-no observations a figure other than a macro mean rests on."""
+        if key[:-1] not in self.tasks:
+            return len(self.exact)
+        found, predicted, positives, negatives = self.tasks[key[:-1]].decisions.sum(axis=1)
+        return {
+            "precision": predicted,
+            "recall": positives,
+            "f1": predicted + positives - found,
+            "average_precision": positives,
+            "auroc": min(positives, negatives),
+        }[key[-1]]
+
+
+class _Task:
+    """One yes-or-no question about the images: sorted once, weighed many times."""
+
+    def __init__(
+        self, labels: np.ndarray, scores: np.ndarray, predicted: np.ndarray, image: np.ndarray
+    ) -> None:
+        images = image[-1] + 1
+        self.decisions = np.zeros((4, images))
+        for row, chosen in zip(
+            self.decisions, (labels & predicted, predicted, labels, ~labels), strict=True
+        ):
+            np.add.at(row, image[chosen], 1)
+        # Precision and recall change only at the scores of positives: one row for each of these.
+        levels, level = np.unique(-scores[labels], return_inverse=True)
+        above = np.searchsorted(levels, -scores[~labels], side="left")
+        reached = above < len(levels)
+        tied = reached.copy()
+        tied[reached] = levels[above[reached]] == -scores[~labels][reached]
+        shape = (len(levels), images)
+        self.positives = _sums(level, image[labels], shape)
+        self.negatives_reached = _sums(above[reached], image[~labels][reached], shape)
+        self.negatives_tied = _sums(above[tied], image[~labels][tied], shape)
+
+    def __call__(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Shape: weights (images, resamples); each figure (resamples,)."""
+        found, predicted, positives, negatives = self.decisions @ weights
+        figures = {
+            "precision": _divide(found, predicted),
+            "recall": _divide(found, positives),
+            "f1": _divide(2 * found, predicted + positives),
+        }
+        if self.decisions[2].any():
+            gained = self.positives @ weights
+            hits = np.cumsum(gained, axis=0)
+            false_alarms = np.cumsum(self.negatives_reached @ weights, axis=0)
+            precision = _divide(hits, hits + false_alarms)
+            ranked = np.einsum("gr,gr->r", gained, precision)
+            figures["average_precision"] = _divide(ranked, positives, undefined=np.nan)
+            if self.decisions[3].any():
+                beaten = negatives - false_alarms + (self.negatives_tied @ weights) / 2
+                ordered = np.einsum("gr,gr->r", gained, beaten)
+                figures["auroc"] = _divide(ordered, positives * negatives, undefined=np.nan)
+        return figures
+
+
+def _sums(rows: np.ndarray, images: np.ndarray, shape: tuple[int, int]) -> csr_array:
+    """A matrix that sums the weights of images into rows."""
+    return csr_array((np.ones(len(rows)), (rows, images)), shape=shape)
+
+
+def _divide(numerator: np.ndarray, denominator: np.ndarray, undefined: float = 0.0) -> np.ndarray:
+    """The quotient; where the denominator is 0, by default scikit-learn's zero_division=0."""
+    result = np.full_like(numerator, undefined)
+    return np.divide(numerator, denominator, out=result, where=denominator > 0)

@@ -1,0 +1,157 @@
+"""Thresholds per class, chosen on the validation part by a named criterion."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.errors import InputError
+from core.metrics.evaluation_settings import EvaluationSettings
+from core.metrics.scored_predictions import DEFAULT_THRESHOLD, check_predictions
+
+log = logging.getLogger(__name__)
+
+SMALLEST = 1e-6
+
+
+@dataclass(frozen=True)
+class OperatingPoints:
+    """What each useful threshold of one class does; the last one predicts nothing.
+
+    Between two neighbouring probabilities every threshold decides alike: the one half way stands
+    for all of them.
+    Shape: all (points,), thresholds falling but for the sentinel above 1 at the end.
+    """
+
+    thresholds: np.ndarray
+    true_positives: np.ndarray
+    false_positives: np.ndarray
+    positives: int
+
+    @property
+    def precision(self) -> np.ndarray:
+        predicted = self.true_positives + self.false_positives
+        return self.true_positives / np.maximum(predicted, 1)
+
+    @property
+    def recall(self) -> np.ndarray:
+        return self.true_positives / self.positives
+
+    @property
+    def f1(self) -> np.ndarray:
+        predicted = self.true_positives + self.false_positives
+        return 2 * self.true_positives / (predicted + self.positives)
+
+
+def choose_thresholds(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+    settings: EvaluationSettings,
+) -> dict[str, float]:
+    """The threshold of each class that does best by `settings.threshold_criterion`.
+
+    - `f1`: the highest F1, then drawn towards 0.5 on the logit scale, with weight
+      n / (n + threshold_shrinkage) for n positives: the best point of few positives is mostly
+      chance.
+    - `recall_at_precision`: the highest recall with at least `min_precision`; where no threshold
+      is that precise, the most precise one, with a warning.
+    - `precision_at_recall`: the highest precision with at least `min_recall`.
+    - `cost`: the lowest cost_miss * misses + cost_false_alarm * false alarms.
+
+    Of equally good thresholds the one nearest to 0.5 (for `cost`, to the threshold that is best
+    for calibrated probabilities) is taken. A class without positives keeps that value.
+
+    Raises:
+        InputError: what `classification_metrics` refuses, or costs that do not fit the classes.
+    """
+    labels, probabilities = check_predictions(labels, probabilities, class_names)
+    chosen = {}
+    for c, name in enumerate(class_names):
+        anchor, miss, false_alarm = DEFAULT_THRESHOLD, 0.0, 0.0
+        if settings.threshold_criterion == "cost":
+            miss = _cost(settings.cost_miss, name, class_names, "cost_miss")
+            false_alarm = _cost(settings.cost_false_alarm, name, class_names, "cost_false_alarm")
+            anchor = false_alarm / (false_alarm + miss)
+        if not labels[:, c].any():
+            log.warning("%s has no validation image: its threshold stays %.3g", name, anchor)
+            chosen[name] = anchor
+            continue
+        points = operating_points(labels[:, c], probabilities[:, c])
+        score = _score(points, settings, name, (miss, false_alarm))
+        best = points.thresholds[score >= score.max() - 1e-12]
+        threshold = float(best[np.argmin(np.abs(best - anchor))])
+        if settings.threshold_criterion == "f1":
+            threshold = _shrunk(threshold, points.positives, settings.threshold_shrinkage)
+        chosen[name] = threshold
+    return chosen
+
+
+def operating_points(labels: np.ndarray, probabilities: np.ndarray) -> OperatingPoints:
+    """Every decision that a threshold can make on these images. Shape: both (images,)."""
+    order = np.argsort(-probabilities, kind="stable")
+    ranked, hits = probabilities[order], np.cumsum(labels[order])
+    last = np.flatnonzero(np.r_[np.diff(ranked) != 0, True])
+    levels = ranked[last]
+    below = np.r_[levels[1:], 0.0]
+    middle = (levels + below) / 2
+    # Half way may round to the lower neighbour, which it must stay above.
+    thresholds = np.where(middle > below, middle, levels)
+    return OperatingPoints(
+        thresholds=np.r_[thresholds, _above(levels[0])],
+        true_positives=np.r_[hits[last], 0],
+        false_positives=np.r_[last + 1 - hits[last], 0],
+        positives=int(hits[-1]),
+    )
+
+
+def _score(
+    points: OperatingPoints,
+    settings: EvaluationSettings,
+    name: str,
+    costs: tuple[float, float],
+) -> np.ndarray:
+    """How good each operating point is; higher is better."""
+    precision, recall = points.precision, points.recall
+    match settings.threshold_criterion:
+        case "f1":
+            return points.f1
+        case "recall_at_precision":
+            allowed = precision >= settings.min_precision
+            if allowed.any():
+                return np.where(allowed, recall, -1.0)
+            log.warning(
+                "%s: no threshold reaches precision %.3g on the validation part (best %.3g)",
+                name, settings.min_precision, precision.max(),
+            )  # fmt: skip
+            return precision
+        case "precision_at_recall":
+            return np.where(recall >= settings.min_recall, precision, -1.0)
+        case _:
+            missed = points.positives - points.true_positives
+            return -(costs[0] * missed + costs[1] * points.false_positives)
+
+
+def _above(highest: float) -> float:
+    """A threshold that nothing reaches: half way to 1, or just above a probability of 1."""
+    middle = (highest + 1) / 2
+    return middle if middle > highest else float(np.nextafter(highest, 2.0))
+
+
+def _shrunk(threshold: float, positives: int, prior_positives: float) -> float:
+    if not prior_positives:
+        return threshold
+    weight = positives / (positives + prior_positives)
+    inside = np.clip(threshold, SMALLEST, 1 - SMALLEST)
+    return float(1 / (1 + np.exp(-weight * np.log(inside / (1 - inside)))))
+
+
+def _cost(cost: float | dict[str, float], name: str, class_names: Sequence[str], key: str) -> float:
+    if not isinstance(cost, dict):
+        return cost
+    if set(cost) != set(class_names):
+        raise InputError(
+            f"evaluation.{key}={cost}: expected one cost for each of {', '.join(class_names)}"
+        )
+    return cost[name]

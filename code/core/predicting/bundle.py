@@ -1,0 +1,127 @@
+"""A model and all that belongs to it in one zip file, checked whole before anything is used."""
+
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from core.errors import InputError
+from core.files.writing import replacing
+from core.predicting.onnx_model import OnnxModel
+from core.predicting.signature import Signature
+
+MODEL, THRESHOLDS, CHECKSUMS = "model.onnx", "thresholds.json", "SHA256SUMS"
+PARITY = f"{MODEL}.parity.json"
+MIB = 1 << 20
+# Every member that a bundle has, and how large it may be: what is read is never more than this.
+LARGEST = {
+    MODEL: 2048 * MIB,  # protocol buffers end there
+    PARITY: MIB,
+    "config.yaml": MIB,
+    THRESHOLDS: MIB,
+    "MODEL_CARD.md": MIB,
+    CHECKSUMS: MIB,
+}
+# As any file of the same content, whenever it was packed.
+_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def write_bundle(path: Path, members: Mapping[str, bytes], signature: Signature) -> None:
+    """Pack `members`, every one of `LARGEST` but the thresholds and the checksums.
+
+    The checksums are in the form that `sha256sum --check` reads.
+    """
+    content = {**members, THRESHOLDS: thresholds_file(signature)}
+    sums = "".join(f"{_digest(data)}  {name}\n" for name, data in sorted(content.items()))
+    content[CHECKSUMS] = sums.encode()
+    assert content.keys() == LARGEST.keys()
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name in sorted(content):
+            entry = zipfile.ZipInfo(name, _DATE)
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, content[name])
+
+
+def open_bundle(path: Path) -> OnnxModel:
+    """The model in a bundle, once every checksum is right.
+
+    Raises:
+        InputError: no zip file, members that are missing, unknown, given twice or too large, a
+            checksum that is wrong, or thresholds that are not the model's.
+    """
+    content = read_bundle(path)
+    model = OnnxModel(content[MODEL], str(path))
+    if content[THRESHOLDS] != thresholds_file(model.signature):
+        raise InputError(
+            f"{path}: {THRESHOLDS} does not say what {MODEL} says: pack it again with "
+            "code/export.py --bundle"
+        )
+    return model
+
+
+def read_bundle(path: Path) -> dict[str, bytes]:
+    """Every member by its name; nothing is unpacked to the disk. Raises as `open_bundle` does."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_members(path, archive.infolist())
+            content = {entry.filename: _read(path, archive, entry) for entry in archive.infolist()}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise InputError(
+            f"{path}: not a whole zip file ({error}): copy it again, or pack it again with "
+            "code/export.py --bundle"
+        ) from None
+    _check_sums(path, content)
+    return content
+
+
+def thresholds_file(signature: Signature) -> bytes:
+    """The signature for a reader: classes, thresholds, image size."""
+    return (json.dumps(json.loads(signature.to_json()), indent=2) + "\n").encode()
+
+
+def _check_members(path: Path, entries: list[zipfile.ZipInfo]) -> None:
+    names = [entry.filename for entry in entries]
+    for entry in entries:
+        name = entry.filename
+        # The list of allowed names leaves no room for paths: `../x` is simply not in it.
+        if name not in LARGEST:
+            raise InputError(f"{path}: holds {name!r}, which no bundle does: it was not unpacked")
+        if entry.file_size > LARGEST[name]:
+            raise InputError(
+                f"{path}: {name} says to be {entry.file_size} bytes large; expected at most "
+                f"{LARGEST[name]}"
+            )
+    if missing := LARGEST.keys() - names:
+        raise InputError(f"{path}: lacks {sorted(missing)[0]}: pack it again")
+    if len(names) > len(LARGEST):
+        raise InputError(f"{path}: holds a member twice: pack it again")
+
+
+def _read(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """A member, and not one byte more than it may have, whatever its header says."""
+    most = LARGEST[entry.filename]
+    with archive.open(entry) as stream:
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise InputError(f"{path}: {entry.filename} is larger than {most} bytes")
+    return content
+
+
+def _check_sums(path: Path, content: Mapping[str, bytes]) -> None:
+    lines = content[CHECKSUMS].decode(errors="replace").splitlines()
+    expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    for name, data in content.items():
+        if name != CHECKSUMS and expected.get(name) != _digest(data):
+            raise InputError(
+                f"{path}: the checksum of {name} is wrong: the file was changed or damaged; copy "
+                "it again, or pack it again with code/export.py --bundle"
+            )
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,120 @@
+"""From a trained model and images to a file of predictions."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from core.data.image_header import EXTENSIONS
+from core.data.images import read_image
+from core.errors import InputError
+from core.experiments.reading import RESULTS_FILE, find_experiment, read_experiment
+from core.predicting.bundle import open_bundle
+from core.predicting.image_list import ImageList
+from core.predicting.onnx_model import OnnxModel
+from core.predicting.predictor import Ensemble, Flips, Predictor
+from core.predicting.row_files import Outcome, check_output, write_rows
+from core.predicting.signature import Signature
+from core.predicting.stream import Row, predict_images
+
+PassOn = Callable[[Iterable[Row]], Iterator[Row]]
+
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """How the images are predicted: at which thresholds, seen how often, how many at once.
+
+    `overlay` is a folder for pictures of what was found, which `draw` makes.
+    """
+
+    output: Path
+    flips: bool = False
+    default_thresholds: bool = False
+    batch_size: int = 16
+    overlay: Path | None = None
+
+
+def predict_to_file(
+    models: Sequence[Path],
+    images: Sequence[str],
+    options: PredictionOptions,
+    draw: Callable[[Predictor, Signature], PassOn] | None = None,
+) -> Outcome:
+    """Predict `images`, which ImageList reads, by one model or the mean of several.
+
+    `draw` makes, for a model and the signature to decide by, what draws each row that it passes on.
+
+    Raises:
+        InputError: a model that cannot be read, models that do not fit, no images, or a file that
+            cannot be written. An image that cannot be read is reported in its row instead.
+    """
+    check_output(options.output)
+    _check_images(images)
+    listed = ImageList(images, EXTENSIONS, sys.stdin)
+    members = [open_model(path) for path in models]
+    model = members[0] if len(members) == 1 else Ensemble(members)
+    predictor = Flips(model) if options.flips else model
+    signature = predictor.signature
+    shown = signature.at_default() if options.default_thresholds else signature
+    if options.overlay:
+        _check_overlay(model, options.overlay)
+    drawn = draw(model, shown) if draw else iter
+    read = partial(read_image, image_size=signature.image_size, channels=signature.channels)
+    rows = tqdm(
+        predict_images(predictor, listed, read, options.batch_size),
+        total=listed.total,
+        unit="image",
+        disable=None,  # off unless standard error is a terminal
+    )
+    return write_rows(options.output, drawn(rows), shown)
+
+
+def open_model(path: Path) -> Predictor:
+    """The model of an experiment, by its folder or name, or an exported one: .onnx, or a bundle.
+
+    The models of a cross-validation are averaged.
+
+    Raises:
+        InputError: no model is there.
+    """
+    if path.suffix in (".onnx", ".zip") and not path.is_dir():
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; expected what code/export.py wrote")
+        return OnnxModel(path, str(path)) if path.suffix == ".onnx" else open_bundle(path)
+    folder = find_experiment(path)
+    # Here and not above: an exported model is predicted with where torch is not installed.
+    from core.predicting.trained_model import TrainedModel
+
+    if folds := read_experiment(folder).look_up("folds"):
+        return Ensemble([TrainedModel(folder / fold["name"]) for fold in folds])
+    return TrainedModel(folder)
+
+
+def _check_overlay(model: Predictor, folder: Path) -> None:
+    """Refuse what shows nothing of where it looks. Raises InputError."""
+    if isinstance(model, Ensemble):
+        raise InputError(
+            f"--overlay {folder}: shows where one model looks, and this is the mean of "
+            f"{len(model.members)}: name the experiment of one of them alone"
+        )
+    if isinstance(model, OnnxModel):
+        raise InputError(
+            f"--overlay {folder}: an exported model answers with probabilities only: name the "
+            f"experiment that it was exported from ({model.signature.model})"
+        )
+
+
+def _check_images(images: Sequence[str]) -> None:
+    for word in images:
+        try:
+            Path(word).exists()
+        except OSError as error:  # a name that is too long, a folder that may not be looked into
+            raise InputError(f"{word}: {error.strerror}: name an image or a folder") from None
+        if (Path(word) / RESULTS_FILE).is_file() or word.endswith((".onnx", ".zip")):
+            raise InputError(
+                f"{word} is a model and holds no images: to average it with the first one, give "
+                f"--ensemble {word}"
+            )

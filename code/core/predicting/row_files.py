@@ -1,0 +1,96 @@
+"""Rows of predictions as CSV or as JSON lines, by the file's suffix."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from core.errors import InputError
+from core.files.spreadsheet import as_text
+from core.files.writing import replacing
+from core.predicting.signature import Signature
+from core.predicting.stream import Row
+
+
+def check_output(path: Path) -> None:
+    """Refuse, before any work, a file that could not be written. Raises InputError."""
+    if path.suffix.lower() not in _WRITERS:
+        raise InputError(
+            f"--output {path}: unknown suffix {path.suffix!r}; expected {' or '.join(_WRITERS)}"
+        )
+    if path.is_dir():
+        raise InputError(f"--output {path} is a folder; expected the name of a file")
+
+
+@dataclass
+class Outcome:
+    """How many images there were, and how many of them could not be predicted."""
+
+    num_images: int = 0
+    num_errors: int = 0
+
+
+def write_rows(path: Path, rows: Iterable[Row], signature: Signature) -> Outcome:
+    """Write every row, the file whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    outcome = Outcome()
+
+    def counted() -> Iterator[Row]:
+        for row in rows:
+            outcome.num_images += 1
+            outcome.num_errors += bool(row.error)
+            yield row
+
+    write = _WRITERS[path.suffix.lower()]
+    try:
+        with (
+            replacing(path) as temporary,
+            # A path need not be valid UTF-8.
+            temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
+        ):
+            write(stream, counted(), signature)
+    except OSError as error:
+        raise InputError(f"--output {path}: cannot be written ({error.strerror})") from None
+    return outcome
+
+
+def _write_csv(stream: TextIO, rows: Iterable[Row], signature: Signature) -> None:
+    writer = csv.writer(stream, lineterminator="\n")
+    names = signature.class_names
+    columns = [f"probability_{name}" for name in names] + [f"decision_{name}" for name in names]
+    writer.writerow(["image", *columns, "model", "thresholds", "error"])
+    versions = [as_text(signature.model), as_text(signature.threshold_version)]
+    for row in rows:
+        if row.probabilities is None:
+            cells: list[Any] = [""] * len(columns)
+        else:
+            cells = [repr(float(value)) for value in row.probabilities]
+            cells += [int(found) for found in row.probabilities >= signature.thresholds]
+        writer.writerow([as_text(row.image), *cells, *versions, as_text(row.error)])
+
+
+def _write_json_lines(stream: TextIO, rows: Iterable[Row], signature: Signature) -> None:
+    names = signature.class_names
+    for row in rows:
+        probabilities = decisions = None
+        if row.probabilities is not None:
+            probabilities = dict(zip(names, row.probabilities.tolist(), strict=True))
+            found = (row.probabilities >= signature.thresholds).tolist()
+            decisions = dict(zip(names, found, strict=True))
+        content = {
+            "image": row.image,
+            "probabilities": probabilities,
+            "decisions": decisions,
+            "model": signature.model,
+            "thresholds": signature.threshold_version,
+            "error": row.error or None,
+        }
+        stream.write(json.dumps(content, allow_nan=False) + "\n")
+
+
+_WRITERS = {".csv": _write_csv, ".jsonl": _write_json_lines}

@@ -1,0 +1,90 @@
+"""The model and the loss that a config names, made for the data at hand."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from core.command.config import TrainConfig
+from core.data.annotations import LabelTable
+from core.errors import InputError
+from core.losses.factory import get_loss
+from core.models.depthwise import use_matmul_gradients
+from core.models.registry import get_registry as get_model_registry
+from core.running.mask_supervision import usable_model, warn_of_head_left_out
+from core.training.precision import choose_precision
+
+
+def build_model(
+    values: Mapping[str, Any], table: LabelTable, shares: np.ndarray, image_size: tuple[int, int]
+) -> nn.Module:
+    """The registered model of that name, its head's bias at the log-odds of the class shares.
+
+    Raises:
+        InputError: a model for other numbers of classes, or for images of another size alone.
+    """
+    warn_of_head_left_out(values, table)
+    params = {key: v for key, v in usable_model(values, table).items() if key != "name"}
+    num_classes = len(table.class_names)
+    if params.get("num_classes", num_classes) != num_classes:
+        raise InputError(
+            f"model.num_classes={params['num_classes']}: {table.source} has {num_classes} "
+            f"classes ({', '.join(table.class_names)}): set model.num_classes={num_classes}"
+        )
+    model = get_model_registry().instantiate(values["name"], **params)
+    # A model of a newcomer need not have these.
+    if check_image_size := getattr(model, "check_image_size", None):
+        check_image_size(*image_size)
+    if set_class_shares := getattr(model, "set_class_shares", None):
+        set_class_shares(shares)
+    return model
+
+
+def checkpoint_gradients(model: nn.Module, name: str) -> None:
+    """Have the model compute its activations again in the backward pass."""
+    switch = getattr(model, "set_grad_checkpointing", None)
+    if switch is None:
+        raise InputError(
+            f"training.gradient_checkpointing=true: {name} has no set_grad_checkpointing: use "
+            "false, or another model"
+        )
+    switch()
+
+
+def multiply_depthwise(model: nn.Module, config: TrainConfig, device: torch.device) -> None:
+    """Have the model's depthwise convolutions compute their weight gradients as matrix products.
+
+    Raises:
+        InputError: where that would change nothing.
+    """
+    wanted = "runtime.depthwise_gradient='matmul'"
+    precision = choose_precision(config.runtime.precision, device).name
+    if (device.type, precision) != ("cpu", "bfloat16"):
+        raise InputError(
+            f"{wanted}: is for bfloat16 on a CPU, and this computes in {precision} on "
+            f"{device.type}: use torch, or runtime.precision=bfloat16 runtime.device=cpu"
+        )
+    if not use_matmul_gradients(model):
+        raise InputError(
+            f"{wanted}: {config.model['name']} has no depthwise convolution of 5x5 or larger with "
+            "stride 1: use torch, or a ConvNeXt"
+        )
+
+
+def build_loss(
+    values: Mapping[str, Any], table: LabelTable, counts: np.ndarray, total: int
+) -> nn.Module:
+    """The registered loss of that type, told of the class counts of the training part."""
+    if values.get("reduction") == "none":
+        raise InputError("loss.reduction='none': a training minimises one number: use mean or sum")
+    # The trainer has image labels only: a loss of masks, or of a single class, is refused here.
+    loss = get_loss(values, masks=False)
+    if loss.index_targets:
+        raise InputError(
+            f"loss.type={values['type']}: takes one class per image, but a strip has none, one or "
+            "several: use focal_loss"
+        )
+    loss.set_class_statistics(counts, total, source="train_split", class_names=table.class_names)
+    return loss

@@ -1,1 +1,0 @@
-"""From a finished experiment to its use: predicting, explaining, exporting."""

@@ -1,0 +1,114 @@
+"""Generated strips kept on disk: made once per set of settings, whole or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from tqdm import tqdm
+
+from core.errors import InputError
+from core.files.reading import read_json
+from core.files.writing import to_json
+from core.synthetic.generator import (
+    MANIFEST_NAME,
+    Progress,
+    StripSettings,
+    generate_strips,
+)
+from core.synthetic.shares import ClassShares
+
+
+def ensure_strips(
+    base: Path,
+    *,
+    num_images: int,
+    image_size: tuple[int, int] = (256, 1600),
+    class_shares: ClassShares = "natural",
+    seed: int = 42,
+    num_workers: int = 1,
+    progress: Progress | None = None,
+) -> Path:
+    """Folder under `base` with the strips of these settings, generated unless it is there.
+
+    Two processes that race both generate; the first to finish names the folder, and the other
+    takes it. Without `progress` a bar is shown on a terminal, and nothing elsewhere.
+
+    Raises:
+        InputError: a setting out of its range, `base` not writable, or strips missing from a
+            folder that was complete once.
+    """
+    settings = StripSettings(num_images, image_size, class_shares, seed)
+    folder = Path(base) / folder_name(settings)
+    if folder.exists():
+        _require_complete(folder, settings)
+        return folder
+    temporary = _temporary_folder(folder)
+    try:
+        with tqdm(total=num_images, desc="generating strips", unit="strip", disable=None) as bar:
+            generate_strips(
+                temporary,
+                num_images=num_images,
+                image_size=settings.image_size,
+                class_shares=settings.class_shares,
+                seed=seed,
+                num_workers=num_workers,
+                progress=progress or (lambda done, _: bar.update(done - bar.n)),
+            )
+        _rename(temporary, folder, settings)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def folder_name(settings: StripSettings) -> str:
+    """A readable name with a short hash over all settings and the generator's version."""
+    digest = hashlib.sha256(json.dumps(settings.manifest()).encode()).hexdigest()[:8]
+    height, width = settings.image_size
+    shares = settings.class_shares if isinstance(settings.class_shares, str) else "own_shares"
+    return f"{shares}_{settings.num_images}_{height}x{width}_seed{settings.seed}_{digest}"
+
+
+def _temporary_folder(folder: Path) -> Path:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(
+            tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent)
+        )
+    except OSError as error:
+        raise InputError(
+            f"{folder.parent}: cannot write generated strips there ({error.strerror}); "
+            "choose a folder that can be written with data.root=DIR"
+        ) from None
+    # mkdtemp makes folders private; strips are as readable as any other file of the user.
+    mask = os.umask(0)
+    os.umask(mask)
+    temporary.chmod(0o777 & ~mask)
+    return temporary
+
+
+def _rename(temporary: Path, folder: Path, settings: StripSettings) -> None:
+    try:
+        temporary.rename(folder)
+    except OSError:
+        # A folder that is not empty is never replaced: another process was first.
+        if not folder.exists():
+            raise
+        _require_complete(folder, settings)
+
+
+def _require_complete(folder: Path, settings: StripSettings) -> None:
+    expected = to_json(settings.manifest())
+    try:
+        manifest = read_json(folder / MANIFEST_NAME)
+    except InputError:
+        manifest = None
+    matches = isinstance(manifest, dict) and expected.items() <= manifest.items()
+    found = sum(1 for _ in (folder / "train_images").glob("*.jpg"))
+    if not matches or found != settings.num_images or not (folder / "train.csv").is_file():
+        raise InputError(
+            f"{folder}: {found} of {settings.num_images} generated strips are there, or its "
+            f"train.csv or {MANIFEST_NAME} was changed; remove the folder to generate it again"
+        )

@@ -1,0 +1,1 @@
+"""Learning which defect classes an image shows."""

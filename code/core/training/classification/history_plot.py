@@ -1,0 +1,67 @@
+"""Learning curves as PNG."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from core.files.writing import replacing
+
+# Drawing takes up to half a second: more than the whole of a small network's epoch.
+_LEAST_SECONDS = 60.0
+
+
+class HistoryPlot:
+    """A callback: the curves of a training, drawn anew at most once a minute and at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.history: list[dict[str, Any]] = []
+        self._drawn_at = -_LEAST_SECONDS
+        self._best_epoch: int | None = None
+
+    def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> None:
+        self.history.append(record)
+        self._best_epoch = best_epoch
+        if time.monotonic() - self._drawn_at >= _LEAST_SECONDS:
+            self.close()
+
+    def close(self) -> None:
+        """Draw what has not been drawn yet."""
+        if self._best_epoch is not None:
+            plot_history(self.path, self.history, self._best_epoch)
+            self._best_epoch, self._drawn_at = None, time.monotonic()
+
+
+def plot_history(path: Path, history: list[dict[str, Any]], best_epoch: int) -> None:
+    """Losses, validation macro-F1 and average precision, and the weights of a compound loss."""
+    epochs = [record["epoch"] for record in history]
+    # Figure itself rather than pyplot: no global state, and no display is looked for.
+    parts = list(history[-1].get("loss_weights", {}))
+    rows = 3 if parts else 2
+    figure = Figure(figsize=(8, 3.5 * rows), layout="constrained")
+    upper, lower, *weights = all_axes = figure.subplots(rows, 1, sharex=True)
+    style = {"marker": "o", "markersize": 3}
+    upper.plot(epochs, [r["train"]["loss"] for r in history], label="training", **style)
+    upper.plot(epochs, [r["validation"]["loss"] for r in history], label="validation", **style)
+    upper.set_ylabel("loss")
+    for key, label in (("macro_f1", "macro-F1"), ("macro_average_precision", "macro AP")):
+        # An undefined figure leaves a gap in its line.
+        values = [float("nan") if (v := r["validation"][key]) is None else v for r in history]
+        lower.plot(epochs, values, label=f"validation {label}", **style)
+    lower.set_ylabel("score")
+    lower.set_ylim(0, 1.02)
+    for name in parts:
+        values = [r["loss_weights"][name] for r in history]
+        weights[0].plot(epochs, values, label=name, **style)
+        weights[0].set_ylabel("weight in the loss")
+    all_axes[-1].set_xlabel("epoch")
+    all_axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axes in all_axes:
+        axes.axvline(best_epoch, color="0.6", linestyle="--", linewidth=1, label="best epoch")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)

@@ -1,0 +1,170 @@
+"""What a training minimises: the loss of the image labels and, with masks, that of the masks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.machine.distributed import GatheredRows, gathered_rows
+
+Output = Tensor | Mapping[str, Tensor]
+Batch = Mapping[str, Any]
+
+
+def logits_of(output: Output) -> Tensor:
+    """A model answers with logits, or with a dict that holds them among other things."""
+    return output["logits"] if isinstance(output, Mapping) else output
+
+
+SHARES = "shares"
+"""Key of a shared batch: how many of its images each process has, in their order."""
+
+
+class Objective(nn.Module):
+    """Loss of the image labels + `mask_weight` x loss of the masks.
+
+    Images whose masks are not known count in the first term only. Losses are computed in at
+    least float32, whatever the precision of the logits.
+
+    Shape: of a batch `labels` (batch, C) and, with a mask loss, `mask_targets` (batch, C, *size of
+    the mask logits), `has_masks` (batch,) and, where the loss uses them, `distance_maps`
+    """
+
+    def __init__(
+        self, image_loss: nn.Module, mask_loss: nn.Module | None = None, mask_weight: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.image_loss = image_loss
+        self.mask_loss = mask_loss
+        self.mask_weight = mask_weight
+        self._sums: Tensor | None = None
+        self._num_images = [0, 0]
+
+    def forward(self, output: Output, batch: Batch) -> Tensor:
+        logits = logits_of(output).float()
+        image_term = self.image_loss(logits, batch["labels"].to(logits.device, non_blocking=True))
+        if self.mask_loss is None:
+            return image_term
+        known = torch.as_tensor(batch["has_masks"]).cpu().nonzero().flatten()
+        mask_term = self._mask_term(output["mask_logits"].float(), batch, known)
+        if self.training:
+            self._remember(torch.stack([image_term, mask_term]), [len(logits), len(known)])
+        return image_term + self.mask_weight * mask_term
+
+    @property
+    def name(self) -> str:
+        """That of the loss of the image labels."""
+        return type(self.image_loss).__name__
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the losses the epoch, counted from 0."""
+        self._sums, self._num_images = None, [0, 0]
+        for loss in self._losses():
+            loss.set_epoch(epoch)
+
+    def terms(self) -> dict[str, dict[str, float]]:
+        """`raw`, `weighted` and `weight` of each term, means since `set_epoch` over the training
+        images, for masks over those whose masks are known; the parts of a compound loss stand
+        under its term's name and their own.
+        """
+        if self.mask_loss is None:
+            return self.image_loss.terms()
+        terms = {}
+        if self._sums is not None:
+            counts = [max(1, count) for count in self._num_images]
+            means = [total / n for total, n in zip(self._sums.tolist(), counts, strict=True)]
+            weights = {"image_labels": 1.0, "masks": self.mask_weight}
+            terms = {
+                name: {"raw": mean, "weighted": weight * mean, "weight": weight}
+                for (name, weight), mean in zip(weights.items(), means, strict=True)
+            }
+        return terms | self._by_term({"image_labels": self.image_loss, "masks": self.mask_loss})
+
+    def epoch_state(self) -> dict[str, Any]:
+        """What `terms` is made of, beside the state_dict, for a checkpoint within an epoch."""
+        return {
+            "sums": self._sums,
+            "num_images": self._num_images,
+            "losses": [loss.epoch_state() for loss in self._losses()],
+        }
+
+    def restore_epoch_state(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on within an epoch; after `set_epoch`, which begins one."""
+        self._sums = None if state["sums"] is None else state["sums"].to(device)
+        self._num_images = state["num_images"]
+        for loss, of_loss in zip(self._losses(), state["losses"], strict=True):
+            loss.restore_epoch_state(of_loss)
+
+    def get_weights(self) -> dict[str, float]:
+        """The current weight of each part of a compound loss."""
+        weights = self.image_loss.get_weights()
+        if self.mask_loss is not None:
+            weights |= {f"masks/{k}": w for k, w in self.mask_loss.get_weights().items()}
+        return weights
+
+    def record(self) -> dict[str, Any]:
+        """The sections of results.json that say what was minimised, resolved values included."""
+        image = self.image_loss.get_params()
+        sections: dict[str, Any] = {"loss": {"type": image["type"], "params": image}}
+        if self.mask_loss is not None:
+            mask = self.mask_loss.get_params()
+            sections["mask_loss"] = {
+                "type": mask["type"], "weight": self.mask_weight, "params": mask
+            }  # fmt: skip
+        return sections
+
+    def _mask_term(self, mask_logits: Tensor, batch: Batch, known: Tensor) -> Tensor:
+        # `known` was chosen on the CPU, where the batch is: the device need not be waited for.
+        if len(known) == 0:
+            # Part of the graph still, so that no parameter is without a gradient.
+            return mask_logits.sum() * 0.0
+        rows = known.to(mask_logits.device, non_blocking=True)
+        names = ["mask_targets"]
+        if self.mask_loss.uses_distance_maps:
+            names.append("distance_maps")
+        moved = {name: batch[name].to(mask_logits.device, non_blocking=True) for name in names}
+        if len(known) < len(mask_logits):
+            mask_logits = mask_logits[rows]
+            moved = {name: values[rows] for name, values in moved.items()}
+        return self.mask_loss(mask_logits, moved.pop("mask_targets"), **moved)
+
+    def _losses(self) -> list[nn.Module]:
+        return [loss for loss in (self.image_loss, self.mask_loss) if loss is not None]
+
+    def whole_batch(self, output: Output, batch: Batch) -> tuple[Output, Batch]:
+        """Output and targets of all images of a batch that several processes share.
+
+        Each process computes the model for its own images, and the loss of all of them: what the
+        others computed is gathered, a few numbers an image, and enters as a constant. So every
+        loss, also one that is no mean over images, every term and every learned weight is what one
+        process would find. A batch that is not shared stays as it is.
+        """
+        sizes = batch.get(SHARES)
+        if sizes is None:
+            return output, batch
+        logits = logits_of(output).float()
+        targets = {"labels": batch["labels"].to(logits.device)}
+        outputs = {"logits": logits}
+        if self.mask_loss is not None:
+            outputs["mask_logits"] = output["mask_logits"].float()
+            names = [name for name in ("mask_targets", "distance_maps") if name in batch]
+            targets |= {name: batch[name].to(logits.device) for name in names}
+            # On the CPU, where the objective looks at them without waiting for the device.
+            targets["has_masks"] = torch.as_tensor(batch["has_masks"]).to(torch.uint8)
+        whole = {name: GatheredRows.apply(rows, sizes) for name, rows in outputs.items()}
+        return whole, {**batch, **{key: gathered_rows(r, sizes) for key, r in targets.items()}}
+
+    @staticmethod
+    def _by_term(losses: Mapping[str, nn.Module]) -> dict[str, dict[str, float]]:
+        return {
+            f"{term}/{name}": values
+            for term, loss in losses.items()
+            for name, values in loss.terms().items()
+        }
+
+    @torch.no_grad()
+    def _remember(self, values: Tensor, num_images: Sequence[int]) -> None:
+        total = values.detach() * torch.tensor(num_images).to(values)
+        self._sums = total if self._sums is None else self._sums + total
+        self._num_images = [a + b for a, b in zip(self._num_images, num_images, strict=True)]

@@ -1,0 +1,99 @@
+"""A model's logits for the images of one part of the split."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from core.errors import InputError
+from core.machine.distributed import gathered_rows
+from core.metrics.localization import MaskScores
+from core.training.classification.mask_scores import score_masks
+from core.training.classification.objective import SHARES, Objective, logits_of
+from core.training.epoch_progress import named
+from core.training.precision import FLOAT32, Precision
+
+
+@dataclass(frozen=True)
+class ModelOutputs:
+    """Labels and logits of a part of the split, in its own order.
+
+    Shape: image_ids (N,); labels, logits and mask scores (N, C).
+    """
+
+    image_ids: tuple[str, ...]
+    labels: np.ndarray
+    logits: np.ndarray
+    loss: float
+    mask_scores: MaskScores | None = None
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Sigmoid of the logits in float64. Shape: (N, C)."""
+        return torch.from_numpy(self.logits).double().sigmoid().numpy()
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module,
+    objective: Objective,
+    batches: Iterable[dict[str, Any]],
+    device: torch.device,
+    precision: Precision = FLOAT32,
+) -> ModelOutputs:
+    """Run the model in evaluation mode over a loader; masks are scored where a batch has them.
+
+    Of a batch that several processes share each computes its images, and all get the whole.
+    """
+    model.eval()
+    objective.eval()
+    image_ids: list[str] = []
+    labels, logits, scores = [], [], []
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    for batch in batches:
+        with precision.autocast():
+            output = model(batch["image"].to(device, non_blocking=True))
+        if "masks" in batch:
+            own = score_masks(output["mask_logits"].float(), batch["masks"])
+            scores.append(_of_whole_batch(own, batch))
+        output, batch = objective.whole_batch(output, batch)
+        image_ids += batch["image_id"]
+        total += objective(output, batch).double() * len(batch["image_id"])
+        labels.append(batch["labels"].cpu())
+        logits.append(logits_of(output).float().cpu())
+    return ModelOutputs(
+        tuple(image_ids),
+        torch.cat(labels).numpy(),
+        torch.cat(logits).numpy(),
+        float(total) / len(image_ids),
+        MaskScores.joined(scores) if scores else None,
+    )
+
+
+def check_finite(outputs: ModelOutputs, epoch: int, learning_rate: float) -> None:
+    """Look at the validation part: the last step of an epoch can spoil weights unnoticed.
+
+    Raises:
+        InputError: a logit or the loss is NaN or infinite.
+    """
+    if math.isfinite(outputs.loss) and np.isfinite(outputs.logits).all():
+        return
+    spoilt = np.flatnonzero(~np.isfinite(outputs.logits).all(axis=1))
+    images = [outputs.image_ids[index] for index in spoilt] or list(outputs.image_ids)
+    raise InputError(
+        f"epoch {epoch}, validation: the loss became {outputs.loss} (learning rate "
+        f"{learning_rate:.6g}, images {named(images)}): give a lower training.learning_rate; the "
+        "checkpoints hold what was reached before this epoch"
+    )
+
+
+def _of_whole_batch(scores: MaskScores, batch: dict[str, Any]) -> MaskScores:
+    """The scores of all images of a batch that several processes share."""
+    if SHARES not in batch:
+        return scores
+    rows = torch.from_numpy(np.stack([scores.dice, scores.iou, scores.peak_inside], axis=1))
+    return MaskScores(*gathered_rows(rows, batch[SHARES]).numpy().swapaxes(0, 1))

@@ -1,0 +1,134 @@
+"""Learning which defect classes an image shows, and where, from labels and masks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from core.files.checkpoint import save_checkpoint
+from core.machine.distributed import is_first
+from core.metrics.classification import classification_metrics
+from core.metrics.evaluation import evaluate
+from core.metrics.evaluation_settings import EvaluationSettings
+from core.metrics.localization import localization_figures
+from core.training.classification.mask_examples import write_mask_examples
+from core.training.classification.objective import Objective
+from core.training.classification.outputs import ModelOutputs, check_finite, predict
+from core.training.learner import Learner
+from core.training.progress import Criterion
+from core.training.task import Batch, Folder, Guard, Task, get_registry
+
+
+@get_registry().register("classification")
+class ClassificationTask(Task):
+    """Multi-label classification; the best epoch is that of the highest validation macro-F1."""
+
+    objective: Objective
+    criterion = Criterion("macro_f1", "macro-F1")
+
+    def __init__(
+        self,
+        objective: Objective,
+        loaders: Mapping[str, DataLoader],
+        class_names: Sequence[str],
+        seed: int,
+        evaluation: EvaluationSettings | None = None,
+        final_model: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`loaders` has the keys train, validation and test, and train_evaluation where the
+        training part is to be scored as well: its images unaugmented and in order.
+        `final_model` is what model_final.pt needs beside weights and thresholds.
+        """
+        super().__init__(objective, loaders["train"], seed)
+        self.loaders, self.class_names = dict(loaders), tuple(class_names)
+        self.evaluation = evaluation or EvaluationSettings()
+        self.final_model = dict(final_model or {})
+
+    @property
+    def sums_over_images(self) -> bool:
+        return getattr(self.objective.image_loss, "reduction", "mean") == "sum"
+
+    def begin_epoch(self, epoch: int) -> None:
+        self.objective.set_epoch(epoch - 1)
+
+    def epoch_state(self) -> dict[str, Any]:
+        return self.objective.epoch_state()
+
+    def restore_epoch_state(self, state: dict[str, Any], device: torch.device) -> None:
+        self.objective.restore_epoch_state(state, device)
+
+    def loss(self, output: Any, batch: Batch) -> Tensor:
+        return self.objective(*self.objective.whole_batch(output, batch))
+
+    def loss_record(self) -> dict[str, Any]:
+        parts = {"terms": self.objective.terms(), "weights": self.objective.get_weights()}
+        return {f"loss_{key}": value for key, value in parts.items() if value}
+
+    def validate(self, learner: Learner, guard: Guard, epoch: int) -> dict[str, Any]:
+        batches = guard(self.loaders["validation"])
+        model, precision = learner.evaluated_model, learner.precision
+        outputs = predict(model, self.objective, batches, learner.device, precision)
+        check_finite(outputs, epoch, learner.learning_rate)
+        names = self.class_names
+        metrics = classification_metrics(outputs.labels, outputs.probabilities, names)
+        figures = {
+            "loss": outputs.loss,
+            "macro_f1": metrics["macro"]["f1"],
+            "macro_average_precision": metrics["macro"]["average_precision"],
+            "macro_auroc": metrics["macro"]["auroc"],
+            "per_class_f1": {name: metrics["per_class"][name]["f1"] for name in names},
+        }
+        if outputs.mask_scores is not None:
+            macro = localization_figures(outputs.mask_scores, names)["macro"]
+            figures["macro_dice"] = macro["dice"]
+            figures["macro_pointing_accuracy"] = macro["pointing_accuracy"]
+        return figures
+
+    def tell(self, validation: Mapping[str, Any]) -> str:
+        return f"{super().tell(validation)}  macro-F1 {validation['macro_f1']:.3f}"
+
+    def record(self) -> dict[str, Any]:
+        return self.objective.record()
+
+    def test(self, learner: Learner, folder: Folder) -> dict[str, Any]:
+        """Score every part but the augmented one; writes predictions.csv and model_final.pt.
+
+        It is computed in float32, whatever the training computed in: thresholds, figures and
+        predictions are those of the model as it is predicted with and exported.
+        """
+        model = learner.evaluated_model
+        parts = {
+            name.removesuffix("_evaluation"): predict(model, self.objective, loader, learner.device)
+            for name, loader in self.loaders.items()
+            if name != "train"
+        }
+        if not is_first():
+            return {}
+        folder.write_predictions(parts, self.class_names)
+        report = self._report(parts)
+        if (scores := parts["test"].mask_scores) is not None:
+            dataset = self.loaders["test"].dataset
+            write_mask_examples(folder.path / "masks", model, dataset, scores, self.class_names)
+        content = {
+            **self.final_model,
+            "class_names": list(self.class_names),
+            "thresholds": report["thresholds"],
+            "state_dict": model.state_dict(),
+        }
+        save_checkpoint(folder.path / "model_final.pt", content)
+        return report
+
+    def _report(self, parts: Mapping[str, ModelOutputs]) -> dict[str, Any]:
+        names = self.class_names
+        scored = {name: (part.labels, part.probabilities) for name, part in parts.items()}
+        report = evaluate(
+            scored["validation"], scored["test"], names, self.evaluation, seed=self.seed
+        )
+        if "train" in scored:
+            report["train"] = classification_metrics(*scored["train"], names)
+        for name, part in parts.items():
+            if part.mask_scores is not None:
+                report[name]["localization"] = localization_figures(part.mask_scores, names)
+        return report

@@ -1,0 +1,208 @@
+"""Models in 8-bit integers: written only where they cost little, and then they say how much."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import export
+import predict
+from core.command.mistakes import run_command
+from core.errors import InputError
+from core.exporting import fidelity, quantizing
+from core.exporting.fidelity import Fidelity
+from core.exporting.formats import write_onnx
+from core.exporting.int8 import write_int8
+from core.exporting.own_strips import OwnStrips
+from core.metrics.classification import classification_metrics
+from core.models.registry import get_registry
+from core.predicting.onnx_model import OnnxModel
+from core.predicting.trained_model import TrainedModel
+
+NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
+
+
+class WithLabels(nn.Module):
+    """The logits of the images' labels alone."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model(images)["logits"]
+
+
+@pytest.fixture
+def experiment(trained, tmp_path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / trained.name))
+
+
+@pytest.fixture
+def at_any_price(monkeypatch) -> None:
+    """Two epochs on 42 strips teach little: its figures are noise."""
+    monkeypatch.setattr(fidelity, "MOST_LOST", 1.0)
+
+
+def parts(experiment: Path, part: str) -> pd.DataFrame:
+    table = pd.read_csv(experiment / "split.csv")
+    return table[table.split == part]
+
+
+def test_what_is_lost_is_the_larger_of_both_losses():
+    assert Fidelity(0.80, 0.80, 0.82, 0.83).lost == pytest.approx(0.01)
+    assert Fidelity(0.80, 0.82, 0.90, 0.83).lost == pytest.approx(0.02)
+    assert Fidelity(0.81, 0.80, 0.84, 0.83).lost == pytest.approx(-0.01)
+    assert Fidelity(0.7951, 0.80, 0.83, 0.83).is_kept
+    assert not Fidelity(0.7949, 0.80, 0.83, 0.83).is_kept
+    assert not Fidelity(0.80, 0.80, 0.8249, 0.83).is_kept
+
+
+def test_int8_is_written_with_what_it_costs(experiment, at_any_price, tmp_path):
+    export.main([str(experiment), "--format", "int8"])
+    file = experiment / "model.int8.onnx"
+    assert not list(experiment.glob("*.plain")) + list(experiment.glob("*.float32"))
+    graph = onnx.load(file).graph
+    weights = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    products = [node for node in graph.node if node.op_type in ("Conv", "MatMul")]
+    origin = {output: node for node in graph.node for output in node.output}
+    first, *others = products
+    assert origin[first.input[0]].op_type != "DequantizeLinear"
+    assert others
+    for node in others:
+        quantized = [origin[name] for name in node.input[:2]]
+        assert [node.op_type for node in quantized] == ["DequantizeLinear"] * 2
+        assert weights[quantized[1].input[0]] == onnx.TensorProto.INT8
+    report = json.loads((experiment / "model.int8.onnx.parity.json").read_text())
+    assert 1e-6 < report["max_difference"] < 0.1
+    assert report["tolerance"] is None
+
+    table = pd.read_csv(experiment / "predictions.csv").set_index("image_id").sort_index()
+    table = table[table.split == "validation"]
+    root = Path(json.loads((experiment / "results.json").read_text())["data"]["root"])
+    images = [str(root / "train_images" / name) for name in table.index]
+    predict.main([str(file), *images, "--output", str(tmp_path / "int8.csv")])
+    rows = pd.read_csv(tmp_path / "int8.csv")
+    assert rows.model.str.endswith("-int8").all()
+    labels = table[[f"label_{name}" for name in NAMES]].to_numpy()
+    probabilities = [f"probability_{name}" for name in NAMES]
+    figures = report["fidelity"]
+    for found, key in ((rows, "macro_f1"), (table, "macro_f1_float32")):
+        metrics = classification_metrics(labels, found[probabilities].to_numpy(), NAMES)
+        assert figures[key]["at_0.5"] == pytest.approx(metrics["macro"]["f1"])
+    decisions = rows[[f"decision_{name}" for name in NAMES]].to_numpy()
+    metrics = classification_metrics(labels, decisions, NAMES)
+    assert figures["macro_f1"]["at_thresholds"] == pytest.approx(metrics["macro"]["f1"])
+
+
+def test_ranges_come_from_the_training_part(experiment, monkeypatch, tmp_path):
+    monkeypatch.setattr(quantizing, "NUM_STRIPS", 5)
+    trained = TrainedModel(experiment, torch.device("cpu"))
+    own = OwnStrips(trained, None)
+    assert {path.name for path in own.train} == set(parts(experiment, "train").image_id)
+    read = []
+    monkeypatch.setattr(own, "read", lambda path: read.append(path) or OwnStrips.read(own, path))
+    quantizing.write_quantized(trained, own, tmp_path / "m.int8.onnx")
+    assert len(set(read)) == 5
+    assert set(read) <= set(own.train)
+    assert [path.name for path in tmp_path.glob("m.*")] == ["m.int8.onnx"]
+    strips = np.stack([own.read(path) for path in own.train[:4]])
+    signature = OnnxModel(tmp_path / "m.int8.onnx", "m").signature
+    assert signature.model == f"{trained.signature.model}-int8"
+    assert signature.thresholds == trained.signature.thresholds
+    found = OnnxModel(tmp_path / "m.int8.onnx", "m")(strips)
+    np.testing.assert_allclose(found, trained(strips), atol=0.1)
+
+
+def test_attention_and_mask_head_stay_in_float32(tmp_path):
+    """Only the convolutions of the backbone have integer weights."""
+    options = {"cbam_stages": [3, 4], "mask_head": True}
+    model = get_registry().instantiate("resnet10_slim", **options).eval()
+    strips = np.random.default_rng(0).integers(0, 255, (2, 1, 64, 160), np.uint8)
+    write_onnx(WithLabels(model).eval(), torch.from_numpy(strips), tmp_path / "m.onnx", "")
+    write_int8(tmp_path / "m.onnx", [strips[:1]], tmp_path / "m8.onnx", "")
+    graph = onnx.load(tmp_path / "m8.onnx").graph
+    origin = {output: node.op_type for node in graph.node for output in node.output}
+    kinds = {"DequantizeLinear": 0, "other": 0}
+    for node in graph.node:
+        if node.op_type == "Conv":
+            # By its weights: what it reads may come rounded from a convolution before it.
+            quantised = origin.get(node.input[1]) == "DequantizeLinear"
+            kinds["DequantizeLinear" if quantised else "other"] += 1
+    convolutions = [m for m in model.backbone.modules() if isinstance(m, nn.Conv2d)]
+    attention = [m for m in model.attention.modules() if isinstance(m, nn.Conv2d)]
+    head = [m for m in model.mask_head.modules() if isinstance(m, nn.Conv2d)]
+    # And of the backbone's the first one.
+    others = 1 + len(attention) + len(head)
+    assert kinds == {"DequantizeLinear": len(convolutions) - 1, "other": others}
+
+
+def test_depthwise_convolutions_stay_in_float32(tmp_path):
+    options = {"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32)}
+    model = get_registry().instantiate(
+        "timm", backbone="convnext_atto", pretrained=False, backbone_options=options
+    )
+    strips = np.random.default_rng(0).integers(0, 255, (2, 1, 64, 160), np.uint8)
+    write_onnx(model.eval(), torch.from_numpy(strips), tmp_path / "m.onnx", "")
+    write_int8(tmp_path / "m.onnx", [strips[:1]], tmp_path / "m8.onnx", "")
+    graph = onnx.load(tmp_path / "m8.onnx").graph
+    origin = {output: node.op_type for node in graph.node for output in node.output}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    quantised = [node for node in convolutions if origin.get(node.input[1]) == "DequantizeLinear"]
+    # The stages' three changes of scale, and two pointwise ones in each of four blocks.
+    assert len(quantised) == 3 + 8
+    assert len(convolutions) - len(quantised) == 1 + 4
+
+
+def test_int8_that_costs_too_much_is_refused(experiment, monkeypatch, capsys):
+    monkeypatch.setattr(fidelity, "MOST_LOST", -1.0)
+    before = sorted(experiment.iterdir())
+    with pytest.raises(SystemExit) as ended:
+        run_command(lambda: export.main([str(experiment), "--format", "int8"]))
+    assert ended.value.code == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "--format int8: macro-F1 0." in line
+    assert "more than half a point" in line
+    assert sorted(experiment.iterdir()) == before
+
+
+def test_int8_without_the_strips_is_refused(experiment, tmp_path, capsys):
+    results = json.loads((experiment / "results.json").read_text())
+    results["data"]["root"] = str(tmp_path / "gone")
+    (experiment / "results.json").write_text(json.dumps(results))
+    for words in ([], ["--data-root", str(tmp_path / "other")]):
+        with pytest.raises(SystemExit) as ended:
+            run_command(lambda words=words: export.main([str(experiment), "--format=int8", *words]))
+        assert ended.value.code == 2
+        assert "--data-root" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_unreadable_strip_ends_the_scoring(experiment):
+    trained = TrainedModel(experiment, torch.device("cpu"))
+    own = OwnStrips(trained, None)
+    name = parts(experiment, "validation").image_id.iloc[0]
+    own.paths[name] = experiment / "absent.jpg"
+    with pytest.raises(InputError, match="absent"):
+        own.fidelity(trained, "as it is")
+
+
+def test_float32_loses_nothing(experiment):
+    trained = TrainedModel(experiment, torch.device("cpu"))
+    cost = OwnStrips(trained, None).fidelity(trained, "as it is")
+    assert cost.lost == 0
+    results = json.loads((experiment / "results.json").read_text())
+    assert cost.at_half == pytest.approx(results["validation"]["macro"]["f1"])
+    # Calibrated, the same decisions at the thresholds.
+    scaling = {name: {"slope": 2.0, "intercept": 0.5} for name in NAMES}
+    results["calibration"] |= {"method": "platt", "scaling": scaling}
+    (experiment / "results.json").write_text(json.dumps(results))
+    calibrated = TrainedModel(experiment, torch.device("cpu"))
+    again = OwnStrips(calibrated, None).fidelity(calibrated, "as it is")
+    assert again.lost == 0
+    assert again.at_thresholds == pytest.approx(cost.at_thresholds)

@@ -1,0 +1,74 @@
+"""Predicting a stream of images: in order, and never far ahead."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.errors import InputError
+from core.predicting.image_list import ImageList
+from core.predicting.stream import BATCHES_AHEAD, predict_images
+
+
+def mean_of(images: np.ndarray) -> np.ndarray:
+    return images.mean((1, 2, 3))[:, None] / 255
+
+
+def read(path: Path) -> np.ndarray:
+    if path.name.startswith("bad"):
+        raise InputError(f"{path}: bad")
+    return np.full((2, 3), int(path.name), np.uint8)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_rows_come_in_order(batch_size):
+    names = [f"bad{i}" if i % 4 == 1 else str(i) for i in range(30)]
+    rows = list(predict_images(mean_of, names, read, batch_size))
+    assert [row.image for row in rows] == names
+    for index, row in enumerate(rows):
+        if index % 4 == 1:
+            assert row.probabilities is None
+            assert row.error == f"bad{index}: bad"
+        else:
+            assert row.probabilities == pytest.approx([index / 255])
+            assert (row.pixels == np.full((1, 2, 3), index)).all()
+
+
+def test_no_more_is_read_than_a_few_batches_ahead():
+    taken = 0
+
+    def endless():
+        nonlocal taken
+        while True:
+            taken += 1
+            yield str(taken % 200)
+
+    rows = predict_images(mean_of, endless(), read, 4)
+    for count in range(1, 200):
+        next(rows)
+        assert taken <= count + 4 * (BATCHES_AHEAD + 1)
+    rows.close()
+
+
+def test_an_error_of_the_project_is_not_taken_for_a_bad_image():
+    def broken(path):
+        raise RuntimeError("defect")
+
+    with pytest.raises(RuntimeError, match="defect"):
+        list(predict_images(mean_of, ["1"], broken, 2))
+
+
+def test_null_bytes_make_a_bad_row():
+    (row,) = predict_images(mean_of, ["a\0b"], read, 2)
+    assert "null byte" in row.error
+
+
+def test_a_list_knows_its_length_where_that_can_be_known(tmp_path):
+    for name in ("b.png", "a.JPG", "notes.txt"):
+        (tmp_path / name).write_text("")
+    listed = ImageList([str(tmp_path), str(tmp_path / "notes.txt")], (".jpg", ".png"), iter(()))
+    assert listed.total == 3
+    assert [Path(path).name for path in listed] == ["a.JPG", "b.png", "notes.txt"]
+    listed = ImageList(["-", str(tmp_path)], (".jpg", ".png"), iter(["x.jpg\n", "\n", "y.jpg"]))
+    assert listed.total is None
+    assert [Path(path).name for path in listed] == ["x.jpg", "y.jpg", "a.JPG", "b.png"]
