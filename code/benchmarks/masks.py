@@ -12,7 +12,7 @@ from core.losses.base import BaseLoss
 from core.losses.factory import get_loss
 from core.models.mask_head import mask_size
 
-_CONFIG_DIR = Path(__file__).resolve().parents[3] / "config"
+_CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
 # Height and width of a defect over those of the strip.
 _DEFECT_SHARE = 8
 

@@ -12,7 +12,7 @@ from benchmarks.options import Options
 from core.errors import InputError
 from core.synthetic.store import ensure_strips
 
-_TRAIN = Path(__file__).resolve().parents[2] / "train.py"
+_TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 _SECONDS_BETWEEN_LOOKS = 0.2
 _MIB = 1 << 20
 

@@ -25,7 +25,7 @@ ITEM = "strip"
 # Drawn and trained on for a step or two; they are predicted over and over.
 NUM_STRIPS = 30
 BATCH_SIZE = 16
-SCRIPT = Path(__file__).resolve().parents[2] / "predict.py"
+SCRIPT = Path(__file__).resolve().parents[1] / "predict.py"
 
 
 def contenders(options: Options, folder: Path) -> list[Contender]:
