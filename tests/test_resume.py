@@ -186,7 +186,7 @@ def test_auto_goes_on_in_the_precision_it_began_in(
 def test_an_automatic_batch_size_may_be_given_again(
     uninterrupted, interrupt, train_command, monkeypatch
 ):
-    """Found where there is CUDA to try it on, and kept where there is not."""
+    """FoundCheckpoint where there is CUDA to try it on, and kept where there is not."""
     monkeypatch.setattr(
         "core.running.composition.settle_batch_size",
         lambda config, build: replace(

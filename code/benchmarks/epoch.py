@@ -14,7 +14,7 @@ from core.data.settings import DataSettings
 from core.experiments.folder import ExperimentFolder
 from core.metrics.evaluation_settings import EvaluationSettings
 from core.running.composition import build, build_trainer
-from core.running.experiment_record import Parts
+from core.running.experiment_record import TrainingSetup
 from core.running.loading import choose_split, read_data
 from core.training.interruption import Interruption
 from core.training.learner import Learner
@@ -40,9 +40,9 @@ def contenders(options: Options, folder: Path) -> list[Contender]:
 class BareEpochs:
     """One epoch a call: updates, then the validation loss."""
 
-    def __init__(self, parts: Parts) -> None:
-        self.learner: Learner = parts.learner
-        self.batches = {name: list(loader) for name, loader in parts.task.loaders.items()}
+    def __init__(self, setup: TrainingSetup) -> None:
+        self.learner: Learner = setup.learner
+        self.batches = {name: list(loader) for name, loader in setup.task.loaders.items()}
 
     def __call__(self) -> None:
         learner, loss = self.learner, self.learner.objective.image_loss
@@ -63,9 +63,9 @@ class BareEpochs:
 class OurEpochs:
     """One epoch of the trainer a call."""
 
-    def __init__(self, config: TrainConfig, parts: Parts, folder: Path) -> None:
+    def __init__(self, config: TrainConfig, setup: TrainingSetup, folder: Path) -> None:
         experiment = ExperimentFolder.create(folder / "results", "benchmark")
-        self.trainer = build_trainer(config, parts, experiment, Interruption())
+        self.trainer = build_trainer(config, setup, experiment, Interruption())
 
     def __call__(self) -> None:
         self.trainer.run_epoch()

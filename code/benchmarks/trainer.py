@@ -24,7 +24,7 @@ from benchmarks.step import our_model
 from core.augmentation.settings import AugmentationSettings
 from core.data.splitting import Split
 from core.running.composition import build
-from core.running.experiment_record import Data
+from core.running.experiment_record import LoadedData
 from core.running.loading import choose_split, read_data
 from core.training.settings import RuntimeSettings
 
@@ -65,7 +65,7 @@ def mirrored_only() -> AugmentationSettings:
 class PillowStrips(Dataset):
     """The images of a part as Pillow reads them, in colour, and their labels."""
 
-    def __init__(self, data: Data, indices: np.ndarray) -> None:
+    def __init__(self, data: LoadedData, indices: np.ndarray) -> None:
         self.paths = [data.table.image_paths[index] for index in indices]
         self.labels = torch.from_numpy(data.table.labels[indices].astype(np.float32))
         self.transform: Callable[[Image.Image], Any] | None = None
@@ -86,7 +86,7 @@ class TimmEpochs:
     only, at the strip's own size. Numbers are float32, as there without `--amp`.
     """
 
-    def __init__(self, options: Options, data: Data, split: Split) -> None:
+    def __init__(self, options: Options, data: LoadedData, split: Split) -> None:
         self.device = options.device
         self.model = our_model(options).to(self.device)
         self.optimizer = create_optimizer_v2(self.model, "sgd", lr=0.05, weight_decay=2e-5)
@@ -127,7 +127,7 @@ class TimmEpochs:
             yield images.to(self.device), labels.to(self.device)
 
 
-def fastai_epochs(options: Options, data: Data, split: Split) -> Callable[[], object]:
+def fastai_epochs(options: Options, data: LoadedData, split: Split) -> Callable[[], object]:
     """One epoch a call of fastai's Learner and one-cycle policy, with its image blocks."""
     from fastai.vision import all as fastai
 

@@ -24,7 +24,7 @@ from core.losses.registry import get_registry as losses
 from core.models.registry import get_registry as models
 from core.running import launching
 from core.running.composition import build, build_trainer
-from core.running.experiment_record import Parts
+from core.running.experiment_record import TrainingSetup
 from core.running.launching import launch
 from core.running.loading import choose_split, read_data
 from core.training.interruption import Interruption
@@ -340,7 +340,7 @@ class Built:
     """What a config is composed into, and a batch of it."""
 
     config: TrainConfig
-    parts: Parts
+    parts: TrainingSetup
     trainer: Trainer
 
     def __post_init__(self) -> None:

@@ -31,7 +31,7 @@ _FAILURE, _ENDED = "failure", "ended"
 
 
 @dataclass(frozen=True)
-class Place:
+class ProcessRank:
     """Which of the processes that were launched this is: in all, on its machine, of how many."""
 
     rank: int
@@ -53,7 +53,7 @@ class _Joined:
 
 
 @contextmanager
-def joined(place: Place) -> Iterator[None]:
+def joined(place: ProcessRank) -> Iterator[None]:
     """Be one of the processes that train together, for the time of the body.
 
     Which error ends one of them is told to the others. Each leaves after the first, which writes
@@ -112,7 +112,7 @@ def _wait_for_first(job: dist.Store, patience: timedelta) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def _join(place: Place) -> None:
+def _join(place: ProcessRank) -> None:
     """Open the connections; a process that is launched for several trainings keeps them."""
     if dist.is_initialized():
         return

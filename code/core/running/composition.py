@@ -22,7 +22,7 @@ from core.running.components import (
     checkpoint_gradients,
     multiply_depthwise,
 )
-from core.running.experiment_record import Data, Parts, describe
+from core.running.experiment_record import LoadedData, TrainingSetup, describe
 from core.running.loading import build_loaders, choose_split, read_data
 from core.running.mask_supervision import (
     build_mask_loss,
@@ -57,15 +57,15 @@ def train(config: TrainConfig) -> dict[str, Any]:
     data = read_data(config.data)
     split = choose_split(config, data)
     settled = settle_batch_size(config, partial(build, data=data, split=split))
-    parts = build(settled, data, split)
+    setup = build(settled, data, split)
     folder = ExperimentFolder.create(Path(config.experiment.results_dir), config.experiment.name)
     folder.note_settled(settled_values(config))
-    return run(settled, parts, folder)
+    return run(settled, setup, folder)
 
 
 def run(
     config: TrainConfig,
-    parts: Parts,
+    setup: TrainingSetup,
     folder: ExperimentFolder,
     checkpoint: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -75,10 +75,10 @@ def run(
     """
     interruption = Interruption()
     with folder.running(interruption):
-        log.info("Experiment %s on %s", folder.path, parts.learner.device)
+        log.info("Experiment %s on %s", folder.path, setup.learner.device)
         if is_first():
-            describe(folder, config, parts)
-        trainer = build_trainer(config, parts, folder, interruption)
+            describe(folder, config, setup)
+        trainer = build_trainer(config, setup, folder, interruption)
         if checkpoint:
             trainer.continue_from(checkpoint)
         with others_may_fail(), explaining_out_of_memory(config):
@@ -101,7 +101,7 @@ def run(
     return results
 
 
-def build(config: TrainConfig, data: Data, split: Split) -> Parts:
+def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
     """Build what the config names, for these data and this split.
 
     Raises:
@@ -154,11 +154,11 @@ def build(config: TrainConfig, data: Data, split: Split) -> Parts:
             "channels": config.data.channels,
         },
     )
-    return Parts(data, split, pipeline, task, learner)
+    return TrainingSetup(data, split, pipeline, task, learner)
 
 
 def build_trainer(
-    config: TrainConfig, parts: Parts, folder: ExperimentFolder, interruption: Interruption
+    config: TrainConfig, setup: TrainingSetup, folder: ExperimentFolder, interruption: Interruption
 ) -> Trainer:
     """The trainer of one experiment."""
     callbacks: list[Callback] = []
@@ -167,8 +167,8 @@ def build_trainer(
         if config.training.tensorboard:
             callbacks.append(TensorBoard(folder.path))
     return Trainer(
-        parts.learner,
-        parts.task,
+        setup.learner,
+        setup.task,
         folder,
         settings=config.training,
         interruption=interruption,

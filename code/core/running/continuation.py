@@ -16,9 +16,9 @@ from core.experiments.folder import ExperimentFolder, read_results
 from core.machine.distributed import from_first, is_first, size
 from core.models.parameters import without_weights
 from core.running.composition import build, run
-from core.running.experiment_record import Data
+from core.running.experiment_record import LoadedData
 from core.running.loading import choose_split
-from core.training.checkpoint import Checkpoints, Found, restore
+from core.training.checkpoint import Checkpoints, FoundCheckpoint, restore
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ SPLIT_FILE = "split.csv"
 
 def continue_training(
     config: TrainConfig,
-    data: Data,
+    data: LoadedData,
     path: Path,
     *,
     split: Split | None = None,
@@ -42,7 +42,7 @@ def continue_training(
     """
     checkpoints = Checkpoints(path / "checkpoints")
 
-    def read() -> tuple[Found, Split]:
+    def read() -> tuple[FoundCheckpoint, Split]:
         check_fingerprint(path, data, config)
         return checkpoints.newest(), _own_split(config, data, path, split)
 
@@ -50,17 +50,17 @@ def continue_training(
     # Weights come from the checkpoint; the files that the model began with may be gone.
     begun = found.state is not None
     built = _continued(config, found.state) if begun else config
-    parts = build(built, data, own_split)
+    setup = build(built, data, own_split)
     if begun:
-        restore(parts.learner, found.state, found.file)
+        restore(setup.learner, found.state, found.file)
         from_first(lambda: checkpoints.mend(found))
     for problem in found.problems:
         log.warning("%s", problem)
     if is_first():
-        _warn_of_another_machine(path, parts.learner.device)
+        _warn_of_another_machine(path, setup.learner.device)
     resumption = describe_resumption(changed or {}, found)
     log.info("Resuming %s from epoch %d, step %d", path, resumption["epoch"], resumption["step"])
-    return run(config, parts, ExperimentFolder.reopen(path, resumption), found.state)
+    return run(config, setup, ExperimentFolder.reopen(path, resumption), found.state)
 
 
 def _continued(config: TrainConfig, state: Mapping[str, Any]) -> TrainConfig:
@@ -73,7 +73,7 @@ def _continued(config: TrainConfig, state: Mapping[str, Any]) -> TrainConfig:
     return replace(config, model=without_weights(config.model), runtime=runtime)
 
 
-def check_fingerprint(path: Path, data: Data, config: TrainConfig) -> None:
+def check_fingerprint(path: Path, data: LoadedData, config: TrainConfig) -> None:
     """Refuse to go on with other images or labels.
 
     Raises:
@@ -87,7 +87,9 @@ def check_fingerprint(path: Path, data: Data, config: TrainConfig) -> None:
         )
 
 
-def describe_resumption(changed: Mapping[str, Any], found: Found | None = None) -> dict[str, Any]:
+def describe_resumption(
+    changed: Mapping[str, Any], found: FoundCheckpoint | None = None
+) -> dict[str, Any]:
     """What `experiment.resumed_at` says beside the time."""
     entry: dict[str, Any] = {"command": command_line(), "changed": dict(changed)}
     if found:
@@ -100,7 +102,7 @@ def describe_resumption(changed: Mapping[str, Any], found: Found | None = None) 
     return entry
 
 
-def _own_split(config: TrainConfig, data: Data, path: Path, split: Split | None) -> Split:
+def _own_split(config: TrainConfig, data: LoadedData, path: Path, split: Split | None) -> Split:
     file = path / SPLIT_FILE
     if not file.is_file():
         return choose_split(config, data) if split is None else split

@@ -28,7 +28,7 @@ from core.metrics.scored_predictions import METRICS
 from core.metrics.summary import summary_table
 from core.running.composition import build, run
 from core.running.continuation import check_fingerprint, continue_training, describe_resumption
-from core.running.experiment_record import Data, describe_data, write_flips_of
+from core.running.experiment_record import LoadedData, describe_data, write_flips_of
 from core.running.loading import read_data
 from core.running.out_of_memory import settle_batch_size, settled_values
 from core.training.interruption import Interruption
@@ -98,7 +98,7 @@ def fold_split(folds: np.ndarray, fold: int, num_folds: int) -> Split:
     return {part: np.flatnonzero(mask) for part, mask in masks.items()}
 
 
-def _fold(config: TrainConfig, data: Data, split: Split, path: Path) -> dict[str, Any]:
+def _fold(config: TrainConfig, data: LoadedData, split: Split, path: Path) -> dict[str, Any]:
     """The results of one fold, trained as far as it is not."""
     known, is_begun = from_first(lambda: (read_results(path), (path / "config.yaml").is_file()))
     if known.get("status") == "completed":
@@ -112,7 +112,7 @@ def _fold(config: TrainConfig, data: Data, split: Split, path: Path) -> dict[str
 
 
 def _folder(
-    config: TrainConfig, data: Data, resumed: Path | None, changed: Mapping[str, Any]
+    config: TrainConfig, data: LoadedData, resumed: Path | None, changed: Mapping[str, Any]
 ) -> ExperimentFolder:
     if resumed is None:
         results_dir = Path(config.experiment.results_dir)
@@ -121,7 +121,7 @@ def _folder(
     return ExperimentFolder.reopen(resumed, describe_resumption(changed))
 
 
-def _describe(folder: ExperimentFolder, config: TrainConfig, data: Data) -> None:
+def _describe(folder: ExperimentFolder, config: TrainConfig, data: LoadedData) -> None:
     resolved = config.resolved()
     write_text(folder.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
     write_flips_of(folder, config, data)

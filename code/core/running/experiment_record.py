@@ -26,7 +26,7 @@ from core.training.task import Task
 
 
 @dataclass(frozen=True)
-class Data:
+class LoadedData:
     """A label table, the pairs of its images that are near-duplicates, and the images."""
 
     table: LabelTable
@@ -42,53 +42,53 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Parts:
+class TrainingSetup:
     """Everything a training is handed, built from a config."""
 
-    data: Data
+    data: LoadedData
     split: Split
     pipeline: AugmentationPipeline
     task: Task
     learner: Learner
 
 
-def describe(folder: ExperimentFolder, config: TrainConfig, parts: Parts) -> None:
+def describe(folder: ExperimentFolder, config: TrainConfig, setup: TrainingSetup) -> None:
     """Everything about the experiment that is known before its first step."""
     resolved = config.resolved()
     write_text(folder.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
-    write_split(folder.path / "split.csv", parts.data.table, parts.split)
+    write_split(folder.path / "split.csv", setup.data.table, setup.split)
     write_duplicates(
         folder.path / "duplicates.csv",
-        parts.data.table,
-        parts.data.duplicate_pairs,
-        parts.split,
+        setup.data.table,
+        setup.data.duplicate_pairs,
+        setup.split,
     )
-    write_flips_of(folder, config, parts.data)
-    parameters = list(parts.learner.model.parameters())
+    write_flips_of(folder, config, setup.data)
+    parameters = list(setup.learner.model.parameters())
     folder.record(
         experiment={"command": command_line(), **folder.results["experiment"]}
         | {"seed": config.experiment.seed},
         config=resolved,
-        environment=describe_environment(parts.learner.device),
+        environment=describe_environment(setup.learner.device),
         computation={
-            "precision": parts.learner.precision.name,
-            "channels_last": config.runtime.uses_channels_last(parts.learner.device),
+            "precision": setup.learner.precision.name,
+            "channels_last": config.runtime.uses_channels_last(setup.learner.device),
             "compiled": config.runtime.compile,
             "devices": size(),
         },
-        data=describe_data(config, parts.data, parts.split),
-        augmentation=parts.pipeline.record(),
+        data=describe_data(config, setup.data, setup.split),
+        augmentation=setup.pipeline.record(),
         model={
             "name": config.model["name"],
             "num_parameters": sum(p.numel() for p in parameters),
             "num_trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
-            "initial_weights": describe_initial_weights(parts.learner.model, config.model),
+            "initial_weights": describe_initial_weights(setup.learner.model, config.model),
         },
-        **parts.task.record(),
+        **setup.task.record(),
     )
 
 
-def write_flips_of(folder: ExperimentFolder, config: TrainConfig, data: Data) -> None:
+def write_flips_of(folder: ExperimentFolder, config: TrainConfig, data: LoadedData) -> None:
     """Write flipped_labels.csv, where labels were flipped on purpose."""
     if share := config.data.label_noise:
         write_flips(
@@ -107,7 +107,7 @@ def describe_initial_weights(model: nn.Module, values: Mapping[str, Any]) -> dic
     return {"source": f"timm {name}", "licence": published.get("license")}
 
 
-def describe_data(config: TrainConfig, data: Data, split: Split) -> dict[str, Any]:
+def describe_data(config: TrainConfig, data: LoadedData, split: Split) -> dict[str, Any]:
     """What was read, and how it was split."""
     table = data.table
     names, folds = table.class_names, config.training.folds

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from core.errors import EXIT_CODE, InputError
-from core.machine.process_group import Place, joined
+from core.machine.process_group import ProcessRank, joined
 
 _LAST_PORT = 65_000
 _NUM_PORTS = 20_000
@@ -42,7 +42,7 @@ def as_launched(tells_all: bool = False) -> Iterator[None]:
         raise
 
 
-def launched_place(environment: Mapping[str, str]) -> Place | None:
+def launched_place(environment: Mapping[str, str]) -> ProcessRank | None:
     """What torch's launchers, or SLURM's srun, say of this process; None: it is alone.
 
     The script of an sbatch job sees SLURM's variables too, before srun has started anything.
@@ -52,7 +52,7 @@ def launched_place(environment: Mapping[str, str]) -> Place | None:
     is_script = "SLURM_JOB_ID" in environment and "SLURM_STEP_ID" not in environment
     for names in (of_torch, of_slurm):
         if all(name in environment for name in names):
-            place = Place(*(int(environment[name]) for name in names))
+            place = ProcessRank(*(int(environment[name]) for name in names))
             if place.size > 1 and not (names is of_slurm and is_script):
                 return place
     return None

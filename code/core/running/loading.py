@@ -22,14 +22,14 @@ from core.data.sharing import Share
 from core.data.splitting import Split, split_by_strategy
 from core.machine.device import choose_device
 from core.machine.distributed import first_before_others, rank, size
-from core.running.experiment_record import Data
+from core.running.experiment_record import LoadedData
 from core.running.mask_supervision import mask_request
 from core.synthetic.store import ensure_strips
 
 log = logging.getLogger(__name__)
 
 
-def read_data(data: DataSettings) -> Data:
+def read_data(data: DataSettings) -> LoadedData:
     """The label table, where its images come from, and its near-duplicates.
 
     Raises:
@@ -37,11 +37,13 @@ def read_data(data: DataSettings) -> Data:
     """
     with first_before_others():
         table = read_table(data)
-        found = Data(table, find_duplicates(table, data), open_images(table.image_paths, data))
+        found = LoadedData(
+            table, find_duplicates(table, data), open_images(table.image_paths, data)
+        )
     return found
 
 
-def choose_split(config: TrainConfig, data: Data) -> Split:
+def choose_split(config: TrainConfig, data: LoadedData) -> Split:
     """The split that `data.split_strategy` names, near-duplicates in one part."""
     return split_by_strategy(
         data.table,
@@ -91,7 +93,7 @@ def find_duplicates(table: LabelTable, data: DataSettings) -> list[tuple[int, in
 
 def build_loaders(
     config: TrainConfig,
-    data: Data,
+    data: LoadedData,
     split: Split,
     pipeline: AugmentationPipeline,
     mask_loss: nn.Module | None = None,

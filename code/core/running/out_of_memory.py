@@ -10,7 +10,7 @@ import torch
 from core.command.config import TrainConfig
 from core.errors import InputError
 from core.machine.device import choose_device
-from core.running.experiment_record import Parts
+from core.running.experiment_record import TrainingSetup
 from core.training.precision import choose_precision
 from core.training.trainer import update
 
@@ -43,7 +43,9 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or _MACHINE_IS_FULL in str(error)
 
 
-def settle_batch_size(config: TrainConfig, build: Callable[[TrainConfig], Parts]) -> TrainConfig:
+def settle_batch_size(
+    config: TrainConfig, build: Callable[[TrainConfig], TrainingSetup]
+) -> TrainConfig:
     """The config with the number that `data.batch_size=auto` stands for here.
 
     The largest batch whose training steps fit into the device's memory, found by trying, less
@@ -90,21 +92,21 @@ def largest_that(fits: Callable[[int], bool], most: int) -> int:
     return good
 
 
-def _fits(config: TrainConfig, build: Callable[[TrainConfig], Parts]) -> bool:
+def _fits(config: TrainConfig, build: Callable[[TrainConfig], TrainingSetup]) -> bool:
     """Whether two steps fit: the first also makes room for what the optimizer remembers."""
     try:
-        parts = build(config)
-        parts.learner.model.train()
-        batch = next(iter(parts.task.train_batches))
+        setup = build(config)
+        setup.learner.model.train()
+        batch = next(iter(setup.task.train_batches))
         for _ in range(2):
-            update(parts.learner, parts.task, [batch])
+            update(setup.learner, setup.task, [batch])
         return True
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         return False
     finally:
-        parts = batch = None
+        setup = batch = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -35,7 +35,7 @@ def restore(learner: Learner, state: dict[str, Any], file: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundCheckpoint:
     """The state to go on from and its file, if any, and what is wrong with newer files."""
 
     state: dict[str, Any] | None
@@ -82,7 +82,7 @@ class Checkpoints:
         state = load_checkpoint(self.file(which))
         return {key: state[key] for key in ("model", "objective", "history")}
 
-    def newest(self, device: torch.device | str = "cpu") -> Found:
+    def newest(self, device: torch.device | str = "cpu") -> FoundCheckpoint:
         """last.pt, or best.pt where last.pt is not whole, or neither."""
         problems = []
         for which in ("last", "best"):
@@ -96,12 +96,12 @@ class Checkpoints:
                 continue
             if problems:
                 problems.append(f"going on from {file}")
-            return Found(state, file, problems)
+            return FoundCheckpoint(state, file, problems)
         if problems:
             problems.append("no whole checkpoint is left: training again from epoch 1")
-        return Found(None, None, problems)
+        return FoundCheckpoint(None, None, problems)
 
-    def mend(self, found: Found) -> None:
+    def mend(self, found: FoundCheckpoint) -> None:
         """Make last.pt and best.pt what the state to go on from says that they are.
 
         Raises:
