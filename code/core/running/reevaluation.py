@@ -14,9 +14,10 @@ from core.data.annotations import LabelTable, read_label_table
 from core.data.dataset import StripDataset
 from core.data.loaders import make_loader
 from core.data.splitting import read_split
-from core.experiments.folder import SCHEMA_VERSION, make_unused_folder
+from core.experiments.folder import make_unused_folder
 from core.experiments.predictions import write_predictions
 from core.experiments.reading import Experiment, read_experiment
+from core.experiments.schema import SCHEMA_VERSION
 from core.files.writing import write_json
 from core.machine.device import choose_device, keep_freed_memory
 from core.metrics.evaluation import with_intervals
