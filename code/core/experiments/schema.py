@@ -192,6 +192,13 @@ class Results(RunResults):
     label_errors: LabelErrors | None = None
 
 
+def first_problem(error: ValidationError) -> str:
+    """The first key that is wrong, its value, and what was expected."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(map(str, first["loc"]))[:120]
+    return f"{key}={repr(first['input'])[:60]}: {first['msg']}"
+
+
 def check_results(results: dict[str, Any], file: Path) -> None:
     """Check the type of every known field; unknown ones are left alone.
 
@@ -201,11 +208,9 @@ def check_results(results: dict[str, Any], file: Path) -> None:
     try:
         names = Results.model_validate(results).data.class_names
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"]))[:120]
         raise InputError(
-            f"{file}: {key}={repr(first['input'])[:60]}: {first['msg']}; expected the results.json "
-            "of a run: copy it again, or train again"
+            f"{file}: {first_problem(error)}; expected the results.json of a run: copy it again, "
+            "or train again"
         ) from None
     if len(set(names)) < len(names):
         raise InputError(f"{file}: data.class_names names a class twice: {', '.join(names)[:80]}")
