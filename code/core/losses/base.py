@@ -2,11 +2,12 @@
 
 import inspect
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import nn
 
+from core.errors import InputError
 from core.losses.resolved_weight import ResolvedWeight
 
 Reduction = Literal["mean", "sum", "none"]
@@ -20,6 +21,7 @@ class BaseLoss(nn.Module):
     """
 
     registered_name: ClassVar[str] = ""
+    reductions: ClassVar[tuple[str, ...]] = get_args(Reduction)
     requires_masks: ClassVar[bool] = False
     """Whether targets must have spatial axes."""
     may_be_negative: ClassVar[bool] = False
@@ -33,6 +35,9 @@ class BaseLoss(nn.Module):
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
+        if reduction not in self.reductions:
+            expected = " or ".join(map(repr, self.reductions))
+            raise InputError(f"loss {self.name()}: reduction={reduction!r}: expected {expected}")
         self.reduction = reduction
         self.class_weights = nn.ModuleDict()
 

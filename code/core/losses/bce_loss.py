@@ -20,6 +20,9 @@ class BCEWithLogits(BaseLoss):
     -(w_c t log p + (1 - t) log(1 - p)), p = sigmoid(logit), w_c = `pos_weight`: `balanced` is
     (N - n_c) / n_c, `sqrt` its root. `label_smoothing` s moves targets to t (1 - s) + s / 2.
 
+    >>> round(BCEWithLogits()(torch.zeros(1, 4), torch.ones(1, 4)).item(), 6)  # log 2
+    0.693147
+
     Shape: (batch, C, *spatial), targets in [0, 1].
     Source: the negative log-likelihood of independent Bernoulli labels (Cox, "The Regression
     Analysis of Binary Sequences", 1958); smoothing after Szegedy et al., "Rethinking the

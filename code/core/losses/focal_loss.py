@@ -1,7 +1,7 @@
 """Sigmoid focal loss."""
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import torch
 from pydantic import Field
@@ -13,6 +13,7 @@ from core.losses.elementwise import elementwise, sigmoid_sides
 from core.losses.registry import get_registry
 from core.losses.validated import validated
 
+FocalReduction = Literal["mean", "sum", "none", "positives"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -35,6 +36,8 @@ class FocalLoss(BaseLoss):
     Source: Lin, Goyal, Girshick, He and Dollár, "Focal Loss for Dense Object Detection", 2017.
     """
 
+    reductions = get_args(FocalReduction)
+
     @validated
     def __init__(
         self,
@@ -45,7 +48,7 @@ class FocalLoss(BaseLoss):
         | None = None,
         effective_number_beta: Annotated[float, Field(ge=0, lt=1)] = 0.999,
         alpha_normalize: bool = False,
-        reduction: Literal["mean", "sum", "none", "positives"] = "mean",
+        reduction: FocalReduction = "mean",
     ) -> None:
         super().__init__(reduction)
         self.gamma = gamma
