@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from core.losses.base import BaseLoss, Reduction, checked, reduced
 from core.losses.elementwise import elementwise, sigmoid_sides
 from core.losses.registry import get_registry
-from core.losses.validated import validated
 
 Power = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -31,7 +30,6 @@ class AsymmetricLoss(BaseLoss):
     (with gamma_positive 0; 1 is the default of the authors' code).
     """
 
-    @validated
     def __init__(
         self,
         gamma_positive: Power = 1.0,

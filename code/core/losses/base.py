@@ -1,6 +1,6 @@
 """What every loss has in common."""
 
-import inspect
+import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, get_args
 
@@ -9,6 +9,7 @@ from torch import nn
 
 from core.errors import InputError
 from core.losses.resolved_weight import ResolvedWeight
+from core.registry import checked_arguments, constructor_model
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -33,7 +34,21 @@ class BaseLoss(nn.Module):
     recorded: ClassVar[tuple[str, ...]] = ("class_counts", "class_total")
     """What `get_params` says beyond the constructor's arguments and `<weight per class>_source`."""
 
-    def __init__(self, reduction: str = "mean") -> None:
+    def __init_subclass__(cls) -> None:
+        """Check the constructor's arguments against its signature, in direct use as well."""
+        super().__init_subclass__()
+        init = vars(cls).get("__init__")
+        if init is None:
+            return
+
+        @functools.wraps(init)
+        def checked_init(self: BaseLoss, *args: Any, **params: Any) -> None:
+            args, params = checked_arguments(cls, f"loss {self.name()}", args, params)
+            init(self, *args, **params)
+
+        cls.__init__ = checked_init
+
+    def __init__(self, reduction: Reduction = "mean") -> None:
         super().__init__()
         if reduction not in self.reductions:
             expected = " or ".join(map(repr, self.reductions))
@@ -93,7 +108,7 @@ class BaseLoss(nn.Module):
     def get_params(self) -> dict[str, Any]:
         """What builds the loss again by `get_loss`, with resolved weights and their source."""
         params: dict[str, Any] = {"type": self.name()}
-        for name in list(inspect.signature(type(self).__init__).parameters)[1:]:
+        for name in constructor_model(type(self), self.name()).model_fields:
             if name not in self.class_weights:
                 params[name] = getattr(self, name)
                 continue

@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from core.losses.base import BaseLoss, Reduction, along_classes, checked
 from core.losses.registry import get_registry
-from core.losses.validated import validated
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -29,7 +28,6 @@ class BCEWithLogits(BaseLoss):
     Inception Architecture for Computer Vision", 2016.
     """
 
-    @validated
     def __init__(
         self,
         pos_weight: list[Weight] | Literal["balanced", "sqrt"] | None = None,

@@ -12,7 +12,6 @@ from core.errors import InputError
 from core.losses.base import BaseLoss, Reduction, checked, reduced
 from core.losses.distance_map import Scale, scaled_distance_map
 from core.losses.registry import get_registry
-from core.losses.validated import validated
 
 
 @get_registry().register("boundary_loss", tags=["masks"])
@@ -38,7 +37,6 @@ class BoundaryLoss(BaseLoss):
     # by uncertainty takes for certainty.
     may_be_negative = True
 
-    @validated
     def __init__(
         self,
         scale: Scale = "clip",

@@ -15,7 +15,6 @@ from core.losses.base import BaseLoss, checked
 from core.losses.boundary_loss import BoundaryLoss
 from core.losses.component import build_component, unique_names
 from core.losses.registry import get_registry
-from core.losses.validated import validated
 from core.losses.weighting_choice import build_weighting
 
 Learnable = bool | Literal["softmax", "uncertainty"]
@@ -39,7 +38,6 @@ class CompoundLoss(BaseLoss):
 
     recorded = ("weights",)
 
-    @validated
     def __init__(
         self,
         components: Annotated[list[dict[str, Any] | SkipJsonSchema[BaseLoss]], Field(min_length=1)],

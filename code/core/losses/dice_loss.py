@@ -9,7 +9,6 @@ from core.losses.base import BaseLoss, Reduction, checked, reduced
 from core.losses.overlap import overlap
 from core.losses.registry import get_registry
 from core.losses.tversky_loss import tversky_index
-from core.losses.validated import validated
 
 
 @get_registry().register("dice_loss", tags=["masks", "image_labels"])
@@ -26,7 +25,6 @@ class DiceLoss(BaseLoss):
     et al., "The Importance of Skip Connections in Biomedical Image Segmentation", 2016).
     """
 
-    @validated
     def __init__(
         self,
         smoothing: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0,

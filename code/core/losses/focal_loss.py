@@ -11,7 +11,6 @@ from core.errors import InputError
 from core.losses.base import BaseLoss, along_classes, checked, reduced
 from core.losses.elementwise import elementwise, sigmoid_sides
 from core.losses.registry import get_registry
-from core.losses.validated import validated
 
 FocalReduction = Literal["mean", "sum", "none", "positives"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -38,7 +37,6 @@ class FocalLoss(BaseLoss):
 
     reductions = get_args(FocalReduction)
 
-    @validated
     def __init__(
         self,
         alpha: Share | list[Share] | Literal["dynamic"] | None = "dynamic",

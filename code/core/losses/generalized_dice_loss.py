@@ -8,7 +8,6 @@ from pydantic import Field
 from core.losses.base import BaseLoss, Reduction, checked, reduced
 from core.losses.overlap import overlap
 from core.losses.registry import get_registry
-from core.losses.validated import validated
 
 
 @get_registry().register("generalized_dice_loss", tags=["masks", "image_labels"])
@@ -26,7 +25,6 @@ class GeneralizedDiceLoss(BaseLoss):
     unbalanced segmentations", 2017; empty classes as in MONAI.
     """
 
-    @validated
     def __init__(
         self,
         smoothing: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0,

@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from core.losses.base import BaseLoss, Reduction, at_least_float32, reduced
 from core.losses.registry import get_registry
-from core.losses.validated import validated
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -30,7 +29,6 @@ class SoftmaxFocalLoss(BaseLoss):
 
     index_targets = True
 
-    @validated
     def __init__(
         self,
         alpha: Share | list[Weight] | None = None,

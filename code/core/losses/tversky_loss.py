@@ -8,7 +8,6 @@ from pydantic import Field
 from core.losses.base import BaseLoss, Reduction, checked, reduced
 from core.losses.overlap import Overlap, overlap
 from core.losses.registry import get_registry
-from core.losses.validated import validated
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -31,7 +30,6 @@ class TverskyLoss(BaseLoss):
     Loss Function", 2018 (whose alpha is beta here).
     """
 
-    @validated
     def __init__(
         self,
         alpha: Weight = 0.3,
