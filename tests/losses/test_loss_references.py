@@ -39,7 +39,7 @@ def test_every_loss_has_a_reference_or_a_worked_example(name):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if ">>>" in str(DOCS[name])])
 def test_worked_examples_are_right(name):
-    names = vars(sys.modules[get_registry().get(name).__module__])
+    names = {"torch": torch, **vars(sys.modules[get_registry().get(name).__module__])}
     test = doctest.DocTestParser().get_doctest(DOCS[name], names, name, None, None)
     report = io.StringIO()
     doctest.DocTestRunner().run(test, out=report.write)

@@ -2,14 +2,12 @@
 
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
+from torch import Tensor
 from torch.nn import functional as F
 
-from core.losses.base import BaseLoss, Reduction, along_classes, checked
+from core.losses.base import BaseLoss, NonNegative, Reduction, along_classes, checked
 from core.losses.registry import get_registry
-
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @get_registry().register("bce_with_logits", tags=["image_labels", "masks", "log_likelihood"])
@@ -30,7 +28,7 @@ class BCEWithLogits(BaseLoss):
 
     def __init__(
         self,
-        pos_weight: list[Weight] | Literal["balanced", "sqrt"] | None = None,
+        pos_weight: list[NonNegative] | Literal["balanced", "sqrt"] | None = None,
         label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         reduction: Reduction = "mean",
     ) -> None:
@@ -38,7 +36,7 @@ class BCEWithLogits(BaseLoss):
         self.label_smoothing = label_smoothing
         self.add_class_weight("pos_weight", pos_weight)
 
-    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         logits, targets = checked(logits, targets)
         pos_weight = self.class_weight_of("pos_weight", targets)
         if pos_weight is not None:
