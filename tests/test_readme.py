@@ -135,18 +135,5 @@ def test_every_component_has_a_line_in_a_table():
         assert f"| `{name}` |" in README
 
 
-def test_code_for_newcomers_registers():
-    before = set(models().list()), set(losses().list())
-    try:
-        for block in blocks("python"):
-            exec(compile(block, "README.md", "exec"), {})
-        assert models().get("my_model", width=4).layers[0].out_channels == 4
-        assert losses().get("my_loss", scale=2.0).get_params()["scale"] == 2.0
-    finally:
-        for registry, names in ((models(), before[0]), (losses(), before[1])):
-            for name in set(registry.list()) - names:
-                registry.unregister(name)
-
-
 def test_no_placeholder_is_left():
     assert not re.findall(r"\b[A-Z]+_TABLE\b", README)

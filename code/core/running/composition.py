@@ -124,7 +124,8 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
     seed_everything(seed)
     drawn = expected_shares(labels, image_weights(labels, config.data.sampler))
     with first_before_others():
-        model = build_model(config.model, table, drawn, config.data.image_size)
+        image_shape = (config.data.channels, *config.data.image_size)
+        model = build_model(config.model, table, drawn, image_shape)
     pixel_shares = pixel_shares_of(model, table, known_masks(config, table, split["train"]))
     objective = Objective(
         build_loss(config.loss, table, counts, total=len(labels)),
