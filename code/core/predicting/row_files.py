@@ -15,7 +15,7 @@ from core.predicting.stream import Row
 
 
 def check_output(path: Path) -> None:
-    """Refuse, before any work, a file that could not be written. Raises InputError."""
+    """Raises InputError for a file that could not be written, before any work is done."""
     if path.suffix.lower() not in _WRITERS:
         raise InputError(
             f"--output {path}: unknown suffix {path.suffix!r}; expected {' or '.join(_WRITERS)}"
@@ -33,11 +33,7 @@ class Outcome:
 
 
 def write_rows(path: Path, rows: Iterable[Row], signature: Signature) -> Outcome:
-    """Write every row, the file whole or not at all.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
+    """Write every row, the file whole or not at all. Raises InputError where it cannot be."""
     outcome = Outcome()
 
     def counted() -> Iterator[Row]:
@@ -66,9 +62,8 @@ def _write_csv(stream: TextIO, rows: Iterable[Row], signature: Signature) -> Non
     writer.writerow(["image", *columns, "model", "thresholds", "error"])
     versions = [as_text(signature.model), as_text(signature.threshold_version)]
     for row in rows:
-        if row.probabilities is None:
-            cells: list[Any] = [""] * len(columns)
-        else:
+        cells: list[Any] = [""] * len(columns)
+        if row.probabilities is not None:
             cells = [repr(float(value)) for value in row.probabilities]
             cells += [int(found) for found in row.probabilities >= signature.thresholds]
         writer.writerow([as_text(row.image), *cells, *versions, as_text(row.error)])
