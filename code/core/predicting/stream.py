@@ -1,4 +1,4 @@
-"""Predictions of any number of images, in constant memory: reading ahead while the model works."""
+"""Predictions for any number of images, in constant memory: reading ahead while the model works."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from core.data.images import read_image
 from core.errors import InputError
-from core.predicting.predictor import Predictor
+from core.predicting.predictor import Predict
+from core.predicting.signature import Signature
 
 # Decoding releases the interpreter's lock, so threads are enough; two keep up with a GPU's share.
 READERS = 2
@@ -21,7 +23,7 @@ Read = Callable[[Path], np.ndarray]
 
 @dataclass(frozen=True)
 class Row:
-    """What was found on one image; `error` says why nothing could be.
+    """The prediction for one image; `error` says why there is none.
 
     Shape: probabilities (classes,) and pixels uint8 (channels, height, width), None with an error.
     """
@@ -32,19 +34,29 @@ class Row:
     pixels: np.ndarray | None = None
 
 
+def read_strip(path: Path, signature: Signature) -> np.ndarray:
+    """An image as the model takes it. Shape: uint8 (channels, height, width).
+
+    Raises:
+        InputError: unreadable, or of another size.
+    """
+    pixels = read_image(path, signature.image_size, signature.channels)
+    return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
+
+
 def predict_images(
-    predictor: Predictor, images: Iterable[str], read: Read, batch_size: int
+    predict: Predict, images: Iterable[str], read: Read, batch_size: int
 ) -> Iterator[Row]:
     """A row per image, in their order. An image that cannot be read costs its own row only."""
     contents = _read_ahead(images, read, batch_size * BATCHES_AHEAD)
     while group := list(islice(contents, batch_size)):
         readable = [content for _, content in group if not isinstance(content, InputError)]
-        answers = iter(predictor(np.stack(readable)) if readable else ())
+        probabilities = iter(predict(np.stack(readable)) if readable else ())
         for image, content in group:
             if isinstance(content, InputError):
                 yield Row(image, None, str(content))
             else:
-                yield Row(image, next(answers), pixels=content)
+                yield Row(image, next(probabilities), pixels=content)
 
 
 def _read_ahead(
@@ -67,11 +79,9 @@ def _read_ahead(
 
 
 def _read_one(image: str, read: Read) -> np.ndarray | InputError:
-    """Channels first, or why not."""
     if "\0" in image:
         return InputError(f"{image!r}: no path can hold a null byte")
     try:
-        pixels = read(Path(image))
+        return read(Path(image))
     except InputError as error:
         return error
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
