@@ -68,6 +68,9 @@ def was_set(config: dict, key: str, value: str) -> bool:
 
 # Commands on experiments run in a folder that holds one, in the order of the README: a later one
 # may need what an earlier one wrote. Benchmarks get next to no time.
+ONCE, SLIM = ["--rounds", "1"], ["--model", "resnet10_slim"]
+SIZE = ["--image-size", "64", "320"]
+STRIPS = [*SIZE, "--num-images", "24"]
 RUN_HERE = {
     "code/compare.py": [],
     "code/report.py": [],
@@ -76,11 +79,16 @@ RUN_HERE = {
     "code/export.py": [],
     "code/explain.py": [],
     "code/validate_data.py": ["data.image_size=[64,320]"],
-    "code/benchmark.py": [
-        *("--image-size", "64", "320", "--num-images", "24", "--batch-size", "4"),
-        *("--rounds", "1", "--model", "resnet10_slim"),
-    ],
-    "code/benchmark_losses.py": ["--budget-seconds", "0.01", "--losses", "bce_with_logits"],
+    "code/benchmark.py losses": ["--budget-seconds", "0.01", "--losses", "bce_with_logits"],
+    "code/benchmark.py loader": [*STRIPS, *ONCE, "--batch-size", "4"],
+    "code/benchmark.py step": [*SIZE, *ONCE, *SLIM],
+    "code/benchmark.py inference": [*SIZE, *ONCE, *SLIM],
+    "code/benchmark.py predict": [*STRIPS, *ONCE, *SLIM],
+    "code/benchmark.py epoch": [*STRIPS, *ONCE],
+    "code/benchmark.py split": ONCE,
+    "code/benchmark.py metrics": ONCE,
+    "code/benchmark.py trainer": [*STRIPS, *ONCE, *SLIM],
+    "code/benchmark.py memory": [*STRIPS, "--batch-size", "4"],
 }
 
 
@@ -100,8 +108,6 @@ def test_other_commands_run(command, workplace, monkeypatch, capsys):
     monkeypatch.setattr("benchmarks.metrics.RESAMPLES", 20)
     # What the fixture learned in two epochs is noise, and so is what int8 costs it.
     monkeypatch.setattr("core.exporting.fidelity.MOST_LOST", 1.0)
-    # tests/benchmark measures a training; a second one would take the time of a hundred tests.
-    monkeypatch.setattr("benchmarks.memory.peak_memory_bytes", lambda *_: 1 << 30)
     if "-m pytest" in command:
         return
     if command.startswith("pip install"):
@@ -111,7 +117,8 @@ def test_other_commands_run(command, workplace, monkeypatch, capsys):
     assert python == "python"
     monkeypatch.chdir(workplace)
     words = [name for word in words for name in sorted(map(str, Path().glob(word))) or [word]]
-    monkeypatch.setattr(sys, "argv", [script, *words, *RUN_HERE[script]])
+    here = RUN_HERE[script if script in RUN_HERE else f"{script} {words[0]}"]
+    monkeypatch.setattr(sys, "argv", [script, *words, *here])
     # Each command configures logging for the standard output of its own process.
     logging.getLogger().handlers.clear()
     try:
