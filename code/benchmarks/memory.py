@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.options import Options
 from core.errors import InputError
+from core.synthetic.generator import StripSettings
 from core.synthetic.store import ensure_strips
 
 _TRAIN = Path(__file__).resolve().parents[1] / "train.py"
@@ -27,9 +28,7 @@ def results(options: Options, folder: Path) -> tuple[list[dict[str, Any]], str]:
     """
     root = options.data_root or ensure_strips(
         folder,
-        num_images=options.num_images,
-        image_size=options.image_size,
-        class_shares="flat",
+        StripSettings(options.num_images, options.image_size, class_shares="flat"),
         num_workers=os.cpu_count() or 1,
     )
     peak_bytes = peak_memory_bytes(_command(options, root, folder), folder / "log.txt")

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from core.data.annotations import LabelTable, read_label_table
+from core.synthetic.generator import StripSettings
 from core.synthetic.store import ensure_strips
 
 # For each: what it measures, and what of it differs from the usual options.
@@ -55,7 +56,7 @@ class Options:
 def strips(options: Options, folder: Path) -> LabelTable:
     """The first strips of `data_root`, or procedural ones in `folder`."""
     root = options.data_root or ensure_strips(
-        folder, num_images=options.num_images, image_size=options.image_size
+        folder, StripSettings(options.num_images, options.image_size)
     )
     return read_label_table(root, image_size=options.image_size)
 
