@@ -1,9 +1,8 @@
 """Predictions for any number of images, in constant memory: reading ahead while the model works."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from core.data.images import read_image
 from core.errors import InputError
+from core.files.threads import map_in_threads
 from core.predicting.predictor import Predict
 from core.predicting.signature import Signature
 
@@ -48,7 +48,12 @@ def predict_images(
     predict: Predict, images: Iterable[str], read: Read, batch_size: int
 ) -> Iterator[Row]:
     """A row per image, in their order. An image that cannot be read costs its own row only."""
-    contents = _read_ahead(images, read, batch_size * BATCHES_AHEAD)
+    contents = map_in_threads(
+        partial(_read_one, read=read),
+        images,
+        num_threads=READERS,
+        ahead=batch_size * BATCHES_AHEAD,
+    )
     while group := list(islice(contents, batch_size)):
         readable = [content for _, content in group if not isinstance(content, InputError)]
         probabilities = iter(predict(np.stack(readable)) if readable else ())
@@ -59,29 +64,11 @@ def predict_images(
                 yield Row(image, next(probabilities), pixels=content)
 
 
-def _read_ahead(
-    images: Iterable[str], read: Read, ahead: int
-) -> Iterator[tuple[str, np.ndarray | InputError]]:
-    waiting: deque[tuple[str, Future]] = deque()
-    with ThreadPoolExecutor(READERS) as pool:
-        try:
-            for image in images:
-                waiting.append((image, pool.submit(_read_one, image, read)))
-                if len(waiting) > ahead:
-                    image, content = waiting.popleft()
-                    yield image, content.result()
-            while waiting:
-                image, content = waiting.popleft()
-                yield image, content.result()
-        finally:
-            for _, content in waiting:
-                content.cancel()
-
-
-def _read_one(image: str, read: Read) -> np.ndarray | InputError:
+def _read_one(image: str, read: Read) -> tuple[str, np.ndarray | InputError]:
+    """The image with its pixels, or with the reason why there are none."""
     if "\0" in image:
-        return InputError(f"{image!r}: no path can hold a null byte")
+        return image, InputError(f"{image!r}: no path can hold a null byte")
     try:
-        return read(Path(image))
+        return image, read(Path(image))
     except InputError as error:
-        return error
+        return image, error
