@@ -36,6 +36,7 @@ def read_data(data: DataSettings) -> LoadedData:
     Raises:
         InputError: the data set is invalid.
     """
+    log.info("Reading the strips in %s", data.root)
     with first_before_others():
         table = read_table(data)
         found = LoadedData(
