@@ -22,7 +22,7 @@ from core.running.composition import train
 from core.running.cross_validation import cross_validate
 from core.running.launched_place import as_launched
 from core.running.launching import launch
-from core.running.resumption import find_training
+from core.running.resuming import find_training
 
 CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
 

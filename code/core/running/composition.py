@@ -1,4 +1,4 @@
-"""From a checked config to a finished experiment: where the rooms meet."""
+"""Compose an experiment from a checked config, and run it."""
 
 import logging
 from functools import partial
@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 def train(config: TrainConfig) -> dict[str, Any]:
     """Run one experiment and return what its results.json holds.
 
-    All input is read and checked, and everything is built, before a folder is made: a mistake
+    All input is read and checked, and everything is built, before a folder is made. So a mistake
     leaves nothing behind.
     """
     data = read_data(config.data)
@@ -69,9 +69,9 @@ def run(
     folder: ExperimentFolder,
     checkpoint: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Train what was built into a folder, and report it.
+    """Train `setup` in `folder`, and write its report.
 
-    With a `checkpoint`, to which the learner has been restored, go on from there.
+    With a `checkpoint`, to which the learner has been restored, continue from it.
     """
     interruption = Interruption()
     with folder.running(interruption):
@@ -94,7 +94,7 @@ def run(
                 )
     if not is_first():
         return results
-    # Only now: the report reads what a completed experiment wrote, as it would on another day.
+    # At the end, because the report reads what a completed experiment wrote.
     log.info("\nReport: %s", write_report(folder.path))
     log.info("Model card: %s", write_model_card(folder.path))
     log.info("Results: %s", folder.results_file)
@@ -102,10 +102,10 @@ def run(
 
 
 def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
-    """Build what the config names, for these data and this split.
+    """Build what the config names, for this data and this split.
 
     Raises:
-        InputError: a value is not what it should be, or does not fit the data.
+        InputError: a value is invalid, or does not fit the data.
     """
     device = choose_device(config.runtime.device, config.runtime.num_threads)
     keep_freed_memory()

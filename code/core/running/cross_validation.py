@@ -1,4 +1,4 @@
-"""K trainings that between them test every image once."""
+"""Cross-validation: K trainings that together test every image once."""
 
 import logging
 import shutil
@@ -44,16 +44,15 @@ _FLIPS_FOUND = (
 def cross_validate(
     config: TrainConfig, resumed: Path | None = None, changed: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Train once per fold and score the out-of-fold probabilities of all images together.
+    """Train once per fold, and score the out-of-fold probabilities of all images together.
 
-    Fold k is tested by the training that chose its best epoch on fold k + 1 and learnt from the
-    rest. Folds are multi-label stratified and keep near-duplicates together. Each is an experiment
-    of its own in `fold_1/`, `fold_2/`, ... In a folder that is `resumed`, complete folds are kept
-    and a begun one goes on from its last checkpoint; `changed` is what its config was changed in.
+    Fold k is tested by the training that chose its best epoch on fold k + 1 and learned from the
+    rest. Folds are multi-label stratified and keep near-duplicates together. Each fold is an
+    experiment in `fold_1/`, `fold_2/`, ... In a `resumed` folder, complete folds are kept and a
+    begun fold continues from its last checkpoint; `changed` lists the changes to its config.
 
     Raises:
-        InputError: data or values that are not what they should be, or other data than those of
-            the folder to resume.
+        InputError: data or values are invalid, or the data differs from that of the resumed folder.
     """
     if config.data.split_strategy != DataSettings().split_strategy:
         raise InputError(
@@ -99,7 +98,7 @@ def fold_split(folds: np.ndarray, fold: int, num_folds: int) -> Split:
 
 
 def _fold(config: TrainConfig, data: LoadedData, split: Split, path: Path) -> dict[str, Any]:
-    """The results of one fold, trained as far as it is not."""
+    """The results of one fold; train it unless it is complete."""
     known, is_begun = from_first(lambda: (read_results(path), (path / "config.yaml").is_file()))
     if known.get("status") == "completed":
         log.info("%s is complete", path)
@@ -137,7 +136,8 @@ def _describe(folder: ExperimentFolder, config: TrainConfig, data: LoadedData) -
 def _summarise(
     folder: ExperimentFolder, config: TrainConfig, results: list[dict[str, Any]]
 ) -> None:
-    """Out-of-fold predictions, their figures, the spread over folds, suspected label errors."""
+    """Write out-of-fold predictions, their figures and spread over folds, and suspected label
+    errors."""
     names = list(results[0]["data"]["class_names"])
     tables = []
     for number in range(1, len(results) + 1):
@@ -171,7 +171,7 @@ def _summarise(
 
 
 def _spread(values: list[float | None]) -> dict[str, float | None]:
-    """Mean and sample standard deviation over the folds where the figure is defined."""
+    """Mean and sample standard deviation over the folds in which the figure is defined."""
     defined = [value for value in values if value is not None]
     return {
         "mean": float(np.mean(defined)) if defined else None,

@@ -1,4 +1,4 @@
-"""What results.json says of an experiment before its first step."""
+"""What results.json holds before the first step of a training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from core.training.task import Task
 
 @dataclass(frozen=True)
 class LoadedData:
-    """A label table, the pairs of its images that are near-duplicates, and the images."""
+    """A label table, its near-duplicate pairs, and the source of its images."""
 
     table: LabelTable
     duplicate_pairs: list[tuple[int, int]]
@@ -35,7 +35,7 @@ class LoadedData:
 
     @property
     def groups(self) -> np.ndarray | None:
-        """Group of each image, for a split that keeps groups whole; None: no duplicates."""
+        """Group of each image, for a split that keeps groups together; None: no duplicates."""
         if not self.duplicate_pairs:
             return None
         return duplicate_groups(len(self.table), self.duplicate_pairs)
@@ -43,7 +43,7 @@ class LoadedData:
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """Everything a training is handed, built from a config."""
+    """Everything that a training needs, built from a config."""
 
     data: LoadedData
     split: Split
@@ -53,7 +53,7 @@ class TrainingSetup:
 
 
 def describe(folder: ExperimentFolder, config: TrainConfig, setup: TrainingSetup) -> None:
-    """Everything about the experiment that is known before its first step."""
+    """Write everything that is known about the experiment before its first step."""
     resolved = config.resolved()
     write_text(folder.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
     write_split(folder.path / "split.csv", setup.data.table, setup.split)
@@ -89,7 +89,7 @@ def describe(folder: ExperimentFolder, config: TrainConfig, setup: TrainingSetup
 
 
 def write_flips_of(folder: ExperimentFolder, config: TrainConfig, data: LoadedData) -> None:
-    """Write flipped_labels.csv, where labels were flipped on purpose."""
+    """Write flipped_labels.csv if labels were flipped on purpose."""
     if share := config.data.label_noise:
         write_flips(
             folder.path / "flipped_labels.csv", data.table, share, config.data.generation_seed
@@ -97,7 +97,7 @@ def write_flips_of(folder: ExperimentFolder, config: TrainConfig, data: LoadedDa
 
 
 def describe_initial_weights(model: nn.Module, values: Mapping[str, Any]) -> dict[str, str | None]:
-    """Where the weights come from that training began with; no source: from random numbers."""
+    """The source of the initial weights; None: they are random."""
     if values.get("weights"):
         return {"source": Path(values["weights"]).name, "licence": None}
     published = getattr(getattr(model, "backbone", None), "pretrained_cfg", {})
@@ -108,7 +108,7 @@ def describe_initial_weights(model: nn.Module, values: Mapping[str, Any]) -> dic
 
 
 def describe_data(config: TrainConfig, data: LoadedData, split: Split) -> dict[str, Any]:
-    """What was read, and how it was split."""
+    """Describe the data and its split."""
     table = data.table
     names, folds = table.class_names, config.training.folds
 

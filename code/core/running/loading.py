@@ -1,4 +1,4 @@
-"""From settings to a label table, its split, and batches of its strips."""
+"""Read the label table, split it, and load batches of its strips."""
 
 import logging
 import os
@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 
 
 def read_data(data: DataSettings) -> LoadedData:
-    """The label table, where its images come from, and its near-duplicates.
+    """Read the label table, open its images, and find its near-duplicates.
 
     Raises:
-        InputError: the data set is not what it should be.
+        InputError: the data set is invalid.
     """
     with first_before_others():
         table = read_table(data)
@@ -44,7 +44,7 @@ def read_data(data: DataSettings) -> LoadedData:
 
 
 def choose_split(config: TrainConfig, data: LoadedData) -> Split:
-    """The split that `data.split_strategy` names, near-duplicates in one part."""
+    """The split that `data.split_strategy` names, with near-duplicates kept together."""
     return split_by_strategy(
         data.table,
         config.data.split_strategy,
@@ -55,16 +55,16 @@ def choose_split(config: TrainConfig, data: LoadedData) -> Split:
 
 
 def read_table(data: DataSettings) -> LabelTable:
-    """The label table of `data.root`; synthetic strips are generated into it first.
+    """Read the label table of `data.root`; generate synthetic strips there first.
 
-    Labels are wrong in it where `data.label_noise` asks for that.
+    With `data.label_noise`, some labels are flipped.
     """
     table = read_label_table(find_root(data), data.class_names, data.image_size, data.on_bad_image)
     return flip_labels(table, data.label_noise, data.generation_seed)
 
 
 def find_root(data: DataSettings) -> Path:
-    """The folder of the data set; synthetic strips are generated into it first."""
+    """The folder of the data set; synthetic strips are generated there first."""
     if data.source != "synthetic":
         return data.root
     return ensure_strips(
@@ -73,13 +73,13 @@ def find_root(data: DataSettings) -> Path:
         image_size=data.image_size,
         class_shares=data.class_shares,
         seed=data.generation_seed,
-        # A process takes seconds to start: one for each few hundred strips.
+        # A process takes seconds to start: use one per few hundred strips.
         num_workers=max(1, min(os.cpu_count() or 1, data.num_images // 250)),
     )
 
 
 def find_duplicates(table: LabelTable, data: DataSettings) -> list[tuple[int, int]]:
-    """Pairs of near-duplicate strips, which must not straddle the split; none where not wanted."""
+    """Pairs of near-duplicate strips, which the split keeps together; none if switched off."""
     if not data.group_duplicates:
         return []
     descriptors = kept_descriptors(
@@ -98,7 +98,7 @@ def build_loaders(
     pipeline: AugmentationPipeline,
     mask_loss: nn.Module | None = None,
 ) -> dict[str, DataLoader]:
-    """A loader per part; only the one that is trained on is shuffled and augmented.
+    """A loader per part of the split; only the training part is shuffled and augmented.
 
     Processes that train together share each batch.
     """
@@ -111,7 +111,7 @@ def build_loaders(
             data.table,
             split[part],
             settings.image_size,
-            # Where nothing is changed, whole batches are read at once.
+            # Without a transform, whole batches are read at once.
             transform=pipeline if training and not pipeline.is_empty else None,
             masks=mask_request(config, data.table, mask_loss, split["train"] if training else None),
             channels=settings.channels,

@@ -9,9 +9,9 @@ from core.metrics.localization import MaskScores
 
 @torch.no_grad()
 def score_masks(mask_logits: Tensor, masks: Tensor) -> MaskScores:
-    """Compare the masks of a batch, at their own size, with logits at any size below it.
+    """Compare the masks of a batch, at full size, with mask logits of any smaller size.
 
-    A pixel is predicted where its logit, enlarged bilinearly, is above 0.
+    A pixel counts as predicted if its bilinearly enlarged logit is above 0.
 
     Shape: mask_logits (batch, C, h, w), masks (batch, C, H, W) in {0, 1}.
     """

@@ -45,9 +45,9 @@ def predict(
     device: torch.device,
     precision: Precision = FLOAT32,
 ) -> ModelOutputs:
-    """Run the model in evaluation mode over a loader; masks are scored where a batch has them.
+    """Run the model in evaluation mode over a loader; score masks if the batches have them.
 
-    Of a batch that several processes share each computes its images, and all get the whole.
+    If several processes share a batch, each computes its own images and all get all outputs.
     """
     model.eval()
     objective.eval()
@@ -75,7 +75,7 @@ def predict(
 
 
 def check_finite(outputs: ModelOutputs, epoch: int, learning_rate: float) -> None:
-    """Look at the validation part: the last step of an epoch can spoil weights unnoticed.
+    """Check the validation outputs: the last step of an epoch can spoil the weights unnoticed.
 
     Raises:
         InputError: a logit or the loss is NaN or infinite.

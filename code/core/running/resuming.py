@@ -1,9 +1,10 @@
-"""Which experiment to go on with, and by which config."""
+"""`resume=`: find an experiment that was interrupted, and the config to continue it with."""
 
 import copy
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from core.experiments.folder import read_results
 from core.experiments.lock import is_locked
 from core.experiments.reading import flatten
 from core.files.reading import read_yaml
+from core.running.continuation import continue_training
+from core.running.cross_validation import cross_validate
+from core.running.loading import read_data
 from core.running.out_of_memory import AUTO
 from core.validation import nearest
 
@@ -23,7 +27,7 @@ log = logging.getLogger(__name__)
 
 LATEST = "latest"
 CONFIG_FILE = "config.yaml"
-# What changes no figure, or only its last digits (another device, or another number of devices or
+# Keys that change no figure, or only its last digits (the device, the number of devices or
 # threads).
 FREE = {
     "data.root", "data.cache", "data.cache_dir", "data.num_workers", "experiment.results_dir",
@@ -33,11 +37,59 @@ FREE = {
 _NUM_EPOCHS = "training.num_epochs"
 
 
+def find_training(
+    wanted: str, given: Mapping[str, Any], results_dir: Path
+) -> tuple[TrainConfig, Callable[[], dict[str, Any]]]:
+    """The config of the experiment that `wanted` names, and a function that continues it.
+
+    `given` holds the values of the command line by their dotted keys.
+
+    Raises:
+        InputError: there is no such experiment, nothing is left to do in it, or a value would
+        change its result. The function raises one for other data.
+    """
+    path = find_resumed(wanted, results_dir)
+    config, changed = resumed_config(path, given)
+    _check_unfinished(path, config, changed)
+    if config.training.folds:
+        _check_whole(path)
+        return config, partial(cross_validate, config, path, changed)
+    return config, partial(_continue, config, path, changed)
+
+
+def _continue(config: TrainConfig, path: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
+    return continue_training(config, read_data(config.data), path, changed=changed)
+
+
+def _check_unfinished(path: Path, config: TrainConfig, changed: Mapping[str, Any]) -> None:
+    results = read_results(path)
+    if results.get("status") != "completed":
+        return
+    if "training.num_epochs" not in changed:
+        more = "" if config.training.folds else "; a larger training.num_epochs=N trains on"
+        raise InputError(f"resume={path}: is completed, nothing is left to do{more}")
+    before, _ = changed["training.num_epochs"]
+    if len(results.get("history", [])) < before:
+        raise InputError(
+            f"resume={path}: stopped early after epoch {len(results['history'])} of {before}, and "
+            f"would again: train anew with a larger training.early_stopping_patience"
+        )
+
+
+def _check_whole(path: Path) -> None:
+    """A fold is continued by its cross-validation, which has the same config."""
+    parent = path.resolve().parent
+    if not (parent / CONFIG_FILE).is_file():
+        return
+    if read_config(parent).training.folds:
+        raise InputError(f"resume={path}: is one fold of {parent}: give resume={parent}")
+
+
 def find_resumed(wanted: str, results_dir: Path) -> Path:
     """The folder that `resume=` names: a path, a name in `results_dir`, or `latest`.
 
     Raises:
-        InputError: there is none, it holds no experiment, or a process is at work in it.
+        InputError: there is no such folder, it holds no experiment, or a process is working in it.
     """
     if wanted == LATEST:
         return _latest(results_dir)
@@ -80,7 +132,7 @@ def _status(path: Path) -> str | None:
 
 
 def _created_at(path: Path) -> float:
-    """Seconds since 1970; without a readable results.json the age of config.yaml."""
+    """Seconds since 1970; without a readable results.json, the time of config.yaml."""
     try:
         text = read_results(path)["experiment"]["created_at"]
         return datetime.fromisoformat(text).timestamp()
@@ -108,12 +160,12 @@ def read_config(path: Path) -> TrainConfig:
 def resumed_config(
     path: Path, given: Mapping[str, Any]
 ) -> tuple[TrainConfig, dict[str, list[Any]]]:
-    """The config that the experiment in `path` goes on with, and what differs from its own.
+    """The config that the experiment in `path` continues with, and the changes to its own.
 
-    `given` holds dotted keys. Differences are {key: [was, is]}.
+    `given` holds dotted keys. Changes are {key: [was, is]}.
 
     Raises:
-        InputError: `given` would change the result; lists all that would.
+        InputError: `given` would change the result; names all such keys.
     """
     config = read_config(path)
     own = flatten(config.resolved())
@@ -132,7 +184,7 @@ def resumed_config(
             f"resume={path}: was begun with another config ({listed}): leave these out, or train "
             f"anew{hint if _NUM_EPOCHS in refused else ''}"
         )
-    # It says where experiments are looked for; this one stays where it is.
+    # It says where to look for experiments; this one stays where it is.
     changed.pop("experiment.results_dir", None)
     values = copy.deepcopy(config.resolved())
     for key, (_, value) in changed.items():
@@ -142,7 +194,7 @@ def resumed_config(
 
 
 def _settled(path: Path) -> Mapping[str, Any]:
-    """Which values of the config stand there for a word that was given, by their dotted keys."""
+    """The words that were given, by the dotted keys whose values now hold numbers instead."""
     experiment = read_results(path).get("experiment")
     settled = experiment.get("settled") if isinstance(experiment, dict) else None
     return settled if isinstance(settled, dict) else {}
@@ -155,7 +207,7 @@ def _look_up(values: Any, key: str) -> Any:
 
 
 def _raised(key: str, changed: Mapping[str, list[Any]], config: TrainConfig) -> bool:
-    """Folds that are complete cannot be trained on, so that all are of one length."""
+    """Complete folds cannot train on, so the number of epochs of a cross-validation is fixed."""
     if key != _NUM_EPOCHS or config.training.folds:
         return False
     was, now = changed[key]
