@@ -182,19 +182,6 @@ def test_help_lists_every_component_with_what_it_is():
             assert f" {name} {' '.join(registry.description(name).split())}" in text
 
 
-def test_code_for_newcomers_registers():
-    before = set(models().list()), set(losses().list())
-    try:
-        for block in blocks(README, "python"):
-            exec(compile(block, "README.md", "exec"), {})
-        assert models().get("my_model", width=4).layers[0].out_channels == 4
-        assert losses().get("my_loss", scale=2.0).get_params()["scale"] == 2.0
-    finally:
-        for registry, names in ((models(), before[0]), (losses(), before[1])):
-            for name in set(registry.list()) - names:
-                registry.unregister(name)
-
-
 @pytest.mark.usefixtures("compose")
 def test_the_experiment_of_the_config_guide_composes(tmp_path):
     (text,) = blocks(REPOSITORY / "config" / "README.md", "yaml")

@@ -131,6 +131,23 @@ def test_help_says_how_to_switch_what_is_off_and_what_is_on():
     assert "augmentation.rotation=null switches it off: Turn" in text
 
 
+def test_help_keeps_what_models_share_where_one_lacks_it():
+    before = help_text().partition("model.*,")[2].partition("loss.type")[0]
+
+    class Bare(torch.nn.Module):
+        def __init__(self, num_classes: int = 4, aside: str = "") -> None:
+            super().__init__()
+
+    models().register("a_bare_model", Bare)
+    try:
+        text = help_text()
+    finally:
+        models().unregister("a_bare_model")
+    assert text.partition("model.*,")[2].partition("loss.type")[0] == before
+    (line,) = [line for line in text.splitlines() if "model.aside=" in line]
+    assert line.split() == ["model.num_classes=4", "model.aside=", "and", "no", "other", "key"]
+
+
 # For each key, an override and what it changes in the objects that are composed from it.
 EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
     "model.name": ("model.name=convnext_atto", lambda b: type(b.model).__name__),

@@ -58,3 +58,6 @@ def test_the_list_says_what_each_label_was(table, tmp_path):
         assert mended[at] == row.flipped_to
         mended[at] = row.label
     np.testing.assert_array_equal(mended, replace(noisy, labels=table.labels).labels)
+    header, first, *_ = (tmp_path / "flipped_labels.csv").read_bytes().split(b"\n")
+    assert header == b"image_id,class_name,label,flipped_to"
+    assert first.decode() == ",".join(map(str, listed.iloc[0]))

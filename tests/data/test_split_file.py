@@ -21,7 +21,9 @@ def split() -> dict[str, np.ndarray]:
 def test_a_written_split_is_read_back_and_given_back_as_a_strategy(tmp_path, table):
     path = tmp_path / "run" / "split.csv"
     write_split(path, table, split())
-    assert path.read_text().splitlines()[:2] == ["image_id,split", "a.jpg,train"]
+    assert path.read_bytes() == (
+        b'image_id,split\na.jpg,train\nb.jpg,test\n"c, with comma.jpg",validation\nd.jpg,train\n'
+    )
     for found in (read_split(path, table), split_by_strategy(table, "file", 0, path)):
         assert list(found) == ["train", "validation", "test"]
         for part, indices in split().items():

@@ -73,7 +73,7 @@ def test_an_image_twice_is_named(folder):
 
 def test_a_cut_off_line_is_named(folder):
     edit(folder, lambda lines: [*lines[:-1], lines[-1][:20]])
-    refused(folder, r"line 201: 4 values; expected 10: the file may be cut off")
+    refused(folder, r"line 201: 4 of 10 cells .*the file may be cut off")
 
 
 @pytest.mark.parametrize("value", ["1.5", "-0.1", "nan", "inf"])

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import REPOSITORY
+from final_models import change_final_model
 from torch import nn
 
 import export
@@ -41,9 +42,7 @@ SCALING = {
 def calibrated(trained, tmp_path_factory) -> Path:
     """A calibrated experiment with its exports: ONNX, TorchScript, and a bundle."""
     folder = Path(shutil.copytree(trained, tmp_path_factory.mktemp("export") / trained.name))
-    results = json.loads((folder / "results.json").read_text())
-    results["calibration"] |= {"method": "platt", "scaling": SCALING}
-    (folder / "results.json").write_text(json.dumps(results))
+    change_final_model(folder, scaling=SCALING)
     for words in (["--format", "onnx"], ["--format", "torchscript"]):
         export.main([str(folder), *words])
     export.main([str(folder), "--bundle", str(folder / "model.zip")])

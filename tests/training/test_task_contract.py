@@ -11,6 +11,7 @@ import pytest
 from task_examples import EXAMPLES, NUM_BATCHES, SETTINGS, build
 
 from core.experiments.folder import ExperimentFolder
+from core.experiments.schema import RunResults
 from core.files.checkpoint import load_checkpoint
 from core.training import trainer as trainer_module
 from core.training.checkpoint import Checkpoints, restore
@@ -36,6 +37,8 @@ def train(
     if found.state:
         restore(learner, found.state, found.file)
     folder, interruption = ExperimentFolder.at(path), Interruption()
+    if name not in get_registry():
+        folder.schema = RunResults
     with folder.running(interruption):
         trainer = Trainer(learner, task, folder, settings=SETTINGS, interruption=interruption)
         watch(trainer)

@@ -63,23 +63,27 @@ def help_text() -> str:
 
 
 def _components(choice: str, group: str, registry: Registry[Any]) -> str:
-    """Each component with what is its own, then the keys that all of them have."""
-    defaults = {name: registry.defaults(name) for name in registry.list()}
+    """Each component with what is its own, then the keys that most of them have."""
+    fields = {name: registry.parameters(name).model_fields for name in registry.list()}
+    defaults = {name: registry.defaults(name) for name in fields}
     shared = _usual_defaults(list(defaults.values()))
     lines = [f"{choice}=...  one of:"]
     for name, own in defaults.items():
         lines.append(_line(name, registry.description(name), width=24))
+        lacks_some = not shared.keys() <= own.keys()
         texts = [
             f"{group}.{key}={_value(value)}"
             for key, value in own.items()
-            if key not in shared or value != shared[key]
+            if lacks_some or key not in shared or value != shared[key]
         ]
+        if lacks_some:
+            texts.append("and no other key")
         if texts:
             lines.append(_line("", "  ".join(texts), width=24))
-    lines.append(f"{group}.*, whichever {group} it is, unless said above:")
-    fields = registry.parameters(registry.list()[0]).model_fields
+    lines.append(f"{group}.*, the same for every {group} unless listed above:")
     for key, value in shared.items():
-        lines.append(_line(f"{group}.{key}={_value(value)}", fields[key].description or ""))
+        described = (own[key].description for own in fields.values() if key in own)
+        lines.append(_line(f"{group}.{key}={_value(value)}", next(filter(None, described), "")))
     return "\n".join([*lines, ""])
 
 
@@ -96,11 +100,11 @@ def _mask_losses() -> str:
 
 
 def _usual_defaults(defaults: list[dict[str, Any]]) -> dict[str, Any]:
-    """The keys that every component has, each with the default that most of them give it."""
+    """The keys that most components have, each with the default that most of them give it."""
     usual = {}
-    for key in defaults[0]:
-        if all(key in own for own in defaults):
-            values = [own[key] for own in defaults]
+    for key in dict.fromkeys(key for own in defaults for key in own):
+        values = [own[key] for own in defaults if key in own]
+        if len(values) > len(defaults) / 2:
             usual[key] = max(values, key=values.count)
     return usual
 

@@ -1,7 +1,5 @@
 """Near-duplicate strips: pairs, the groups that they make, and duplicates.csv."""
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,8 +9,7 @@ import numpy as np
 from core.data.annotations import LabelTable
 from core.data.split_file import Split
 from core.data.strip_hash import BITS_PER_PARITY, StripDescriptors, strip_descriptors
-from core.files.spreadsheet import as_text
-from core.files.writing import write_text
+from core.files.tables import write_table
 
 __all__ = [
     "StripDescriptors",
@@ -83,19 +80,15 @@ def write_duplicates(
     """
     part_of = {index: part for part, indices in split.items() for index in indices.tolist()}
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_HEADER)
-    for first, second in pairs:
-        both = (first, second)
-        writer.writerow(
-            [
-                *(as_text(table.image_ids[index]) for index in both),
-                *(part_of[index] for index in both),
-                *(as_text("+".join(table.label_set(index))) for index in both),
-            ]
-        )
-    write_text(Path(path), text.getvalue())
+    rows = (
+        [
+            *(table.image_ids[index] for index in pair),
+            *(part_of[index] for index in pair),
+            *("+".join(table.label_set(index)) for index in pair),
+        ]
+        for pair in pairs
+    )
+    write_table(Path(path), _HEADER, rows)
 
 
 def _near_hashes(hashes: np.ndarray) -> Iterator[tuple[int, int]]:

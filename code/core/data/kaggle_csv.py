@@ -14,6 +14,7 @@ from core.data.mistakes import FIRST_ENDS, EmptyMaskError, Mistakes, RepeatedLab
 from core.data.table_checks import find_image, read_rows
 from core.errors import InputError
 from core.files.run_length import decode, runs
+from core.files.tables import require_header
 
 NUM_SEVERSTAL_CLASSES = 4
 SEVERSTAL_CLASS_NAMES = tuple(f"defect_{number}" for number in range(1, NUM_SEVERSTAL_CLASSES + 1))
@@ -58,11 +59,9 @@ def read_kaggle_csv(
     labels = np.zeros((len(image_ids), len(names)), np.uint8)
     codes: dict[int, dict[int, str]] = {}
     lines: dict[tuple[int, int], int] = {}
-    header, *rows = read_rows(path, len(image_ids))
-    _check_header(path, header)
-    for line, row in enumerate(rows, start=2):
-        if not any(row):
-            continue
+    rows = read_rows(path, len(image_ids))
+    require_header(path, next(rows)[1], _HEADER, _JOINED_HEADER)
+    for line, row in rows:
         where = f"{path} line {line}"
         with mistakes.noted():
             image_id, class_id, code = _cells(row, where)
@@ -80,14 +79,6 @@ def read_kaggle_csv(
             labels[index, column] = 1
             codes.setdefault(index, {})[column] = code
     return labels, names, RunLengthMasks(codes, len(names), image_size)
-
-
-def _check_header(path: Path, header: list[str]) -> None:
-    if header not in (_HEADER, _JOINED_HEADER):
-        raise InputError(
-            f"{path} line 1: header {','.join(header)[:80]!r}; expected {','.join(_HEADER)!r} "
-            f"or {','.join(_JOINED_HEADER)!r}"
-        )
 
 
 def _cells(row: list[str], where: str) -> tuple[str, str, str | None]:

@@ -26,8 +26,8 @@ def read_label_csv(
         InputError: a wrong header, a value other than 0 or 1, an image twice, without a row, or
             not in the folder.
     """
-    header, *rows = read_rows(path, len(image_ids))
-    columns = _class_columns(path, header)
+    rows = read_rows(path, len(image_ids))
+    columns = _class_columns(path, next(rows)[1])
     names = class_names or tuple(columns)
     for name in names:
         if name not in columns:
@@ -38,9 +38,7 @@ def read_label_csv(
     positions = {image_id: index for index, image_id in enumerate(image_ids)}
     labels = np.zeros((len(image_ids), len(names)), np.uint8)
     lines: dict[int, int] = {}
-    for line, row in enumerate(rows, start=2):
-        if not any(row):
-            continue
+    for line, row in rows:
         where = f"{path} line {line}"
         with mistakes.noted():
             index = find_image(row[0], positions, where)

@@ -1,15 +1,12 @@
 """Labels flipped on purpose, to rehearse the search for label errors."""
 
-import csv
-import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from core.data.annotations import LabelTable
-from core.files.spreadsheet import as_text
-from core.files.writing import write_text
+from core.files.tables import write_table
 
 _HEADER = ["image_id", "class_name", "label", "flipped_to"]
 
@@ -39,11 +36,8 @@ def flip_labels(table: LabelTable, share: float, seed: int) -> LabelTable:
 def write_flips(path: Path, table: LabelTable, share: float, seed: int) -> None:
     """Write which labels of a table that `flip_labels` returned are wrong, by image."""
     flips = sorted(zip(*choose_flips(*table.labels.shape, share, seed), strict=True))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_HEADER)
+    rows = []
     for row, column in flips:
         flipped = int(table.labels[row, column])
-        image_id, class_name = as_text(table.image_ids[row]), as_text(table.class_names[column])
-        writer.writerow((image_id, class_name, 1 - flipped, flipped))
-    write_text(path, text.getvalue())
+        rows.append((table.image_ids[row], table.class_names[column], 1 - flipped, flipped))
+    write_table(path, _HEADER, rows)

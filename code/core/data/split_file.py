@@ -1,7 +1,5 @@
 """split.csv: `image_id,split`, one row per image of the label table."""
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +7,8 @@ import numpy as np
 from core.data.annotations import LabelTable
 from core.data.table_checks import find_image, read_rows
 from core.errors import InputError
-from core.files.spreadsheet import as_text, original
-from core.files.writing import write_text
+from core.files.spreadsheet import original
+from core.files.tables import require_header, write_table
 from core.validation import nearest
 
 Split = dict[str, np.ndarray]
@@ -33,13 +31,8 @@ def write_split(path: Path, table: LabelTable, split: Split) -> None:
     )
     if tuple(split) != PARTS or not covered:
         raise ValueError(f"expected the parts {PARTS} to cover {len(table)} images once each")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_HEADER)
-    writer.writerows(
-        (as_text(table.image_ids[index]), part_of[index]) for index in range(len(table))
-    )
-    write_text(Path(path), text.getvalue())
+    rows = ((table.image_ids[index], part_of[index]) for index in range(len(table)))
+    write_table(Path(path), _HEADER, rows)
 
 
 def read_split(path: Path, table: LabelTable) -> Split:
@@ -56,19 +49,13 @@ def read_split(path: Path, table: LabelTable) -> Split:
             f"data.split_file={path} is not a file; expected a CSV with the columns "
             "image_id,split, such as the split.csv of an experiment"
         )
-    header, *rows = read_rows(path, len(table))
-    if header != _HEADER:
-        raise InputError(
-            f"{path} line 1: header {','.join(header)[:80]!r}; expected {','.join(_HEADER)!r}"
-        )
+    rows = read_rows(path, len(table))
+    require_header(path, next(rows)[1], _HEADER)
     positions = {image_id: index for index, image_id in enumerate(table.image_ids)}
     skipped = {image.image_id for image in table.skipped}
     split: dict[str, list[int]] = {part: [] for part in PARTS}
     first: dict[int, tuple[int, str]] = {}
-    for line, row in enumerate(rows, start=2):
-        if not any(row):
-            continue
-        cell, part = row
+    for line, (cell, part) in rows:
         # As somebody else writes it, or as a run does.
         image_id = cell if cell in positions else original(cell)
         where = f"{path} line {line}"

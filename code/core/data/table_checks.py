@@ -1,16 +1,12 @@
 """Checks that every reader of a label table makes of image ids, class names and rows."""
 
-import csv
-import io
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import pandas as pd
 
 from core.data.mistakes import UnknownImageError
 from core.errors import InputError
-from core.files.reading import MEBIBYTE, bounded_lines, opened
+from core.files.reading import MEBIBYTE
+from core.files.tables import read_table
 from core.validation import nearest
 
 # The published codes take 1.5 KiB an image; the longest of a 256x1600 mask, every other pixel of
@@ -69,48 +65,12 @@ def find_image(image_id: str, positions: dict[str, int], where: str) -> int:
     )
 
 
-def read_rows(path: Path, num_images: int) -> list[list[str]]:
-    """The cells of a CSV file on `num_images` images as text; row i stands on line i + 1.
+def read_rows(path: Path, num_images: int) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells, without spaces around them, of each row of a table of images.
 
     Raises:
-        InputError: unreadable, empty, not UTF-8, larger than labels of so many images can be, or
-            a row with more or fewer cells than the header.
+        InputError: as for `read_table`; larger than a table of so many images can be.
     """
-    with opened(path, num_images * _MOST_BYTES_PER_IMAGE + 4 * MEBIBYTE) as stream:
-        text = "".join(bounded_lines(stream, path, _LONGEST_LINE))
-    try:
-        frame = pd.read_csv(
-            io.StringIO(text),
-            header=None,
-            dtype=str,
-            na_filter=False,
-            skip_blank_lines=False,
-        )
-    except pd.errors.EmptyDataError:
-        raise InputError(f"{path}: empty; expected a header line and one row per label") from None
-    except pd.errors.ParserError as error:
-        raise InputError(
-            f"{path}: not a comma-separated table in UTF-8 ({error}): mend or export it again"
-        ) from None
-    _check_widths(path, text)
-    return [[cell.strip() for cell in row] for row in frame.to_numpy().tolist()]
-
-
-def _check_widths(path: Path, text: str) -> None:
-    """Refuse a row that lacks cells, which pandas fills with empty ones without a word."""
-    quoted = '"' in text
-    rows = csv.reader(io.StringIO(text)) if quoted else map(_split, re.split("\r\n|\r|\n", text))
-    try:
-        header = next(rows, [])
-        for line, row in enumerate(rows, start=2):
-            if len(row) < len(header) and any(cell.strip() for cell in row):
-                raise InputError(
-                    f"{path} line {line}: {len(row)} of {len(header)} cells "
-                    f"({','.join(row)[:80]!r}); expected all: the file may be cut off"
-                )
-    except csv.Error as error:
-        raise InputError(f"{path}: not a comma-separated table ({error})") from None
-
-
-def _split(line: str) -> list[str]:
-    return line.split(",")
+    most_bytes = num_images * _MOST_BYTES_PER_IMAGE + 4 * MEBIBYTE
+    for line, row in read_table(path, most_bytes, _LONGEST_LINE):
+        yield line, [cell.strip() for cell in row]

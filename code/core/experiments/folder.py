@@ -7,14 +7,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from core.errors import InputError
 from core.experiments.lock import run_lock
 from core.experiments.predictions import PREDICTIONS_FILE, PartPredictions, write_predictions
+from core.experiments.reading import RESULTS_FILE
+from core.experiments.schema import SCHEMA_VERSION, Head, Results, RunResults
 from core.files.reading import read_json
-from core.files.writing import remove_leftovers, write_json
+from core.files.writing import remove_leftovers, to_json, write_json
 from core.machine.distributed import from_first, is_first
-
-SCHEMA_VERSION = 1
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,9 @@ class ExperimentFolder:
 
     Of several processes that train together the first makes it and writes to it.
     """
+
+    schema: type[RunResults] = Results
+    """What results.json may hold; a kind of training with figures of its own sets its own."""
 
     def __init__(self, path: Path, results: dict[str, Any]) -> None:
         self.path = path
@@ -69,7 +74,7 @@ class ExperimentFolder:
         """
         folder = cls.at(path)
         head = folder.results["experiment"]
-        earlier = read_results(path).get("experiment", {}) if is_first() else {}
+        earlier = _read_head(path) if is_first() else {}
         resumed_at = [*earlier.get("resumed_at", []), {"time": head["created_at"], **resumption}]
         folder.results["experiment"] = head | earlier | {"name": path.name}
         folder.results["experiment"]["resumed_at"] = resumed_at
@@ -81,7 +86,7 @@ class ExperimentFolder:
 
     @property
     def results_file(self) -> Path:
-        return self.path / "results.json"
+        return self.path / RESULTS_FILE
 
     def note_settled(self, values: Mapping[str, str]) -> None:
         """Remember, by their dotted keys, the words that the config now has numbers for."""
@@ -89,13 +94,19 @@ class ExperimentFolder:
             self.results["experiment"]["settled"] = dict(values)
 
     def record(self, **sections: Any) -> None:
-        """Put sections into results.json; a mapping is merged into the section of that name."""
+        """Put sections into results.json; a mapping is merged into the section of that name.
+
+        Raises:
+            ValidationError: the schema has no such section or field.
+        """
         for name, content in sections.items():
             known = self.results.get(name)
             both = isinstance(known, dict) and isinstance(content, dict)
             self.results[name] = {**known, **content} if both else content
         if is_first():
-            write_json(self.results_file, self.results)
+            content = to_json(self.results)
+            self.schema.model_validate(content, extra="forbid")
+            write_json(self.results_file, content)
 
     def write_predictions(
         self, parts: Mapping[str, PartPredictions], class_names: Sequence[str]
@@ -149,10 +160,19 @@ class ExperimentFolder:
 def read_results(path: Path) -> dict[str, Any]:
     """What the results.json of an experiment's folder holds; empty where there is no whole one."""
     try:
-        content = read_json(path / "results.json")
+        content = read_json(path / RESULTS_FILE)
     except InputError:
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _read_head(path: Path) -> dict[str, Any]:
+    """What results.json says about the run itself, as far as this version knows it."""
+    try:
+        head = Head.model_validate(read_results(path).get("experiment", {}), extra="ignore")
+    except ValidationError:
+        return {}
+    return head.model_dump(exclude_unset=True)
 
 
 def _make_folder(results_dir: Path, stem: str) -> Path:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
-from core.experiments.schema import check_results
+from core.experiments.schema import SCHEMA_VERSION, check_results
 from core.files.reading import read_json
 from core.validation import nearest
 
-SCHEMA_VERSION = 1
 RESULTS_FILE = "results.json"
 RESULTS_DIR = Path("experiments/results")
 UNFINISHED = {

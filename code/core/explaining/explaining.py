@@ -79,7 +79,7 @@ def explain(experiment: Path, images: Sequence[str], options: ExplanationOptions
 def explain_image(
     trained: TrainedModel, method: str, path: Path, masks: np.ndarray | None
 ) -> Explained:
-    """Ask the model, and the method, about one image. Raises InputError where it is unreadable."""
+    """Predict and explain one image. Raises InputError where it is unreadable."""
     size, channels = trained.signature.image_size, trained.signature.channels
     read = read_image(path, size, channels)
     pixels = np.ascontiguousarray(read[None] if read.ndim == 2 else read.transpose(2, 0, 1))

@@ -8,7 +8,6 @@ import numpy as np
 
 from core.explaining.methods import HeatMap
 from core.explaining.scores import (
-    Ask,
     area_under,
     centre_map,
     deletion_insertion,
@@ -16,6 +15,7 @@ from core.explaining.scores import (
     enlarge,
     points_at,
 )
+from core.predicting.predictor import Predict
 
 RANDOM, CENTRE = "random map", "centre map"
 FIGURES = ("pointing_accuracy", "energy_inside", "deletion", "insertion")
@@ -39,7 +39,11 @@ class Scoreboard:
         )
 
     def add(
-        self, ask: Ask, image: np.ndarray, masks: np.ndarray, maps: dict[str, dict[int, np.ndarray]]
+        self,
+        predict: Predict,
+        image: np.ndarray,
+        masks: np.ndarray,
+        maps: dict[str, dict[int, np.ndarray]],
     ) -> None:
         """Score the maps of one image, by their name and by class, against its masks.
 
@@ -55,7 +59,7 @@ class Scoreboard:
         for c in present:
             candidates = {name: enlarge(by_class[c], size) for name, by_class in maps.items()}
             for name, heat in (candidates | baselines).items():
-                self.rows[name][c].append(self._figures(ask, image, (heat, masks[c]), c))
+                self.rows[name][c].append(self._figures(predict, image, (heat, masks[c]), c))
 
     def report(self) -> dict[str, Any]:
         """Means per class and over classes, of each map by its name."""
@@ -66,7 +70,11 @@ class Scoreboard:
         }
 
     def _figures(
-        self, ask: Ask, image: np.ndarray, pair: tuple[np.ndarray, np.ndarray], class_index: int
+        self,
+        predict: Predict,
+        image: np.ndarray,
+        pair: tuple[np.ndarray, np.ndarray],
+        class_index: int,
     ) -> dict[str, Any]:
         heat, mask = pair
         found: dict[str, Any] = {
@@ -74,7 +82,7 @@ class Scoreboard:
             "energy_inside": energy_inside(heat, mask),
         }
         if self.curve_steps:
-            curves = deletion_insertion(ask, image, heat, class_index, self.curve_steps)
+            curves = deletion_insertion(predict, image, heat, class_index, self.curve_steps)
             for name, curve in zip(("deletion", "insertion"), curves, strict=True):
                 found |= {name: area_under(curve), f"{name}_curve": curve}
         return found

@@ -1,17 +1,14 @@
 """Whether a map lies on the defect, and whether the model needs what lies under it."""
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
+
+from core.predicting.predictor import Predict
 
 # Pixels of a 256-row strip by which the peak may miss the mask, as in the pointing game.
 TOLERANCE = 15 / 256
 # Blur that takes a defect away, over the height: as wide as RISE's for its images.
 BLUR = 1 / 5
-
-# (batch, channels, height, width) uint8 -> (batch, classes)
-Ask = Callable[[np.ndarray], np.ndarray]
 
 
 def enlarge(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -45,7 +42,7 @@ def energy_inside(heat: np.ndarray, mask: np.ndarray) -> float:
 
 
 def deletion_insertion(
-    ask: Ask, image: np.ndarray, heat: np.ndarray, class_index: int, steps: int
+    ask: Predict, image: np.ndarray, heat: np.ndarray, class_index: int, steps: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probability of the class while the hottest pixels are blurred away, and while they come back.
 

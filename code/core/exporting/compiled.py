@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from core.exporting.latency import Ask, LeftOutError
+from core.exporting.latency import LeftOutError
+from core.predicting.predictor import Predict
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
@@ -24,7 +25,7 @@ class ModelInside(Protocol):
     def __call__(self, images: np.ndarray) -> np.ndarray: ...
 
 
-def compiled(predictor: ModelInside, cache: Path) -> Ask:
+def compiled(predictor: ModelInside, cache: Path) -> Predict:
     """The same predictor, its model compiled at the first call with each batch size.
 
     What the compiler keeps goes to the folder `cache`: with an empty one, it is known how long

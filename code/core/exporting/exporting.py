@@ -15,7 +15,7 @@ import torch
 from core.errors import InputError
 from core.experiments.reading import find_experiment
 from core.exporting.exported_strips import example_strips
-from core.exporting.formats import FORMATS
+from core.exporting.formats import FORMATS, EndToEndModel
 from core.exporting.own_strips import OwnStrips
 from core.exporting.parity import NUM_STRIPS, check_parity, measure_parity
 from core.exporting.quantizing import write_quantized
@@ -23,7 +23,7 @@ from core.files.writing import replacing, write_json
 from core.predicting.bundle import MODEL, PARITY, write_bundle
 from core.predicting.onnx_model import OnnxModel
 from core.predicting.signature import Signature
-from core.predicting.trained_model import TrainedModel, WholeGraph
+from core.predicting.trained_model import TrainedModel
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def write_format(
     """Write the file and, beside it, its parity. Raises as `export` does."""
     kind, signature = FORMATS[format_name], trained.signature
     strips, where_from = example_strips(trained.experiment, NUM_STRIPS, data_root)
-    graph = WholeGraph(trained).eval()
+    graph = EndToEndModel(trained).eval()
     kind.write(graph, torch.from_numpy(strips[:2]), file, signature.to_json())
     parity = measure_parity(trained, kind.open(file), strips, signature.class_names)
     check_parity(parity, f"{format_name} export of {trained.experiment.path}")

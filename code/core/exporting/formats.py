@@ -1,7 +1,6 @@
 """The formats that a model can be exported to: how each is written, and asked again.
 
-Every writer is handed the whole graph, uint8 images (batch, channels, height, width) to calibrated
-probabilities (batch, classes), example images, the file, and the model's signature as JSON.
+Every writer takes an `EndToEndModel`, example images, the file, and the signature as JSON.
 """
 
 import importlib.util
@@ -15,12 +14,37 @@ import torch
 from torch import nn
 
 from core.errors import InputError
+from core.models.output import logits_of
 from core.predicting.onnx_model import SIGNATURE_KEY, OnnxModel
+from core.predicting.predictor import Predict
+from core.predicting.trained_model import TrainedModel
 
 INPUT, OUTPUT = "images", "probabilities"
 
-Ask = Callable[[np.ndarray], np.ndarray]
 Write = Callable[[nn.Module, torch.Tensor, Path, str], None]
+
+
+class EndToEndModel(nn.Module):
+    """A trained model from uint8 images to calibrated probabilities.
+
+    Shape: (batch, channels, height, width) uint8 -> (batch, classes) float32
+    """
+
+    def __init__(self, trained: TrainedModel) -> None:
+        super().__init__()
+        self.model = trained.model
+        scaling = trained.scaling
+        self.is_calibrated = scaling is not None
+        if scaling is not None:
+            self.register_buffer("slopes", torch.tensor(scaling.slopes, dtype=torch.float32))
+            intercepts = torch.tensor(scaling.intercepts, dtype=torch.float32)
+            self.register_buffer("intercepts", intercepts)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = logits_of(self.model(images)).float()
+        if self.is_calibrated:
+            logits = logits * self.slopes + self.intercepts
+        return logits.sigmoid()
 
 
 @dataclass(frozen=True)
@@ -29,7 +53,7 @@ class Format:
 
     suffix: str
     write: Write
-    open: Callable[[Path], Ask]
+    open: Callable[[Path], Predict]
 
 
 def write_onnx(graph: nn.Module, example: torch.Tensor, path: Path, signature: str) -> None:
@@ -50,7 +74,7 @@ def write_onnx(graph: nn.Module, example: torch.Tensor, path: Path, signature: s
     program.save(path)
 
 
-def open_onnx(path: Path) -> Ask:
+def open_onnx(path: Path) -> Predict:
     """As code/predict.py opens it."""
     return OnnxModel(path, str(path))
 
@@ -66,7 +90,7 @@ def write_torchscript(graph: nn.Module, example: torch.Tensor, path: Path, signa
         torch.jit.save(traced, path, _extra_files={SIGNATURE_KEY: signature})
 
 
-def open_torchscript(path: Path) -> Ask:
+def open_torchscript(path: Path) -> Predict:
     """The file alone: nothing of this project takes part."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -94,7 +118,7 @@ def write_openvino(graph: nn.Module, example: torch.Tensor, path: Path, signatur
     onnx_file.unlink()
 
 
-def open_openvino(path: Path, precision: str = "f32") -> Ask:
+def open_openvino(path: Path, precision: str = "f32") -> Predict:
     """OpenVINO on the processor, with as many threads as torch has.
 
     By default as precise as PyTorch, not its own choice of less.

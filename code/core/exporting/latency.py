@@ -2,16 +2,16 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from core.predicting.predictor import Predict
+
 BATCH_SIZES = (1, 16)
 # Of each contender and batch size: enough for a median that repeats to a few percent.
 ROUNDS = 7
-
-Ask = Callable[[np.ndarray], np.ndarray]
 
 
 class LeftOutError(Exception):
@@ -19,7 +19,7 @@ class LeftOutError(Exception):
 
 
 def measure_latency(
-    contenders: Mapping[str, Ask], strips: np.ndarray, rounds: int = ROUNDS
+    contenders: Mapping[str, Predict], strips: np.ndarray, rounds: int = ROUNDS
 ) -> list[dict[str, Any]]:
     """A row per contender and batch size; ratios are to the first contender, above 1 is faster.
 
@@ -59,7 +59,7 @@ def measure_latency(
 
 
 def _warm_up(
-    contenders: Mapping[str, Ask], images: np.ndarray
+    contenders: Mapping[str, Predict], images: np.ndarray
 ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, str]]:
     """Answers and seconds of the first calls, and why the other contenders are left out."""
     answers, seconds, reasons = {}, {}, {}

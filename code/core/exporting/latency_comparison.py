@@ -15,13 +15,14 @@ from core.exporting.compiled import compiled
 from core.exporting.exported_strips import example_strips
 from core.exporting.exporting import SCHEMA_VERSION, package_versions
 from core.exporting.fidelity import Fidelity
-from core.exporting.formats import Ask, has_openvino, open_onnx, open_openvino, write_onnx
+from core.exporting.formats import EndToEndModel, has_openvino, open_onnx, open_openvino, write_onnx
 from core.exporting.latency import LeftOutError, latency_table, measure_latency
 from core.exporting.own_strips import OwnStrips
 from core.exporting.parity import NUM_STRIPS
 from core.exporting.quantizing import write_quantized
 from core.files.writing import write_json
-from core.predicting.trained_model import TrainedModel, WholeGraph
+from core.predicting.predictor import Predict
+from core.predicting.trained_model import TrainedModel
 
 log = logging.getLogger(__name__)
 
@@ -62,17 +63,17 @@ def compare_latency(experiment: Path, data_root: Path | None = None) -> Path:
 
 def _contenders(
     trained: TrainedModel, own: OwnStrips | None, strips: np.ndarray, folder: Path
-) -> tuple[dict[str, Ask], dict[str, Ask]]:
+) -> tuple[dict[str, Predict], dict[str, Predict]]:
     """Those that compute in float32, PyTorch first, and those that round."""
     file, int8_file = folder / "model.onnx", folder / "model.int8.onnx"
     example = torch.from_numpy(strips[:2])
-    write_onnx(WholeGraph(trained).eval(), example, file, trained.signature.to_json())
-    exact: dict[str, Ask] = {
+    write_onnx(EndToEndModel(trained).eval(), example, file, trained.signature.to_json())
+    exact: dict[str, Predict] = {
         FLOAT32: trained,
         "PyTorch compiled": compiled(trained, folder),
         "ONNX Runtime float32": open_onnx(file),
     }
-    rounded: dict[str, Ask] = {
+    rounded: dict[str, Predict] = {
         "PyTorch bfloat16": torch.autocast("cpu", torch.bfloat16)(trained.__call__)
     }
     if has_openvino():
@@ -96,7 +97,7 @@ def _own_strips(trained: TrainedModel, data_root: Path | None) -> tuple[OwnStrip
         return None, str(error)
 
 
-def _left_out(reason: str) -> Ask:
+def _left_out(reason: str) -> Predict:
     def ask(images: np.ndarray) -> np.ndarray:
         raise LeftOutError(reason)
 

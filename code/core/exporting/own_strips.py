@@ -1,6 +1,6 @@
 """The strips that an experiment was trained and validated on, to quantise and to score with."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,12 @@ from core.errors import InputError
 from core.experiments.predictions import read_predictions
 from core.exporting.fidelity import Fidelity
 from core.metrics.classification import classification_metrics
+from core.predicting.predictor import Predict
 from core.predicting.signature import DEFAULT_THRESHOLD
 from core.predicting.stream import predict_images
 from core.predicting.trained_model import TrainedModel
 
 BATCH_SIZE = 16
-
-Ask = Callable[[np.ndarray], np.ndarray]
 
 
 class OwnStrips:
@@ -51,7 +50,7 @@ class OwnStrips:
         self.train = [table.image_paths[index] for index in split["train"]]
         self.paths = dict(zip(table.image_ids, table.image_paths, strict=True))
 
-    def fidelity(self, ask: Ask, what: str) -> Fidelity:
+    def fidelity(self, ask: Predict, what: str) -> Fidelity:
         """Score `ask` on the validation part; `what` it is stands beside the progress.
 
         Raises:
@@ -82,7 +81,7 @@ class OwnStrips:
         signature = self.trained.signature
         return read_image(path, signature.image_size, signature.channels)
 
-    def _asked(self, ask: Ask, paths: Sequence[Path], what: str) -> np.ndarray:
+    def _asked(self, ask: Predict, paths: Sequence[Path], what: str) -> np.ndarray:
         rows = predict_images(ask, map(str, paths), self._pixels, BATCH_SIZE)
         answers = []
         for row in tqdm(rows, total=len(paths), desc=what, unit="image", disable=None):

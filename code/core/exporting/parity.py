@@ -1,11 +1,12 @@
 """How near an exported model is to the one it was made of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from core.errors import InputError
+from core.predicting.predictor import Predict
 
 TOLERANCE = 1e-4
 NUM_STRIPS = 32
@@ -13,11 +14,9 @@ BATCH_SIZE = 16
 # So many are asked one by one as well: a graph that is bound to one batch size fails.
 NUM_SINGLE = 3
 
-Ask = Callable[[np.ndarray], np.ndarray]
-
 
 def measure_parity(
-    reference: Ask, exported: Ask, strips: np.ndarray, class_names: Sequence[str]
+    reference: Predict, exported: Predict, strips: np.ndarray, class_names: Sequence[str]
 ) -> dict[str, Any]:
     """Largest and mean absolute difference of the probabilities, over all and per class.
 
@@ -39,7 +38,7 @@ def measure_parity(
     }
 
 
-def ask_in_batches(ask: Ask, strips: np.ndarray) -> np.ndarray:
+def ask_in_batches(ask: Predict, strips: np.ndarray) -> np.ndarray:
     """All answers. Shape: (strips, classes)."""
     return np.concatenate(
         [ask(strips[start : start + BATCH_SIZE]) for start in range(0, len(strips), BATCH_SIZE)]

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core.exporting.formats import write_onnx
+from core.exporting.formats import EndToEndModel, write_onnx
 from core.exporting.int8 import write_int8
 from core.exporting.own_strips import OwnStrips
-from core.predicting.trained_model import TrainedModel, WholeGraph
+from core.predicting.trained_model import TrainedModel
 
 # Ranges of values settle after a few dozen strips; evenly spaced over the training part.
 NUM_STRIPS = 64
@@ -31,6 +31,6 @@ def write_quantized(trained: TrainedModel, own: OwnStrips, file: Path) -> None:
         return (own.read(path)[None] for path in paths)
 
     example = torch.from_numpy(np.stack([own.read(path) for path in paths[:2]]))
-    write_onnx(WholeGraph(trained).eval(), example, float32, signature.to_json())
+    write_onnx(EndToEndModel(trained).eval(), example, float32, signature.to_json())
     write_int8(float32, strips(), file, signature.to_json())
     float32.unlink()

@@ -1,6 +1,6 @@
 """Models as predictors, and two ways to average several answers into one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -8,9 +8,12 @@ import numpy as np
 from core.errors import InputError
 from core.predicting.signature import Signature, threshold_version
 
+Predict = Callable[[np.ndarray], np.ndarray]
+"""Images uint8 (batch, channels, height, width) to probabilities (batch, classes)."""
+
 
 class Predictor(Protocol):
-    """A model that is ready to be asked."""
+    """A `Predict` that says which classes, images and thresholds it is for."""
 
     signature: Signature
 

@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 from core.validation import Settings, validate
-
-DEFAULT_THRESHOLD = 0.5
 
 
 class Signature(Settings):

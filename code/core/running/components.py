@@ -12,15 +12,18 @@ from core.data.annotations import LabelTable
 from core.errors import InputError
 from core.losses.factory import get_loss
 from core.models.depthwise import use_matmul_gradients
+from core.models.output import initialize_lazy_layers
 from core.models.registry import get_registry as get_model_registry
 from core.running.mask_supervision import usable_model, warn_of_head_left_out
 from core.training.precision import choose_precision
 
 
 def build_model(
-    values: Mapping[str, Any], table: LabelTable, shares: np.ndarray, image_size: tuple[int, int]
+    values: Mapping[str, Any], table: LabelTable, shares: np.ndarray, image_shape: tuple[int, ...]
 ) -> nn.Module:
     """Build the model by its name; its head's bias starts at the log-odds of the class shares.
+
+    `image_shape` is (channels, height, width).
 
     Raises:
         InputError: the model does not fit the number of classes or the image size.
@@ -36,7 +39,8 @@ def build_model(
     model = get_model_registry().instantiate(values["name"], **params)
     # Optional methods of a model.
     if check_image_size := getattr(model, "check_image_size", None):
-        check_image_size(*image_size)
+        check_image_size(*image_shape[1:])
+    initialize_lazy_layers(model, image_shape)
     if set_class_shares := getattr(model, "set_class_shares", None):
         set_class_shares(shares)
     return model

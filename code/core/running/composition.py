@@ -16,6 +16,7 @@ from core.machine.device import choose_device, keep_freed_memory
 from core.machine.distributed import first_before_others, is_first
 from core.machine.process_group import others_may_fail
 from core.metrics.summary import summary_table
+from core.predicting.final_model import SCHEMA_VERSION
 from core.running.components import (
     build_loss,
     build_model,
@@ -123,7 +124,8 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
     seed_everything(seed)
     drawn = expected_shares(labels, image_weights(labels, config.data.sampler))
     with first_before_others():
-        model = build_model(config.model, table, drawn, config.data.image_size)
+        image_shape = (config.data.channels, *config.data.image_size)
+        model = build_model(config.model, table, drawn, image_shape)
     pixel_shares = pixel_shares_of(model, table, known_masks(config, table, split["train"]))
     objective = Objective(
         build_loss(config.loss, table, counts, total=len(labels)),
@@ -149,6 +151,7 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
         seed,
         config.evaluation,
         final_model={
+            "schema_version": SCHEMA_VERSION,
             "model": usable_model(config.model, table),
             "image_size": list(config.data.image_size),
             "channels": config.data.channels,

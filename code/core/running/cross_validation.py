@@ -3,15 +3,15 @@
 import logging
 import shutil
 from collections.abc import Mapping
+from dataclasses import astuple, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from omegaconf import OmegaConf
 
-from core.analysis.label_errors import rank_label_errors, share_of_flips_found
+from core.analysis.label_errors import Suspect, rank_label_errors, share_of_flips_found
 from core.command.config import TrainConfig
 from core.data.folds import stratified_folds
 from core.data.settings import DataSettings
@@ -19,8 +19,10 @@ from core.data.splitting import Split
 from core.errors import InputError
 from core.experiments.environment import command_line
 from core.experiments.folder import ExperimentFolder, read_results
+from core.experiments.predictions import PREDICTIONS_FILE, read_rows, value_columns
 from core.files.spreadsheet import as_text
-from core.files.writing import replacing, write_text
+from core.files.tables import read_records, write_table
+from core.files.writing import write_text
 from core.machine.distributed import from_first, is_first
 from core.metrics.evaluation import with_intervals
 from core.metrics.intervals import Bootstrap
@@ -139,22 +141,14 @@ def _summarise(
     """Write out-of-fold predictions, their figures and spread over folds, and suspected label
     errors."""
     names = list(results[0]["data"]["class_names"])
-    tables = []
-    for number in range(1, len(results) + 1):
-        predictions = pd.read_csv(folder.path / f"fold_{number}" / "predictions.csv")
-        tables.append(predictions[predictions.split == "test"].assign(fold=number))
-    table = pd.concat(tables).sort_values("image_id", ignore_index=True)
-    with replacing(folder.path / "predictions.csv") as temporary:
-        table.to_csv(temporary, index=False, float_format="%.17g")
-    labels = table[[f"label_{name}" for name in names]].to_numpy()
-    probabilities = table[[f"probability_{name}" for name in names]].to_numpy()
-    suspects = rank_label_errors(table.image_id.tolist(), labels, probabilities, names)
-    suspected = pd.DataFrame(suspects)
-    suspected["class_name"] = suspected["class_name"].map(as_text)
-    with replacing(folder.path / "label_errors.csv") as temporary:
-        suspected.to_csv(temporary, index=False)
+    image_ids, labels, probabilities = _write_out_of_fold(folder.path, len(results), names)
+    suspects = rank_label_errors(image_ids, labels, probabilities, names)
+    header = [field.name for field in fields(Suspect)]
+    rows = map(astuple, suspects)
+    write_table(folder.path / "label_errors.csv", header, rows, float_format="")
     if config.data.label_noise:
-        flipped = set(pd.read_csv(folder.path / "flipped_labels.csv").image_id)
+        flips = read_records(folder.path / "flipped_labels.csv", ("image_id", "class_name"))
+        flipped = {row["image_id"] for _, row in flips}
         folder.record(label_errors=share_of_flips_found(suspects, flipped))
     settings = config.evaluation
     bootstrap = Bootstrap(settings.bootstrap_resamples, settings.confidence, config.experiment.seed)
@@ -168,6 +162,25 @@ def _summarise(
         },
         test=with_intervals(labels, probabilities, names, bootstrap=bootstrap),
     )
+
+
+def _write_out_of_fold(
+    path: Path, num_folds: int, names: list[str]
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Write predictions.csv with what the fold that tested an image said of it; return the same.
+
+    Shape: image ids (images,), labels and probabilities (images, classes).
+    """
+    rows = [
+        (image_id, "test", *map(int, values[: len(names)]), *values[len(names) :], number)
+        for number in range(1, num_folds + 1)
+        for image_id, values in read_rows(path / f"fold_{number}" / PREDICTIONS_FILE, names, "test")
+    ]
+    rows.sort(key=lambda row: as_text(row[0]))  # in the order of what the file shows
+    header = ["image_id", "split", *value_columns(names), "fold"]
+    write_table(path / PREDICTIONS_FILE, header, rows)
+    labels, probabilities = np.split(np.array([row[2:-1] for row in rows]), 2, axis=1)
+    return [row[0] for row in rows], labels.astype(np.int64), probabilities
 
 
 def _spread(values: list[float | None]) -> dict[str, float | None]:

@@ -14,15 +14,16 @@ from core.data.annotations import LabelTable, read_label_table
 from core.data.dataset import StripDataset
 from core.data.loaders import make_loader
 from core.data.splitting import read_split
-from core.experiments.folder import SCHEMA_VERSION, make_unused_folder
+from core.experiments.folder import make_unused_folder
 from core.experiments.predictions import write_predictions
 from core.experiments.reading import Experiment, read_experiment
+from core.experiments.schema import SCHEMA_VERSION
 from core.files.writing import write_json
 from core.machine.device import choose_device, keep_freed_memory
 from core.metrics.evaluation import with_intervals
 from core.metrics.intervals import Bootstrap
 from core.metrics.summary import summary_table
-from core.predicting.trained_model import load_model
+from core.predicting.final_model import read_final_model
 from core.running.components import build_loss
 from core.running.loading import read_table
 from core.training.classification.objective import Objective
@@ -42,29 +43,29 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     """
     experiment = read_experiment(path)
     config = check_config(OmegaConf.create(experiment.results["config"]))
+    final = read_final_model(experiment)
     table, indices = _images(experiment, config, data_root)
     # The experiment's own device may not be at hand here.
     device = choose_device(num_threads=config.runtime.num_threads)
     keep_freed_memory()
-    model = load_model(experiment).to(device)
+    model = final.build().to(device)
     counts, total = _training_counts(experiment)
     # The loss of the image labels alone: masks of another folder need not be there.
     objective = Objective(build_loss(config.loss, table, counts, total)).to(device)
     part = predict(model, objective, _loader(config, table, indices), device)
-    names, settings = table.class_names, config.evaluation
+    names, settings = final.class_names, config.evaluation
     bootstrap = Bootstrap(settings.bootstrap_resamples, settings.confidence, config.experiment.seed)
-    thresholds = experiment.results["thresholds"]
     scored = (part.labels, part.probabilities, names)
     report = {
         "schema_version": SCHEMA_VERSION,
         "experiment": experiment.name,
         "data": _describe(table, indices),
-        "thresholds": thresholds,
+        "thresholds": final.thresholds,
         # The weights of a compound may have been learned or follow a schedule; at their start,
         # which is what is built here, its value would be another loss.
         "loss": None if objective.get_weights() else part.loss,
         "test": with_intervals(*scored, bootstrap=bootstrap),
-        "test_at_thresholds": with_intervals(*scored, thresholds, bootstrap),
+        "test_at_thresholds": with_intervals(*scored, final.thresholds, bootstrap),
     }
     stem = f"evaluation_{datetime.now().astimezone():%Y%m%d_%H%M%S}"
     folder = make_unused_folder(experiment.path, stem)

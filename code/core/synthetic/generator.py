@@ -14,7 +14,8 @@ import numpy as np
 
 from core.errors import InputError
 from core.files.run_length import encode
-from core.files.writing import write_json, write_text
+from core.files.tables import write_table
+from core.files.writing import write_json
 from core.synthetic.shares import ClassShares, assign_labels
 from core.synthetic.strip import draw_strip
 
@@ -22,6 +23,7 @@ from core.synthetic.strip import draw_strip
 GENERATOR_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 Progress = Callable[[int, int], None]
+Row = tuple[str, int, str]
 # As the real strips: three equal channels, quality 90.
 _JPEG_OPTIONS = [cv2.IMWRITE_JPEG_QUALITY, 90]
 _STRIPS_PER_TASK = 8
@@ -92,14 +94,14 @@ def generate_strips(
     names = _file_names(num_images, seed)
     named = zip(names, labels.tolist(), strict=True)
     tasks = [_Task(index, name, tuple(row)) for index, (name, row) in enumerate(named)]
-    rows: list[str] = []
+    rows: list[Row] = []
     done = 0
     for written, new_rows in _written(tasks, partial(_write, settings, images), num_workers):
         done += written
         rows += new_rows
         if progress:
             progress(done, num_images)
-    write_text(root / "train.csv", "\n".join(["ImageId,ClassId,EncodedPixels", *sorted(rows), ""]))
+    write_table(root / "train.csv", ("ImageId", "ClassId", "EncodedPixels"), sorted(rows))
     write_json(root / MANIFEST_NAME, {**settings.manifest(), **_counts(labels)})
     return root
 
@@ -123,8 +125,8 @@ def _file_names(num_images: int, seed: int) -> list[str]:
 
 
 def _written(
-    tasks: list[_Task], write: Callable[[list[_Task]], list[str]], num_workers: int
-) -> Iterator[tuple[int, list[str]]]:
+    tasks: list[_Task], write: Callable[[list[_Task]], list[Row]], num_workers: int
+) -> Iterator[tuple[int, list[Row]]]:
     """Number of strips and rows of train.csv, chunk by chunk, in the order of the tasks."""
     chunks = [tasks[i : i + _STRIPS_PER_TASK] for i in range(0, len(tasks), _STRIPS_PER_TASK)]
     if num_workers <= 1 or len(chunks) == 1:
@@ -150,7 +152,7 @@ def _start_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def _write(settings: StripSettings, images: Path, tasks: list[_Task]) -> list[str]:
+def _write(settings: StripSettings, images: Path, tasks: list[_Task]) -> list[Row]:
     """Draw and write some strips; their rows of train.csv."""
     rows = []
     for task in tasks:
@@ -159,5 +161,5 @@ def _write(settings: StripSettings, images: Path, tasks: list[_Task]) -> list[st
         grey = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
         _, encoded = cv2.imencode(".jpg", grey, _JPEG_OPTIONS)
         (images / task.name).write_bytes(encoded.tobytes())
-        rows += [f"{task.name},{c},{encode(mask)}" for c, mask in sorted(masks.items())]
+        rows += [(task.name, c, encode(mask)) for c, mask in sorted(masks.items())]
     return rows

@@ -39,7 +39,7 @@ class ClassificationTask(Task):
     ) -> None:
         """`loaders` has the keys train, validation and test. It has train_evaluation, the training
         part unaugmented and in order, if that part is scored as well. `final_model` is what
-        model_final.pt holds in addition to weights and thresholds.
+        model_final.pt holds that is known before the test.
         """
         super().__init__(objective, loaders["train"], seed)
         self.loaders, self.class_names = dict(loaders), tuple(class_names)
@@ -113,8 +113,11 @@ class ClassificationTask(Task):
             write_mask_examples(folder.path / "masks", model, dataset, scores, self.class_names)
         content = {
             **self.final_model,
+            "experiment": folder.path.name,
             "class_names": list(self.class_names),
             "thresholds": report["thresholds"],
+            "threshold_criterion": report["threshold_criterion"],
+            "scaling": report["calibration"].get("scaling"),
             "state_dict": model.state_dict(),
         }
         save_checkpoint(folder.path / "model_final.pt", content)
