@@ -175,7 +175,7 @@ BAD_VALUES = {
     "runtime.precision=float16": ["runtime.precision='float16'", "CUDA", "bfloat16"],
     "model.backbone=vit_tiny_patch16_224": [
         "images are 64x320",
-        "224x224 alone",
+        "224x224 only",
         "img_size:[64,320]",
     ],
     "runtime.precision=float32 runtime.depthwise_gradient=matmul": [

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import fuzzing
 import pytest
 from conftest import REPOSITORY
+from core.experiments.figures import Section
 from experiment_factory import read_results
 from guides import (
     README,
@@ -24,7 +25,6 @@ from hydra import initialize_config_dir
 
 from core.command.config import check_config
 from core.command.help import help_text
-from core.experiments.figures import Section
 from core.experiments.reading import flatten
 from core.experiments.schema import Results
 from core.losses.registry import get_registry as losses

@@ -93,12 +93,12 @@ def test_enlarging_keeps_place_and_values():
 
 
 def test_the_scoreboard_scores_classes_that_are_there_beside_the_baselines():
-    board = Scoreboard(NAMES, curve_steps=0)
+    board = Scoreboard(brightness, NAMES, curve_steps=0)
     masks = np.stack([MASK, np.zeros_like(MASK), MASK])
     maps = {"m": {0: MASK[::8, ::8].astype(np.float32), 1: np.zeros((8, 40)), 2: np.ones((8, 40))}}
     image = np.zeros((1, *SIZE), np.uint8)
-    board.add(brightness, image, masks, maps)
-    board.add(brightness, image, np.zeros_like(masks), maps)
+    board.add(image, masks, maps)
+    board.add(image, np.zeros_like(masks), maps)
     report = board.report()
     assert report["num_images"] == 1
     assert set(report["maps"]) == {"m", RANDOM, CENTRE}
@@ -113,13 +113,13 @@ def test_the_scoreboard_scores_classes_that_are_there_beside_the_baselines():
 
 
 def test_curves_are_averaged_over_images():
-    board = Scoreboard(NAMES, curve_steps=4)
+    board = Scoreboard(brightness, NAMES, curve_steps=4)
     masks = np.stack([np.zeros_like(MASK), MASK, np.zeros_like(MASK)])
     heat = {"m": dict.fromkeys(range(3), MASK.astype(np.float32))}
     curves = []
     for value in (100, 200):
         image = (value * MASK)[None].astype(np.uint8)
-        board.add(brightness, image, masks, heat)
+        board.add(image, masks, heat)
         curves.append(deletion_insertion(brightness, image, MASK.astype(np.float32), 1, 4)[0])
     row = board.report()["maps"]["m"]["per_class"]["b"]
     np.testing.assert_allclose(row["deletion_curve"], np.mean(curves, axis=0))

@@ -249,7 +249,7 @@ TAMPERED = {
     "member twice": (lambda c: [*c.items(), (MODEL, c[MODEL])], "twice"),
     "thresholds of another": (
         lambda c: with_right_sums({**c, THRESHOLDS: c[THRESHOLDS].replace(b"0.", b"1.", 1)}),
-        f"{THRESHOLDS} does not say",
+        f"{THRESHOLDS} and {MODEL} differ",
     ),
     "no model": (lambda c: with_right_sums({**c, MODEL: b"text"}), "not a whole ONNX model"),
 }

@@ -19,7 +19,7 @@ _FIELDS = ("hashes", "reliefs", "steel")
 
 
 def kept_descriptors(
-    paths: Sequence[Path], image_size: tuple[int, int], folder: Path, num_workers: int = 1
+    paths: Sequence[Path], image_size: tuple[int, int], folder: Path
 ) -> StripDescriptors:
     """The descriptors of `paths`, from `folder` where they were kept, else computed and kept.
 
@@ -34,7 +34,7 @@ def kept_descriptors(
     known = _read(file, len(paths))
     if known is not None:
         return known
-    descriptors = strip_descriptors(paths, image_size, num_workers)
+    descriptors = strip_descriptors(paths, image_size)
     try:
         with replacing(file) as temporary, temporary.open("wb") as stream:
             np.savez(stream, **{name: getattr(descriptors, name) for name in _FIELDS})

@@ -6,14 +6,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from core.data.content_key import content_key
 from core.data.free_memory import available_memory_bytes
@@ -22,6 +20,7 @@ from core.data.images import read_image
 from core.data.settings import DataSettings
 from core.errors import InputError
 from core.files.locks import acquire
+from core.files.threads import map_in_threads
 from core.files.writing import write_json
 
 log = logging.getLogger(__name__)
@@ -31,8 +30,6 @@ _IMAGES, _MANIFEST = "images.u8", "manifest.json"
 # A build writes all the time, with a lock on what it writes. One without a lock that has not for
 # so long was killed; longer where there are no locks and it may wait for a slow disk.
 _ABANDONED_SECONDS, _ABANDONED_SECONDS_WITHOUT_LOCKS = 60, 3600
-# Images that wait for the disk, so that a slow one does not fill the memory.
-_READ_AHEAD = 64
 _GIB = 2**30
 
 
@@ -99,20 +96,9 @@ def _on_disk(paths: Sequence[Path], shape: tuple[int, ...], data: DataSettings) 
 
 
 def _decoded(paths: Sequence[Path], data: DataSettings) -> Iterator[np.ndarray]:
-    """Every image in order, decoded by threads: decoding releases the interpreter's lock."""
-    read: Callable[[Path], np.ndarray] = partial(
-        read_image, image_size=data.image_size, channels=data.channels
-    )
-    pool = ThreadPoolExecutor(os.cpu_count() or 1)
-    bar = tqdm(total=len(paths), desc="decoding strips", unit="strip", disable=None)
-    try:
-        with bar:
-            for start in range(0, len(paths), _READ_AHEAD):
-                for image in pool.map(read, paths[start : start + _READ_AHEAD]):
-                    yield image
-                    bar.update()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    """Every image in order."""
+    read = partial(read_image, image_size=data.image_size, channels=data.channels)
+    return map_in_threads(read, paths, bar="decoding strips")
 
 
 def _is_whole(folder: Path, size: int) -> bool:

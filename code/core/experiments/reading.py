@@ -18,7 +18,7 @@ UNFINISHED = {
     "interrupted": "was interrupted before its test",
     "failed": "failed",
 }
-# What a completed experiment must say for anything here to be told of it.
+# What a completed experiment must hold to be of any use.
 REQUIRED = (
     ("config",), ("data", "class_names"), ("test", "macro"), ("test", "per_class"),
     ("test", "num_images"),
@@ -27,7 +27,7 @@ REQUIRED = (
 
 @dataclass(frozen=True)
 class Experiment:
-    """A completed experiment: its folder and what its results.json holds."""
+    """A completed experiment: its folder and the content of its results.json."""
 
     path: Path
     results: Mapping[str, Any]
@@ -46,7 +46,7 @@ class Experiment:
         return flatten(self.results["config"])
 
     def look_up(self, *keys: str) -> Any:
-        """The value below these keys, None where one is missing."""
+        """The value under these nested keys; None where one is missing."""
         value: Any = self.results
         for key in keys:
             value = value.get(key) if isinstance(value, Mapping) else None
@@ -67,12 +67,12 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def find_experiments(
     locations: Sequence[Path | str] = (), results_dir: Path | str = RESULTS_DIR
 ) -> list[Path]:
-    """Experiment folders: the named ones, those in the named folders, or all of `results_dir`.
+    """The named experiments, those in the named folders or, with no location, all of `results_dir`.
 
-    A name without a folder of its own is looked for in `results_dir`.
+    A name that is no path is looked up in `results_dir`.
 
     Raises:
-        InputError: nothing is there.
+        InputError: a location without experiments.
     """
     results_dir = Path(results_dir)
     if not locations:
@@ -98,7 +98,7 @@ def find_experiments(
 
 
 def find_experiment(location: Path | str, results_dir: Path | str = RESULTS_DIR) -> Path:
-    """The one experiment of that folder or name. Raises InputError where there is not one."""
+    """The one experiment of that folder or name. Raises InputError for none or several."""
     found = find_experiments([location], results_dir)
     if len(found) > 1:
         names = ", ".join(path.name for path in found[:5])
@@ -114,8 +114,8 @@ def read_experiment(path: Path | str) -> Experiment:
     """Read a completed experiment.
 
     Raises:
-        InputError: results.json is missing, cut off, of another schema, or not of a completed
-            experiment.
+        InputError: results.json is missing, cut off, or of another schema, or the experiment is
+            not completed.
     """
     path = Path(path)
     file = path / RESULTS_FILE
@@ -125,7 +125,7 @@ def read_experiment(path: Path | str) -> Experiment:
 
 
 def read_all(paths: Sequence[Path | str]) -> tuple[list[Experiment], list[str]]:
-    """The experiments that can be used, and one line for each that cannot."""
+    """The experiments that can be read, and one line for each that cannot."""
     experiments, problems = [], []
     for path in paths:
         try:

@@ -24,7 +24,7 @@ JPEG_SIDE = 65_500
 
 
 @dataclass(frozen=True)
-class Explained:
+class Explanation:
     """One image: its pixels, what the model says of it, and its maps.
 
     Shape: pixels uint8 (channels, height, width); probabilities (classes,); masks (classes,
@@ -55,17 +55,17 @@ class Album:
         # Of names that came again only, so that any number of images takes the same memory.
         self.numbers: dict[str, int] = {}
 
-    def add(self, explained: Explained) -> None:
+    def add(self, explanation: Explanation) -> None:
         """Write a picture of each map: `<image>_<class>.png`."""
-        grey = explained.pixels[0]
-        if len(explained.pixels) == 3:
-            grey = cv2.cvtColor(explained.pixels.transpose(1, 2, 0), cv2.COLOR_RGB2GRAY)
-        stem = self._unused_stem(explained)
-        block = [self._plain(explained, grey)]
-        for heat in explained.maps:
-            picture = self._picture(explained, grey, heat)
+        grey = explanation.pixels[0]
+        if len(explanation.pixels) == 3:
+            grey = cv2.cvtColor(explanation.pixels.transpose(1, 2, 0), cv2.COLOR_RGB2GRAY)
+        stem = self._unused_stem(explanation)
+        block = [self._plain(explanation, grey)]
+        for heat in explanation.maps:
+            picture = self._picture(explanation, grey, heat)
             _write_picture(self.folder / f"{stem}_{heat.name}.png", picture)
-            if self._is_telling(explained, heat):
+            if self._is_telling(explanation, heat):
                 block.append(picture)
         if len(self.sheet) < SHEET_IMAGES:
             self.sheet.append(block)
@@ -76,10 +76,10 @@ class Album:
             sheet = _within(contact_sheet(self.sheet), JPEG_SIDE)
             _write_picture(self.folder / "contact_sheet.jpg", sheet)
 
-    def _unused_stem(self, explained: Explained) -> str:
+    def _unused_stem(self, explanation: Explanation) -> str:
         """What the image's pictures are named by: its name, numbered where another has that."""
-        stem = os.fsdecode(os.fsencode(explained.path.stem)[:LONGEST_STEM])
-        names = dict.fromkeys([*self.class_names, *(heat.name for heat in explained.maps)])
+        stem = os.fsdecode(os.fsencode(explanation.path.stem)[:LONGEST_STEM])
+        names = dict.fromkeys([*self.class_names, *(heat.name for heat in explanation.maps)])
         number = self.numbers.get(stem, 1)
         while True:
             numbered = stem if number == 1 else f"{stem}_{number}"
@@ -88,35 +88,35 @@ class Album:
             number += 1
             self.numbers[stem] = number
 
-    def _plain(self, explained: Explained, grey: np.ndarray) -> np.ndarray:
-        picture = outlined(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), _union(explained.masks))
-        text = explained.path.name
-        if explained.masks is not None:
-            shown = ", ".join(self.class_names[c] for c in explained.present)
+    def _plain(self, explanation: Explanation, grey: np.ndarray) -> np.ndarray:
+        picture = outlined(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), _union(explanation.masks))
+        text = explanation.path.name
+        if explanation.masks is not None:
+            shown = ", ".join(self.class_names[c] for c in explanation.present)
             text += f"   masks: {shown or 'none'}"
         return captioned(picture, text)
 
-    def _picture(self, explained: Explained, grey: np.ndarray, heat: HeatMap) -> np.ndarray:
-        index, masks = heat.class_index, explained.masks
+    def _picture(self, explanation: Explanation, grey: np.ndarray, heat: HeatMap) -> np.ndarray:
+        index, masks = heat.class_index, explanation.masks
         text = f"{self.method}  {heat.name}"
         if index is None:
             mask = _union(masks)
         else:
             mask = None if masks is None else masks[index]
-            probability, threshold = explained.probabilities[index], self.thresholds[index]
+            probability, threshold = explanation.probabilities[index], self.thresholds[index]
             text += f"   p = {probability:.3f} (threshold {threshold:.3f})"
         low, high = heat.scale or (heat.values.min(), heat.values.max())
         text += f"   colours from {low:.3g} to {high:.3g}"
         picture = overlay(grey, enlarge(heat.values, grey.shape), mask, (low, high))
         return captioned(picture, text)
 
-    def _is_telling(self, explained: Explained, heat: HeatMap) -> bool:
+    def _is_telling(self, explanation: Explanation, heat: HeatMap) -> bool:
         """Whether the map is of a class that is there, is found, or is the likeliest."""
         index = heat.class_index
-        if index is None or index in explained.present:
+        if index is None or index in explanation.present:
             return True
-        found = explained.probabilities[index] >= self.thresholds[index]
-        return bool(found) or index == int(explained.probabilities.argmax())
+        found = explanation.probabilities[index] >= self.thresholds[index]
+        return bool(found) or index == int(explanation.probabilities.argmax())
 
 
 def _union(masks: np.ndarray | None) -> np.ndarray | None:

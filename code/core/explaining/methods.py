@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from core.errors import InputError
 from core.explaining.class_activation import activation_of, grad_cam, hires_cam
+from core.predicting.trained_model import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,24 @@ METHODS: dict[str, Method] = {
     "cbam": by_cbam,
     "mask_head": by_mask_head,
 }
+
+
+def default_method(trained: TrainedModel) -> str:
+    """The masks that the model predicts, where it does; else HiResCAM."""
+    has_masks = getattr(trained.model, "mask_head", None) is not None
+    return "mask_head" if has_masks else "hires_cam"
+
+
+def heat_maps(trained: TrainedModel, method: str, pixels: np.ndarray) -> list[HeatMap]:
+    """The method's maps of one image. Shape: pixels uint8 (channels, height, width)."""
+    image = torch.from_numpy(np.ascontiguousarray(pixels[None])).to(trained.device)
+    return METHODS[method](trained.model, image, trained.signature.class_names)
+
+
+def check_method(trained: TrainedModel, method: str) -> None:
+    """Raises InputError for a method that does not fit the model, before any image is read."""
+    signature = trained.signature
+    heat_maps(trained, method, np.zeros((signature.channels, *signature.image_size), np.uint8))
 
 
 def _per_class(

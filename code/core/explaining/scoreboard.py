@@ -29,8 +29,9 @@ class Scoreboard:
     The random map has the resolution of the method's own, so that it is as smooth.
     """
 
-    def __init__(self, class_names: Sequence[str], curve_steps: int) -> None:
-        """`curve_steps` 0 leaves out deletion and insertion, which ask the model many times."""
+    def __init__(self, predict: Predict, class_names: Sequence[str], curve_steps: int) -> None:
+        """`curve_steps` 0 leaves out deletion and insertion, which predict many times."""
+        self.predict = predict
         self.class_names = tuple(class_names)
         self.curve_steps = curve_steps
         self.num_images = 0
@@ -39,11 +40,7 @@ class Scoreboard:
         )
 
     def add(
-        self,
-        predict: Predict,
-        image: np.ndarray,
-        masks: np.ndarray,
-        maps: dict[str, dict[int, np.ndarray]],
+        self, image: np.ndarray, masks: np.ndarray, maps: dict[str, dict[int, np.ndarray]]
     ) -> None:
         """Score the maps of one image, by their name and by class, against its masks.
 
@@ -59,7 +56,7 @@ class Scoreboard:
         for c in present:
             candidates = {name: enlarge(by_class[c], size) for name, by_class in maps.items()}
             for name, heat in (candidates | baselines).items():
-                self.rows[name][c].append(self._figures(predict, image, (heat, masks[c]), c))
+                self.rows[name][c].append(self._figures(image, heat, masks[c], c))
 
     def report(self) -> dict[str, Any]:
         """Means per class and over classes, of each map by its name."""
@@ -70,19 +67,15 @@ class Scoreboard:
         }
 
     def _figures(
-        self,
-        predict: Predict,
-        image: np.ndarray,
-        pair: tuple[np.ndarray, np.ndarray],
-        class_index: int,
+        self, image: np.ndarray, heat: np.ndarray, mask: np.ndarray, class_index: int
     ) -> dict[str, Any]:
-        heat, mask = pair
         found: dict[str, Any] = {
             "pointing_accuracy": points_at(heat, mask),
             "energy_inside": energy_inside(heat, mask),
         }
         if self.curve_steps:
-            curves = deletion_insertion(predict, image, heat, class_index, self.curve_steps)
+            steps = self.curve_steps
+            curves = deletion_insertion(self.predict, image, heat, class_index, steps)
             for name, curve in zip(("deletion", "insertion"), curves, strict=True):
                 found |= {name: area_under(curve), f"{name}_curve": curve}
         return found

@@ -42,7 +42,7 @@ def energy_inside(heat: np.ndarray, mask: np.ndarray) -> float:
 
 
 def deletion_insertion(
-    ask: Predict, image: np.ndarray, heat: np.ndarray, class_index: int, steps: int
+    predict: Predict, image: np.ndarray, heat: np.ndarray, class_index: int, steps: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probability of the class while the hottest pixels are blurred away, and while they come back.
 
@@ -61,8 +61,8 @@ def deletion_insertion(
     hottest = [rank < round(step * heat.size / steps) for step in range(steps + 1)]
     deleted = np.stack([np.where(hot, blurred, image) for hot in hottest])
     inserted = np.stack([np.where(hot, image, blurred) for hot in hottest])
-    answers = ask(np.concatenate([deleted, inserted]))[:, class_index]
-    return answers[: steps + 1], answers[steps + 1 :]
+    probabilities = predict(np.concatenate([deleted, inserted]))[:, class_index]
+    return probabilities[: steps + 1], probabilities[steps + 1 :]
 
 
 def area_under(curve: np.ndarray) -> float:

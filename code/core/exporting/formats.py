@@ -97,10 +97,10 @@ def open_torchscript(path: Path) -> Predict:
         loaded = torch.jit.load(path)
 
     @torch.no_grad()
-    def ask(images: np.ndarray) -> np.ndarray:
+    def predict(images: np.ndarray) -> np.ndarray:
         return loaded(torch.from_numpy(images)).numpy()
 
-    return ask
+    return predict
 
 
 def write_openvino(graph: nn.Module, example: torch.Tensor, path: Path, signature: str) -> None:

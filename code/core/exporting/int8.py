@@ -1,4 +1,4 @@
-"""An ONNX model in 8-bit integers: the backbone's convolutions and matrix products, no more."""
+"""A model in 8-bit integers: the backbone's convolutions and matrix products, and nothing else."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import torch
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -16,17 +17,41 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from core.experiments.strips import Strips
+from core.exporting.formats import EndToEndModel, write_onnx
 from core.predicting.onnx_model import SIGNATURE_KEY
+from core.predicting.stream import read_strip
+from core.predicting.trained_model import TrainedModel
 
-# Not Gemm: the last layer and the gates' perceptrons take no time, and round where it shows.
+# Ranges of values settle after a few dozen strips; evenly spaced over the training part.
+NUM_STRIPS = 64
+# Not Gemm: the last layer and the gates' perceptrons take no time, and rounding shows there.
 OPERATORS = ["Conv", "MatMul"]
-# Parts of a model that stay float32, by their names in PyTorch. Quantised, mask head and gates
-# together cost a ConvNeXt 8 points of macro-F1 at its thresholds.
+# Modules that stay float32, by their names in PyTorch. Quantised, mask head and gates together
+# cost a ConvNeXt 8 points of macro-F1 at its thresholds.
 SENSITIVE = ("attention", "mask_head")
 SCOPES = "pkg.torch.onnx.name_scopes"
-# A product's result is read by what computes in float32 (GELU, a sum): to round it to 8 bits
-# first costs precision and time.
-ROUNDED_NO_MORE = ["MatMul"]
+# What follows a product computes in float32 (GELU, a sum): rounding the product to 8 bits first
+# costs precision and time.
+OUTPUT_NOT_ROUNDED = ["MatMul"]
+
+
+def write_quantized(trained: TrainedModel, strips: Strips, file: Path) -> None:
+    """Write a trained model, with the ranges that its values have on strips of the training part.
+
+    Raises:
+        InputError: a strip that is missing or cannot be read.
+    """
+    signature = trained.signature
+    to_json = signature.model_copy(update={"model": f"{signature.model}-int8"}).to_json()
+    float32 = file.with_name(f"{file.name}.float32")
+    paths = strips.files(strips.ids("train"))
+    chosen = np.linspace(0, len(paths) - 1, min(NUM_STRIPS, len(paths))).round().astype(int)
+    images = (read_strip(paths[index], signature)[None] for index in chosen)
+    example = np.stack([read_strip(path, signature) for path in paths[:2]])
+    write_onnx(EndToEndModel(trained).eval(), torch.from_numpy(example), float32, to_json)
+    write_int8(float32, images, file, to_json)
+    float32.unlink()
 
 
 def write_int8(model: Path, strips: Iterable[np.ndarray], path: Path, signature: str) -> None:
@@ -56,7 +81,7 @@ def write_int8(model: Path, strips: Iterable[np.ndarray], path: Path, signature:
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
             nodes_to_exclude=in_float32,
-            extra_options={"OpTypesToExcludeOutputQuantization": ROUNDED_NO_MORE},
+            extra_options={"OpTypesToExcludeOutputQuantization": OUTPUT_NOT_ROUNDED},
         )
     plain.unlink()
     prepared.unlink()

@@ -3,10 +3,12 @@
 import statistics
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from core.machine.timing import seconds_in_turn
 from core.predicting.predictor import Predict
 
 BATCH_SIZES = (1, 16)
@@ -33,12 +35,8 @@ def measure_latency(
     for batch_size in BATCH_SIZES:
         images = np.ascontiguousarray(strips[:batch_size])
         answers, first_calls, reasons = _warm_up(contenders, images)
-        seconds: dict[str, list[float]] = {name: [] for name in answers}
-        for _ in range(rounds):
-            for name in answers:
-                started = time.perf_counter()
-                contenders[name](images)
-                seconds[name].append(time.perf_counter() - started)
+        calls = {name: partial(contenders[name], images) for name in answers}
+        seconds = seconds_in_turn(calls, rounds)
         medians = {name: statistics.median(times) for name, times in seconds.items()}
         first = next(iter(contenders))
         for name in contenders:

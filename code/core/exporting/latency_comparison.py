@@ -1,8 +1,11 @@
 """How fast a finished experiment's model is in each way to run it, and what each way costs."""
 
+import copy
 import logging
+import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +14,19 @@ import torch
 
 from core.errors import InputError
 from core.experiments.reading import find_experiment
-from core.exporting.compiled import compiled
-from core.exporting.exported_strips import example_strips
+from core.experiments.strips import Strips
+from core.exporting.example_strips import example_strips
 from core.exporting.exporting import SCHEMA_VERSION, package_versions
-from core.exporting.fidelity import Fidelity
-from core.exporting.formats import EndToEndModel, has_openvino, open_onnx, open_openvino, write_onnx
+from core.exporting.formats import (
+    EndToEndModel,
+    has_openvino,
+    open_onnx,
+    open_openvino,
+    write_onnx,
+)
+from core.exporting.int8 import write_quantized
 from core.exporting.latency import LeftOutError, latency_table, measure_latency
-from core.exporting.own_strips import OwnStrips
-from core.exporting.parity import NUM_STRIPS
-from core.exporting.quantizing import write_quantized
+from core.exporting.parity import NUM_STRIPS, F1Drop, measure_f1_drop
 from core.files.writing import write_json
 from core.predicting.predictor import Predict
 from core.predicting.trained_model import TrainedModel
@@ -27,6 +34,7 @@ from core.predicting.trained_model import TrainedModel
 log = logging.getLogger(__name__)
 
 FLOAT32 = "PyTorch float32"
+CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def compare_latency(experiment: Path, data_root: Path | None = None) -> Path:
@@ -39,20 +47,21 @@ def compare_latency(experiment: Path, data_root: Path | None = None) -> Path:
         InputError: no completed experiment, or a `data_root` without its strips.
     """
     trained = TrainedModel(find_experiment(experiment), torch.device("cpu"))
-    strips, _ = example_strips(trained.experiment, NUM_STRIPS, data_root)
-    own, reason = _own_strips(trained, data_root)
+    examples, _ = example_strips(trained, NUM_STRIPS, data_root)
+    strips, reason = _labelled_strips(trained, data_root)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        exact, rounded = _contenders(trained, own, strips, folder)
-        costs = {} if own is None else {key: own.fidelity(ask, key) for key, ask in rounded.items()}
-        for key, cost in costs.items():
-            if not cost.is_kept:
-                rounded[key] = _left_out(f"{cost}: more than half a point is lost")
-        if own is None:
+        exact, rounded = _contenders(trained, strips, examples, Path(name))
+        drops = {}
+        if strips is None:
             rounded["ONNX Runtime int8"] = _left_out(reason)
+        else:
+            drops = {k: measure_f1_drop(trained, strips, way, k) for k, way in rounded.items()}
+        for key, drop in drops.items():
+            if not drop.is_small:
+                rounded[key] = _left_out(f"{drop}: more than half a point is lost")
         log.info("Measuring; compiling the model by torch.compile, twice, takes the longest")
-        rows = measure_latency(exact | rounded, strips)
-    _add_costs(rows, costs)
+        rows = measure_latency(exact | rounded, examples)
+    _add_drops(rows, drops)
     threads = torch.get_num_threads()
     log.info("%d threads of torch\n%s", threads, latency_table(rows))
     path = trained.experiment.path / "latency.json"
@@ -61,13 +70,57 @@ def compare_latency(experiment: Path, data_root: Path | None = None) -> Path:
     return path
 
 
+def compiled(trained: TrainedModel, cache: Path) -> Predict:
+    """The same predictor, its model compiled by torch.compile at the first call of each batch size.
+
+    What the compiler keeps goes to the folder `cache`: while it is empty, the first call shows how
+    long compiling takes. Where compiling is not possible, as without a C++ compiler, the call
+    raises LeftOutError.
+    """
+    other = copy.copy(trained)
+    other.model = torch.compile(trained.model, dynamic=False)
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        try:
+            with _caching_in(cache):
+                return other(images)
+        except RuntimeError as error:  # the nearest base class of the compiler's errors
+            raise LeftOutError(str(error).partition("\n")[0]) from error
+
+    return predict
+
+
+@contextmanager
+def _caching_in(folder: Path) -> Iterator[None]:
+    before = os.environ.get(CACHE_VARIABLE)
+    os.environ[CACHE_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.pop(CACHE_VARIABLE)
+        if before is not None:
+            os.environ[CACHE_VARIABLE] = before
+
+
+def _labelled_strips(trained: TrainedModel, data_root: Path | None) -> tuple[Strips | None, str]:
+    """The strips to quantise and to score with, or why there are none."""
+    try:
+        strips = Strips(trained.experiment, data_root)
+        strips.files([*strips.ids("train"), *strips.ids("validation")])
+    except InputError as error:
+        if data_root:
+            raise
+        return None, str(error)
+    return strips, ""
+
+
 def _contenders(
-    trained: TrainedModel, own: OwnStrips | None, strips: np.ndarray, folder: Path
+    trained: TrainedModel, strips: Strips | None, examples: np.ndarray, folder: Path
 ) -> tuple[dict[str, Predict], dict[str, Predict]]:
     """Those that compute in float32, PyTorch first, and those that round."""
     file, int8_file = folder / "model.onnx", folder / "model.int8.onnx"
-    example = torch.from_numpy(strips[:2])
-    write_onnx(EndToEndModel(trained).eval(), example, file, trained.signature.to_json())
+    model, example = EndToEndModel(trained).eval(), torch.from_numpy(examples[:2])
+    write_onnx(model, example, file, trained.signature.to_json())
     exact: dict[str, Predict] = {
         FLOAT32: trained,
         "PyTorch compiled": compiled(trained, folder),
@@ -79,36 +132,26 @@ def _contenders(
     if has_openvino():
         exact["OpenVINO float32"] = open_openvino(file)
         rounded["OpenVINO bfloat16"] = open_openvino(file, "bf16")
-    if own is not None:
-        write_quantized(trained, own, int8_file)
+    if strips is not None:
+        write_quantized(trained, strips, int8_file)
         rounded["ONNX Runtime int8"] = open_onnx(int8_file)
         if has_openvino():
             rounded["OpenVINO int8"] = open_openvino(int8_file)
     return exact, rounded
 
 
-def _own_strips(trained: TrainedModel, data_root: Path | None) -> tuple[OwnStrips | None, str]:
-    """The experiment's strips, or why there are none. Raises InputError where they were named."""
-    try:
-        return OwnStrips(trained, data_root), ""
-    except InputError as error:
-        if data_root:
-            raise
-        return None, str(error)
-
-
 def _left_out(reason: str) -> Predict:
-    def ask(images: np.ndarray) -> np.ndarray:
+    def predict(images: np.ndarray) -> np.ndarray:
         raise LeftOutError(reason)
 
-    return ask
+    return predict
 
 
-def _add_costs(rows: list[dict[str, Any]], costs: Mapping[str, Fidelity]) -> None:
+def _add_drops(rows: list[dict[str, Any]], drops: Mapping[str, F1Drop]) -> None:
     """Note macro-F1 in the rows of what rounds, and float32's in the first one's."""
     for row in rows:
-        if row["contender"] in costs:
-            cost = costs[row["contender"]]
-            row |= {"macro_f1": cost.at_half, "fidelity": cost.record()}
-        elif row["contender"] == FLOAT32 and costs:
-            row["macro_f1"] = next(iter(costs.values())).at_half_float32
+        if row["contender"] in drops:
+            drop = drops[row["contender"]]
+            row |= {"macro_f1": drop.at_half, "fidelity": drop.record()}
+        elif row["contender"] == FLOAT32 and drops:
+            row["macro_f1"] = next(iter(drops.values())).at_half_float32

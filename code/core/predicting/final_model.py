@@ -9,27 +9,24 @@ from pydantic import Field, ValidationError, model_validator
 from torch import nn
 
 from core.errors import InputError
-from core.experiments.figures import ClassScaling
 from core.experiments.reading import Experiment
-from core.experiments.schema import first_problem
+from core.experiments.schema import ClassScaling, first_problem
 from core.files.checkpoint import load_checkpoint
 from core.metrics.scaling import Scaling
 from core.models.parameters import without_weights
 from core.models.registry import get_registry
-from core.predicting.signature import Signature, threshold_version
+from core.predicting.signature import Side, Signature, threshold_version
 from core.validation import Settings
 
 MODEL_FILE = "model_final.pt"
 SCHEMA_VERSION = 1
 
-Side = Annotated[int, Field(ge=1)]
-
 
 class FinalModel(Settings):
-    """What the file holds, as `ClassificationTask.test` writes it.
+    """The content of the file, as `ClassificationTask.test` writes it.
 
-    `model` are its registered name and its parameters, without the mask head where the data had no
-    masks. `thresholds` belong to the model's own probabilities, `scaling` calibrates them.
+    `model` has the registered name and the parameters, without the mask head where the data had no
+    masks. `thresholds` are for the model's own probabilities, which `scaling` calibrates.
     """
 
     file: Path
@@ -55,7 +52,7 @@ class FinalModel(Settings):
         """The model with its weights, in evaluation mode.
 
         Raises:
-            InputError: no model of this version has that name, these parameters or these weights.
+            InputError: this version has no model of that name with these parameters and weights.
         """
         values = without_weights(self.model)
         name = values.pop("name", None)
@@ -69,19 +66,19 @@ class FinalModel(Settings):
             ) from None
         return model.eval()
 
-    def read_scaling(self) -> Scaling | None:
-        """What calibrates the model's probabilities; None where nothing does."""
+    def calibration(self) -> Scaling | None:
+        """The scaling that calibrates the probabilities; None where there is none."""
         if not self.scaling:
             return None
         rows = [self.scaling[name] for name in self.class_names]
         return Scaling(
-            np.array([row.slope for row in rows]), np.array([row.intercept for row in rows])
+            *(np.array([getattr(r, key) for r in rows]) for key in ("slope", "intercept"))
         )
 
     def signature(self) -> Signature:
-        """What predicting needs to know, with thresholds for calibrated probabilities."""
+        """What predicting needs to know; its thresholds are for calibrated probabilities."""
         thresholds = np.array([self.thresholds[name] for name in self.class_names])
-        if (scaling := self.read_scaling()) is not None:
+        if (scaling := self.calibration()) is not None:
             # Above 1 means "never"; scaled, it would come within reach.
             thresholds = np.where(thresholds > 1, thresholds, scaling(thresholds))
         values = tuple(thresholds.tolist())
@@ -101,7 +98,7 @@ def read_final_model(experiment: Experiment) -> FinalModel:
     """The final model of an experiment.
 
     Raises:
-        InputError: there is no such file, or it is not one that a training writes.
+        InputError: there is no such file, or not one that a training writes.
     """
     file = experiment.path / MODEL_FILE
     content = load_checkpoint(file)
@@ -116,7 +113,7 @@ def read_final_model(experiment: Experiment) -> FinalModel:
 
 
 def _completed(content: dict[str, Any], experiment: Experiment) -> dict[str, Any]:
-    """The content; where an earlier version wrote it, with what it lacks from results.json."""
+    """The content; what a file of an earlier version lacks is taken from results.json."""
     if "schema_version" in content:
         return content
     return {

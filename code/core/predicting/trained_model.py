@@ -1,4 +1,4 @@
-"""A finished experiment's model, ready to predict."""
+"""The model of a finished experiment, ready to predict."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from core.predicting.final_model import read_final_model
 
 
 class TrainedModel:
-    """The model of an experiment as a predictor; calibrated where the experiment is."""
+    """The model of an experiment as a predictor, calibrated if the experiment is."""
 
     def __init__(self, path: Path, device: torch.device | None = None) -> None:
-        """On `device`, by default the fastest there is.
+        """On `device`, by default the fastest that is available.
 
         Raises:
             InputError: `path` is no completed experiment of this version.
@@ -30,7 +30,7 @@ class TrainedModel:
         self.device = device or choose_device()
         keep_freed_memory()
         final = read_final_model(self.experiment)
-        self.scaling, self.signature = final.read_scaling(), final.signature()
+        self.scaling, self.signature = final.calibration(), final.signature()
         self.model = final.build().to(self.device)
 
     @torch.inference_mode()

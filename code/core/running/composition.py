@@ -23,7 +23,7 @@ from core.running.components import (
     checkpoint_gradients,
     multiply_depthwise,
 )
-from core.running.experiment_record import LoadedData, TrainingSetup, describe
+from core.running.experiment_record import LoadedData, TrainingSetup, describe, overview
 from core.running.loading import build_loaders, choose_split, read_data
 from core.running.mask_supervision import (
     build_mask_loss,
@@ -76,9 +76,10 @@ def run(
     """
     interruption = Interruption()
     with folder.running(interruption):
-        log.info("Experiment %s on %s", folder.path, setup.learner.device)
+        log.info("Experiment %s", folder.path)
         if is_first():
             describe(folder, config, setup)
+            log.info("%s\n", overview(folder.results))
         trainer = build_trainer(config, setup, folder, interruption)
         if checkpoint:
             trainer.continue_from(checkpoint)

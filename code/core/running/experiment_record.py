@@ -88,6 +88,25 @@ def describe(folder: ExperimentFolder, config: TrainConfig, setup: TrainingSetup
     )
 
 
+def overview(results: Mapping[str, Any]) -> str:
+    """What is about to be trained, on how many images of each class, for the terminal."""
+    model, computation, data = results["model"], results["computation"], results["data"]
+    parts = data["split"]["parts"]
+    columns = ["images", "clean", *data["class_names"]]
+    widths = [max(len(column), 6) for column in columns]
+    lines = [
+        f"{model['name']}, {model['num_parameters'] / 1e6:.1f} million parameters, "
+        f"{results['loss']['type']}, {computation['precision']} on "
+        f"{results['environment']['hardware']['device']}",
+        f"{'':<10}" + "  ".join(f"{c:>{w}}" for c, w in zip(columns, widths, strict=True)),
+    ]
+    for name, part in parts.items():
+        counts = [part["num_images"], part["clean"], *part["class_counts"].values()]
+        row = "  ".join(f"{count:>{w}}" for count, w in zip(counts, widths, strict=True))
+        lines.append(f"{name:<10}{row}")
+    return "\n".join(lines)
+
+
 def write_flips_of(folder: ExperimentFolder, config: TrainConfig, data: LoadedData) -> None:
     """Write flipped_labels.csv if labels were flipped on purpose."""
     if share := config.data.label_noise:

@@ -1,17 +1,16 @@
 """One image and its masks, decoded and measured."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from core.data.images import header_size, read_grey
 from core.data.strip_hash import StripDescriptors, relief_hash, strip_relief
 from core.errors import InputError
+from core.files.threads import map_in_threads
 
 # The black beside the steel is 0 to 10 of 255 grey levels, with a few brighter specks of noise;
 # in 100 real strips the brightest twentieth of a column of steel is above 40.
@@ -69,19 +68,8 @@ def inspect_images(
     is shown on a terminal, and nothing elsewhere.
     """
     inspect = partial(_inspect, image_size=tuple(image_size), masks_of=masks_of)
-    pool = ThreadPoolExecutor(num_workers)
-    try:
-        inspected = tqdm(
-            pool.map(inspect, range(len(paths)), paths),
-            total=len(paths),
-            desc="checking strips",
-            unit="strip",
-            disable=None,
-        )
-        return list(inspected)
-    finally:
-        # After Ctrl-C the thousands of strips still to come are not read.
-        pool.shutdown(cancel_futures=True)
+    numbered = list(enumerate(paths))
+    return list(map_in_threads(inspect, numbered, num_threads=num_workers, bar="checking strips"))
 
 
 def measure_grey(image: np.ndarray) -> Grey:
@@ -119,8 +107,9 @@ def descriptors_of(inspections: Sequence[Inspection]) -> StripDescriptors:
 
 
 def _inspect(
-    index: int, path: Path, *, image_size: tuple[int, int], masks_of: MasksOf
+    numbered: tuple[int, Path], *, image_size: tuple[int, int], masks_of: MasksOf
 ) -> Inspection:
+    index, path = numbered
     size, num_bytes = None, 0
     try:
         size = header_size(path, image_size)

@@ -1,4 +1,4 @@
-"""Attention after the stages of a backbone that knows nothing of it."""
+"""Attention after the stages of a backbone, which need not be written for it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,15 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import InputError
-from core.models.attention.cbam import CBAM
+from core.models.cbam import CBAM
 from core.models.stages import Stage, pick_stage, stage_module, trial_images
 
 
 class AfterStage:
-    """A forward hook that hands a stage's feature map through its CBAM.
+    """A forward hook that passes a stage's feature map through its CBAM.
 
-    An object and no closure: copying or pickling the model takes the copy's own CBAM along.
-    A hook and no wrapper: the backbone's modules keep timm's names, hence its checkpoints' keys.
+    An object, not a closure: a copied or pickled model takes the copy's own CBAM along. A hook,
+    not a wrapper: the backbone's modules keep timm's names, and so its checkpoints' keys.
     """
 
     def __init__(self, cbam: CBAM, stage: Stage, channels_last: bool) -> None:
@@ -45,10 +45,10 @@ def attach_cbam(
 ) -> nn.ModuleDict:
     """Put a CBAM after each stage in `numbers`, and return them as `stage1`, `stage2`, ...
 
-    `size` is the height and width that the backbone insists on, if any; `options` are CBAM's.
+    `size` is the height and width that the backbone requires, if any; `options` are CBAM's.
 
     Raises:
-        InputError: a stage that the backbone has not, or whose output is no feature map.
+        InputError: a stage that the backbone does not have, or whose output is no feature map.
     """
     attention = nn.ModuleDict()
     key = f"cbam_stages={list(numbers)}"
@@ -62,30 +62,29 @@ def attach_cbam(
         hook = AfterStage(cbam, stage, channels_last)
         stage_module(backbone, stage, key).register_forward_hook(hook)
         attention[f"stage{number}"] = cbam
-    if attention:
-        _require_all(backbone, attention, trial_images(backbone, size))
+    for name in attention_left_out(backbone, attention, size):
+        raise InputError(
+            f"model: cbam_stages: {name} of this backbone does not run as a module of its own: "
+            "choose other stages or another backbone"
+        )
     return attention
 
 
 @torch.no_grad()
-def attention_left_out(backbone: nn.Module, attention: nn.ModuleDict, images: Tensor) -> list[str]:
-    """Names of what a small image does not pass through on its way through the backbone."""
+def attention_left_out(
+    backbone: nn.Module, attention: nn.ModuleDict, size: tuple[int, int] | None
+) -> list[str]:
+    """Names of the attention that an image does not pass on its way through the backbone."""
+    if not attention:
+        return []
     reached = []
     handles = [
         cbam.register_forward_hook(lambda module, inputs, output: reached.append(module))
         for cbam in attention.values()
     ]
     was_training = backbone.training
-    backbone.eval()(images)
+    backbone.eval()(trial_images(backbone, size))
     backbone.train(was_training)
     for handle in handles:
         handle.remove()
     return [name for name, cbam in attention.items() if cbam not in reached]
-
-
-def _require_all(backbone: nn.Module, attention: nn.ModuleDict, images: Tensor) -> None:
-    for name in attention_left_out(backbone, attention, images):
-        raise InputError(
-            f"model: cbam_stages: {name} of this backbone does not run as a module of its own: "
-            "choose other stages or another backbone"
-        )

@@ -21,9 +21,7 @@ class ChannelGate(nn.Module):
         nn.init.zeros_(self.expand.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        average = features.mean((2, 3))
-        maximum = features.amax((2, 3))
-        score = self._mlp(average) + self._mlp(maximum)
+        score = self._mlp(features.mean((2, 3))) + self._mlp(features.amax((2, 3)))
         return 2 * torch.sigmoid(score)[:, :, None, None]
 
     def _mlp(self, descriptor: Tensor) -> Tensor:
@@ -44,24 +42,21 @@ class SpatialGate(nn.Module):
         nn.init.zeros_(self.conv.weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        mean = features.mean(1, keepdim=True)
-        maximum = features.amax(1, keepdim=True)
-        return 2 * torch.sigmoid(self.conv(torch.cat((mean, maximum), 1)))
+        pooled = torch.cat((features.mean(1, keepdim=True), features.amax(1, keepdim=True)), 1)
+        return 2 * torch.sigmoid(self.conv(pooled))
 
 
 class CBAM(nn.Module):
-    """Convolutional block attention: channel gate, then spatial gate, each multiplied on.
+    """Convolutional block attention: multiply by a channel gate, then by a spatial gate.
 
-    Two departures from the paper let it start as the exact identity, so that pretrained features
-    pass undamped. The gates are scaled by 2, and the last layer of each gate starts at zero, so
-    every gate is 2 sigmoid(0) = 1; the paper's gates start near 1/2 each and would scale the
-    features by about 1/4. The last layers have a gradient from the first step on; it moves them
-    off zero, and from the second step on the MLP's first layer has one too. Gates keep the range
-    (0, 2), so attention can also stress. The spatial gate has the paper's convolution alone,
-    without the batch normalisation of its published code, which would undo the zero start.
+    It starts as the exact identity, so that pretrained features pass undamped, which takes two
+    departures from the paper: gates are scaled by 2, and the last layer of each starts at zero,
+    so that every gate is 2 sigmoid(0) = 1 (the paper's gates start near 1/2, and would scale the
+    features by about 1/4). The last layers have a gradient from the first step on, the MLP's
+    first layer from the second step on. The spatial gate has the paper's convolution without the
+    batch normalisation of its published code, which would undo the zero start.
 
     Shape: (batch, channels, height, width) -> the same
-
     Source: Woo et al. 2018, "CBAM: Convolutional Block Attention Module"
     """
 
