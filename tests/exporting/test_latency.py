@@ -16,7 +16,7 @@ from core.errors import InputError
 from core.exporting import latency_comparison
 from core.exporting.latency import LeftOutError, latency_table, measure_latency
 from core.exporting.latency_comparison import CACHE_VARIABLE, compiled
-from core.exporting.parity import F1Drop
+from core.exporting.parity import AT_HALF, AT_THRESHOLDS, F1Drop
 
 
 class Predictor:
@@ -54,8 +54,12 @@ def test_a_compiled_model_answers_alike(tmp_path):
 
 def test_without_a_compiler_the_table_says_so(no_compiler, trained, tmp_path, caplog, monkeypatch):
     """And that int8 costs too much, where it does; of bfloat16, what it costs."""
-    drops = {"ONNX Runtime int8": F1Drop(0.795, 0.8, 0.8, 0.825)}
-    other = F1Drop(0.798, 0.8, 0.8, 0.8)
+    drops = {
+        "ONNX Runtime int8": F1Drop(
+            {AT_HALF: 0.795, AT_THRESHOLDS: 0.8}, {AT_HALF: 0.8, AT_THRESHOLDS: 0.825}
+        )
+    }
+    other = F1Drop({AT_HALF: 0.798, AT_THRESHOLDS: 0.8}, {AT_HALF: 0.8, AT_THRESHOLDS: 0.8})
     monkeypatch.setattr(
         latency_comparison, "measure_f1_drop", lambda *given: drops.get(given[-1], other)
     )

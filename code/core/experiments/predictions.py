@@ -71,7 +71,7 @@ def read_predictions(experiment: Experiment, split: str = "test") -> Predictions
     image_ids = tuple(image_id for image_id, _ in rows)
     for image_id, following in itertools.pairwise(image_ids):
         if image_id == following:
-            raise InputError(f"{file}: image {image_id} stands twice in split {split!r}")
+            raise InputError(f"{file}: image {image_id} occurs twice in split {split!r}")
     values = np.array([row for _, row in rows])
     try:
         checked = check_predictions(values[:, : len(names)], values[:, len(names) :], names)

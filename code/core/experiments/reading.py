@@ -117,11 +117,9 @@ def read_experiment(path: Path | str) -> Experiment:
         InputError: results.json is missing, cut off, or of another schema, or the experiment is
             not completed.
     """
-    path = Path(path)
-    file = path / RESULTS_FILE
-    results = read_json(file)
-    _check_schema(results, file)
-    return Experiment(path, results)
+    experiment = Experiment(Path(path), read_json(Path(path) / RESULTS_FILE))
+    _check(experiment)
+    return experiment
 
 
 def read_all(paths: Sequence[Path | str]) -> tuple[list[Experiment], list[str]]:
@@ -135,7 +133,8 @@ def read_all(paths: Sequence[Path | str]) -> tuple[list[Experiment], list[str]]:
     return experiments, problems
 
 
-def _check_schema(results: Any, file: Path) -> None:
+def _check(experiment: Experiment) -> None:
+    path, results, file = experiment.path, experiment.results, experiment.path / RESULTS_FILE
     version = results.get("schema_version") if isinstance(results, dict) else None
     if not isinstance(version, int) or version < 1:
         raise InputError(f"{file} has no schema_version: it is not the results of an experiment")
@@ -148,15 +147,12 @@ def _check_schema(results: Any, file: Path) -> None:
     if isinstance(status, str) and status in UNFINISHED:
         message = results.get("status_message")
         raise InputError(
-            f"{file.parent} {UNFINISHED[status]}{f' ({message})' if message else ''}: expected a "
-            f"completed experiment; code/train.py resume={file.parent} completes it"
+            f"{path} {UNFINISHED[status]}{f' ({message})' if message else ''}: expected a "
+            f"completed experiment; code/train.py resume={path} completes it"
         )
     if status != "completed":
         raise InputError(f"{file}: status={status!r}; expected 'completed'")
     for keys in REQUIRED:
-        value: Any = results
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        if not value:
+        if not experiment.look_up(*keys):
             raise InputError(f"{file} has no {'.'.join(keys)}: it is incomplete, train again")
     check_results(results, file)

@@ -16,7 +16,7 @@ from core.experiments.folder import make_unused_folder
 from core.experiments.reading import find_experiment
 from core.explaining.album import Album, Explanation
 from core.explaining.methods import check_method, default_method, heat_maps
-from core.explaining.scoreboard import Scoreboard, maps_by_class
+from core.explaining.scores import Scoreboard
 from core.explaining.true_masks import TrueMasks
 from core.files.writing import make_empty_folder, write_json
 from core.predicting.image_list import ImageList
@@ -31,7 +31,7 @@ BATCH_SIZE = 8
 
 @dataclass(frozen=True)
 class ExplanationOptions:
-    """How the images are explained, by default as `default_method` says, and where to."""
+    """How the images are explained, by default by `default_method`, and the folder for it."""
 
     method: str | None = None
     output: Path | None = None
@@ -40,9 +40,9 @@ class ExplanationOptions:
 
 
 def explain(experiment: Path, images: Sequence[str], options: ExplanationOptions) -> Path:
-    """Explain `images`, by default the test strips with a mask, and return the folder of it all.
+    """Explain `images`, by default the test strips with a mask, and return the folder written to.
 
-    Without `options.output` that is a folder of the experiment.
+    Without `options.output` it is a new folder in the experiment.
 
     Raises:
         InputError: no completed experiment, a method that its model does not know, no images, or
@@ -57,7 +57,7 @@ def explain(experiment: Path, images: Sequence[str], options: ExplanationOptions
     folder = _output_folder(trained.experiment.path, method, options.output)
     album = Album(folder, method, names, trained.signature.thresholds)
     predict = partial(predict_in_batches, trained, batch_size=BATCH_SIZE)
-    scoreboard, rows = Scoreboard(predict, names, options.curve_steps), []
+    scoreboard, rows = Scoreboard(method, predict, names, options.curve_steps), []
     for path in tqdm(paths, unit="image", disable=None):
         pixels = read_strip(path, trained.signature)
         maps = heat_maps(trained, method, pixels)
@@ -65,17 +65,12 @@ def explain(experiment: Path, images: Sequence[str], options: ExplanationOptions
         explanation = Explanation(path, pixels, probabilities, maps, true_masks.of(path))
         album.add(explanation)
         if explanation.masks is not None:
-            scoreboard.add(pixels, explanation.masks, maps_by_class(method, maps, names))
+            scoreboard.add(pixels, explanation.masks, maps)
         rows.append(_row(explanation, names))
     album.finish()
-    report = {
-        "schema_version": SCHEMA_VERSION,
-        "model": trained.signature.model,
-        "method": method,
-        "scores": scoreboard.report() if scoreboard.num_images else None,
-        "images": rows,
-    }
-    write_json(folder / "explanation.json", report)
+    scores = scoreboard.report() if scoreboard.num_images else None
+    about = {"schema_version": SCHEMA_VERSION, "model": trained.signature.model, "method": method}
+    write_json(folder / "explanation.json", {**about, "scores": scores, "images": rows})
     return folder
 
 
@@ -85,8 +80,8 @@ def _paths(trained: TrainedModel, true_masks: TrueMasks, images: Sequence[str]) 
         paths = true_masks.paths("test")
     if not paths:
         raise InputError(
-            f"{trained.experiment.path}: no image named, and no masks of its test strips are at "
-            "hand: name images, or give --data-root"
+            f"{trained.experiment.path}: no image is named, and the masks of its test strips are "
+            "not available: name images, or give --data-root"
         )
     for path in paths:
         check_header(path, trained.signature.image_size)

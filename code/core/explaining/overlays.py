@@ -1,4 +1,4 @@
-"""What a model found, drawn over the images while they are predicted."""
+"""The classes found, drawn over the images while they are predicted."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,13 +14,13 @@ from core.predicting.trained_model import TrainedModel
 
 
 class Overlays:
-    """A picture of each class that an image is decided to show, and a contact sheet of the first.
+    """A picture of each class that is found on an image, and a contact sheet of the first images.
 
-    Where the model predicts masks, they are drawn; else what HiResCAM finds.
+    They show the masks that the model predicts, if it does; else HiResCAM.
     """
 
     def __init__(self, folder: Path, trained: TrainedModel, signature: Signature) -> None:
-        """Decided at the thresholds of `signature`; `folder` is made here.
+        """Classes are found at the thresholds of `signature`; `folder` is made here.
 
         Raises:
             InputError: a folder that is not empty or cannot be made, or a model that has no maps.
@@ -32,15 +32,16 @@ class Overlays:
         self.album = Album(folder, self.method, signature.class_names, signature.thresholds)
 
     def drawn(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """The same rows, each once its pictures are written; the contact sheet after the last."""
+        """The same rows, each after its pictures are written; then the contact sheet is."""
         for row in rows:
-            if row.probabilities is not None and (row.probabilities >= self.thresholds).any():
+            if row.probabilities is not None:
                 self._draw(row)
             yield row
         self.album.finish()
 
     def _draw(self, row: Row) -> None:
         found = row.probabilities >= self.thresholds
-        maps = heat_maps(self.trained, self.method, row.pixels)
-        decided = [heat for heat in maps if found[heat.class_index]]
-        self.album.add(Explanation(Path(row.image), row.pixels, row.probabilities, decided, None))
+        if found.any():
+            maps = heat_maps(self.trained, self.method, row.pixels)
+            maps = [heat for heat in maps if found[heat.class_index]]
+            self.album.add(Explanation(Path(row.image), row.pixels, row.probabilities, maps, None))

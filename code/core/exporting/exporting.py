@@ -6,13 +6,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from core.errors import InputError
+from core.experiments.environment import package_versions
 from core.experiments.reading import find_experiment
 from core.experiments.strips import Strips
 from core.exporting.example_strips import example_strips
@@ -82,10 +82,9 @@ def pack(experiment: Path, bundle: Path, card: Path, data_root: Path | None = No
     return bundle
 
 
-def package_versions() -> dict[str, str]:
-    """Versions of the packages that export and run models, as far as they are installed."""
-    installed = {package.metadata["Name"]: package.version for package in metadata.distributions()}
-    return {name: installed[name] for name in PACKAGES if name in installed}
+def installed_packages() -> dict[str, str | None]:
+    """Versions of the packages that export and run models, without those not installed."""
+    return {name: version for name, version in package_versions(PACKAGES).items() if version}
 
 
 def _write_format(
@@ -129,7 +128,7 @@ def _write_parity(
         "file": file.name,
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         **parity,
-        "packages": package_versions(),
+        "packages": installed_packages(),
     }
     write_json(file.with_name(f"{file.name}.parity.json"), report)
     log.info(

@@ -1,4 +1,4 @@
-"""How long one call takes, of several ways to run the same model, measured side by side."""
+"""How long one call takes in several ways to run the same model, measured side by side."""
 
 import statistics
 import time
@@ -25,8 +25,8 @@ def measure_latency(
 ) -> list[dict[str, Any]]:
     """A row per contender and batch size; ratios are to the first contender, above 1 is faster.
 
-    Contenders take turns, so that what else the machine does falls on all of them alike. The
-    first call of each, which may have to compile, is told on its own. One that raises
+    Contenders take turns, so that whatever else the machine does affects all of them alike. The
+    first call of each, which may have to compile, is reported separately. One that raises
     LeftOutError has that reason in its row, and no figures.
 
     Shape: strips uint8 (at least 16, channels, height, width).
@@ -59,20 +59,20 @@ def measure_latency(
 def _warm_up(
     contenders: Mapping[str, Predict], images: np.ndarray
 ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, str]]:
-    """Answers and seconds of the first calls, and why the other contenders are left out."""
-    answers, seconds, reasons = {}, {}, {}
-    for name, ask in contenders.items():
+    """Probabilities and seconds of the first calls, and why other contenders are left out."""
+    found, seconds, reasons = {}, {}, {}
+    for name, predict in contenders.items():
         started = time.perf_counter()
         try:
-            answers[name] = ask(images)
+            found[name] = predict(images)
         except LeftOutError as reason:
             reasons[name] = str(reason)
         seconds[name] = time.perf_counter() - started
-    return answers, seconds, reasons
+    return found, seconds, reasons
 
 
 def latency_table(rows: list[dict[str, Any]]) -> str:
-    """The rows as text; of macro-F1 what stands in them."""
+    """The rows as text, with macro-F1 where they have it."""
     lines = [
         "batch  contender                median ms   images/s   times as fast   difference"
         "   first call s   macro-F1"

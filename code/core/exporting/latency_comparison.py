@@ -16,7 +16,7 @@ from core.errors import InputError
 from core.experiments.reading import find_experiment
 from core.experiments.strips import Strips
 from core.exporting.example_strips import example_strips
-from core.exporting.exporting import SCHEMA_VERSION, package_versions
+from core.exporting.exporting import SCHEMA_VERSION, installed_packages
 from core.exporting.formats import (
     EndToEndModel,
     has_openvino,
@@ -26,7 +26,7 @@ from core.exporting.formats import (
 )
 from core.exporting.int8 import write_quantized
 from core.exporting.latency import LeftOutError, latency_table, measure_latency
-from core.exporting.parity import NUM_STRIPS, F1Drop, measure_f1_drop
+from core.exporting.parity import AT_HALF, NUM_STRIPS, F1Drop, measure_f1_drop
 from core.files.writing import write_json
 from core.predicting.predictor import Predict
 from core.predicting.trained_model import TrainedModel
@@ -65,7 +65,7 @@ def compare_latency(experiment: Path, data_root: Path | None = None) -> Path:
     threads = torch.get_num_threads()
     log.info("%d threads of torch\n%s", threads, latency_table(rows))
     path = trained.experiment.path / "latency.json"
-    about = {"torch_threads": threads, "packages": package_versions()}
+    about = {"torch_threads": threads, "packages": installed_packages()}
     write_json(path, {"schema_version": SCHEMA_VERSION, **about, "rows": rows})
     return path
 
@@ -152,6 +152,6 @@ def _add_drops(rows: list[dict[str, Any]], drops: Mapping[str, F1Drop]) -> None:
     for row in rows:
         if row["contender"] in drops:
             drop = drops[row["contender"]]
-            row |= {"macro_f1": drop.at_half, "fidelity": drop.record()}
+            row |= {"macro_f1": drop.macro_f1[AT_HALF], "fidelity": drop.record()}
         elif row["contender"] == FLOAT32 and drops:
-            row["macro_f1"] = next(iter(drops.values())).at_half_float32
+            row["macro_f1"] = next(iter(drops.values())).macro_f1_float32[AT_HALF]

@@ -1,7 +1,7 @@
 """How close an exported model is to PyTorch: differences of probabilities, and of macro-F1."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -20,10 +20,11 @@ from core.predicting.trained_model import TrainedModel
 TOLERANCE = 1e-4
 NUM_STRIPS = 32
 BATCH_SIZE = 16
-# So many are predicted one by one as well: a graph that is bound to one batch size fails.
+# So many are predicted one by one as well, where a graph that is bound to one batch size fails.
 NUM_SINGLE = 3
 # Half a point of macro-F1.
 MOST_LOST = 0.005
+AT_HALF, AT_THRESHOLDS = "at_0.5", "at_thresholds"
 
 
 def measure_parity(
@@ -62,19 +63,15 @@ def check_parity(parity: dict[str, Any], what: str) -> None:
 
 @dataclass(frozen=True)
 class F1Drop:
-    """Macro-F1 on the validation part, at 0.5 and at the model's thresholds, beside float32's."""
+    """Macro-F1 on the validation part beside that of float32, both by the kind of threshold."""
 
-    at_half: float
-    at_half_float32: float
-    at_thresholds: float
-    at_thresholds_float32: float
+    macro_f1: dict[str, float]
+    macro_f1_float32: dict[str, float]
 
     @property
     def lost(self) -> float:
-        """The larger of both drops; negative where both figures have risen."""
-        return max(
-            self.at_half_float32 - self.at_half, self.at_thresholds_float32 - self.at_thresholds
-        )
+        """The largest drop; negative where every figure has risen."""
+        return max(self.macro_f1_float32[kind] - value for kind, value in self.macro_f1.items())
 
     @property
     def is_small(self) -> bool:
@@ -84,35 +81,26 @@ class F1Drop:
     def record(self) -> dict[str, Any]:
         """As it is written to JSON."""
         return {
-            "part": "validation",
-            "macro_f1": {"at_0.5": self.at_half, "at_thresholds": self.at_thresholds},
-            "macro_f1_float32": {
-                "at_0.5": self.at_half_float32,
-                "at_thresholds": self.at_thresholds_float32,
-            },
-            "lost": self.lost,
-            "most_lost": MOST_LOST,
-        }
+            "part": "validation", **asdict(self), "lost": self.lost, "most_lost": MOST_LOST
+        }  # fmt: skip
 
     def __str__(self) -> str:
+        found, float32 = self.macro_f1, self.macro_f1_float32
         return (
-            f"macro-F1 {self.at_half:.3f} on the validation part, float32 "
-            f"{self.at_half_float32:.3f} (at the thresholds {self.at_thresholds:.3f}, "
-            f"{self.at_thresholds_float32:.3f})"
+            f"macro-F1 {found[AT_HALF]:.3f} on the validation part, float32 "
+            f"{float32[AT_HALF]:.3f} (at the thresholds {found[AT_THRESHOLDS]:.3f}, "
+            f"{float32[AT_THRESHOLDS]:.3f})"
         )
 
 
 def measure_f1_drop(trained: TrainedModel, strips: Strips, predict: Predict, what: str) -> F1Drop:
     """Score `predict` on the validation part; the progress bar says `what` it is.
 
-    Raises:
-        InputError: a strip that is missing or cannot be read.
+    Raises InputError for a strip that is missing or cannot be read.
     """
     validation, signature = read_predictions(trained.experiment, "validation"), trained.signature
-    paths = strips.files(validation.image_ids)
-    rows = predict_images(
-        predict, map(str, paths), partial(read_strip, signature=signature), BATCH_SIZE
-    )
+    paths, read = strips.files(validation.image_ids), partial(read_strip, signature=signature)
+    rows = predict_images(predict, map(str, paths), read, BATCH_SIZE)
     found = []
     for row in tqdm(rows, total=len(paths), desc=what, unit="image", disable=None):
         if row.error:
@@ -123,9 +111,11 @@ def measure_f1_drop(trained: TrainedModel, strips: Strips, predict: Predict, wha
         float32 = trained.scaling(float32)
     names = signature.class_names
     chosen = dict(zip(names, signature.thresholds, strict=True))
-    figures = [
-        classification_metrics(validation.labels, probabilities, names, thresholds)
-        for thresholds in (DEFAULT_THRESHOLD, chosen)
-        for probabilities in (np.stack(found), float32)
-    ]
-    return F1Drop(*(row["macro"]["f1"] for row in figures))
+
+    def macro_f1(probabilities: np.ndarray) -> dict[str, float]:
+        return {
+            kind: classification_metrics(validation.labels, probabilities, names, at)["macro"]["f1"]
+            for kind, at in ((AT_HALF, DEFAULT_THRESHOLD), (AT_THRESHOLDS, chosen))
+        }
+
+    return F1Drop(macro_f1(np.stack(found)), macro_f1(float32))

@@ -16,7 +16,7 @@ from core.experiments.folder import ExperimentFolder
 from core.machine.device import choose_device, keep_freed_memory
 from core.machine.distributed import first_before_others, is_first
 from core.machine.process_group import others_may_fail
-from core.predicting.final_model import SCHEMA_VERSION
+from core.predicting.trained_model import MODEL_SCHEMA_VERSION
 from core.running.components import (
     build_loss,
     build_model,
@@ -152,7 +152,7 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
         seed,
         config.evaluation,
         final_model={
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": MODEL_SCHEMA_VERSION,
             "model": usable_model(config.model, table),
             "image_size": list(config.data.image_size),
             "channels": config.data.channels,
