@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from benchmarks.options import Options
 from core.command.config import TrainConfig, check_config, fill_config_store, short_forms
 from core.command.help import store_help
-from core.data.annotations import LabelTable
+from core.data.label_table import LabelTable
 from core.models.registry import get_registry
 from core.running.composition import build
 from core.running.experiment_record import TrainingSetup

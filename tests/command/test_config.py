@@ -17,7 +17,7 @@ from core.augmentation.settings import AugmentationSettings
 from core.command.config import SETTINGS, TrainConfig, mask_loss_names, short_forms
 from core.command.help import help_text
 from core.data.settings import DataSettings
-from core.data.splitting import write_split
+from core.data.split_file import write_split
 from core.errors import InputError
 from core.experiments.folder import ExperimentFolder
 from core.losses.registry import get_registry as losses

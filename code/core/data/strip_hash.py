@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from core.data.images import read_grey
+from core.data.images import read_image
 from core.files.threads import map_in_threads
 
 # Pixels of a strip of 256x1600 fall on 8x8 of its thumbnail's: finer keeps the camera's noise,
@@ -110,7 +110,7 @@ def relief_hash(relief: np.ndarray) -> np.ndarray:
 
 
 def _describe_file(path: Path, image_size: tuple[int, int]) -> tuple[np.ndarray, float]:
-    return strip_relief(read_grey(path, image_size))
+    return strip_relief(read_image(path, image_size))
 
 
 def _thumbnail_shape(image_size: tuple[int, int]) -> tuple[int, int]:

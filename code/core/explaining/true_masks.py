@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.annotations import LabelTable, read_label_table
+from core.data.annotations import read_label_table
+from core.data.label_table import LabelTable
 from core.errors import InputError
 from core.experiments.strips import Strips
 from core.predicting.trained_model import TrainedModel

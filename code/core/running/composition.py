@@ -11,7 +11,7 @@ from core.analysis.text_tables import summary_table
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.data.sampling import expected_shares, image_weights
-from core.data.splitting import Split
+from core.data.split_file import Split
 from core.experiments.folder import ExperimentFolder
 from core.machine.device import choose_device, keep_freed_memory
 from core.machine.distributed import first_before_others, is_first

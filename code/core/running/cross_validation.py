@@ -14,9 +14,9 @@ from omegaconf import OmegaConf
 from core.analysis.label_errors import Suspect, rank_label_errors, share_of_flips_found
 from core.analysis.text_tables import summary_table
 from core.command.config import TrainConfig
-from core.data.folds import stratified_folds
 from core.data.settings import DataSettings
-from core.data.splitting import Split
+from core.data.split_file import Split
+from core.data.splitting import stratified_folds
 from core.errors import InputError
 from core.experiments.environment import command_line
 from core.experiments.folder import ExperimentFolder, read_results

@@ -11,12 +11,12 @@ from torch import nn
 
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
-from core.data.annotations import LabelTable
 from core.data.duplicates import duplicate_groups, write_duplicates
 from core.data.image_source import ImageSource
-from core.data.label_noise import write_flips
+from core.data.label_table import LabelTable
 from core.data.sampling import describe_sampler
-from core.data.splitting import Split, write_split
+from core.data.split_file import Split, write_split
+from core.data.weak_supervision import write_flips
 from core.experiments.environment import command_line, describe_environment
 from core.experiments.folder import ExperimentFolder
 from core.files.writing import write_text

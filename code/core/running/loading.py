@@ -9,17 +9,17 @@ from torch.utils.data import DataLoader
 
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
-from core.data.annotations import LabelTable, read_label_table
+from core.data.annotations import read_label_table
 from core.data.dataset import StripDataset
-from core.data.descriptor_file import kept_descriptors
-from core.data.duplicates import find_duplicate_pairs
+from core.data.duplicates import find_duplicate_pairs, kept_descriptors
 from core.data.image_cache import open_images
-from core.data.label_noise import flip_labels
+from core.data.label_table import LabelTable
 from core.data.loaders import make_loader
-from core.data.sampling import image_weights
+from core.data.sampling import BatchShard, image_weights
 from core.data.settings import DataSettings
-from core.data.sharing import Share
-from core.data.splitting import Split, split_by_strategy
+from core.data.split_file import Split
+from core.data.splitting import split_by_strategy
+from core.data.weak_supervision import flip_labels
 from core.machine.device import choose_device
 from core.machine.distributed import first_before_others, rank, size
 from core.running.experiment_record import LoadedData
@@ -113,7 +113,7 @@ def build_loaders(
             masks=mask_request(config, data.table, mask_loss, split["train"] if training else None),
             channels=settings.channels,
             images=data.images,
-            share=Share(rank(), size()) if size() > 1 else None,
+            shard=BatchShard(rank(), size()) if size() > 1 else None,
             batch_transform=pipeline.batch_transform if training else None,
         )
         return make_loader(

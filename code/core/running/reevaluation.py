@@ -10,10 +10,11 @@ from omegaconf import OmegaConf
 
 from core.analysis.text_tables import summary_table
 from core.command.config import TrainConfig, check_config
-from core.data.annotations import LabelTable, read_label_table
+from core.data.annotations import read_label_table
 from core.data.dataset import StripDataset
+from core.data.label_table import LabelTable
 from core.data.loaders import make_loader
-from core.data.splitting import read_split
+from core.data.split_file import read_split
 from core.experiments.folder import make_unused_folder
 from core.experiments.predictions import write_predictions
 from core.experiments.reading import Experiment, read_experiment

@@ -1,9 +1,9 @@
-"""Checks that every reader of a label table makes of image ids, class names and rows."""
+"""What every reader of a data set checks, and the errors that a validation tells apart."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from core.data.mistakes import UnknownImageError
 from core.errors import InputError
 from core.files.reading import MEBIBYTE
 from core.files.tables import read_table
@@ -15,8 +15,64 @@ _MOST_BYTES_PER_IMAGE = MEBIBYTE // 16
 _LONGEST_LINE = 4 * MEBIBYTE
 
 
+class DataError(InputError):
+    """An error in a data set; a validation counts it by its `kind`."""
+
+    kind: str
+
+
+class TruncatedImageError(DataError):
+    """An image file without its end."""
+
+    kind = "truncated image"
+
+
+class ImageSizeError(DataError):
+    """An image of another size than `data.image_size`."""
+
+    kind = "image of another size"
+
+
+class UnknownImageError(DataError):
+    """A label of an image that is not in the folder."""
+
+    kind = "label of a missing image"
+
+
+class MissingLabelError(DataError):
+    """Images without a row, in a layout that needs one for each."""
+
+    kind = "image that no label names"
+
+
+class RepeatedLabelError(DataError):
+    """The same label twice."""
+
+    kind = "label twice"
+
+
+class EmptyMaskError(DataError):
+    """A label whose mask has no pixel."""
+
+    kind = "label without pixels"
+
+
+@contextmanager
+def collecting(errors: list[InputError] | None) -> Iterator[None]:
+    """Add an InputError of the row, annotation or image read within to `errors`, and go on.
+
+    Without a list the first error ends the reading, as training wants it.
+    """
+    try:
+        yield
+    except InputError as error:
+        if errors is None:
+            raise
+        errors.append(error)
+
+
 def check_image_id(image_id: str, where: str) -> None:
-    """Refuse what is not a plain file name.
+    """Check that an image id is a plain file name.
 
     Raises:
         InputError: empty, `.` or `..`, a path, or a character that cannot be printed.
@@ -30,7 +86,7 @@ def check_image_id(image_id: str, where: str) -> None:
 
 
 def check_class_names(names: Sequence[str], where: str) -> tuple[str, ...]:
-    """The names as a tuple; each must be usable as a column, a key and a part of a file name.
+    """The names as a tuple; each must do as a column, as a key and within a file name.
 
     Raises:
         InputError: none, a name twice, or a name that is empty or not printable.
@@ -63,6 +119,22 @@ def find_image(image_id: str, positions: dict[str, int], where: str) -> int:
         f"{nearest(image_id, positions)}; expected one of its {len(positions)} files: "
         "add the image, or remove the row"
     )
+
+
+def check_complete(
+    where: Path, image_ids: Sequence[str], found: Collection[int], what: str, expected: str
+) -> None:
+    """Check that each image has its row or file; `found` holds the positions of those with one.
+
+    Raises:
+        MissingLabelError: some have none.
+    """
+    missing = [image_id for index, image_id in enumerate(image_ids) if index not in found]
+    if missing:
+        raise MissingLabelError(
+            f"{where}: no {what} for image {missing[0]!r} ({len(missing)} of {len(image_ids)} "
+            f"images have none); expected {expected}"
+        )
 
 
 def read_rows(path: Path, num_images: int) -> Iterator[tuple[int, list[str]]]:

@@ -1,4 +1,4 @@
-"""Labels flipped on purpose: as many as asked, one an image, the same for the same seed."""
+"""Labels flipped and masks left out on purpose: as many as asked, the same for the same seed."""
 
 from dataclasses import replace
 
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.annotations import LabelTable
-from core.data.label_noise import choose_flips, flip_labels, write_flips
+from core.data.label_table import LabelTable
+from core.data.weak_supervision import choose_flips, choose_known_masks, flip_labels, write_flips
 
 
 @pytest.fixture
@@ -61,3 +61,30 @@ def test_the_list_says_what_each_label_was(table, tmp_path):
     header, first, *_ = (tmp_path / "flipped_labels.csv").read_bytes().split(b"\n")
     assert header == b"image_id,class_name,label,flipped_to"
     assert first.decode() == ",".join(map(str, listed.iloc[0]))
+
+
+@given(st.integers(1, 200), st.floats(0, 1), st.floats(0, 1), st.integers(0, 2**32))
+def test_a_larger_share_of_known_masks_contains_a_smaller(num_images, one, other, seed):
+    small, large = sorted((one, other))
+    train = np.arange(0, num_images, 2)
+    labels = (np.random.default_rng(seed).random((num_images, 3)) < (0.5, 0.2, 0.02)).astype(int)
+    fewer = choose_known_masks(labels, train, small, seed)
+    more = choose_known_masks(labels, train, large, seed)
+    assert fewer.sum() == round(small * len(train))
+    assert not fewer[1::2].any()
+    assert not (fewer & ~more).any()
+
+
+@given(st.integers(0, 2**32), st.sampled_from([0.1, 0.3, 0.5]))
+def test_a_share_of_known_masks_is_that_of_each_class(seed, share):
+    labels = np.zeros((1000, 3), int)
+    labels[:400, 0], labels[400:480, 1], labels[480:500, 2] = 1, 1, 1
+    known = choose_known_masks(labels, np.arange(1000), share, seed)
+    assert np.abs(labels[known].sum(axis=0) - share * labels.sum(axis=0)).max() <= 1
+
+
+def test_an_image_of_several_classes_counts_for_the_rarest():
+    labels = np.ones((100, 2), int)
+    labels[10:, 1] = 0
+    known = choose_known_masks(labels, np.arange(100), 0.2, seed=0)
+    assert labels[known].sum(axis=0).tolist() == [20, 2]
