@@ -7,6 +7,7 @@ from typing import Any
 
 from core.analysis.model_card import write_model_card
 from core.analysis.report import write_report
+from core.analysis.text_tables import summary_table
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.data.sampling import expected_shares, image_weights
@@ -15,7 +16,6 @@ from core.experiments.folder import ExperimentFolder
 from core.machine.device import choose_device, keep_freed_memory
 from core.machine.distributed import first_before_others, is_first
 from core.machine.process_group import others_may_fail
-from core.metrics.summary import summary_table
 from core.predicting.final_model import SCHEMA_VERSION
 from core.running.components import (
     build_loss,

@@ -9,6 +9,7 @@ import numpy as np
 from omegaconf import OmegaConf
 from torch.utils.data import DataLoader
 
+from core.analysis.text_tables import summary_table
 from core.command.config import TrainConfig, check_config
 from core.data.annotations import LabelTable, read_label_table
 from core.data.dataset import StripDataset
@@ -22,7 +23,6 @@ from core.files.writing import write_json
 from core.machine.device import choose_device, keep_freed_memory
 from core.metrics.evaluation import with_intervals
 from core.metrics.intervals import Bootstrap
-from core.metrics.summary import summary_table
 from core.predicting.final_model import read_final_model
 from core.running.components import build_loss
 from core.running.loading import read_table
