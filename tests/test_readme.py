@@ -8,7 +8,6 @@ from typing import Any, get_args
 import fuzzing
 import pytest
 from conftest import REPOSITORY
-from core.experiments.figures import Section
 from experiment_factory import read_results
 from guides import (
     README,
@@ -23,10 +22,11 @@ from guides import (
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
+from benchmarks.options import Options
 from core.command.config import check_config
 from core.command.help import help_text
 from core.experiments.reading import flatten
-from core.experiments.schema import Results
+from core.experiments.schema import Results, Section
 from core.losses.registry import get_registry as losses
 from core.models.registry import get_registry as models
 
@@ -160,7 +160,7 @@ def _sections(outer: type[Section] = Results) -> set[type[Section]]:
 def test_options_that_are_named_exist():
     code = "".join(path.read_text() for path in (REPOSITORY / "code").rglob("*.py"))
     known = set(re.findall(r'"(--[\w-]+)"', code)) | {"--help"}
-    known |= {f"--{name.replace('_', '-')}" for name in re.findall(r'"(\w+)": \{', code)}
+    known |= {f"--{name.replace('_', '-')}" for name in Options.__dataclass_fields__}
     unknown = [
         f"{named(path)}: {option}"
         for path, span in every_span()

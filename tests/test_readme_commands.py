@@ -87,7 +87,7 @@ def workplace(trained, tmp_path_factory) -> Path:
 def test_other_commands_run(command, workplace, monkeypatch, capsys):
     monkeypatch.setattr("benchmarks.metrics.RESAMPLES", 20)
     # What the fixture learned in two epochs is noise, and so is what int8 costs it.
-    monkeypatch.setattr("core.exporting.fidelity.MOST_LOST", 1.0)
+    monkeypatch.setattr("core.exporting.parity.MOST_LOST", 1.0)
     if "-m pytest" in command:
         return
     if command.startswith("pip install"):
