@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
+from benchmarks.latency_comparison import compare_latency
 from core.analysis.model_card import write_model_card
 from core.command.mistakes import run_command
 from core.experiments.reading import find_experiment
 from core.exporting.exporting import FORMAT_NAMES, export, pack
-from core.exporting.latency_comparison import compare_latency
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -102,7 +102,7 @@ def test_other_commands_run(command, workplace, monkeypatch, capsys):
     # Each command configures logging for the standard output of its own process.
     logging.getLogger().handlers.clear()
     try:
-        # torch.compile takes a minute; tests/exporting/test_latency.py holds it to its answers.
+        # torch.compile takes a minute; tests/benchmarks/test_latency.py holds it to its answers.
         with inductor.patch({"cpp.cxx": (None, "no-compiler")}):
             runpy.run_path(str(REPOSITORY / script), run_name="__main__")
     finally:

@@ -17,11 +17,11 @@ from torch import nn
 
 import export
 import predict
+from benchmarks.latency import BATCH_SIZES, measure_latency
 from core.command.mistakes import run_command
 from core.errors import InputError
 from core.exporting import formats
 from core.exporting.formats import FORMATS
-from core.exporting.latency import BATCH_SIZES, measure_latency
 from core.exporting.parity import NUM_STRIPS, TOLERANCE, check_parity, measure_parity
 from core.predicting import bundle
 from core.predicting.bundle import CHECKSUMS, LARGEST, MODEL, THRESHOLDS, open_bundle

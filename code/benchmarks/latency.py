@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core.machine.timing import seconds_in_turn
+from benchmarks.timing import seconds_in_turn
 from core.predicting.predictor import Predict
 
 BATCH_SIZES = (1, 16)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.latency import LeftOutError, latency_table, measure_latency
 from core.errors import InputError
 from core.experiments.reading import find_experiment
 from core.experiments.strips import Strips
@@ -25,7 +26,6 @@ from core.exporting.formats import (
     write_onnx,
 )
 from core.exporting.int8 import write_quantized
-from core.exporting.latency import LeftOutError, latency_table, measure_latency
 from core.exporting.parity import AT_HALF, NUM_STRIPS, F1Drop, measure_f1_drop
 from core.files.writing import write_json
 from core.predicting.predictor import Predict

@@ -12,10 +12,10 @@ from torch import nn
 from torch._inductor import config as inductor
 
 import export
+from benchmarks import latency_comparison
+from benchmarks.latency import LeftOutError, latency_table, measure_latency
+from benchmarks.latency_comparison import CACHE_VARIABLE, compiled
 from core.errors import InputError
-from core.exporting import latency_comparison
-from core.exporting.latency import LeftOutError, latency_table, measure_latency
-from core.exporting.latency_comparison import CACHE_VARIABLE, compiled
 from core.exporting.parity import AT_HALF, AT_THRESHOLDS, F1Drop
 
 
