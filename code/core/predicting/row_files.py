@@ -57,34 +57,27 @@ def write_rows(path: Path, rows: Iterable[Row], signature: Signature) -> Outcome
 
 def _write_csv(stream: TextIO, rows: Iterable[Row], signature: Signature) -> None:
     writer = csv.writer(stream, lineterminator="\n")
-    names = signature.class_names
-    columns = [f"probability_{name}" for name in names] + [f"decision_{name}" for name in names]
+    kinds = ("probability", "decision")
+    columns = [f"{kind}_{name}" for kind in kinds for name in signature.class_names]
     writer.writerow(["image", *columns, "model", "thresholds", "error"])
     versions = [as_text(signature.model), as_text(signature.threshold_version)]
     for row in rows:
         cells: list[Any] = [""] * len(columns)
         if row.probabilities is not None:
-            cells = [repr(float(value)) for value in row.probabilities]
+            cells = [repr(value) for value in row.probabilities.tolist()]
             cells += [int(found) for found in row.probabilities >= signature.thresholds]
         writer.writerow([as_text(row.image), *cells, *versions, as_text(row.error)])
 
 
 def _write_json_lines(stream: TextIO, rows: Iterable[Row], signature: Signature) -> None:
-    names = signature.class_names
     for row in rows:
-        probabilities = decisions = None
+        content: dict[str, Any] = {"image": row.image, "probabilities": None, "decisions": None}
         if row.probabilities is not None:
-            probabilities = dict(zip(names, row.probabilities.tolist(), strict=True))
-            found = (row.probabilities >= signature.thresholds).tolist()
-            decisions = dict(zip(names, found, strict=True))
-        content = {
-            "image": row.image,
-            "probabilities": probabilities,
-            "decisions": decisions,
-            "model": signature.model,
-            "thresholds": signature.threshold_version,
-            "error": row.error or None,
-        }
+            found = row.probabilities >= signature.thresholds
+            for key, values in (("probabilities", row.probabilities), ("decisions", found)):
+                content[key] = dict(zip(signature.class_names, values.tolist(), strict=True))
+        versions = {"model": signature.model, "thresholds": signature.threshold_version}
+        content |= {**versions, "error": row.error or None}
         stream.write(json.dumps(content, allow_nan=False) + "\n")
 
 
