@@ -144,7 +144,7 @@ def completed(compose, session_folder) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def trained(completed, tiny) -> Path:
     """Folder of a completed experiment; copy it before changing anything in it."""
-    return completed(*tiny)
+    return completed(*tiny, "experiment.name=quickstart")
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ RUN_HERE = {
     "code/predict.py": [],
     "code/export.py": [],
     "code/explain.py": [],
-    "code/validate_data.py": ["data.image_size=[64,320]"],
+    "code/validate_data.py": ["data.image_size=[32,160]"],
     "code/benchmark.py": [
         *("--image-size", "64", "320", "--num-images", "24", "--batch-size", "4"),
         *("--rounds", "1", "--model", "resnet10_slim"),
