@@ -68,7 +68,7 @@ def test_missing_images_are_noticed(folder):
 
 def test_an_image_twice_is_named(folder):
     edit(folder, lambda lines: [*lines[:-1], lines[-2]])
-    refused(folder, r"image \S+\.jpg stands twice")
+    refused(folder, r"image \S+\.jpg occurs twice")
 
 
 def test_a_cut_off_line_is_named(folder):

@@ -15,7 +15,8 @@ import explain
 import export
 import predict
 from core.command.mistakes import run_command
-from core.explaining.overlays import Overlays, check_method, heat_maps
+from core.explaining.methods import check_method, heat_maps
+from core.explaining.overlays import Overlays
 from core.predicting.trained_model import TrainedModel
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]

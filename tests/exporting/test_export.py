@@ -17,11 +17,11 @@ from torch import nn
 
 import export
 import predict
+from benchmarks.latency import BATCH_SIZES, measure_latency
 from core.command.mistakes import run_command
 from core.errors import InputError
 from core.exporting import formats
 from core.exporting.formats import FORMATS
-from core.exporting.latency import BATCH_SIZES, measure_latency
 from core.exporting.parity import NUM_STRIPS, TOLERANCE, check_parity, measure_parity
 from core.predicting import bundle
 from core.predicting.bundle import CHECKSUMS, LARGEST, MODEL, THRESHOLDS, open_bundle
@@ -249,7 +249,7 @@ TAMPERED = {
     "member twice": (lambda c: [*c.items(), (MODEL, c[MODEL])], "twice"),
     "thresholds of another": (
         lambda c: with_right_sums({**c, THRESHOLDS: c[THRESHOLDS].replace(b"0.", b"1.", 1)}),
-        f"{THRESHOLDS} does not say",
+        f"{THRESHOLDS} and {MODEL} differ",
     ),
     "no model": (lambda c: with_right_sums({**c, MODEL: b"text"}), "not a whole ONNX model"),
 }

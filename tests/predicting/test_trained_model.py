@@ -10,8 +10,7 @@ import torch
 from final_models import change_final_model, read_final_model
 
 from core.errors import InputError
-from core.predicting.final_model import FinalModel
-from core.predicting.trained_model import TrainedModel
+from core.predicting.trained_model import FinalModel, TrainedModel
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 SCALING = {name: {"slope": 0.5, "intercept": -1.0} for name in NAMES}

@@ -1,4 +1,4 @@
-"""predictions.csv: what an experiment said of each held-out image."""
+"""predictions.csv: the probabilities of each held-out image, beside its labels."""
 
 import hashlib
 import itertools
@@ -33,7 +33,7 @@ class Predictions:
 
 
 class PartPredictions(Protocol):
-    """What is written of one part, in any order. Shape: as in `Predictions`."""
+    """The predictions of one part to write, in any order. Shape: as in `Predictions`."""
 
     image_ids: Sequence[str]
     labels: np.ndarray
@@ -45,7 +45,7 @@ def write_predictions(
 ) -> None:
     """Write image_id, split, and a label and a probability per class.
 
-    An image named like a formula has an apostrophe before its id, see `core.files.spreadsheet`.
+    An id that reads as a formula gets an apostrophe before it, see `core.files.spreadsheet`.
     """
     rows = (
         [image_id, split, *map(int, labels), *probabilities]
@@ -65,14 +65,13 @@ def read_predictions(experiment: Experiment, split: str = "test") -> Predictions
             than results.json counted.
     """
     file, names = experiment.path / PREDICTIONS_FILE, experiment.class_names
-    rows = read_rows(file, names, split)
+    rows = sorted(read_rows(file, names, split))
     if not rows:
         raise InputError(f"{file} has no row with split {split!r}")
-    rows.sort()
     image_ids = tuple(image_id for image_id, _ in rows)
     for image_id, following in itertools.pairwise(image_ids):
         if image_id == following:
-            raise InputError(f"{file}: image {image_id} stands twice in split {split!r}")
+            raise InputError(f"{file}: image {image_id} occurs twice in split {split!r}")
     values = np.array([row for _, row in rows])
     try:
         checked = check_predictions(values[:, : len(names)], values[:, len(names) :], names)
@@ -121,18 +120,18 @@ def _check_against_results(
 
 
 def images_key(experiment: Experiment) -> str:
-    """The same for two experiments if, and only if, they were tested on the same images.
+    """Equal for two experiments if, and only if, they were tested on the same images.
 
-    The data set's fingerprint with the ids of the test images; without readable predictions, with
-    what results.json says of the split.
+    It holds the fingerprint of the data set and the ids of the test images; where predictions.csv
+    cannot be read, what results.json says about the split.
     """
     fingerprint = str(experiment.look_up("data", "fingerprint"))
     try:
         content = read_bytes(experiment.path / PREDICTIONS_FILE, _MOST_BYTES)
     except InputError:
         return f"{fingerprint} {split_key(experiment)}"
-    # A thousand of these files are read at once: no need to parse their numbers, nor the rows of
-    # the validation part, which come first.
+    # A thousand of these files are read at once: skip parsing their numbers, and the rows of the
+    # validation part, which come first.
     start = content.rfind(b"\n", 0, max(content.find(b",test,"), 0)) + 1
     rows = (row.split(b",", 2) for row in content[start:].splitlines())
     ids = b"\n".join(sorted(row[0] for row in rows if row[1:2] == [b"test"]))
@@ -140,7 +139,7 @@ def images_key(experiment: Experiment) -> str:
 
 
 def split_key(experiment: Experiment) -> str:
-    """What results.json says of how the data were split; equal keys are equal splits."""
+    """What results.json says about the split of the data; equal keys are equal splits."""
     split = experiment.look_up("data", "split") or {}
     described = (
         experiment.look_up("data", "fingerprint"),

@@ -6,190 +6,158 @@ What is not here cannot be written, and what no run writes fails a test.
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from core.errors import InputError
-from core.experiments.figures import (
-    Calibration,
-    Count,
-    Epoch,
-    Figure,
-    PartFigures,
-    Scores,
-    Section,
-    Text,
-)
+from core.metrics.scored_predictions import METRICS
 
 SCHEMA_VERSION = 1
 
+Count = Annotated[int, Field(ge=0, le=1 << 53)]
+Counts = dict[str, Count]
+Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
 ClassName = Annotated[str, Field(min_length=1)]
-ClassCounts = dict[str, Count]
 
 
-class Resumption(Section):
-    time: Text = None
-    command: Text = None
-    changed: dict[str, Any] | None = None
-    epoch: Count | None = None
-    step: Count | None = None
-    checkpoint: Text = None
-    problems: list[str] | None = None
+class Section(BaseModel):
+    """Unknown fields are kept when a file is read, and refused when a run writes them."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
 
 
-class Head(Section):
-    name: Text = None
-    created_at: Text = None
-    command: Text = None
-    seed: int | None = None
-    settled: dict[str, str] | None = None
-    resumed_at: list[Resumption] | None = None
+def section(
+    name: str,
+    needed: dict[str, Any] | None = None,
+    /,
+    *,
+    extends: type[Section] = Section,
+    **fields: Any,
+) -> type[Section]:
+    """A section; what is not `needed` may be missing: not every run or every version writes it."""
+    optional = {key: (kind | None, None) for key, kind in fields.items()}
+    return create_model(name, __base__=extends, **(needed or {}), **optional)
 
 
-class Commit(Section):
-    commit: Text = None
-    changed: bool | None = None
+Head = section(
+    "Head", name=str, created_at=str, command=str, seed=int, settled=dict[str, str],
+    resumed_at=list[section(
+        "Resumption", time=str, command=str, changed=dict[str, Any], epoch=Count, step=Count,
+        checkpoint=str, problems=list[str],
+    )],
+)  # fmt: skip
+Environment = section(
+    "Environment", python=str, platform=str, packages=dict[str, str | None],
+    git=section("Commit", commit=str, changed=bool),
+    hardware=section(
+        "Hardware", processor=str, cores=Count, torch_threads=Count, device=str, accelerator=str
+    ),
+)  # fmt: skip
+Computation = section(
+    "Computation", precision=str, channels_last=bool, compiled=bool, devices=Count
+)
+Model = section(
+    "Model", name=str, num_parameters=Count, num_trainable_parameters=Count,
+    initial_weights=section("InitialWeights", source=str, licence=str),
+)  # fmt: skip
+Loss = section("Loss", type=str, params=dict[str, Any])
+MaskLoss = section("MaskLoss", extends=Loss, weight=float)
+Timings = section("Timings", training_seconds=float, evaluation_seconds=float)
 
+SplitPart = section("SplitPart", {"num_images": Count, "class_counts": Counts}, clean=Count)
+Data = section(
+    "Data", {"class_names": Annotated[list[ClassName], Field(min_length=1)]},
+    root=str, source=str, fingerprint=str, image_size=list[Count], num_images=Count,
+    class_counts=Counts, num_duplicate_pairs=Count,
+    skipped_images=list[section("SkippedImage", image_id=str, reason=str)],
+    split=section("Split", strategy=str, seed=int, parts=dict[str, SplitPart]),
+    sampler=section(
+        "Sampler", name=str, expected_class_shares=dict[str, float], expected_clean_share=float
+    ),
+)  # fmt: skip
 
-class Hardware(Section):
-    processor: Text = None
-    cores: Count | None = None
-    torch_threads: Count | None = None
-    device: Text = None
-    accelerator: Text = None
+Epoch = section(
+    "Epoch", {"epoch": Count}, learning_rate=float,
+    train=section(
+        "TrainFigures", loss=float, duration_seconds=float, images_per_second=float,
+        data_wait_share=float,
+    ),
+    validation=section(
+        "ValidationFigures", loss=float, macro_f1=float, macro_average_precision=float,
+        macro_auroc=float, per_class_f1=dict[str, float | None], macro_dice=float,
+        macro_pointing_accuracy=float,
+    ),
+    loss_terms=dict[str, section("LossTerm", raw=float, weighted=float, weight=float)],
+    loss_weights=dict[str, float | None],
+)  # fmt: skip
 
+Scores = section("Scores", **dict.fromkeys(METRICS, float))
+ClassScores = section(
+    "ClassScores", extends=Scores, support=Count, true_positives=Count, false_positives=Count,
+    false_negatives=Count, true_negatives=Count,
+)  # fmt: skip
+Bounds = section("Bounds", **dict.fromkeys(METRICS, Interval))
+Intervals = section(
+    "Intervals", macro=Bounds, micro=Bounds, any_defect=Bounds, per_class=dict[str, Bounds],
+    subset_accuracy=Interval, confidence=Annotated[float, Field(gt=0, lt=1)], resamples=Count,
+    seed=int,
+)  # fmt: skip
+MaskScores = section(
+    "MaskScores", dice=float, dice_with_defect=float, iou=float, pointing_accuracy=float
+)
+ClassMaskScores = section("ClassMaskScores", extends=MaskScores, num_with_mask=Count)
+Localization = section(
+    "Localization", {"macro": MaskScores, "per_class": dict[str, ClassMaskScores]},
+    num_images=Count,
+)  # fmt: skip
+Figures = section(
+    "Figures", {"macro": Scores, "per_class": dict[str, ClassScores]},
+    num_images=Count, threshold=float | dict[str, float], micro=Scores, any_defect=ClassScores,
+    subset_accuracy=float, undefined=dict[str, Count | list[str]], intervals=Intervals,
+    localization=Localization,
+)  # fmt: skip
 
-class Environment(Section):
-    python: Text = None
-    platform: Text = None
-    packages: dict[str, Text] | None = None
-    git: Commit | None = None
-    hardware: Hardware | None = None
+Bin = section(
+    "Bin",
+    {"num_images": Count, "mean_probability": float | None, "share_of_positives": float | None},
+    low=float, high=float,
+)  # fmt: skip
+CalibrationErrors = section(
+    "CalibrationErrors",
+    {"expected_calibration_error": float | None, "brier_score": float | None},
+)
+ClassCalibration = section(
+    "ClassCalibration", {"reliability": list[Bin]}, extends=CalibrationErrors
+)
+CalibrationFigures = section(
+    "CalibrationFigures", {"per_class": dict[str, ClassCalibration]}, macro=CalibrationErrors
+)
+ClassScaling = section("ClassScaling", {"slope": float, "intercept": float})
+Calibration = section(
+    "Calibration", method=str, before=CalibrationFigures, scaling=dict[str, ClassScaling],
+    after=CalibrationFigures,
+)  # fmt: skip
 
+Fold = section("Fold", {"name": str}, best_epoch=Count, test=Scores)
+Spread = section("Spread", mean=float, standard_deviation=float)
+LabelErrors = section(
+    "LabelErrors", num_flipped=Count, num_found=Count, num_examined=Count, share_found=float
+)
 
-class Computation(Section):
-    precision: Text = None
-    channels_last: bool | None = None
-    compiled: bool | None = None
-    devices: Count | None = None
+RunResults = section(
+    "RunResults", schema_version=int, status=str, status_message=str, experiment=Head,
+    config=dict[str, Any], environment=Environment, computation=Computation, data=Data,
+    augmentation=list[dict[str, Any]], model=Model, loss=Loss, history=list[dict[str, Any]],
+    best_epoch=Count, tested_epoch=Count, test=dict[str, Any], timings=Timings,
+)  # fmt: skip
+"""What any kind of training writes, section by section, so that each may be missing."""
 
-
-class SkippedImage(Section):
-    image_id: str
-    reason: str
-
-
-class SplitPart(Section):
-    num_images: Count
-    clean: Count | None = None
-    class_counts: ClassCounts = Field(default_factory=dict)
-
-
-class Split(Section):
-    strategy: Text = None
-    seed: int | None = None
-    parts: dict[str, SplitPart] | None = None
-
-
-class Sampler(Section):
-    name: Text = None
-    expected_class_shares: dict[str, Figure] | None = None
-    expected_clean_share: Figure = None
-
-
-class Data(Section):
-    root: Text = None
-    source: Text = None
-    fingerprint: Text = None
-    class_names: Annotated[list[ClassName], Field(min_length=1)]
-    image_size: list[Count] | None = None
-    num_images: Count | None = None
-    class_counts: ClassCounts | None = None
-    skipped_images: list[SkippedImage] | None = None
-    num_duplicate_pairs: Count | None = None
-    split: Split | None = None
-    sampler: Sampler | None = None
-
-
-class InitialWeights(Section):
-    source: Text = None
-    licence: Text = None
-
-
-class Model(Section):
-    name: Text = None
-    num_parameters: Count | None = None
-    num_trainable_parameters: Count | None = None
-    initial_weights: InitialWeights | None = None
-
-
-class Loss(Section):
-    type: Text = None
-    params: dict[str, Any] | None = None
-
-
-class MaskLoss(Loss):
-    weight: Figure = None
-
-
-class Timings(Section):
-    training_seconds: Figure = None
-    evaluation_seconds: Figure = None
-
-
-class Fold(Section):
-    name: str
-    best_epoch: Count | None = None
-    test: Scores[float] | None = None
-
-
-class Spread(Section):
-    mean: Figure = None
-    standard_deviation: Figure = None
-
-
-class LabelErrors(Section):
-    num_flipped: Count | None = None
-    num_found: Count | None = None
-    num_examined: Count | None = None
-    share_found: Figure = None
-
-
-class RunResults(Section):
-    """What any kind of training writes, section by section, so that each may be missing."""
-
-    schema_version: int | None = None
-    status: Text = None
-    status_message: Text = None
-    experiment: Head | None = None
-    config: dict[str, Any] | None = None
-    environment: Environment | None = None
-    computation: Computation | None = None
-    data: Data | None = None
-    augmentation: list[dict[str, Any]] | None = None
-    model: Model | None = None
-    loss: Loss | None = None
-    history: list[dict[str, Any]] | None = None
-    best_epoch: Count | None = None
-    tested_epoch: Count | None = None
-    test: dict[str, Any] | None = None
-    timings: Timings | None = None
-
-
-class Results(RunResults):
-    """What a classification writes; the last three sections are those of a cross-validation."""
-
-    mask_loss: MaskLoss | None = None
-    history: list[Epoch] | None = None
-    thresholds: dict[str, Figure] | None = None
-    threshold_criterion: Text = None
-    train: PartFigures | None = None
-    validation: PartFigures | None = None
-    test: PartFigures | None = None
-    test_at_thresholds: PartFigures | None = None
-    calibration: Calibration | None = None
-    folds: list[Fold] | None = None
-    spread: dict[str, Spread] | None = None
-    label_errors: LabelErrors | None = None
+Results = section(
+    "Results", extends=RunResults, mask_loss=MaskLoss, history=list[Epoch],
+    thresholds=dict[str, float | None], threshold_criterion=str,
+    train=Figures, validation=Figures, test=Figures, test_at_thresholds=Figures,
+    calibration=Calibration, folds=list[Fold], spread=dict[str, Spread], label_errors=LabelErrors,
+)  # fmt: skip
+"""What a classification writes; the last three sections are those of a cross-validation."""
 
 
 def first_problem(error: ValidationError) -> str:
@@ -200,7 +168,7 @@ def first_problem(error: ValidationError) -> str:
 
 
 def check_results(results: dict[str, Any], file: Path) -> None:
-    """Check the type of every known field; unknown ones are left alone.
+    """Check the type of every known field.
 
     Raises:
         InputError: names the first key that is not what a run writes, or a class named twice.

@@ -14,7 +14,7 @@ from core.predicting.stream import Row
 
 
 def check_output(path: Path) -> None:
-    """Refuse, before any work, a file that could not be written. Raises InputError."""
+    """Raises InputError for a file that could not be written, before any work is done."""
     if path.suffix.lower() not in _WRITERS:
         raise InputError(
             f"--output {path}: unknown suffix {path.suffix!r}; expected {' or '.join(_WRITERS)}"
@@ -32,11 +32,7 @@ class Outcome:
 
 
 def write_rows(path: Path, rows: Iterable[Row], signature: Signature) -> Outcome:
-    """Write every row, the file whole or not at all.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
+    """Write every row, the file whole or not at all. Raises InputError where it cannot be."""
     outcome = Outcome()
 
     def counted() -> Iterator[Row]:

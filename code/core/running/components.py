@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from core.command.config import TrainConfig
-from core.data.annotations import LabelTable
+from core.data.label_table import LabelTable
 from core.errors import InputError
 from core.losses.factory import get_loss
 from core.models.depthwise import use_matmul_gradients

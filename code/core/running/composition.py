@@ -7,23 +7,23 @@ from typing import Any
 
 from core.analysis.model_card import write_model_card
 from core.analysis.report import write_report
+from core.analysis.text_tables import summary_table
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.data.sampling import expected_shares, image_weights
-from core.data.splitting import Split
+from core.data.split_file import Split
 from core.experiments.folder import ExperimentFolder
 from core.machine.device import choose_device, keep_freed_memory
 from core.machine.distributed import first_before_others, is_first
 from core.machine.process_group import others_may_fail
-from core.metrics.summary import summary_table
-from core.predicting.final_model import SCHEMA_VERSION
+from core.predicting.trained_model import MODEL_SCHEMA_VERSION
 from core.running.components import (
     build_loss,
     build_model,
     checkpoint_gradients,
     multiply_depthwise,
 )
-from core.running.experiment_record import LoadedData, TrainingSetup, describe
+from core.running.experiment_record import LoadedData, TrainingSetup, describe, overview
 from core.running.loading import build_loaders, choose_split, read_data
 from core.running.mask_supervision import (
     build_mask_loss,
@@ -76,9 +76,10 @@ def run(
     """
     interruption = Interruption()
     with folder.running(interruption):
-        log.info("Experiment %s on %s", folder.path, setup.learner.device)
+        log.info("Experiment %s", folder.path)
         if is_first():
             describe(folder, config, setup)
+            log.info("%s\n", overview(folder.results))
         trainer = build_trainer(config, setup, folder, interruption)
         if checkpoint:
             trainer.continue_from(checkpoint)
@@ -151,7 +152,7 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
         seed,
         config.evaluation,
         final_model={
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": MODEL_SCHEMA_VERSION,
             "model": usable_model(config.model, table),
             "image_size": list(config.data.image_size),
             "channels": config.data.channels,

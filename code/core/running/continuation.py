@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.command.config import TrainConfig
-from core.data.splitting import Split, read_split
+from core.data.split_file import Split, read_split
 from core.errors import InputError
 from core.experiments.environment import command_line, describe_environment
 from core.experiments.folder import ExperimentFolder, read_results

@@ -12,10 +12,11 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from core.analysis.label_errors import Suspect, rank_label_errors, share_of_flips_found
+from core.analysis.text_tables import summary_table
 from core.command.config import TrainConfig
-from core.data.folds import stratified_folds
 from core.data.settings import DataSettings
-from core.data.splitting import Split
+from core.data.split_file import Split
+from core.data.splitting import stratified_folds
 from core.errors import InputError
 from core.experiments.environment import command_line
 from core.experiments.folder import ExperimentFolder, read_results
@@ -27,7 +28,6 @@ from core.machine.distributed import from_first, is_first
 from core.metrics.evaluation import with_intervals
 from core.metrics.intervals import Bootstrap
 from core.metrics.scored_predictions import METRICS
-from core.metrics.summary import summary_table
 from core.running.composition import build, run
 from core.running.continuation import check_fingerprint, continue_training, describe_resumption
 from core.running.experiment_record import LoadedData, describe_data, write_flips_of

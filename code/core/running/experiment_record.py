@@ -11,12 +11,12 @@ from torch import nn
 
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
-from core.data.annotations import LabelTable
 from core.data.duplicates import duplicate_groups, write_duplicates
 from core.data.image_source import ImageSource
-from core.data.label_noise import write_flips
+from core.data.label_table import LabelTable
 from core.data.sampling import describe_sampler
-from core.data.splitting import Split, write_split
+from core.data.split_file import Split, write_split
+from core.data.weak_supervision import write_flips
 from core.experiments.environment import command_line, describe_environment
 from core.experiments.folder import ExperimentFolder
 from core.files.writing import write_text
@@ -86,6 +86,25 @@ def describe(folder: ExperimentFolder, config: TrainConfig, setup: TrainingSetup
         },
         **setup.task.record(),
     )
+
+
+def overview(results: Mapping[str, Any]) -> str:
+    """What is about to be trained, on how many images of each class, for the terminal."""
+    model, computation, data = results["model"], results["computation"], results["data"]
+    parts = data["split"]["parts"]
+    columns = ["images", "clean", *data["class_names"]]
+    widths = [max(len(column), 6) for column in columns]
+    lines = [
+        f"{model['name']}, {model['num_parameters'] / 1e6:.1f} million parameters, "
+        f"{results['loss']['type']}, {computation['precision']} on "
+        f"{results['environment']['hardware']['device']}",
+        f"{'':<10}" + "  ".join(f"{c:>{w}}" for c, w in zip(columns, widths, strict=True)),
+    ]
+    for name, part in parts.items():
+        counts = [part["num_images"], part["clean"], *part["class_counts"].values()]
+        row = "  ".join(f"{count:>{w}}" for count, w in zip(counts, widths, strict=True))
+        lines.append(f"{name:<10}{row}")
+    return "\n".join(lines)
 
 
 def write_flips_of(folder: ExperimentFolder, config: TrainConfig, data: LoadedData) -> None:

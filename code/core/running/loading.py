@@ -9,21 +9,22 @@ from torch.utils.data import DataLoader
 
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
-from core.data.annotations import LabelTable, read_label_table
+from core.data.annotations import read_label_table
 from core.data.dataset import StripDataset
-from core.data.descriptor_file import kept_descriptors
-from core.data.duplicates import find_duplicate_pairs
+from core.data.duplicates import find_duplicate_pairs, kept_descriptors
 from core.data.image_cache import open_images
-from core.data.label_noise import flip_labels
+from core.data.label_table import LabelTable
 from core.data.loaders import make_loader
-from core.data.sampling import image_weights
+from core.data.sampling import BatchShard, image_weights
 from core.data.settings import DataSettings
-from core.data.sharing import Share
-from core.data.splitting import Split, split_by_strategy
+from core.data.split_file import Split
+from core.data.splitting import split_by_strategy
+from core.data.weak_supervision import flip_labels
 from core.machine.device import choose_device
 from core.machine.distributed import first_before_others, rank, size
 from core.running.experiment_record import LoadedData
 from core.running.mask_supervision import mask_request
+from core.synthetic.generator import StripSettings
 from core.synthetic.store import ensure_strips
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ def read_data(data: DataSettings) -> LoadedData:
     Raises:
         InputError: the data set is invalid.
     """
+    log.info("Reading the strips in %s", data.root)
     with first_before_others():
         table = read_table(data)
         found = LoadedData(
@@ -67,24 +69,19 @@ def find_root(data: DataSettings) -> Path:
     """The folder of the data set; synthetic strips are generated there first."""
     if data.source != "synthetic":
         return data.root
-    return ensure_strips(
-        data.root,
-        num_images=data.num_images,
-        image_size=data.image_size,
-        class_shares=data.class_shares,
-        seed=data.generation_seed,
-        # A process takes seconds to start: use one per few hundred strips.
-        num_workers=max(1, min(os.cpu_count() or 1, data.num_images // 250)),
+    settings = StripSettings(
+        data.num_images, data.image_size, data.class_shares, data.generation_seed
     )
+    # A process takes seconds to start: use one per few hundred strips.
+    num_workers = max(1, min(os.cpu_count() or 1, data.num_images // 250))
+    return ensure_strips(data.root, settings, num_workers)
 
 
 def find_duplicates(table: LabelTable, data: DataSettings) -> list[tuple[int, int]]:
     """Pairs of near-duplicate strips, which the split keeps together; none if switched off."""
     if not data.group_duplicates:
         return []
-    descriptors = kept_descriptors(
-        table.image_paths, data.image_size, data.cache_folder, os.cpu_count() or 1
-    )
+    descriptors = kept_descriptors(table.image_paths, data.image_size, data.cache_folder)
     pairs = find_duplicate_pairs(descriptors)
     if pairs:
         log.info("%d pairs of near-duplicate strips are kept in one part each", len(pairs))
@@ -116,7 +113,7 @@ def build_loaders(
             masks=mask_request(config, data.table, mask_loss, split["train"] if training else None),
             channels=settings.channels,
             images=data.images,
-            share=Share(rank(), size()) if size() > 1 else None,
+            shard=BatchShard(rank(), size()) if size() > 1 else None,
             batch_transform=pipeline.batch_transform if training else None,
         )
         return make_loader(

@@ -9,10 +9,10 @@ from torch import nn
 
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
-from core.data.annotations import LabelTable
 from core.data.dataset import MaskRequest
-from core.data.label_noise import choose_flips
-from core.data.mask_targets import MaskTargets, choose_known_masks, measure_pixel_shares
+from core.data.label_table import LabelTable
+from core.data.mask_targets import MaskTargets, measure_pixel_shares
+from core.data.weak_supervision import choose_flips, choose_known_masks
 from core.errors import InputError
 from core.losses.base import BaseLoss
 from core.losses.factory import get_loss

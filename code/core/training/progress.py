@@ -55,6 +55,15 @@ class Progress:
         """Training time, that of earlier processes included; independent of the wall clock."""
         return self._earlier_seconds + time.perf_counter() - self._started
 
+    def time_left(self, num_epochs: int) -> str:
+        """An estimate for the epochs up to `num_epochs`, by the mean time of those so far."""
+        done = len(self.history)
+        minutes, seconds = divmod(round(self.seconds / done * (num_epochs - done)), 60)
+        hours, minutes = divmod(minutes, 60)
+        if hours:
+            return f"{hours} h {minutes:02d} min"
+        return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
+
     @property
     def next_epoch(self) -> int:
         """The epoch to run next, counted from 1."""

@@ -95,7 +95,7 @@ class Task(ABC):
 
     def tell(self, validation: Mapping[str, Any]) -> str:
         """The validation figures for the epoch's line in the log."""
-        return f"validation loss {validation['loss']:.4f}"
+        return f"validation {validation['loss']:.3g}"
 
     def record(self) -> dict[str, Any]:
         """Sections of results.json that can change with each epoch."""

@@ -103,10 +103,9 @@ class Trainer:
         self.save(is_best=is_best)
         self._publish()
         log.info(
-            "epoch %d/%d  loss %.4f  %s  (best: epoch %d)  %.1f images/s, %.0f %% of the time "
-            "waiting for data",
+            "epoch %d/%d  loss %.3g  %s%s  %s left",
             epoch, self.settings.num_epochs, train["loss"], task.tell(validation),
-            self.progress.best_epoch, train["images_per_second"], 100 * train["data_wait_share"],
+            " (best)" if is_best else "", self.progress.time_left(self.settings.num_epochs),
         )  # fmt: skip
         self._call_back(record)
 

@@ -17,7 +17,7 @@ def logits_of(output: Output) -> Tensor:
     return output["logits"] if isinstance(output, Mapping) else output
 
 
-SHARES = "shares"
+SHARD_SIZES = "shard_sizes"
 """Key of a shared batch: how many of its images each process has, in their order."""
 
 
@@ -140,7 +140,7 @@ class Objective(nn.Module):
         every loss, every term and every learned weight equals that of a single process, even for a
         loss that is not a mean over images. A batch that is not shared is returned unchanged.
         """
-        sizes = batch.get(SHARES)
+        sizes = batch.get(SHARD_SIZES)
         if sizes is None:
             return output, batch
         logits = logits_of(output).float()

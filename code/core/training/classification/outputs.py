@@ -13,7 +13,7 @@ from torch.nn import functional
 from core.errors import InputError
 from core.machine.distributed import gathered_rows
 from core.metrics.localization import MaskScores
-from core.training.classification.objective import SHARES, Objective, logits_of
+from core.training.classification.objective import SHARD_SIZES, Objective, logits_of
 from core.training.epoch_progress import named
 from core.training.precision import FLOAT32, Precision
 
@@ -120,7 +120,7 @@ def check_finite(outputs: ModelOutputs, epoch: int, learning_rate: float) -> Non
 
 def _of_whole_batch(scores: MaskScores, batch: dict[str, Any]) -> MaskScores:
     """The scores of all images of a batch that several processes share."""
-    if SHARES not in batch:
+    if SHARD_SIZES not in batch:
         return scores
     rows = torch.from_numpy(np.stack([scores.dice, scores.iou, scores.peak_inside], axis=1))
-    return MaskScores(*gathered_rows(rows, batch[SHARES]).numpy().swapaxes(0, 1))
+    return MaskScores(*gathered_rows(rows, batch[SHARD_SIZES]).numpy().swapaxes(0, 1))
