@@ -26,7 +26,7 @@ ONCE, SLIM = ["--rounds", "1"], ["--model", "resnet10_slim"]
 SIZE = ["--image-size", "64", "320"]
 STRIPS = [*SIZE, "--num-images", "24"]
 RUN_HERE = {
-    "code/validate_data.py": ["data.image_size=[64,320]"],
+    "code/validate_data.py": ["data.image_size=[32,160]"],
     "code/benchmark.py losses": ["--budget-seconds", "0.01", "--losses", "bce_with_logits"],
     "code/benchmark.py loader": [*STRIPS, *ONCE, "--batch-size", "4"],
     "code/benchmark.py step": [*SIZE, *ONCE, *SLIM],
