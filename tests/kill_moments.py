@@ -33,7 +33,7 @@ from core.errors import EXIT_CODE, InputError
 from core.files.writing import write_text as write_whole
 from core.running.composition import train
 from core.running.loading import read_data
-from core.running.resumption import find_training
+from core.running.resuming import find_training
 from core.training import trainer
 from core.training.classification import history_plot, task
 

@@ -17,7 +17,7 @@ from core.machine import distributed
 from core.running.composition import train
 from core.running.cross_validation import cross_validate
 from core.running.launching import launch
-from core.running.resumption import find_training
+from core.running.resuming import find_training
 from core.training import trainer
 from core.training.trainer import Trainer
 

@@ -51,6 +51,10 @@ def test_out_of_fold_figures_cover_every_image(finished):
         tested = set(table[table.fold == number].image_id)
         assert tested == set(split[split.split == "test"].image_id)
         assert not tested & set(split[split.split != "test"].image_id)
+    folds = [(finished / f"fold_{n}" / "predictions.csv").read_text().split() for n in (1, 2, 3)]
+    rows = [f"{row},{n}" for n, fold in enumerate(folds, 1) for row in fold if ",test," in row]
+    written = "\n".join([f"{folds[0][0]},fold", *sorted(rows), ""])
+    assert (finished / "predictions.csv").read_bytes() == written.encode()
     labels, probabilities = table.label_defect_3, table.probability_defect_3
     assert results["test"]["per_class"]["defect_3"]["f1"] == pytest.approx(
         f1_score(labels, probabilities >= 0.5, zero_division=0)
@@ -61,6 +65,7 @@ def test_out_of_fold_figures_cover_every_image(finished):
     errors = pd.read_csv(finished / "label_errors.csv")
     assert set(errors.image_id) == set(table.image_id)
     assert errors.disagreement.is_monotonic_decreasing
+    assert (finished / "label_errors.csv").read_text() == errors.to_csv(index=False)
 
 
 def test_resume_trains_only_what_is_missing_and_ends_the_same(

@@ -140,7 +140,7 @@ def test_a_worker_that_is_killed_ends_the_run_in_one_line(
     with monkeypatch.context() as patched:
         patched.setattr(StripDataset, "__getitems__", killed)
         path, line = begin("data.num_workers=1")
-    assert "data.num_workers: a process that reads images was killed" in line
+    assert "data.num_workers: a worker process that reads images was killed" in line
     assert read(path)["status"] == "failed"
     assert train_command(f"resume={path}", "data.num_workers=0").exit_code == 0
     assert not differences(outcome(faultless), outcome(path))

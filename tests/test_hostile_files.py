@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY
 
+from core.analysis.strips import picture
 from core.data.annotations import read_label_table
-from core.data.images import check_header, read_grey
+from core.data.images import check_header, read_image
 from core.data.kaggle_csv import read_kaggle_csv
 from core.errors import InputError
 from core.experiments.reading import read_all
@@ -60,12 +61,12 @@ IMAGES = {
 READ = """
 import resource, sys
 from pathlib import Path
-from core.data.images import read_grey
+from core.data.images import read_image
 from core.errors import InputError
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (128 << 20),) * 2)
 try:
-    print("read", read_grey(Path(sys.argv[1]), (64, 320)).shape)
+    print("read", read_image(Path(sys.argv[1]), (64, 320)).shape)
 except InputError as error:
     print("refused", error)
 """
@@ -92,7 +93,7 @@ def test_images_that_would_fill_the_memory(name, tmp_path):
         assert "expected 64x320" in line
 
 
-@pytest.mark.parametrize("read", [check_header, read_grey])
+@pytest.mark.parametrize("read", [check_header, read_image])
 def test_an_image_file_larger_than_any_image_is_not_read(read, tmp_path):
     path = tmp_path / "strip.jpg"
     path.write_bytes(JPEG)
@@ -150,10 +151,10 @@ def test_pictures_of_a_report_come_from_the_data_alone(image_id, tmp_path):
     (tmp_path / "secret.jpg").write_bytes(JPEG)
     (tmp_path / "data" / "huge.png").write_bytes(IMAGES["100,000 x 100,000 pixels"])
     folder = ImageFolder(tmp_path / "data")
-    assert folder.picture(image_id) is None
-    assert folder.picture("../secret.jpg") is None
-    assert folder.picture(str(tmp_path / "secret.jpg")) is None
-    assert folder.picture("huge.png") is None
+    assert picture(folder, image_id) is None
+    assert picture(folder, "../secret.jpg") is None
+    assert picture(folder, str(tmp_path / "secret.jpg")) is None
+    assert picture(folder, "huge.png") is None
 
 
 def test_results_nested_deep_are_left_out_of_a_comparison(tmp_path):

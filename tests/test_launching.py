@@ -17,7 +17,7 @@ from several_processes import do_together, end_the_other_process
 
 from core.errors import InputError
 from core.machine import device
-from core.machine.process_group import Place
+from core.machine.process_group import ProcessRank
 from core.running import launching
 from core.running.launched_place import launched_place, meeting_point
 from core.running.launching import check_devices
@@ -31,12 +31,12 @@ SBATCH = {**SLURM, "SLURM_JOB_ID": "7"}
     ("environment", "place"),
     [
         ({}, None),
-        (TORCHRUN, Place(3, 1, 4)),
+        (TORCHRUN, ProcessRank(3, 1, 4)),
         ({**TORCHRUN, "WORLD_SIZE": "1"}, None),
-        (SLURM, Place(5, 1, 8)),
+        (SLURM, ProcessRank(5, 1, 8)),
         (SBATCH, None),
-        ({**SBATCH, "SLURM_STEP_ID": "0"}, Place(5, 1, 8)),
-        ({**SLURM, **TORCHRUN}, Place(3, 1, 4)),
+        ({**SBATCH, "SLURM_STEP_ID": "0"}, ProcessRank(5, 1, 8)),
+        ({**SLURM, **TORCHRUN}, ProcessRank(3, 1, 4)),
         ({"RANK": "0"}, None),
     ],
 )

@@ -36,11 +36,11 @@ class Device:
         self.built.append((size, config.data.num_workers))
         return SimpleNamespace(
             split={"train": range(100)},
-            loaders={"train": [size]},
+            task=SimpleNamespace(train_batches=[size]),
             learner=SimpleNamespace(model=torch.nn.Identity()),
         )
 
-    def update(self, learner, group):
+    def update(self, learner, task, group):
         self.steps += 1
         if group[0] > self.room:
             raise torch.OutOfMemoryError("CUDA out of memory")

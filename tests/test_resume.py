@@ -186,7 +186,7 @@ def test_auto_goes_on_in_the_precision_it_began_in(
 def test_an_automatic_batch_size_may_be_given_again(
     uninterrupted, interrupt, train_command, monkeypatch
 ):
-    """Found where there is CUDA to try it on, and kept where there is not."""
+    """FoundCheckpoint where there is CUDA to try it on, and kept where there is not."""
     monkeypatch.setattr(
         "core.running.composition.settle_batch_size",
         lambda config, build: replace(
@@ -379,7 +379,7 @@ def test_latest_is_the_newest_that_is_not_completed(
 ):
     resumed = []
     monkeypatch.setattr(
-        "core.running.resumption.continue_training", lambda c, d, p, **_: resumed.append(p)
+        "core.running.resuming.continue_training", lambda c, d, p, **_: resumed.append(p)
     )
     where = f"experiment.results_dir={tmp_path}"
     times = {"older": "2026-03-04T12:00:00+00:00", "newer": "2026-03-04T13:30:00+01:00"}

@@ -197,7 +197,10 @@ def test_tensorboard_and_training_part(train_command, tiny, tmp_path):
     assert list((path / "tensorboard").glob("events.*"))
     assert results["train"]["num_images"] == 42
     assert "train" in set(pd.read_csv(path / "predictions.csv").split)
-    assert "Train part, 42 images" in (path / "train.log").read_text()
+    log = (path / "train.log").read_text()
+    assert "Train part, 42 images" in log
+    assert "million parameters, focal_loss, float32 on cpu" in log
+    assert f"train{results['train']['num_images']:>11}" in log
 
 
 def test_interrupt_keeps_what_was_reached(train_command, tiny, tmp_path, monkeypatch):

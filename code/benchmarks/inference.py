@@ -1,5 +1,6 @@
 """Prediction: a batch of strips to logits, no gradients."""
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,8 @@ import torch
 from torch import nn
 
 from benchmarks.measurement import Contender
-from benchmarks.options import Options, random_images
-from benchmarks.step import our_model
+from benchmarks.options import Options
+from benchmarks.workload import our_model
 from core.exporting.formats import INPUT, has_openvino, open_openvino, write_onnx
 from core.exporting.int8 import write_int8
 from core.training.precision import FLOAT32, Precision, choose_precision
@@ -20,37 +21,39 @@ ITEM = "strip"
 
 
 def contenders(options: Options, folder: Path) -> list[Contender]:
-    """Eager float32 on three float channels first; grey bytes, native precision; exported ones.
+    """Eager float32 on three float channels first; then grey bytes, native precision, exports.
 
-    What they answer is compared by `export.py --latency`, on a trained model.
+    `export.py --latency` compares what they answer, on a trained model.
     """
-    images, _ = random_images(options)
     model = our_model(options).to(options.device).eval()
-    three = (images.float() / 255).expand(-1, 3, -1, -1).contiguous()
-    native = choose_precision("auto", options.device)
-    plain = Precision("float32", options.device.type)
-    last = our_model(options).to(options.device, memory_format=torch.channels_last).eval()
-    ways = {
-        "eager float32, three channels": Forward(model, three, FLOAT32),
-        "ours, float32, grey": Forward(model, images, plain),
-        f"ours, {native.name}, grey": Forward(model, images, native),
-        f"ours, {native.name}, grey, channels last": Forward(last, images, native),
-    }
+    shape = (options.batch_size, 1, *options.image_size)
+    noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    images = torch.from_numpy(noise).to(options.device)
+    ways = eager(model, images)
     if options.device.type == "cpu":
         ways |= exported(model, images, folder)
-    return [Contender(name, forward, options.batch_size) for name, forward in ways.items()]
+    return [Contender(name, run, options.batch_size) for name, run in ways.items()]
 
 
-class Forward:
+def eager(model: nn.Module, images: torch.Tensor) -> dict[str, Callable[[], object]]:
+    """PyTorch itself. Shape: images uint8 (batch, 1, H, W)."""
+    native = choose_precision("auto", images.device)
+    plain = Precision("float32", images.device.type)
+    three = (images.float() / 255).expand(-1, 3, -1, -1).contiguous()
+    last = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    return {
+        "eager float32, three channels": partial(forward, model, three, FLOAT32),
+        "ours, float32, grey": partial(forward, model, images, plain),
+        f"ours, {native.name}, grey": partial(forward, model, images, native),
+        f"ours, {native.name}, grey, channels last": partial(forward, last, images, native),
+    }
+
+
+@torch.no_grad()
+def forward(model: nn.Module, images: torch.Tensor, precision: Precision) -> torch.Tensor:
     """One forward pass."""
-
-    def __init__(self, model: nn.Module, images: torch.Tensor, precision: Precision) -> None:
-        self.model, self.images, self.precision = model, images, precision
-
-    @torch.no_grad()
-    def __call__(self) -> None:
-        with self.precision.autocast():
-            self.model(self.images)
+    with precision.autocast():
+        return model(images)
 
 
 def exported(
@@ -62,11 +65,12 @@ def exported(
     """
     strips = images.numpy()
     files = {name: folder / f"{name}.onnx" for name in ("float32", "int8")}
-    # Of two strips at least: a batch of one would be taken for a fixed size.
+    # Two strips at least: the size of a batch of one would be taken as fixed.
     write_onnx(model, images[:1].repeat(2, 1, 1, 1), files["float32"], "")
     write_int8(files["float32"], [strips[:1]], files["int8"], "")
     ways: dict[str, Callable[[], object]] = {
-        f"ours, ONNX Runtime, {name}": Session(file, strips) for name, file in files.items()
+        f"ours, ONNX Runtime, {name}": partial(onnx_session(file).run, None, {INPUT: strips})
+        for name, file in files.items()
     }
     if has_openvino():
         for name, file in files.items():
@@ -74,18 +78,9 @@ def exported(
     return ways
 
 
-class Session:
-    """One call of ONNX Runtime."""
-
-    def __init__(self, file: Path, strips: np.ndarray) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        # Threads that wait in a loop would take their time from the other contenders.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self.session = onnxruntime.InferenceSession(
-            file, options, providers=["CPUExecutionProvider"]
-        )
-        self.strips = strips
-
-    def __call__(self) -> None:
-        self.session.run(None, {INPUT: self.strips})
+def onnx_session(file: Path) -> onnxruntime.InferenceSession:
+    """ONNX Runtime, with threads that leave the processor to the other contenders while idle."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])

@@ -1,6 +1,7 @@
 """Loading: strips from the disk to batches that a model can take."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,21 @@ import albumentations as A
 import cv2
 import numpy as np
 import torch
-from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision import transforms as T
 
 from benchmarks.measurement import Contender
-from benchmarks.options import Options, strips
+from benchmarks.options import Options
+from benchmarks.workload import PlainStrips, data_root, in_colour
 from core.augmentation.pipelines import AugmentationPipeline
-from core.data.annotations import LabelTable
+from core.data.annotations import read_label_table
 from core.data.dataset import StripDataset
 from core.data.image_cache import open_images
-from core.data.image_source import ImageMap
 from core.data.loaders import make_loader
 from core.data.settings import DataSettings
 
 ITEM = "strip"
-# Of what takes milliseconds a pass: the first one after another contender pays for cold caches.
+# For loaders of a few milliseconds: the first pass after another contender meets cold caches.
 QUICK_PASSES = 20
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -33,63 +33,38 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def contenders(options: Options, folder: Path) -> list[Contender]:
     """The usual loader first; all in one process, with the same transforms."""
     cv2.setNumThreads(0)
-    table = strips(options, folder / "strips")
-    count = min(len(table), options.num_images)
+    table = read_label_table(data_root(options, folder), image_size=options.image_size)
+    strips = range(min(len(table), options.num_images))
 
-    def plain(read: Callable[[Path], torch.Tensor]) -> Iterator[Any]:
-        return DataLoader(PlainDataset(table, count, read), options.batch_size, shuffle=True)
+    def plain(read: Callable[[Path], torch.Tensor]) -> DataLoader:
+        return DataLoader(PlainStrips(table, strips, read), options.batch_size, shuffle=True)
 
-    def ours(cache: str, augmented: bool) -> Iterator[Any]:
+    def ours(cache: str, transform: AugmentationPipeline | None) -> DataLoader:
         data = DataSettings(cache=cache, cache_dir=folder / "cache", image_size=options.image_size)
-        dataset = StripDataset(
-            table,
-            range(count),
-            options.image_size,
-            transform=AugmentationPipeline() if augmented else None,
-            images=open_images(table.image_paths, data),
-        )
+        images = open_images(table.image_paths, data)
+        dataset = StripDataset(table, strips, options.image_size, transform, images=images)
         return make_loader(dataset, options.batch_size, seed=0, shuffle=True)
 
-    usual = {
-        "cv2 colour, albumentations, float": plain(cv2_and_albumentations()),
-        "PIL, torchvision transforms": plain(pil_and_torchvision()),
-        "ours, cache=none": ours("none", True),
-        "ours, cache=disk": ours("disk", True),
+    whole_batches = ours("disk", None)
+    ways = {
+        "cv2 colour, albumentations, float": (plain(cv2_and_albumentations()).__iter__, 1),
+        "PIL, torchvision transforms": (plain(pil_and_torchvision()).__iter__, 1),
+        "ours, cache=none": (ours("none", AugmentationPipeline()).__iter__, 1),
+        "ours, cache=disk": (ours("disk", AugmentationPipeline()).__iter__, 1),
+        "ours, cache=disk, no augmentation": (whole_batches.__iter__, QUICK_PASSES),
+        "bare copy of the cache": (partial(bare_copies, whole_batches), QUICK_PASSES),
     }
-    quick = {
-        "ours, cache=disk, no augmentation": ours("disk", False),
-        "bare copy of the cache": BareCopies(ours("disk", False), options.batch_size),
-    }
-    found = [Contender(name, Passes(loader, 1), count) for name, loader in usual.items()]
-    for name, loader in quick.items():
-        found.append(Contender(name, Passes(loader, QUICK_PASSES), count * QUICK_PASSES))
-    return found
+    return [
+        Contender(name, partial(read_all, batches, passes), len(strips) * passes)
+        for name, (batches, passes) in ways.items()
+    ]
 
 
-class Passes:
-    """Passes over a loader; the batches are dropped."""
-
-    def __init__(self, loader: Any, number: int) -> None:
-        self.loader, self.number = loader, number
-
-    def __call__(self) -> None:
-        for _ in range(self.number):
-            for _ in self.loader:
-                pass
-
-
-class PlainDataset(Dataset):
-    """A folder of strips, each read when it is asked for."""
-
-    def __init__(self, table: LabelTable, count: int, read: Callable[[Path], torch.Tensor]) -> None:
-        self.paths, self.labels = table.image_paths[:count], table.labels[:count]
-        self.read = read
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.read(self.paths[index]), torch.tensor(self.labels[index], dtype=torch.float32)
+def read_all(batches: Callable[[], Iterable[Any]], passes: int) -> None:
+    """Make so many passes, and drop the batches."""
+    for _ in range(passes):
+        for _ in batches():
+            pass
 
 
 def cv2_and_albumentations() -> Callable[[Path], torch.Tensor]:
@@ -126,23 +101,15 @@ def pil_and_torchvision() -> Callable[[Path], torch.Tensor]:
             T.Normalize(_MEAN, _STD),
         ]
     )
-    return lambda path: transform(Image.open(path).convert("RGB"))
+    return lambda path: transform(in_colour(path))
 
 
-class BareCopies:
-    """The same batches without any loader: each strip copied to its place, and nothing else."""
-
-    def __init__(self, loader: DataLoader, batch_size: int) -> None:
-        self.loader = loader
-        self.batch_size = batch_size
-
-    def __iter__(self) -> Iterator[torch.Tensor]:
-        images = self.loader.dataset.images
-        assert isinstance(images, ImageMap)
-        order = list(self.loader.sampler)
-        for start in range(0, len(order), self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            batch = np.empty((len(chosen), 1, *images.shape[1:]), np.uint8)
-            for place, index in enumerate(chosen):
-                batch[place, 0] = images.read(index, writable=False)
-            yield torch.from_numpy(batch)
+def bare_copies(loader: DataLoader) -> Iterator[torch.Tensor]:
+    """The same batches without the loader: each strip copied to its place, and nothing else."""
+    images, order = loader.dataset.images, list(loader.sampler)
+    for start in range(0, len(order), loader.batch_size):
+        chosen = order[start : start + loader.batch_size]
+        batch = np.empty((len(chosen), 1, *images.shape[1:]), np.uint8)
+        for place, index in enumerate(chosen):
+            batch[place, 0] = images.read(index, writable=False)
+        yield torch.from_numpy(batch)

@@ -1,13 +1,12 @@
-"""Contenders measured in turn, and their ratios to the first of them."""
+"""Contenders measured in turn, and how many times as fast as each other they are."""
 
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import torch
+from benchmarks.timing import seconds_in_turn
+from core.analysis.text_tables import aligned
 
 
 @dataclass(frozen=True)
@@ -23,78 +22,39 @@ class Contender:
     beside: str | None = None
 
 
-def results(subject: Any, options: Any, folder: Path) -> tuple[list[dict[str, Any]], str]:
-    """The rows of a module of this package, and the text that shows them.
-
-    They are those of its `contenders`, or what its own `results` returns.
-    """
-    if hasattr(subject, "results"):
-        return subject.results(options, folder)
-    rows = measure(subject.contenders(options, folder), options.rounds)
-    return rows, table(rows, subject.ITEM)
-
-
 def measure(contenders: Sequence[Contender], rounds: int) -> list[dict[str, Any]]:
-    """One row for each contender; ratios say how many times as fast as another one it is.
+    """One row for each contender: seconds an item, and how many times as fast it is as another.
 
-    In each round all take their turn, so that a busy moment of the machine hits all alike, and
-    a ratio is the median of the rounds' own ratios. One more round before is not counted.
+    Both are medians over the rounds, the ratio of each round's own ratios. One more round before
+    them is not counted.
     """
-    seconds: list[list[float]] = [[] for _ in contenders]
-    for number in range(rounds + 1):
-        for times, contender in zip(seconds, contenders, strict=True):
-            duration = _seconds(contender)
-            if number:
-                times.append(duration / contender.items)
-    first, *_ = names = [contender.name for contender in contenders]
+    counted = seconds_in_turn({one.name: one.run for one in contenders}, rounds + 1)
+    seconds = {one.name: [s / one.items for s in counted[one.name][1:]] for one in contenders}
     rows = []
-    for contender, times in zip(contenders, seconds, strict=True):
-        beside = contender.beside or first
-        others = seconds[names.index(beside)]
-        rows.append(
-            {
-                "name": contender.name,
-                "beside": beside,
-                "seconds_per_item": statistics.median(times),
-                **_ratios([other / own for other, own in zip(others, times, strict=True)]),
-            }
-        )
+    for one in contenders:
+        beside, own = one.beside or contenders[0].name, seconds[one.name]
+        ratios = [other / mine for other, mine in zip(seconds[beside], own, strict=True)]
+        row = {"name": one.name, "beside": beside, "seconds_per_item": statistics.median(own)}
+        spread = {"lowest": min(ratios), "highest": max(ratios)}
+        rows.append({**row, "ratio": statistics.median(ratios), **spread})
     return rows
 
 
-def _seconds(contender: Contender) -> float:
-    _wait()
-    started = time.perf_counter()
-    contender.run()
-    _wait()
-    return time.perf_counter() - started
-
-
-def _wait() -> None:
-    """Until the device has done what was asked of it."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def _ratios(ratios: list[float]) -> dict[str, float]:
-    return {"ratio": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)}
-
-
 def table(rows: Sequence[dict[str, Any]], item: str) -> str:
-    """The rows for a person: milliseconds an item, times as fast, and from where to where."""
+    """The rows as text: milliseconds an item, times as fast, and the range of the rounds."""
     first = rows[0]["name"]
-    names = [
-        row["name"] if row["beside"] == first else f"{row['name']} (beside {row['beside']})"
-        for row in rows
-    ]
-    width = max(map(len, names))
-    lines = [f"{'':<{width}}  ms/{item:<9}  times as fast  (lowest to highest)"]
-    for name, row in zip(names, rows, strict=True):
+    lines = [["", f"ms/{item}", "times as fast", "(lowest to highest)"]]
+    for row in rows:
+        beside = "" if row["beside"] == first else f" (beside {row['beside']})"
         lines.append(
-            f"{name:<{width}}  {1000 * row['seconds_per_item']:>12.3f}  "
-            f"{row['ratio']:>13.2f}  ({row['lowest']:.2f} to {row['highest']:.2f})"
+            [
+                f"{row['name']}{beside}",
+                f"{1000 * row['seconds_per_item']:.3f}",
+                f"{row['ratio']:.2f}",
+                f"({row['lowest']:.2f} to {row['highest']:.2f})",
+            ]
         )
-    return "\n".join(lines)
+    return "\n".join(aligned(lines))
 
 
 def machine(environment: dict[str, Any]) -> str:

@@ -1,69 +1,133 @@
-"""What there is to measure, what a benchmark is told, and the strips that it reads."""
+"""What can be measured, and the options of each benchmark."""
 
-from dataclasses import dataclass, field
-from functools import partial
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from core.data.annotations import LabelTable, read_label_table
-from core.synthetic.store import ensure_strips
 
-# For each: what it measures, and what of it differs from the usual options.
-SUBJECTS = {
-    "loader": ("strips from the disk to batches", {"batch_size": 8}),
-    "step": ("forward, backward, update", {"rounds": 3}),
-    "inference": ("batches to logits", {"batch_size": 1}),
-    "predict": ("the whole of predict.py", {"num_images": 1000, "rounds": 3}),
-    "split": ("the stratified split of 12,568 strips", {}),
-    "metrics": ("figures with intervals of 1,886 strips", {}),
-    "epoch": ("the trainer beside a bare loop", {"model": "resnet10_slim", "num_images": 400}),
-    "trainer": ("whole trainings beside fastai and timm", {"rounds": 2, "num_images": 40}),
-    "memory": (
-        "of a training on a table as long as the real one",
-        {"model": "resnet10_slim", "num_images": 12568, "image_size": (64, 400), "batch_size": 8},
-    ),
-}
+def positive(text: str) -> int:
+    """A whole number above 0, as argparse reads it."""
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
 
-# Told by --help.
-OPTIONAL = """\
-optional: trainer also compares with fastai, and inference with OpenVINO, where they are installed.
-fastai asks for torchvision, so it is put in a folder of its own without what it depends on:
+
+def device(text: str) -> torch.device:
+    """A device of torch, as argparse reads it."""
+    try:
+        found = torch.device(text)
+    except RuntimeError as error:
+        raise ValueError from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise argparse.ArgumentTypeError("torch finds no CUDA device here: use cpu")
+    return found
+
+
+def _option(default: Any, help: str, **flag: Any) -> Any:
+    return field(default=default, metadata={"help": help, **flag})
+
+
+_USUAL_DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+_SHAPES = ("8x4", "8x4x256x1600", "1x4x64x128x128")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of all benchmarks with their usual defaults; each benchmark reads its own."""
+
+    losses: Sequence[str] = _option((), "only these; default: all", nargs="+", metavar="NAME")
+    shapes: Sequence[str] = _option(_SHAPES, "of the logits", nargs="+", metavar="SIZExSIZE")
+    compile: bool = _option(False, "measure through torch.compile as well", action="store_true")
+    budget_seconds: float = _option(2.0, "for each loss and shape", type=float, metavar="S")
+    rounds: int = _option(5, "turns that each contender takes", type=positive, metavar="N")
+    data_root: Path | None = field(
+        default=None,
+        metadata={"help": "default: procedural strips", "type": Path, "metavar": "DIR"},
+    )
+    num_images: int = _option(64, "number of strips", type=positive, metavar="N")
+    image_size: tuple[int, int] = _option(
+        (256, 1600), "of the strips", type=positive, nargs=2, metavar=("H", "W")
+    )
+    batch_size: int = _option(4, "strips in a batch", type=positive, metavar="N")
+    model: str = _option(
+        "convnext_tiny_cbam", "a registered model, or a network of timm", metavar="NAME"
+    )
+    threads: int = _option(1, "threads of torch on the CPU", type=positive, metavar="N")
+    device: torch.device = field(
+        default=_USUAL_DEVICE, metadata={"help": "cpu or cuda", "type": device}
+    )
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What one benchmark measures, the options that it reads, and its own defaults."""
+
+    title: str
+    options: Sequence[str]
+    defaults: dict[str, Any] = field(default_factory=dict)
+    epilog: str = ""
+
+
+_LOSSES = ("losses", "shapes", "compile", "budget_seconds", "device")
+_STRIPS = ("data_root", "num_images", "image_size")
+_MODEL = ("image_size", "batch_size", "model", "threads", "device")
+_EPOCH = ("rounds", "data_root", "num_images", *_MODEL)
+_REAL_TABLE = {"num_images": 12568, "image_size": (64, 400), "batch_size": 8}
+_SLIM = {"model": "resnet10_slim"}
+
+_OPENVINO = "Measures OpenVINO as well where it is installed: pip install openvino"
+_FASTAI = """\
+Measures fastai as well where it is installed. It requires torchvision, so it goes into a folder of
+its own, without its dependencies:
 
   pip install --no-deps --target DIR fastai==2.8.12 fastcore==2.2.39 fastprogress==1.0.3 \\
       fasttransform==0.0.5 plum-dispatch fastdownload beartype requests charset-normalizer \\
       urllib3 idna certifi ipython traitlets cloudpickle apswutils rich markdown-it-py mdurl \\
       pygments
   PYTHONPATH=DIR python code/benchmark.py trainer
-  pip install openvino
 """
 
-
-@dataclass(frozen=True)
-class Options:
-    """Of all benchmarks; each uses what it needs."""
-
-    data_root: Path | None = None
-    image_size: tuple[int, int] = (256, 1600)
-    num_images: int = 64
-    batch_size: int = 4
-    model: str = "convnext_tiny_cbam"
-    rounds: int = 5
-    device: torch.device = field(default_factory=partial(torch.device, "cpu"))
-
-
-def strips(options: Options, folder: Path) -> LabelTable:
-    """The first strips of `data_root`, or procedural ones in `folder`."""
-    root = options.data_root or ensure_strips(
-        folder, num_images=options.num_images, image_size=options.image_size
+SUBJECTS = {
+    name: Subject(*about)
+    for name, *about in (
+        ("losses", "time and peak memory of every loss beside other libraries", _LOSSES),
+        ("loader", "strips from the disk to batches", ("rounds", *_STRIPS, "batch_size", "threads"),
+         {"batch_size": 8}),
+        ("step", "forward, backward, update", ("rounds", *_MODEL), {"rounds": 3}),
+        ("inference", "batches to logits", ("rounds", *_MODEL), {"batch_size": 1}, _OPENVINO),
+        ("predict", "the whole of predict.py", ("rounds", *_STRIPS, "model", "threads"),
+         {"num_images": 1000, "rounds": 3}),
+        ("split", "the stratified split of 12,568 strips", ("rounds",)),
+        ("metrics", "figures with intervals of 1,886 strips", ("rounds",)),
+        ("epoch", "the trainer beside a bare loop", _EPOCH, {"num_images": 400, **_SLIM}),
+        ("trainer", "whole trainings beside fastai and a loop like timm's", _EPOCH,
+         {"rounds": 2, "num_images": 40}, _FASTAI),
+        ("memory", "peak memory of a training on a table as long as the real one",
+         (*_STRIPS, "batch_size", "model", "device"), {**_REAL_TABLE, **_SLIM}),
     )
-    return read_label_table(root, image_size=options.image_size)
+}  # fmt: skip
 
 
-def random_images(options: Options) -> tuple[torch.Tensor, torch.Tensor]:
-    """A batch of noise, uint8 (batch, 1, H, W), and labels of four classes, on the device."""
-    generator = torch.Generator().manual_seed(0)
-    shape = (options.batch_size, 1, *options.image_size)
-    images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-    labels = (torch.rand(options.batch_size, 4, generator=generator) < 0.3).float()
-    return images.to(options.device), labels.to(options.device)
+def parse(arguments: Sequence[str] | None, description: str) -> dict[str, Any]:
+    """The subject, its options and `output`, from the command line or by default."""
+    parser = argparse.ArgumentParser(description=description)
+    parsers = parser.add_subparsers(dest="subject", required=True, metavar="SUBJECT")
+    flags = {option.name: option.metadata for option in fields(Options)}
+    for name, subject in SUBJECTS.items():
+        raw = argparse.RawDescriptionHelpFormatter
+        one = parsers.add_parser(
+            name, help=subject.title, epilog=subject.epilog, formatter_class=raw
+        )
+        defaults = vars(Options(**subject.defaults))
+        for option in subject.options:
+            default = defaults[option]
+            shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+            flag = {**flags[option], "default": default}
+            flag["help"] += f"; default: {shown}" if shown else ""
+            one.add_argument(f"--{option.replace('_', '-')}", **flag)
+        one.add_argument("--output", type=Path, metavar="FILE", help="write the rows as JSON")
+    return vars(parser.parse_args(arguments))

@@ -11,10 +11,11 @@ from experiment_factory import CLASS_NAMES, read_results, write_experiment, writ
 
 from core.analysis.label_sets import confusion, set_names, short_names
 from core.analysis.report import write_report
-from core.analysis.strips import ImageFolder, confident_mistakes
+from core.analysis.strips import confident_mistakes, picture
 from core.errors import InputError
 from core.experiments.predictions import Predictions, read_predictions
 from core.experiments.reading import read_experiment
+from core.experiments.strips import ImageFolder
 
 VOID = {"meta", "link", "img"}
 
@@ -190,8 +191,8 @@ def test_pictures_come_from_the_data_set_only(tmp_path):
     cv2.imwrite(str(tmp_path / "secret.jpg"), np.zeros((8, 8), np.uint8))
     (images / "broken.jpg").write_bytes(b"no image")
     folder = ImageFolder(tmp_path / "data")
-    assert folder.picture("a.jpg").startswith("data:image/jpeg;base64,")
-    assert folder.picture("../secret.jpg") is None
-    assert folder.picture("broken.jpg") is None
-    assert folder.picture("absent.jpg") is None
-    assert ImageFolder(tmp_path / "nowhere").picture("a.jpg") is None
+    assert picture(folder, "a.jpg").startswith("data:image/jpeg;base64,")
+    assert picture(folder, "../secret.jpg") is None
+    assert picture(folder, "broken.jpg") is None
+    assert picture(folder, "absent.jpg") is None
+    assert picture(ImageFolder(tmp_path / "nowhere"), "a.jpg") is None

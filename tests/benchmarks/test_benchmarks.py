@@ -1,30 +1,23 @@
-"""The benchmarks run, compare like with like, and state ratios that follow from the times."""
+"""Benchmarks compare like with like, and state ratios that follow from the times.
+
+tests/test_readme.py runs each of them, as the README does.
+"""
 
 import json
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 import benchmark
-from benchmarks import inference, loader, measurement, memory, metrics, step, trainer
+from benchmarks import inference, loader, memory, metrics, step, trainer
 from benchmarks.measurement import Contender, measure, table
-from benchmarks.operators import operator_shares, shares_text
-from benchmarks.options import Options
+from benchmarks.options import SUBJECTS, Options
+from benchmarks.profiling import operator_shares, shares_text
 from core.errors import InputError
+from core.machine import timing
 from core.training.precision import has_bfloat16
-
-SMALL = ["--image-size", "64", "320", "--num-images", "24", "--batch-size", "4", "--rounds", "1"]
-SUBJECTS = {
-    "loader": [],
-    "step": ["--model", "test_resnet"],
-    "inference": ["--model", "test_resnet"],
-    "split": [],
-    "metrics": [],
-    "epoch": [],
-    "predict": ["--model", "resnet10_slim"],
-    "trainer": ["--model", "test_resnet"],
-}
 
 
 @pytest.fixture(autouse=True)
@@ -35,40 +28,98 @@ def same_threads():
     torch.use_deterministic_algorithms(False)
 
 
-def test_every_subject_is_run_below():
-    assert {*SUBJECTS, "memory"} == set(benchmark.SUBJECTS)
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that moves only when a contender says so."""
+    now = [0.0]
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+    return now
+
+
+def options(**given) -> Options:
+    usual = {"image_size": (64, 320), "num_images": 24, "batch_size": 2, "model": "test_resnet"}
+    return Options(**{**usual, "device": torch.device("cpu"), **given})
+
+
+def test_a_benchmark_prints_its_table_and_writes_json(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(metrics, "RESAMPLES", 20)
+    file = tmp_path / "rows.json"
+    benchmark.main(["metrics", "--rounds", "1", "--output", str(file)])
+    content, printed = json.loads(file.read_text()), capsys.readouterr().out
+    plain, ours = content["rows"]
+    assert plain["ratio"] == 1
+    assert ours["ratio"] == pytest.approx(plain["seconds_per_item"] / ours["seconds_per_item"])
+    assert f"{1000 * ours['seconds_per_item']:.3f}" in printed
+    assert content["options"] == {"rounds": 1}
+    assert content["environment"]["packages"]["torch"] == torch.__version__
+    assert f"torch {torch.__version__}" in printed
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
-def test_each_prints_a_table_and_writes_json(subject, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(metrics, "RESAMPLES", 20)
-    file = tmp_path / "rows.json"
-    benchmark.main([subject, *SMALL, *SUBJECTS[subject], "--output", str(file)])
-    content = json.loads(file.read_text())
-    printed = capsys.readouterr().out
-    assert "times as fast" in printed
-    assert f"torch {torch.__version__}" in printed
-    assert len(content["rows"]) >= 2
-    assert content["rows"][0]["ratio"] == 1
-    for row in content["rows"]:
-        assert row["seconds_per_item"] > 0
-        assert row["lowest"] <= row["ratio"] <= row["highest"]
-        assert row["name"] in printed
-    assert content["environment"]["hardware"]["processor"]
+def test_a_benchmark_takes_its_own_options_only(subject, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main([subject, "--help"])
+    shown = capsys.readouterr().out
+    for option in Options.__dataclass_fields__:
+        listed = f"--{option.replace('_', '-')} " in shown
+        assert listed == (option in SUBJECTS[subject].options)
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main([subject, "--no-such-option"])
+    assert ended.value.code == 2
 
 
-def test_memory_is_that_of_the_whole_training(tmp_path, capsys):
-    file = tmp_path / "rows.json"
-    benchmark.main(["memory", *SMALL, "--output", str(file)])
-    (row,) = json.loads(file.read_text())["rows"]
-    assert row["num_images"] == 24
-    assert 100 < row["peak_mib"] < 4000
-    assert f"{row['peak_mib']:.0f} MiB" in capsys.readouterr().out
+def test_each_reads_the_options_that_it_takes(monkeypatch):
+    asked = []
+    monkeypatch.setattr(benchmark, "measure", lambda *given: asked.append(given) or [])
+    monkeypatch.setattr(benchmark, "table", lambda *given: "")
+    monkeypatch.setattr(loader, "contenders", lambda given, folder: [given])
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    benchmark.main(["loader", "--image-size", "64", "320", "--threads", "2"])
+    threads, ((given,), rounds) = asked
+    assert (threads, rounds) == (2, 5)
+    assert given == Options(image_size=[64, 320], threads=2, batch_size=8)
+
+
+def test_ratios_are_medians_over_rounds_in_which_all_take_turns(clock):
+    order = []
+    # Of each round the plain way takes 8, 4, 6, 9 seconds, and ours 9, 2, 2, 2 (first: warm-up).
+    durations = iter([8, 9, 4, 2, 6, 2, 9, 2])
+
+    def run(name: str) -> None:
+        order.append(name)
+        clock[0] += next(durations)
+
+    contenders = [
+        Contender("plain", lambda: run("plain"), 2),
+        Contender("ours", lambda: run("ours"), 1),
+    ]
+    plain, ours = measure(contenders, rounds=3)
+    assert order == ["plain", "ours"] * 4
+    assert plain["seconds_per_item"] == 3
+    assert ours["seconds_per_item"] == 2
+    assert (ours["lowest"], ours["ratio"], ours["highest"]) == (1.0, 1.5, 2.25)
+    printed = table([plain, ours], "strip")
+    assert "2000.000" in printed
+    assert "beside" not in printed
+
+
+def test_a_ratio_may_be_to_another_than_the_first(clock):
+    def lasting(seconds: float) -> None:
+        clock[0] += seconds
+
+    contenders = [
+        Contender("plain", lambda: lasting(6), 1),
+        Contender("ours", lambda: lasting(2), 1),
+        Contender("more", lambda: lasting(3), 1, beside="ours"),
+    ]
+    rows = measure(contenders, rounds=1)
+    assert [row["ratio"] for row in rows] == pytest.approx([1, 3, 2 / 3])
+    assert "more (beside ours)" in table(rows, "strip")
 
 
 def test_memory_of_children_counts(tmp_path):
     """Two children of a process that holds nothing hold 200 MiB each, at one time."""
-    hold = "import time; block = bytearray(b'x') * (200 << 20); time.sleep(1.5)"
+    hold = "import time; block = bytearray(b'x') * (200 << 20); time.sleep(1)"
     begin = f"subprocess.Popen([sys.executable, '-c', {hold!r}])"
     code = f"import subprocess, sys; all = [{begin}, {begin}]; [one.wait() for one in all]"
     peak = memory.peak_memory_bytes([sys.executable, "-c", code], tmp_path / "log.txt")
@@ -81,80 +132,56 @@ def test_a_training_that_fails_says_why(tmp_path):
         memory.peak_memory_bytes([sys.executable, "-c", code], tmp_path / "log.txt")
 
 
-def test_ratios_are_medians_over_rounds_in_which_all_take_turns(monkeypatch):
-    order = []
-    # Of each round the plain way takes 8, 4, 6, 9 seconds, and ours 9, 2, 2, 2 (first: warm-up).
-    durations = iter([8, 9, 4, 2, 6, 2, 9, 2])
-    monkeypatch.setattr(measurement, "_seconds", lambda c: order.append(c.name) or next(durations))
-    contenders = [Contender("plain", print, 2), Contender("ours", print, 1)]
-    plain, ours = measure(contenders, rounds=3)
-    assert order == ["plain", "ours"] * 4
-    assert plain["seconds_per_item"] == 3
-    assert ours["seconds_per_item"] == 2
-    assert (ours["lowest"], ours["ratio"], ours["highest"]) == (1.0, 1.5, 2.25)
-    printed = table([plain, ours], "strip")
-    assert "2000.000" in printed
-    assert "beside" not in printed
-
-
-def test_a_ratio_may_be_to_another_than_the_first(monkeypatch):
-    monkeypatch.setattr(measurement, "_seconds", lambda contender: contender.run())
-    contenders = [
-        Contender("plain", lambda: 6, 1),
-        Contender("ours", lambda: 2, 1),
-        Contender("more", lambda: 3, 1, beside="ours"),
-    ]
-    rows = measure(contenders, rounds=1)
-    assert [row["ratio"] for row in rows] == pytest.approx([1, 3, 2 / 3])
-    assert "more (beside ours)" in table(rows, "strip")
-
-
-def options(**given) -> Options:
-    usual = {"image_size": (64, 320), "num_images": 8, "batch_size": 2, "model": "test_resnet"}
-    return Options(**{**usual, **given})
-
-
 def test_loaders_deliver_the_same_strips_in_their_own_form(tmp_path):
+    images = {}
     found = {c.name: c for c in loader.contenders(options(), tmp_path)}
     for name, contender in found.items():
-        batches = list(contender.run.loader)
-        assert contender.items == 8 * contender.run.number
-        images = [batch["image"] if isinstance(batch, dict) else batch for batch in batches]
-        images = torch.cat([image[0] if isinstance(image, list) else image for image in images])
+        batches, passes = contender.run.args
+        assert contender.items == 24 * passes
+        read = [batch["image"] if isinstance(batch, dict) else batch for batch in batches()]
+        read = torch.cat([one[0] if isinstance(one, list) else one for one in read])
         plain = name.startswith(("cv2", "PIL"))
-        assert images.shape == (8, 3 if plain else 1, 64, 320)
-        assert images.dtype == (torch.float32 if plain else torch.uint8)
-    copies = torch.cat(list(found["bare copy of the cache"].run.loader))
-    ours = torch.cat(
-        [batch["image"] for batch in found["ours, cache=disk, no augmentation"].run.loader]
-    )
-    assert torch.equal(copies, ours)
+        assert read.shape == (24, 3 if plain else 1, 64, 320)
+        assert read.dtype == (torch.float32 if plain else torch.uint8)
+        images[name] = read
+    ours, copies = "ours, cache=disk, no augmentation", "bare copy of the cache"
+    assert torch.equal(images[copies], images[ours])
     # Equally long turns, or the ratio of the two would be one of turns.
-    assert (
-        len({c.run.number for name, c in found.items() if "copy" in name or "no aug" in name}) == 1
-    )
+    assert found[copies].items == found[ours].items
 
 
-def test_networks_that_are_compared_answer_alike(tmp_path):
+def test_networks_that_are_compared_answer_alike():
     torch.manual_seed(0)
-    plain, ours, *_ = inference.contenders(options(), tmp_path)
-    with torch.no_grad():
-        one = plain.run.model(plain.run.images)
-        two = ours.run.model(ours.run.images)
-    torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+    from benchmarks.workload import our_model
+
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 1, 64, 320), np.uint8))
+    plain, ours, *_ = inference.eager(our_model(options()).eval(), images).values()
+    torch.testing.assert_close(plain(), ours(), rtol=1e-4, atol=1e-5)
 
 
-def test_the_step_with_masks_learns_them_beside_the_labels(tmp_path):
-    *_, masks = step.contenders(options(), tmp_path)
-    learner, batch = masks.run.learner, masks.run.batch
+def test_every_step_changes_its_weights_and_masks_are_learned_beside_the_labels(tmp_path):
+    found = {c.name: c.run for c in step.contenders(options(), tmp_path)}
+    for run in found.values():
+        model = getattr(run, "model", None) or run.learner.model
+        before = [p.detach().clone() for p in model.parameters()]
+        run()
+        assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    learner, batch = found["with masks"].learner, found["with masks"].batch
     assert learner.model.mask_head is not None
-    assert batch["mask_targets"].shape == (2, 4, 16, 80)
     assert (batch["mask_targets"].amax((2, 3)) == batch["labels"]).all()
+    assert torch.equal(batch["image"], found["ours, float32"].batch["image"])
     learner.objective.train()
-    masks.run()
+    found["with masks"]()
     terms = learner.objective.terms()
     assert {"image_labels", "masks/focal_loss", "masks/tversky_loss"} <= set(terms)
     assert terms["masks"]["raw"] > 0
+
+
+@pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="no bfloat16 instructions")
+def test_the_step_with_matmul_gradients_has_them(tmp_path):
+    contenders = step.contenders(options(model="convnext_atto"), tmp_path)
+    (model,) = [str(c.run.learner.model) for c in contenders if "matmul" in c.name]
+    assert "DepthwiseConv2d" in model
 
 
 def test_operators_share_the_time_of_all():
@@ -166,42 +193,25 @@ def test_operators_share_the_time_of_all():
     assert shares_text({"aten::mm": 0.756, "aten::tanh": 0.244}) == "mm 76%, tanh 24%"
 
 
-@pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="no bfloat16 instructions")
-def test_the_step_with_matmul_gradients_has_them(tmp_path):
-    contenders = step.contenders(options(model="convnext_atto"), tmp_path)
-    found = {c.name: str(c.run.learner.model) for c in contenders if "matmul" in c.name}
-    assert len(found) == 1
-    assert all("DepthwiseConv2d" in model for model in found.values())
-
-
-def test_steps_change_their_weights(tmp_path):
-    for contender in step.contenders(options(), tmp_path):
-        model = getattr(contender.run, "model", None) or contender.run.learner.model
-        before = [p.detach().clone() for p in model.parameters()]
-        contender.run()
-        assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
-
-
-def test_an_unknown_model_is_named():
+@pytest.mark.parametrize("subject", ["inference", "step", "memory"])
+def test_an_unknown_model_is_named_before_anything_is_made(subject):
     with pytest.raises(InputError, match="no_such_network"):
-        benchmark.main(["inference", *SMALL, "--model", "no_such_network"])
+        benchmark.main([subject, "--model", "no_such_network"])
 
 
 def test_trainings_that_are_compared_read_the_same_strips_and_learn(tmp_path):
-    found = {c.name: c for c in trainer.contenders(options(num_images=24), tmp_path)}
-    timm, ours = found["a loop as timm's train.py"], found["ours, as by default"]
-    assert timm.items == ours.items
-    loaders = ours.run.trainer.task.loaders
+    timm, ours = (c.run for c in trainer.contenders(options(), tmp_path) if c.name != "fastai")
+    learner, loaders = ours.__self__.learner, ours.__self__.task.loaders
     for part in ("train", "validation"):
         dataset = loaders[part].dataset
         names = {dataset.table.image_ids[index] for index in dataset.indices}
-        assert {path.name for path in getattr(timm.run, part).dataset.paths} == names
-    (images, labels), batch = next(iter(timm.run.validation)), next(iter(loaders["validation"]))
+        assert {path.name for path in getattr(timm, part).dataset.paths} == names
+    (images, labels), batch = next(iter(timm.validation)), next(iter(loaders["validation"]))
     torch.testing.assert_close(
         images, batch["image"].expand(-1, 3, -1, -1) / 255, atol=0.01, rtol=0
     )
     torch.testing.assert_close(labels, batch["labels"])
-    for model, run in ((timm.run.model, timm.run), (ours.run.trainer.learner.model, ours.run)):
+    for model, run in ((timm.model, timm), (learner.model, ours)):
         before = [p.detach().clone() for p in model.parameters()]
         run()
         assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))

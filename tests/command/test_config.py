@@ -24,12 +24,12 @@ from core.command.config import (
     components,
     short_forms,
 )
-from core.data.splitting import write_split
+from core.data.split_file import write_split
 from core.errors import InputError
 from core.experiments.folder import ExperimentFolder
 from core.running import launching
 from core.running.composition import build, build_trainer
-from core.running.experiment_record import Parts
+from core.running.experiment_record import TrainingSetup
 from core.running.launching import launch
 from core.running.loading import choose_split, read_data
 from core.training.interruption import Interruption
@@ -319,7 +319,7 @@ class Built:
     """What a config is composed into, and a batch of it."""
 
     config: TrainConfig
-    parts: Parts
+    parts: TrainingSetup
     trainer: Trainer
 
     def __post_init__(self) -> None:

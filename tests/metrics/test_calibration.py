@@ -10,12 +10,8 @@ from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
-from core.metrics.calibration import (
-    calibration_figures,
-    fit_scaling,
-    reliability_curve,
-)
-from core.metrics.scaling import to_logits
+from core.metrics.calibration import calibration_figures, reliability_curve
+from core.metrics.scaling import fit_scaling, to_logits
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 

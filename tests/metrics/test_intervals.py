@@ -8,9 +8,15 @@ from scipy.stats import binomtest
 from simulated_predictions import CLASS_NAMES, Population, random_predictions
 
 from core.errors import InputError
-from core.metrics.bounds import auroc_score_bounds, bootstrap_bounds, exact_bounds
 from core.metrics.classification import classification_metrics
-from core.metrics.intervals import Bootstrap, bootstrap_intervals, paired_differences
+from core.metrics.intervals import (
+    Bootstrap,
+    auroc_score_bounds,
+    bootstrap_bounds,
+    bootstrap_intervals,
+    exact_bounds,
+    paired_differences,
+)
 from core.metrics.resampling import (
     WeightedFigures,
     bootstrap_weights,

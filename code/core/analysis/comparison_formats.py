@@ -1,6 +1,5 @@
 """A comparison as text for the terminal, CSV, JSON or Markdown."""
 
-import csv
 import io
 import json
 from collections.abc import Callable, Sequence
@@ -8,7 +7,7 @@ from typing import Any
 
 from core.analysis.comparison import Comparison, figures_of
 from core.analysis.ranking import FigureKey, figure, figure_keys, interval, shown_figures
-from core.files.spreadsheet import as_text
+from core.files.tables import write_cells
 from core.files.writing import to_json
 
 TITLES = {
@@ -38,12 +37,8 @@ def as_csv(comparison: Comparison) -> str:
     text = io.StringIO()
     rows = experiment_rows(comparison)
     fields = list(dict.fromkeys(key for row in rows for key in row))
-    writer = csv.DictWriter(text, fields or ["experiment"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        {key: as_text(value) if isinstance(value, str) else value for key, value in row.items()}
-        for row in rows
-    )
+    cells = ([row.get(field, "") for field in fields] for row in rows)
+    write_cells(text, fields or ["experiment"], cells, float_format="")
     return text.getvalue()
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.metrics.calibration import fit_scaling
+from core.metrics.scaling import fit_scaling
 from core.metrics.scored_predictions import check_predictions
 
 

@@ -1,6 +1,5 @@
 """The parts of a report that show single images: mistakes, doubtful labels, near-duplicates."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,19 +7,15 @@ from core.analysis.label_errors import rank_label_errors
 from core.analysis.label_sets import set_names
 from core.analysis.page import paragraph, table
 from core.analysis.strips import confident_mistakes, picture, strip
-from core.errors import InputError
 from core.experiments.predictions import Predictions
 from core.experiments.reading import Experiment
 from core.experiments.strips import ImageFolder
-from core.files.reading import MEBIBYTE, bounded_lines, opened
-from core.files.spreadsheet import original
+from core.files.tables import read_records
 
 DUPLICATES_FILE = "duplicates.csv"
 MOST_MISTAKES = 8
 MOST_SUSPECTS = 12
 MOST_PAIRS = 50
-_MOST_BYTES = 256 * MEBIBYTE
-_LONGEST_LINE = MEBIBYTE // 8
 
 
 def mistakes(experiment: Experiment, test: Predictions, images: ImageFolder) -> str:
@@ -93,24 +88,11 @@ def read_duplicates(file: Path) -> list[dict[str, str]] | None:
     """Rows of duplicates.csv, which names at least `first` and `second`; None without the file.
 
     Raises:
-        InputError: the file has other columns.
+        InputError: as for `read_records`.
     """
     if not file.is_file():
         return None
-    with opened(file, _MOST_BYTES) as stream:
-        reader = csv.reader(bounded_lines(stream, file, _LONGEST_LINE))
-        try:
-            header, *rows = reader
-        except (csv.Error, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{file}: not a CSV file with a header ({error})") from None
-    if not {"first", "second"} <= set(header):
-        raise InputError(f"{file}: columns {', '.join(header)[:80]}; expected first and second")
-    for line, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise InputError(f"{file} row {line}: {len(row)} values; expected {len(header)}")
-    return [dict(zip(header, map(original, row), strict=True)) for row in rows]
+    return [row for _, row in read_records(file, ("first", "second"))]
 
 
 _LEGEND = paragraph(

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-# Of the map at its hottest; what is cold stays grey steel.
+# Of the map where it is hottest; where it is cold the steel stays grey.
 OPACITY = 0.65
-OUTLINE = (255, 255, 0)  # cyan in OpenCV's order: the one hue that the colour map has not
+OUTLINE = (255, 255, 0)  # cyan in OpenCV's order: the one hue that the colour map lacks
 COLOUR_MAP = cv2.COLORMAP_INFERNO
 FONT, TEXT_HEIGHT, TEXT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 26, 0.55
 TEXT_MARGIN = 6
@@ -24,7 +24,7 @@ def overlay(
 ) -> np.ndarray:
     """The map over the strip, from cold (grey) to hot, and the mask's outline.
 
-    `scale` are the values that are cold and hot, by default the map's smallest and largest.
+    `scale` has the values that are cold and hot, by default the map's smallest and largest.
 
     Shape: grey uint8, heat and mask (height, width) -> uint8 (height, width, 3).
     """
@@ -39,7 +39,7 @@ def overlay(
 
 
 def outlined(picture: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """The picture with the mask's outline drawn just outside of it, nothing of it covered."""
+    """The picture with an outline just outside of the mask, which stays uncovered."""
     if mask is None or not mask.any():
         return picture
     around = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8))
@@ -51,14 +51,14 @@ def outlined(picture: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
 def captioned(picture: np.ndarray, text: str) -> np.ndarray:
     """Text above the picture; letters that the font lacks become `?`.
 
-    In one line where the picture is wide enough, else broken at three spaces.
+    It is one line if the picture is wide enough, otherwise broken at three spaces.
     """
     plain = text.encode("ascii", "replace").decode()
     bars = []
     for line in _lines(plain, picture.shape[1] - 2 * TEXT_MARGIN):
         bar = np.full((TEXT_HEIGHT, picture.shape[1], 3), PAPER, np.uint8)
-        place = (TEXT_MARGIN, TEXT_HEIGHT - 8)
-        cv2.putText(bar, line, place, FONT, TEXT_SCALE, INK, 1, cv2.LINE_AA)
+        start = (TEXT_MARGIN, TEXT_HEIGHT - 8)
+        cv2.putText(bar, line, start, FONT, TEXT_SCALE, INK, 1, cv2.LINE_AA)
         bars.append(bar)
     return np.concatenate([*bars, picture])
 
@@ -68,40 +68,36 @@ def contact_sheet(blocks: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     widest = max(picture.shape[1] for block in blocks for picture in block)
     columns = max(1, SHEET_WIDTH // (widest + GAP))
     tiles = [_stacked(block, widest, GAP // 3) for block in blocks]
-    rows = [
-        _beside(tiles[start : start + columns], columns) for start in range(0, len(tiles), columns)
-    ]
-    return _stacked(rows, max(row.shape[1] for row in rows), 2 * GAP)
+    starts = range(0, len(tiles), columns)
+    rows = [_beside(tiles[start : start + columns]) for start in starts]
+    return _stacked(rows, columns * (widest + GAP), 2 * GAP)
 
 
 def _lines(text: str, width: int) -> list[str]:
-    """As few lines as hold the parts of the text; a part that is too wide has its own."""
-    first, *parts = text.split("   ")
+    """As few lines as hold all phrases of the text; a phrase that is too wide has its own."""
+    first, *phrases = text.split("   ")
     lines = [first]
-    for part in parts:
-        longer = f"{lines[-1]}   {part}"
+    for phrase in phrases:
+        longer = f"{lines[-1]}   {phrase}"
         (pixels, _), _ = cv2.getTextSize(longer, FONT, TEXT_SCALE, 1)
         if pixels <= width:
             lines[-1] = longer
         else:
-            lines.append(part)
+            lines.append(phrase)
     return lines
 
 
 def _stacked(pictures: Sequence[np.ndarray], width: int, gap: int) -> np.ndarray:
-    parts = []
-    for picture in pictures:
-        margins = ((0, gap), (0, width - picture.shape[1]), (0, 0))
-        parts.append(np.pad(picture, margins, constant_values=PAPER[0]))
-    return np.concatenate(parts)
+    heights = [len(picture) + gap for picture in pictures]
+    padded = zip(pictures, heights, strict=True)
+    return np.concatenate([_padded(picture, height, width) for picture, height in padded])
 
 
-def _beside(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    height = max(tile.shape[0] for tile in tiles)
-    parts = [
-        np.pad(tile, ((0, height - tile.shape[0]), (0, GAP), (0, 0)), constant_values=PAPER[0])
-        for tile in tiles
-    ]
-    width = parts[0].shape[1] * columns
-    row = np.concatenate(parts, axis=1)
-    return np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=PAPER[0])
+def _beside(tiles: Sequence[np.ndarray]) -> np.ndarray:
+    height = max(len(tile) for tile in tiles)
+    return np.concatenate([_padded(tile, height, tile.shape[1] + GAP) for tile in tiles], axis=1)
+
+
+def _padded(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    margins = ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0))
+    return np.pad(picture, margins, constant_values=PAPER[0])

@@ -1,16 +1,10 @@
-"""The one definition of every figure that is reported: scikit-learn computes, undefined is None."""
+"""The one definition of every reported figure: computed by scikit-learn, None where undefined."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import (
-    accuracy_score,
-    average_precision_score,
-    confusion_matrix,
-    precision_recall_fscore_support,
-    roc_auc_score,
-)
+from sklearn import metrics
 
 from core.metrics.scored_predictions import (
     DEFAULT_THRESHOLD,
@@ -30,12 +24,12 @@ def classification_metrics(
     """All figures of a multi-label prediction, per class, macro and micro.
 
     A class is predicted where its probability is at least its threshold. Precision, recall and
-    F1 are 0 where their denominator is. Average precision needs a positive image and AUROC a
-    negative one too: without them they are None, left out of the macro mean, and the number of
-    classes left out stands under `undefined`. `any_defect` is the image-level question whether
-    there is any class at all: label = any label, prediction = any predicted class, score = the
-    largest probability, so that it never contradicts the classes (1 - prod(1 - p) would call
-    four classes at 0.2 a defect of no class). It takes no part in macro and micro.
+    F1 are 0 where their denominator is 0. Average precision requires a positive image, AUROC a
+    negative one as well: without them they are None and left out of the macro mean, and
+    `undefined` counts the classes left out. `any_defect` asks of each image whether it shows any
+    class at all: label = any label, prediction = any predicted class, score = the largest
+    probability, so that it never contradicts the classes (1 - prod(1 - p) would call four classes
+    at 0.2 a defect of no class). It is not part of macro and micro.
 
     Shape: labels and probabilities (images, classes), labels 0 or 1.
     Raises:
@@ -48,16 +42,18 @@ def classification_metrics(
         for c, name in enumerate(class_names)
     }
     macro, undefined = macro_means(per_class)
+    by_class = isinstance(thresholds, Mapping)
+    reported = {n: float(thresholds[n]) for n in class_names} if by_class else float(thresholds)
     return {
         "num_images": len(labels),
-        "threshold": _as_reported(thresholds, class_names),
+        "threshold": reported,
         "macro": macro,
         "micro": _scores(labels.ravel(), probabilities.ravel(), predicted.ravel()),
         "per_class": per_class,
         "any_defect": _class_row(
             labels.any(axis=1), probabilities.max(axis=1), predicted.any(axis=1)
         ),
-        "subset_accuracy": float(accuracy_score(labels, predicted)),
+        "subset_accuracy": float(metrics.accuracy_score(labels, predicted)),
         "undefined": undefined,
     }
 
@@ -65,7 +61,7 @@ def classification_metrics(
 def macro_means(
     per_class: Mapping[str, Mapping[str, Any]],
 ) -> tuple[dict[str, float | None], dict[str, int]]:
-    """Unweighted means over the classes where a figure is defined, and how many were left out."""
+    """Unweighted means over the classes with a defined figure, and how many were left out."""
     macro, undefined = {}, {}
     for metric in METRICS:
         defined = [row[metric] for row in per_class.values() if row[metric] is not None]
@@ -77,7 +73,7 @@ def macro_means(
 def _class_row(
     labels: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray
 ) -> dict[str, Any]:
-    counts = confusion_matrix(labels, predicted, labels=[False, True]).ravel().tolist()
+    counts = metrics.confusion_matrix(labels, predicted, labels=[False, True]).ravel().tolist()
     true_negatives, false_positives, false_negatives, true_positives = counts
     return _scores(labels, probabilities, predicted) | {
         "support": int(labels.sum()),
@@ -91,23 +87,13 @@ def _class_row(
 def _scores(
     labels: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray
 ) -> dict[str, float | None]:
-    precision, recall, f1, _ = precision_recall_fscore_support(
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
         labels, predicted, pos_label=True, average="binary", zero_division=0
     )
-    ranked = labels.any()
-    separable = ranked and not labels.all()
-    return {
-        "precision": float(precision),
-        "recall": float(recall),
-        "f1": float(f1),
-        "average_precision": float(average_precision_score(labels, probabilities))
-        if ranked
-        else None,
-        "auroc": float(roc_auc_score(labels, probabilities)) if separable else None,
-    }
-
-
-def _as_reported(thresholds: Thresholds, class_names: Sequence[str]) -> float | dict[str, float]:
-    if isinstance(thresholds, Mapping):
-        return {name: float(thresholds[name]) for name in class_names}
-    return float(thresholds)
+    scores = {"precision": float(precision), "recall": float(recall), "f1": float(f1)}
+    scores |= {"average_precision": None, "auroc": None}
+    if labels.any():
+        scores["average_precision"] = float(metrics.average_precision_score(labels, probabilities))
+        if not labels.all():
+            scores["auroc"] = float(metrics.roc_auc_score(labels, probabilities))
+    return scores

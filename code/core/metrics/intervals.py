@@ -5,14 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtr, ndtri, stdtrit
 
-from core.metrics.bounds import (
-    TOLERANCE,
-    Interval,
-    auroc_score_bounds,
-    bootstrap_bounds,
-    exact_bounds,
-)
 from core.metrics.resampling import (
     FigureKey,
     Figures,
@@ -28,8 +22,12 @@ from core.metrics.scored_predictions import (
     threshold_array,
 )
 
-# With fewer positives an AUROC near 1 hangs on its one or two worst strips, and resampling knows
-# of no worse ones: 82 % of such intervals covered the truth in trials with 34 positives.
+Interval = list[float]
+
+# Smaller differences are rounding of sums taken in another order.
+TOLERANCE = 1e-12
+# With fewer positives an AUROC near 1 depends on its one or two worst strips, and no resample
+# holds a worse one: 82 % of such intervals covered the truth in trials with 34 positives.
 FEW_POSITIVES = 50
 
 
@@ -51,14 +49,14 @@ def bootstrap_intervals(
 ) -> dict[str, Any]:
     """[low, high] of each figure of `classification_metrics`, nested alike, None where undefined.
 
-    Images are resampled within each label set, as the split was stratified; thresholds and model
-    are taken as given. Bounds are those of `bootstrap_bounds`. A figure of exactly 0 or 1, which
-    resampling cannot change, has the exact binomial bound; an AUROC from few positives reaches at
-    least as far as the score interval.
+    Images are resampled within each label set, because the split is stratified by them; thresholds
+    and model are taken as given. Bounds are those of `bootstrap_bounds`. A figure of exactly 0 or
+    1, which resampling cannot change, has the exact binomial bound. The interval of an AUROC from
+    few positives is at least as wide as the score interval.
 
     Source: Efron 1987 (BCa); Davison and Hinkley 1997, section 3.2 (resampling within strata).
     Raises:
-        InputError: what `classification_metrics` refuses.
+        InputError: as for `classification_metrics`.
     """
     chosen = bootstrap or Bootstrap()
     figures = _figures(labels, (probabilities, thresholds), class_names)
@@ -67,14 +65,13 @@ def bootstrap_intervals(
     # Classes come before their macro mean, which falls back on them.
     for key in sorted(values, key=lambda key: key[0] == "macro"):
         interval = bootstrap_bounds(values[key], replicates[key], left_out[key], chosen.confidence)
-        if key[0] == "macro":
+        if key[0] != "macro":
+            interval = _mended(key, values[key], interval, figures, chosen.confidence)
+        elif interval is None:
             classes = [found.get(("per_class", name, key[1])) for name in class_names]
-            mean = np.mean([bounds for bounds in classes if bounds], axis=0).tolist()
-            found[key] = interval or mean
-        else:
-            found[key] = _mended(key, values[key], interval, figures, chosen.confidence)
-    described = {"confidence": chosen.confidence, "resamples": chosen.resamples}
-    return _nested(found, class_names) | described | {"seed": chosen.seed}
+            interval = np.mean([bounds for bounds in classes if bounds], axis=0).tolist()
+        found[key] = interval
+    return _nested(found, class_names) | {"confidence": chosen.confidence, **vars(chosen)}
 
 
 def paired_differences(
@@ -86,11 +83,11 @@ def paired_differences(
 ) -> dict[str, Any]:
     """First minus second: {"difference", "interval"} for each figure, nested as the figures are.
 
-    Both predictions, each (probabilities, thresholds), are of the same images in the same order
-    and are weighed by the same resamples, so that what is hard for both cancels.
+    Both predictions, each (probabilities, thresholds), are of the same images in the same order.
+    Both are weighted by the same resamples, so that what is hard for both cancels out.
 
     Raises:
-        InputError: what `classification_metrics` refuses.
+        InputError: as for `classification_metrics`.
     """
     chosen = bootstrap or Bootstrap()
     pair = [_figures(labels, prediction, class_names) for prediction in (first, second)]
@@ -117,19 +114,17 @@ def _resample(
     """Value, replicates and leave-one-out values of one prediction, or of a difference of two."""
     generator = np.random.default_rng(bootstrap.seed)
 
-    def weighed(chunks: Iterable[np.ndarray]) -> Figures:
-        parts = [[figure(weights) for figure in figures] for weights in chunks]
-        whole = [
-            {key: np.concatenate([part[k][key] for part in parts]) for key in parts[0][k]}
+    def weighted(chunks: Iterable[np.ndarray]) -> Figures:
+        found = [[figure(weights) for figure in figures] for weights in chunks]
+        first, *others = (
+            {key: np.concatenate([chunk[k][key] for chunk in found]) for key in found[0][k]}
             for k in range(len(figures))
-        ]
-        if len(whole) == 1:
-            return whole[0]
-        return {key: whole[0][key] - whole[1][key] for key in whole[0]}
+        )
+        return {key: first[key] - others[0][key] for key in first} if others else first
 
-    values = weighed([np.ones((len(labels), 1))])
-    replicates = weighed(bootstrap_weights(labels, bootstrap.resamples, generator))
-    left_out = weighed(jackknife_weights(labels))
+    values = weighted([np.ones((len(labels), 1))])
+    replicates = weighted(bootstrap_weights(labels, bootstrap.resamples, generator))
+    left_out = weighted(jackknife_weights(labels))
     return {key: float(value[0]) for key, value in values.items()}, replicates, left_out
 
 
@@ -140,25 +135,87 @@ def _mended(
     figures: WeightedFigures,
     confidence: float,
 ) -> Interval:
-    """The interval, or what stands in for it where resampling says too little."""
+    """The interval, or a substitute where resampling says too little."""
     trials = figures.trials(key)
     if interval is None or min(value, 1 - value) <= TOLERANCE:
         return exact_bounds(value, trials, confidence)
     if key[-1] == "auroc" and trials < FEW_POSITIVES:
-        positives, negatives = figures.tasks[key[:-1]].decisions[2:].sum(axis=1)
+        positives, negatives = figures.questions[key[:-1]].decisions[2:].sum(axis=1)
         low, high = auroc_score_bounds(value, positives, negatives, confidence)
         return [min(low, interval[0]), max(high, interval[1])]
     return interval
 
 
 def _nested(found: dict[FigureKey, Any], class_names: Sequence[str]) -> dict[str, Any]:
-    """Figures in the shape of `classification_metrics`, None where one is undefined."""
-    rows = {row: {m: found.get((row, m)) for m in METRICS} for row in ("macro", "micro")}
-    classes = {
-        name: {m: found.get(("per_class", name, m)) for m in METRICS} for name in class_names
-    }
-    return rows | {
-        "per_class": classes,
-        "any_defect": {m: found.get(("any_defect", m)) for m in METRICS},
-        "subset_accuracy": found["subset_accuracy",],
-    }
+    """Figures nested as by `classification_metrics`, None where one is undefined."""
+
+    def row(*where: str) -> dict[str, Any]:
+        return {metric: found.get((*where, metric)) for metric in METRICS}
+
+    nested: dict[str, Any] = {name: row(name) for name in ("macro", "micro")}
+    nested["per_class"] = {name: row("per_class", name) for name in class_names}
+    nested["any_defect"] = row("any_defect")
+    return nested | {"subset_accuracy": found["subset_accuracy",]}
+
+
+def bootstrap_bounds(
+    value: float, replicates: np.ndarray, left_out: np.ndarray, confidence: float
+) -> Interval | None:
+    """Bias-corrected and accelerated percentiles; None where resampling never changes the figure.
+
+    Student's quantiles replace the normal ones, because the spread is itself estimated, with
+    2n / (kurtosis - 1) degrees of freedom; n is the number of images that influence the figure,
+    and the kurtosis is that of their influences. Where few images decide everything, there are
+    few degrees of freedom.
+
+    Shape: replicates (resamples,); left_out (images,), the figure without each image.
+    Source: Efron 1987.
+    """
+    # A resample without a positive of a rare class has no average precision.
+    replicates, left_out = (values[np.isfinite(values)] for values in (replicates, left_out))
+    if not len(replicates) or np.ptp(replicates) <= TOLERANCE:
+        return None
+    influence = value - left_out
+    influence = influence[np.abs(influence) > TOLERANCE]
+    squares = np.sum(influence**2)
+    acceleration = np.sum(influence**3) / (6 * squares**1.5) if squares else 0.0
+    spread_variance = np.sum(influence**4) / squares**2 - 1 / len(influence) if squares else 0.0
+    reach = stdtrit(2 / max(spread_variance, 1e-9), (1 + confidence) / 2)
+    below = (np.mean(replicates < value - TOLERANCE) + np.mean(replicates <= value + TOLERANCE)) / 2
+    half = 0.5 / len(replicates)
+    bias = ndtri(np.clip(below, half, 1 - half))
+    moved = bias + np.array([-reach, reach])
+    # Beyond 1 / acceleration the correction has no meaning: the outermost resample is the bound.
+    slope = np.maximum(1 - acceleration * moved, TOLERANCE)
+    low, high = np.quantile(replicates, ndtr(bias + moved / slope))
+    return [float(low), float(high)]
+
+
+def exact_bounds(value: float, trials: float, confidence: float) -> Interval:
+    """Clopper-Pearson bounds for no success or no failure in so many trials, else [0, 1].
+
+    No failure in n trials is compatible with a rate of failure p up to (1 - p)^n = tail.
+    Source: Clopper and Pearson 1934.
+    """
+    rest = ((1 - confidence) / 2) ** (1 / trials) if trials >= 1 else 0.0
+    if value >= 1 - TOLERANCE:
+        return [float(rest), 1.0]
+    return [0.0, float(1 - rest)] if value <= TOLERANCE else [0.0, 1.0]
+
+
+def auroc_score_bounds(
+    value: float, positives: float, negatives: float, confidence: float
+) -> Interval:
+    """Score interval: the AUROCs from which the observed one is within the normal quantile.
+
+    variance = A (1 - A) (1 + (m - 1) (1 - A) / (2 - A) + (m - 1) A / (1 + A)) / (n+ n-), with m
+    the mean of n+ and n-, taken at the candidate A and not at the observed value.
+    Source: Newcombe 2006, method 5; variance after Hanley and McNeil 1982.
+    """
+    candidate = np.linspace(0, 1, 10_001)
+    weight = (positives + negatives) / 2 - 1
+    spread = (1 - candidate) / (2 - candidate) + candidate / (1 + candidate)
+    variance = candidate * (1 - candidate) * (1 + weight * spread) / (positives * negatives)
+    reach = ndtri((1 + confidence) / 2) * np.sqrt(variance)
+    inside = candidate[np.abs(candidate - value) <= reach + 1e-4]
+    return [float(inside.min()), float(inside.max())]

@@ -1,4 +1,4 @@
-"""How well masks are found: Dice, intersection over union, and where the hottest pixel is."""
+"""How well masks are found: Dice, intersection over union, and where the maximum is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ import numpy as np
 class MaskScores:
     """Scores of each image and class.
 
-    `dice` of two empty masks is 1, as the Severstal competition scored it; `iou` is NaN there.
-    `peak_inside`, 1.0 or 0.0, says whether the hottest cell of the mask logits holds a pixel of
-    the mask; NaN where the class has none. Shape: each (N, C) float64.
+    `dice` of two empty masks is 1, as in the Severstal competition; `iou` is NaN there.
+    `peak_inside`, 1.0 or 0.0, says whether the cell of the highest mask logit holds a pixel of the
+    mask; NaN where the class has none. Shape: each (N, C) float64.
     """
 
     dice: np.ndarray
@@ -23,38 +23,36 @@ class MaskScores:
     @classmethod
     def joined(cls, parts: Sequence["MaskScores"]) -> "MaskScores":
         """The scores of all parts, one after another."""
-        fields = ("dice", "iou", "peak_inside")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
+        names = cls.__dataclass_fields__
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def localization_figures(scores: MaskScores, class_names: Sequence[str]) -> dict[str, Any]:
     """Means over images, per class and macro over the classes where a figure is defined.
 
-    `dice`: over all images, empty against empty counting 1 (the competition's figure).
+    `dice`: over all images, where two empty masks count 1 (the competition's figure).
     `dice_with_defect` and `pointing_accuracy`: over the images that show the class.
     `iou`: over the images where the class is shown or predicted.
     """
     shown = ~np.isnan(scores.peak_inside)
     per_class = {}
     for c, name in enumerate(class_names):
-        rows = shown[:, c]
         per_class[name] = {
             "dice": _mean(scores.dice[:, c]),
-            "dice_with_defect": _mean(scores.dice[rows, c]),
+            "dice_with_defect": _mean(scores.dice[shown[:, c], c]),
             "iou": _mean(scores.iou[:, c]),
-            "pointing_accuracy": _mean(scores.peak_inside[rows, c]),
-            "num_with_mask": int(rows.sum()),
+            "pointing_accuracy": _mean(scores.peak_inside[:, c]),
         }
-    figures = [figure for figure in next(iter(per_class.values())) if figure != "num_with_mask"]
-    macro = {figure: _macro([part[figure] for part in per_class.values()]) for figure in figures}
+    macro = {
+        figure: _mean(np.array([row[figure] for row in per_class.values()], dtype=float))
+        for figure in next(iter(per_class.values()))
+    }
+    for row, count in zip(per_class.values(), shown.sum(axis=0).tolist(), strict=True):
+        row["num_with_mask"] = count
     return {"num_images": len(scores.dice), "macro": macro, "per_class": per_class}
 
 
 def _mean(values: np.ndarray) -> float | None:
+    """Over the values that are defined; None where none is."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else None
-
-
-def _macro(values: Sequence[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return float(np.mean(defined)) if defined else None

@@ -1,4 +1,4 @@
-"""Every figure of many resamples of the same images at once, equal to scikit-learn on each."""
+"""All figures of many resamples of the same images at once, equal to scikit-learn on each."""
 
 from collections.abc import Iterator
 
@@ -11,11 +11,9 @@ from core.metrics.scored_predictions import METRICS
 FigureKey = tuple[str, ...]
 Figures = dict[FigureKey, np.ndarray]
 
-# Resamples worked on together: 1,886 images x 128 float64 stay within a core's cache.
+# Resamples computed together: 1,886 images x 128 float64 stay within a core's cache.
 CHUNK = 128
-
-
-# A label set of fewer images hardly varies when it is resampled by itself.
+# A label set of fewer images hardly varies when it is resampled on its own.
 FEW_IMAGES = 5
 
 
@@ -58,12 +56,11 @@ def bootstrap_weights(
 
 
 def jackknife_weights(labels: np.ndarray) -> Iterator[np.ndarray]:
-    """Each image left out in turn, the others of its label set weighing as much more.
+    """Each image left out in turn, while the others of its label set weigh more to make up for it.
 
     Shape: (images, images of the chunk).
     """
-    size = np.ones(len(labels))
-    stratum = np.empty(len(labels), dtype=int)
+    size, stratum = np.ones(len(labels)), np.empty(len(labels), dtype=int)
     for code, group in enumerate(strata(labels)):
         size[group], stratum[group] = len(group), code
     for start in range(0, len(labels), CHUNK):
@@ -81,27 +78,23 @@ class WeightedFigures:
     def __init__(
         self, labels: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray, names: list[str]
     ) -> None:
-        images, classes = labels.shape
-        self.names = names
-        image = np.arange(images)
-        self.tasks = {
-            ("per_class", name): _Task(labels[:, c], probabilities[:, c], predicted[:, c], image)
-            for c, name in enumerate(names)
+        self.names, image = names, np.arange(len(labels))
+        classes = zip(names, labels.T, probabilities.T, predicted.T, strict=True)
+        self.questions = {
+            ("per_class", name): _Question(*one, image=image) for name, *one in classes
         }
-        self.tasks["any_defect",] = _Task(
-            labels.any(axis=1), probabilities.max(axis=1), predicted.any(axis=1), image
-        )
-        self.tasks["micro",] = _Task(
-            labels.ravel(), probabilities.ravel(), predicted.ravel(), np.repeat(image, classes)
-        )
+        any_defect = labels.any(axis=1), probabilities.max(axis=1), predicted.any(axis=1)
+        self.questions["any_defect",] = _Question(*any_defect, image)
+        pooled = (values.ravel() for values in (labels, probabilities, predicted))
+        self.questions["micro",] = _Question(*pooled, np.repeat(image, len(names)))
         self.exact = (labels == predicted).all(axis=1).astype(float)
 
     def __call__(self, weights: np.ndarray) -> Figures:
         """Each defined figure, one value per column of weights (images, resamples)."""
         figures = {
             (*where, metric): values
-            for where, task in self.tasks.items()
-            for metric, values in task(weights).items()
+            for where, question in self.questions.items()
+            for metric, values in question(weights).items()
         }
         for metric in METRICS:
             rows = [figures.get(("per_class", name, metric)) for name in self.names]
@@ -113,9 +106,9 @@ class WeightedFigures:
 
     def trials(self, key: FigureKey) -> float:
         """How many yes-or-no observations a figure other than a macro mean rests on."""
-        if key[:-1] not in self.tasks:
+        if key[:-1] not in self.questions:
             return len(self.exact)
-        found, predicted, positives, negatives = self.tasks[key[:-1]].decisions.sum(axis=1)
+        found, predicted, positives, negatives = self.questions[key[:-1]].decisions.sum(axis=1)
         return {
             "precision": predicted,
             "recall": positives,
@@ -125,18 +118,15 @@ class WeightedFigures:
         }[key[-1]]
 
 
-class _Task:
-    """One yes-or-no question about the images: sorted once, weighed many times."""
+class _Question:
+    """One yes-or-no question about the images: sorted once, weighted many times."""
 
     def __init__(
         self, labels: np.ndarray, scores: np.ndarray, predicted: np.ndarray, image: np.ndarray
     ) -> None:
         images = image[-1] + 1
-        self.decisions = np.zeros((4, images))
-        for row, chosen in zip(
-            self.decisions, (labels & predicted, predicted, labels, ~labels), strict=True
-        ):
-            np.add.at(row, image[chosen], 1)
+        chosen = (labels & predicted, predicted, labels, ~labels)
+        self.decisions = np.array([np.bincount(image[c], minlength=images) for c in chosen], float)
         # Precision and recall change only at the scores of positives: one row for each of these.
         levels, level = np.unique(-scores[labels], return_inverse=True)
         above = np.searchsorted(levels, -scores[~labels], side="left")

@@ -1,4 +1,4 @@
-"""What every figure is computed from: labels, probabilities and thresholds, checked.
+"""Labels, probabilities and thresholds, checked: every figure is computed from them.
 
 Without scikit-learn, whose import takes longer than listing a hundred experiments.
 """
@@ -18,7 +18,7 @@ Thresholds = float | Mapping[str, float]
 def check_predictions(
     labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Labels as bool and probabilities as float64, once they are found to be what they claim.
+    """Labels as bool and probabilities as float64, checked.
 
     Raises:
         InputError: shapes differ, labels other than 0 and 1, probabilities NaN or outside [0, 1].
@@ -51,9 +51,8 @@ def threshold_array(thresholds: Thresholds, class_names: Sequence[str]) -> np.nd
             raise InputError(
                 f"thresholds: none for class {missing[0]!r}; given: {', '.join(thresholds)}"
             )
-        values = np.array([thresholds[name] for name in class_names], dtype=np.float64)
-    else:
-        values = np.full(len(class_names), thresholds, dtype=np.float64)
+        thresholds = [thresholds[name] for name in class_names]
+    values = np.full(len(class_names), thresholds, dtype=np.float64)
     if np.isnan(values).any():
         raise InputError(f"thresholds: {values.tolist()}; expected a number for every class")
     return values

@@ -12,16 +12,14 @@ from core.metrics.scored_predictions import DEFAULT_THRESHOLD, check_predictions
 
 log = logging.getLogger(__name__)
 
-SMALLEST = 1e-6
-
 
 @dataclass(frozen=True)
 class OperatingPoints:
     """What each useful threshold of one class does; the last one predicts nothing.
 
-    Between two neighbouring probabilities every threshold decides alike: the one half way stands
-    for all of them.
-    Shape: all (points,), thresholds falling but for the sentinel above 1 at the end.
+    All thresholds between two neighbouring probabilities decide alike: the one half way stands for
+    them.
+    Shape: all (points,); thresholds decrease, except for the last, which no probability reaches.
     """
 
     thresholds: np.ndarray
@@ -31,8 +29,7 @@ class OperatingPoints:
 
     @property
     def precision(self) -> np.ndarray:
-        predicted = self.true_positives + self.false_positives
-        return self.true_positives / np.maximum(predicted, 1)
+        return self.true_positives / np.maximum(self.true_positives + self.false_positives, 1)
 
     @property
     def recall(self) -> np.ndarray:
@@ -50,36 +47,36 @@ def choose_thresholds(
     class_names: Sequence[str],
     settings: EvaluationSettings,
 ) -> dict[str, float]:
-    """The threshold of each class that does best by `settings.threshold_criterion`.
+    """The best threshold of each class by `settings.threshold_criterion`.
 
-    - `f1`: the highest F1, then drawn towards 0.5 on the logit scale, with weight
-      n / (n + threshold_shrinkage) for n positives: the best point of few positives is mostly
+    - `f1`: the highest F1, then shrunk towards 0.5 on the logit scale, with weight
+      n / (n + threshold_shrinkage) for n positives: with few positives, the best point is mostly
       chance.
     - `recall_at_precision`: the highest recall with at least `min_precision`; where no threshold
       is that precise, the most precise one, with a warning.
     - `precision_at_recall`: the highest precision with at least `min_recall`.
     - `cost`: the lowest cost_miss * misses + cost_false_alarm * false alarms.
 
-    Of equally good thresholds the one nearest to 0.5 (for `cost`, to the threshold that is best
-    for calibrated probabilities) is taken. A class without positives keeps that value.
+    Among equally good thresholds the one nearest to 0.5 is chosen; for `cost`, the one nearest to
+    the best threshold for calibrated probabilities. A class without positives keeps that value.
 
     Raises:
-        InputError: what `classification_metrics` refuses, or costs that do not fit the classes.
+        InputError: as for `classification_metrics`, or costs that do not fit the classes.
     """
     labels, probabilities = check_predictions(labels, probabilities, class_names)
     chosen = {}
     for c, name in enumerate(class_names):
-        anchor, miss, false_alarm = DEFAULT_THRESHOLD, 0.0, 0.0
+        anchor, costs = DEFAULT_THRESHOLD, [0.0, 0.0]
         if settings.threshold_criterion == "cost":
-            miss = _cost(settings.cost_miss, name, class_names, "cost_miss")
-            false_alarm = _cost(settings.cost_false_alarm, name, class_names, "cost_false_alarm")
-            anchor = false_alarm / (false_alarm + miss)
+            keys = ("cost_miss", "cost_false_alarm")
+            costs = [_cost(settings, key, name, class_names) for key in keys]
+            anchor = costs[1] / sum(costs)
         if not labels[:, c].any():
             log.warning("%s has no validation image: its threshold stays %.3g", name, anchor)
             chosen[name] = anchor
             continue
         points = operating_points(labels[:, c], probabilities[:, c])
-        score = _score(points, settings, name, (miss, false_alarm))
+        score = _score(points, settings, name, costs)
         best = points.thresholds[score >= score.max() - 1e-12]
         threshold = float(best[np.argmin(np.abs(best - anchor))])
         if settings.threshold_criterion == "f1":
@@ -96,7 +93,7 @@ def operating_points(labels: np.ndarray, probabilities: np.ndarray) -> Operating
     levels = ranked[last]
     below = np.r_[levels[1:], 0.0]
     middle = (levels + below) / 2
-    # Half way may round to the lower neighbour, which it must stay above.
+    # Half way may be rounded down to the lower neighbour, which must stay below the threshold.
     thresholds = np.where(middle > below, middle, levels)
     return OperatingPoints(
         thresholds=np.r_[thresholds, _above(levels[0])],
@@ -107,10 +104,7 @@ def operating_points(labels: np.ndarray, probabilities: np.ndarray) -> Operating
 
 
 def _score(
-    points: OperatingPoints,
-    settings: EvaluationSettings,
-    name: str,
-    costs: tuple[float, float],
+    points: OperatingPoints, settings: EvaluationSettings, name: str, costs: Sequence[float]
 ) -> np.ndarray:
     """How good each operating point is; higher is better."""
     precision, recall = points.precision, points.recall
@@ -134,7 +128,7 @@ def _score(
 
 
 def _above(highest: float) -> float:
-    """A threshold that nothing reaches: half way to 1, or just above a probability of 1."""
+    """A threshold that no probability reaches: half way to 1, or just above 1."""
     middle = (highest + 1) / 2
     return middle if middle > highest else float(np.nextafter(highest, 2.0))
 
@@ -143,15 +137,14 @@ def _shrunk(threshold: float, positives: int, prior_positives: float) -> float:
     if not prior_positives:
         return threshold
     weight = positives / (positives + prior_positives)
-    inside = np.clip(threshold, SMALLEST, 1 - SMALLEST)
+    inside = np.clip(threshold, 1e-6, 1 - 1e-6)
     return float(1 / (1 + np.exp(-weight * np.log(inside / (1 - inside)))))
 
 
-def _cost(cost: float | dict[str, float], name: str, class_names: Sequence[str], key: str) -> float:
-    if not isinstance(cost, dict):
-        return cost
-    if set(cost) != set(class_names):
+def _cost(settings: EvaluationSettings, key: str, name: str, class_names: Sequence[str]) -> float:
+    cost = getattr(settings, key)
+    if isinstance(cost, dict) and set(cost) != set(class_names):
         raise InputError(
             f"evaluation.{key}={cost}: expected one cost for each of {', '.join(class_names)}"
         )
-    return cost[name]
+    return cost[name] if isinstance(cost, dict) else cost

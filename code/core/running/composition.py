@@ -1,4 +1,4 @@
-"""From a checked config to a finished experiment: where the rooms meet."""
+"""Compose an experiment from a checked config, and run it."""
 
 import logging
 from functools import partial
@@ -7,22 +7,23 @@ from typing import Any
 
 from core.analysis.model_card import write_model_card
 from core.analysis.report import write_report
+from core.analysis.text_tables import summary_table
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.data.sampling import expected_shares, image_weights
-from core.data.splitting import Split
+from core.data.split_file import Split
 from core.experiments.folder import ExperimentFolder
 from core.machine.device import choose_device, keep_freed_memory
 from core.machine.distributed import first_before_others, is_first
 from core.machine.process_group import others_may_fail
-from core.metrics.summary import summary_table
+from core.predicting.trained_model import MODEL_SCHEMA_VERSION
 from core.running.components import (
     build_loss,
     build_model,
     checkpoint_gradients,
     multiply_depthwise,
 )
-from core.running.experiment_record import Data, Parts, describe
+from core.running.experiment_record import LoadedData, TrainingSetup, describe, overview
 from core.running.loading import build_loaders, choose_split, read_data
 from core.running.mask_supervision import (
     build_mask_loss,
@@ -51,34 +52,35 @@ log = logging.getLogger(__name__)
 def train(config: TrainConfig) -> dict[str, Any]:
     """Run one experiment and return what its results.json holds.
 
-    All input is read and checked, and everything is built, before a folder is made: a mistake
+    All input is read and checked, and everything is built, before a folder is made. So a mistake
     leaves nothing behind.
     """
     data = read_data(config.data)
     split = choose_split(config, data)
     settled = settle_batch_size(config, partial(build, data=data, split=split))
-    parts = build(settled, data, split)
+    setup = build(settled, data, split)
     folder = ExperimentFolder.create(Path(config.experiment.results_dir), config.experiment.name)
     folder.note_settled(settled_values(config))
-    return run(settled, parts, folder)
+    return run(settled, setup, folder)
 
 
 def run(
     config: TrainConfig,
-    parts: Parts,
+    setup: TrainingSetup,
     folder: ExperimentFolder,
     checkpoint: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Train what was built into a folder, and report it.
+    """Train `setup` in `folder`, and write its report.
 
-    With a `checkpoint`, to which the learner has been restored, go on from there.
+    With a `checkpoint`, to which the learner has been restored, continue from it.
     """
     interruption = Interruption()
     with folder.running(interruption):
-        log.info("Experiment %s on %s", folder.path, parts.learner.device)
+        log.info("Experiment %s", folder.path)
         if is_first():
-            describe(folder, config, parts)
-        trainer = build_trainer(config, parts, folder, interruption)
+            describe(folder, config, setup)
+            log.info("%s\n", overview(folder.results))
+        trainer = build_trainer(config, setup, folder, interruption)
         if checkpoint:
             trainer.continue_from(checkpoint)
         with others_may_fail(), explaining_out_of_memory(config):
@@ -94,18 +96,18 @@ def run(
                 )
     if not is_first():
         return results
-    # Only now: the report reads what a completed experiment wrote, as it would on another day.
+    # At the end, because the report reads what a completed experiment wrote.
     log.info("\nReport: %s", write_report(folder.path))
     log.info("Model card: %s", write_model_card(folder.path))
     log.info("Results: %s", folder.results_file)
     return results
 
 
-def build(config: TrainConfig, data: Data, split: Split) -> Parts:
-    """Build what the config names, for these data and this split.
+def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
+    """Build what the config names, for this data and this split.
 
     Raises:
-        InputError: a value is not what it should be, or does not fit the data.
+        InputError: a value is invalid, or does not fit the data.
     """
     device = choose_device(config.runtime.device, config.runtime.num_threads)
     keep_freed_memory()
@@ -150,16 +152,17 @@ def build(config: TrainConfig, data: Data, split: Split) -> Parts:
         seed,
         config.evaluation,
         final_model={
+            "schema_version": MODEL_SCHEMA_VERSION,
             "model": usable_model(config.model, table),
             "image_size": list(config.data.image_size),
             "channels": config.data.channels,
         },
     )
-    return Parts(data, split, pipeline, task, learner)
+    return TrainingSetup(data, split, pipeline, task, learner)
 
 
 def build_trainer(
-    config: TrainConfig, parts: Parts, folder: ExperimentFolder, interruption: Interruption
+    config: TrainConfig, setup: TrainingSetup, folder: ExperimentFolder, interruption: Interruption
 ) -> Trainer:
     """The trainer of one experiment."""
     callbacks: list[Callback] = []
@@ -168,8 +171,8 @@ def build_trainer(
         if config.training.tensorboard:
             callbacks.append(TensorBoard(folder.path))
     return Trainer(
-        parts.learner,
-        parts.task,
+        setup.learner,
+        setup.task,
         folder,
         settings=config.training,
         interruption=interruption,

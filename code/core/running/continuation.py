@@ -1,4 +1,4 @@
-"""An experiment's training, continued in its own folder."""
+"""Continue an experiment's training in its own folder."""
 
 import logging
 from collections.abc import Mapping
@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from core.command.config import TrainConfig
-from core.data.splitting import Split, read_split
+from core.data.split_file import Split, read_split
 from core.errors import InputError
 from core.experiments.environment import command_line, describe_environment
 from core.experiments.folder import ExperimentFolder, read_results
 from core.machine.distributed import from_first, is_first, size
 from core.models.parameters import without_weights
 from core.running.composition import build, run
-from core.running.experiment_record import Data
+from core.running.experiment_record import LoadedData
 from core.running.loading import choose_split
-from core.training.checkpoint import Checkpoints, Found, restore
+from core.training.checkpoint import Checkpoints, FoundCheckpoint, restore
 
 log = logging.getLogger(__name__)
 
@@ -27,57 +27,57 @@ SPLIT_FILE = "split.csv"
 
 def continue_training(
     config: TrainConfig,
-    data: Data,
+    data: LoadedData,
     path: Path,
     *,
     split: Split | None = None,
     changed: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Go on from the newest whole checkpoint in `path`, or from the beginning without any.
+    """Continue from the newest whole checkpoint in `path`, or start over if there is none.
 
-    The split is the folder's own; where a `split` is given, it must be the same.
+    The folder's own split is used; if `split` is given, it must be equal.
 
     Raises:
-        InputError: other data, another split, or checkpoints that do not fit.
+        InputError: the data, the split or the checkpoints do not fit.
     """
     checkpoints = Checkpoints(path / "checkpoints")
 
-    def read() -> tuple[Found, Split]:
+    def read() -> tuple[FoundCheckpoint, Split]:
         check_fingerprint(path, data, config)
         return checkpoints.newest(), _own_split(config, data, path, split)
 
     found, own_split = from_first(read)
-    # Weights come from the checkpoint; the files that the model began with may be gone.
+    # Weights come from the checkpoint; the initial weights' file may be gone.
     begun = found.state is not None
     built = _continued(config, found.state) if begun else config
-    parts = build(built, data, own_split)
+    setup = build(built, data, own_split)
     if begun:
-        restore(parts.learner, found.state, found.file)
+        restore(setup.learner, found.state, found.file)
         from_first(lambda: checkpoints.mend(found))
     for problem in found.problems:
         log.warning("%s", problem)
     if is_first():
-        _warn_of_another_machine(path, parts.learner.device)
+        _warn_of_another_machine(path, setup.learner.device)
     resumption = describe_resumption(changed or {}, found)
     log.info("Resuming %s from epoch %d, step %d", path, resumption["epoch"], resumption["step"])
-    return run(config, parts, ExperimentFolder.reopen(path, resumption), found.state)
+    return run(config, setup, ExperimentFolder.reopen(path, resumption), found.state)
 
 
 def _continued(config: TrainConfig, state: Mapping[str, Any]) -> TrainConfig:
-    """The config by which the learner of a checkpoint is built again.
+    """The config that rebuilds the learner of a checkpoint.
 
-    In the numbers that it began in: `auto` may mean others on another device.
+    It keeps the precision it began with: `auto` may choose another one on another device.
     """
     precision = state.get("precision", config.runtime.precision)
     runtime = config.runtime.model_copy(update={"precision": precision})
     return replace(config, model=without_weights(config.model), runtime=runtime)
 
 
-def check_fingerprint(path: Path, data: Data, config: TrainConfig) -> None:
-    """Refuse to go on with other images or labels.
+def check_fingerprint(path: Path, data: LoadedData, config: TrainConfig) -> None:
+    """Refuse to continue with other images or labels.
 
     Raises:
-        InputError: the data set is not the one that the experiment in `path` was begun with.
+        InputError: the data set differs from the one that the experiment in `path` began with.
     """
     known = read_results(path).get("data", {}).get("fingerprint")
     if known is not None and known != data.table.fingerprint():
@@ -87,8 +87,10 @@ def check_fingerprint(path: Path, data: Data, config: TrainConfig) -> None:
         )
 
 
-def describe_resumption(changed: Mapping[str, Any], found: Found | None = None) -> dict[str, Any]:
-    """What `experiment.resumed_at` says beside the time."""
+def describe_resumption(
+    changed: Mapping[str, Any], found: FoundCheckpoint | None = None
+) -> dict[str, Any]:
+    """The entries of `experiment.resumed_at` in addition to the time."""
     entry: dict[str, Any] = {"command": command_line(), "changed": dict(changed)}
     if found:
         state = found.state or {"history": [], "epoch_progress": None}
@@ -100,7 +102,7 @@ def describe_resumption(changed: Mapping[str, Any], found: Found | None = None) 
     return entry
 
 
-def _own_split(config: TrainConfig, data: Data, path: Path, split: Split | None) -> Split:
+def _own_split(config: TrainConfig, data: LoadedData, path: Path, split: Split | None) -> Split:
     file = path / SPLIT_FILE
     if not file.is_file():
         return choose_split(config, data) if split is None else split
@@ -111,7 +113,7 @@ def _own_split(config: TrainConfig, data: Data, path: Path, split: Split | None)
 
 
 def _warn_of_another_machine(path: Path, device: Any) -> None:
-    """What may change the last digits of the figures."""
+    """Warn about what may change the last digits of the figures."""
     results = read_results(path)
     was = results.get("environment")
     if not was:
@@ -128,7 +130,7 @@ def _warn_of_another_machine(path: Path, device: Any) -> None:
     ]
     devices = results.get("computation", {}).get("devices", 1)
     if devices != size():
-        # Dropout is drawn by each process for its own images.
+        # Each process draws dropout for its own images.
         changes.append(f"devices was {devices}, is {size()}")
     if changes:
         log.warning("The last digits of the figures may differ: %s", "; ".join(changes))

@@ -1,4 +1,4 @@
-"""Which process of a training this one is, by the environment that torchrun or SLURM set."""
+"""The rank of this process, from the environment that torchrun or SLURM sets."""
 
 import logging
 import os
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from core.errors import EXIT_CODE, InputError
-from core.machine.process_group import Place, joined
+from core.machine.process_group import ProcessRank, joined
 
 _LAST_PORT = 65_000
 _NUM_PORTS = 20_000
@@ -17,10 +17,10 @@ _NUM_PORTS = 20_000
 
 @contextmanager
 def as_launched(tells_all: bool = False) -> Iterator[None]:
-    """Be one of the processes that a launcher has started; without one nothing happens.
+    """Be one of the processes that a launcher started; without a launcher, do nothing.
 
-    The first of them alone speaks: the others keep their log to themselves and, unless `tells_all`,
-    end without a word for a mistake of the user's, which is the first one's as well.
+    Only the first process logs. Unless `tells_all`, the others end silently on a user's mistake,
+    which the first one reports.
     """
     place = launched_place(os.environ)
     if place is None:
@@ -28,7 +28,7 @@ def as_launched(tells_all: bool = False) -> Iterator[None]:
         return
     if "MASTER_ADDR" not in os.environ:
         os.environ |= meeting_point(os.environ)
-    # Depthwise convolutions on a CPU; it costs a copy.
+    # Harmless: depthwise convolutions on a CPU cause a copy.
     warnings.filterwarnings("ignore", "Grad strides do not match")
     if place.rank > 0:
         logging.disable(logging.CRITICAL)
@@ -42,24 +42,25 @@ def as_launched(tells_all: bool = False) -> Iterator[None]:
         raise
 
 
-def launched_place(environment: Mapping[str, str]) -> Place | None:
-    """What torch's launchers, or SLURM's srun, say of this process; None: it is alone.
+def launched_place(environment: Mapping[str, str]) -> ProcessRank | None:
+    """The rank that torch's launchers or SLURM's srun give this process; None: there is one
+    process.
 
-    The script of an sbatch job sees SLURM's variables too, before srun has started anything.
+    The script of an sbatch job sees SLURM's variables too, before srun starts anything.
     """
     of_torch = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
     of_slurm = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS")
     is_script = "SLURM_JOB_ID" in environment and "SLURM_STEP_ID" not in environment
     for names in (of_torch, of_slurm):
         if all(name in environment for name in names):
-            place = Place(*(int(environment[name]) for name in names))
+            place = ProcessRank(*(int(environment[name]) for name in names))
             if place.size > 1 and not (names is of_slurm and is_script):
                 return place
     return None
 
 
 def meeting_point(environment: Mapping[str, str]) -> dict[str, str]:
-    """Where the processes of a SLURM job step meet: its first machine, a port of the job's own."""
+    """Where the processes of a SLURM job step meet: on its first machine, at a port of the job."""
     nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST")
     # Such as `gpu[03-05,9],big1`.
     first = re.match(r"([^,\[]+)(?:\[(\w+))?", nodes or "localhost")

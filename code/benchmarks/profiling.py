@@ -1,0 +1,64 @@
+"""What torch's profiler tells of a piece of work: the most memory, and the time of operators."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch.autograd.profiler import profile as time_operators
+from torch.profiler import ProfilerActivity, profile
+
+SHOWN = 5
+
+
+def peak_bytes(run: Callable[[], object], device: torch.device) -> int:
+    """The most memory that `run` held at once, beyond what was held before."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        return torch.cuda.max_memory_allocated() - before
+    with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorder:
+        run()
+    events = [e for e in recorder.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = highest = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        highest = max(highest, held)
+    return highest
+
+
+def operator_shares(run: Callable[[], object], device: torch.device) -> dict[str, float]:
+    """Each operator's share of the time of all, largest first; without what it calls itself."""
+    on_gpu = device.type == "cuda"
+    # Only Kineto knows the GPU's kernels.
+    with (
+        _quiet(),
+        time_operators(use_device="cuda" if on_gpu else None, use_kineto=on_gpu) as recorder,
+    ):
+        run()
+    key = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+    times = {average.key: getattr(average, key) for average in recorder.key_averages()}
+    total = sum(times.values())
+    ordered = sorted(times, key=times.__getitem__, reverse=True)
+    return {name: times[name] / total for name in ordered}
+
+
+def shares_text(shares: Mapping[str, float]) -> str:
+    """The largest of them in a line."""
+    largest = list(shares.items())[:SHOWN]
+    return ", ".join(f"{name.removeprefix('aten::')} {share:.0%}" for name, share in largest)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Some builds of torch's profiler log each start and stop to the error stream."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

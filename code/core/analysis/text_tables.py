@@ -1,0 +1,62 @@
+"""Figures and tables as text: one way to write a number, an interval and a table."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.metrics.scored_predictions import METRICS
+
+METRIC_TITLES = {
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "average_precision": "AP",
+    "auroc": "AUROC",
+}
+
+
+def number(value: Any, decimals: int = 3) -> str:
+    """0.921; a dash where undefined."""
+    return f"{value:.{decimals}f}" if isinstance(value, (int, float)) else "-"
+
+
+def interval_text(bounds: Sequence[float] | None) -> str:
+    """[0.905, 0.936]; empty where there is none."""
+    return f"[{number(bounds[0])}, {number(bounds[1])}]" if bounds else ""
+
+
+def with_bounds(value: float | None, bounds: Sequence[float] | None) -> str:
+    """0.921 [0.905, 0.936]; a dash where undefined."""
+    return "-" if value is None else f"{number(value)} {interval_text(bounds)}".rstrip()
+
+
+def aligned(rows: Sequence[Sequence[str]], text_columns: int = 1) -> list[str]:
+    """Lines with columns of equal width; all but the first `text_columns` stand to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if column < text_columns else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def markdown(rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table; the first row is its header."""
+    lines = [f"| {' | '.join(escaped(str(cell)) for cell in row)} |" for row in rows]
+    return "\n".join([lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]])
+
+
+def escaped(text: str) -> str:
+    """Text as it may stand in a cell of a Markdown table, on one line."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def summary_table(metrics: Mapping[str, Any]) -> str:
+    """The figures of an experiment's part, per class, macro and micro."""
+    rows = [["class", "support", *(METRIC_TITLES[metric] for metric in METRICS)]]
+    for name, row in metrics["per_class"].items():
+        rows.append([name, str(row["support"]), *(number(row[metric]) for metric in METRICS)])
+    for name in ("macro", "micro"):
+        rows.append([name, "", *(number(metrics[name][metric]) for metric in METRICS)])
+    return "\n".join(aligned(rows))

@@ -1,0 +1,121 @@
+"""A small learner and its data for every registered task; contract tests run over them."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.losses.factory import get_loss
+from core.training.classification.objective import Objective
+from core.training.classification.task import ClassificationTask
+from core.training.learner import Learner
+from core.training.progress import Criterion
+from core.training.seeding import seed_everything
+from core.training.settings import RuntimeSettings, TrainingSettings
+from core.training.task import Batch, Folder, Guard, Task
+
+CPU = torch.device("cpu")
+NUM_BATCHES, BATCH_SIZE, SIZE = 4, 6, (8, 12)
+SETTINGS = TrainingSettings(num_epochs=3, learning_rate=0.05, warmup_epochs=0, ema_decay=0.5)
+
+
+class Batches:
+    """Batches in an order that is a function of the epoch, as the loader's are."""
+
+    def __init__(self, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.epoch, self.start = 1, 0
+        self.all = [self._batch(generator, number) for number in range(NUM_BATCHES)]
+
+    def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
+        self.epoch, self.start = epoch, start_batch
+
+    def __len__(self) -> int:
+        return NUM_BATCHES - self.start
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = np.random.default_rng(self.epoch).permutation(NUM_BATCHES)
+        return iter([self.all[place] for place in order[self.start :]])
+
+    @staticmethod
+    def _batch(generator: torch.Generator, number: int) -> dict[str, Any]:
+        shape = (BATCH_SIZE, 1, *SIZE)
+        images = torch.randint(0, 255, shape, generator=generator, dtype=torch.uint8)
+        bright = images.float().mean((1, 2, 3)) > 127
+        labels = torch.stack([bright, ~bright], 1).float()
+        ids = [f"{number}_{place}.jpg" for place in range(BATCH_SIZE)]
+        return {"image": images, "labels": labels, "image_id": ids}
+
+
+class Network(nn.Module):
+    """Dropout, so that an epoch that is gone on with needs its random numbers."""
+
+    def __init__(self, num_outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+        self.drop = nn.Dropout(0.3)
+        self.head = nn.Linear(4, num_outputs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.conv(images.float() / 255).relu().mean((2, 3))
+        return self.head(self.drop(features))
+
+
+class MeanGrey(Task):
+    """Learning without labels: what the mean grey value of an image is."""
+
+    criterion = Criterion("error", "error", larger_is_better=False)
+
+    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+        grey = batch["image"].float().mean((2, 3)) / 255
+        return self.objective(output, grey)
+
+    @torch.no_grad()
+    def validate(self, learner: Learner, guard: Guard, epoch: int) -> dict[str, Any]:
+        model = learner.evaluated_model.eval()
+        errors = [
+            self.loss(model(batch["image"]), batch).item() for batch in guard(Batches(seed=2))
+        ]
+        return {"loss": float(np.mean(errors)), "error": float(np.mean(errors))}
+
+    def test(self, learner: Learner, folder: Folder) -> dict[str, Any]:
+        found = self.validate(learner, iter, epoch=0)
+        return {"test": {"error": found["error"]}}
+
+
+def classification() -> Task:
+    loaders = {"train": Batches(seed=1), "validation": Batches(seed=2), "test": Batches(seed=3)}
+    return ClassificationTask(
+        Objective(get_loss({"type": "bce_with_logits"})), loaders, ("a", "b"), seed=5
+    )
+
+
+def mean_grey() -> Task:
+    return MeanGrey(nn.MSELoss(), Batches(seed=1), seed=5)
+
+
+EXAMPLES: dict[str, tuple[Callable[[], Task], int]] = {
+    "classification": (classification, 2),
+    # Not registered: it holds the trainer to knowing nothing about labels.
+    "mean_grey": (mean_grey, 1),
+}
+"""By the name of a task, what makes it, and how many outputs its network has."""
+
+
+def build(name: str) -> tuple[Learner, Task]:
+    """A new learner and task, the same at every call."""
+    make, num_outputs = EXAMPLES[name]
+    task = make()
+    seed_everything(task.seed)
+    runtime = RuntimeSettings(precision="float32", channels_last=False)
+    learner = Learner.create(
+        Network(num_outputs),
+        task.objective,
+        SETTINGS,
+        steps_per_epoch=NUM_BATCHES,
+        device=CPU,
+        runtime=runtime,
+    )
+    return learner, task
