@@ -364,7 +364,7 @@ def given(tiny, tmp_path_factory) -> dict[str, str]:
     for number in range(24):
         # The last image is the one before it again, a little brighter.
         texture = np.random.default_rng(min(number, 22)).normal(120, 30, (16, 80)).clip(40, 200)
-        image = cv2.resize((texture + number).astype(np.uint8), (320, 64))
+        image = cv2.resize((texture + number).astype(np.uint8), (160, 32))
         cv2.imwrite(str(folder / "labelled" / "images" / f"{number}.jpg"), image)
         rows.append(f"{number}.jpg,{number % 2},{number // 2 % 2}")
     (folder / "labelled" / "labels.csv").write_text("\n".join(rows))
