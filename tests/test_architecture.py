@@ -159,10 +159,6 @@ def test_the_loop_is_one_page():
     assert (CORE / "training" / "trainer.py").read_text().count("\n") <= 230
 
 
-def test_the_product_is_small_enough_to_hold_in_mind():
-    assert sum(path.read_text().count("\n") for path in CORE.rglob("*.py")) <= 19_500
-
-
 def test_standard_code_module_is_not_shadowed():
     assert not (CODE / "__init__.py").exists()
     assert hasattr(standard_code, "InteractiveConsole")
