@@ -1,4 +1,4 @@
-"""Score a finished experiment again: on its own test part, or on another labelled folder."""
+"""Score a finished experiment again, on its own test part or on another labelled folder."""
 
 import argparse
 from pathlib import Path
@@ -14,7 +14,7 @@ def main() -> None:
         "--data-root",
         type=Path,
         metavar="DIR",
-        help="labelled folder in any layout that training reads; default: the own test part",
+        help="labelled folder in any layout that training reads; default: its own test part",
     )
     arguments = parser.parse_args()
     print(f"Results: {reevaluate(arguments.experiment, arguments.data_root) / 'results.json'}")

@@ -16,13 +16,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "images",
         nargs="*",
         metavar="IMAGES",
-        help="files, folders, globs, -; default: the test strips whose masks are at hand",
+        help="files, folders, globs, -; default: the test strips whose masks are available",
     )
     parser.add_argument(
         "--method",
         choices=METHODS,
-        help="cbam: the spatial gates of its attention; mask_head: what it predicts as masks; "
-        "default: mask_head where the model has one, else hires_cam",
+        help="cbam: the spatial gates of its attention; mask_head: the masks that it predicts; "
+        "default: mask_head if the model has one, else hires_cam",
     )
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="default: explanation_METHOD in the experiment"

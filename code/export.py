@@ -1,13 +1,13 @@
-"""Export the model of a finished experiment, for machines without torch or without this project."""
+"""Export the model of a finished experiment, for use without torch or without this project."""
 
 import argparse
 from pathlib import Path
 
+from benchmarks.latency_comparison import compare_latency
 from core.analysis.model_card import write_model_card
 from core.command.mistakes import run_command
 from core.experiments.reading import find_experiment
 from core.exporting.exporting import FORMAT_NAMES, export, pack
-from core.exporting.latency_comparison import compare_latency
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -16,8 +16,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--format",
         choices=FORMAT_NAMES,
-        help="onnx: what code/predict.py runs without torch; torchscript: for torch.jit.load; "
-        "openvino: needs that package; int8: ONNX in 8-bit integers, where that costs little",
+        help="onnx: for code/predict.py without torch; torchscript: for torch.jit.load; "
+        "openvino: needs that package; int8: ONNX in 8-bit integers, if that costs little",
     )
     output = "default: model.SUFFIX in the experiment"
     parser.add_argument("--output", type=Path, metavar="FILE", help=output)
@@ -32,7 +32,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--data-root",
         type=Path,
         metavar="DIR",
-        help="where the strips are that are measured on; default: where training read them",
+        help="data set with the strips to measure on; default: where training read them",
     )
     options = parser.parse_args(arguments)
     if not (options.format or options.bundle or options.latency):

@@ -1,4 +1,4 @@
-"""Predict the defects on images, by an experiment or by what was exported of it."""
+"""Predict the defects on images, with an experiment or with its exported model."""
 
 import argparse
 import sys
@@ -17,15 +17,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("model", type=Path, metavar="MODEL", help=model)
     images = "files, folders, globs; -: paths on stdin"
     parser.add_argument("images", nargs="+", metavar="IMAGES", help=images)
-    overlay = "draw each class found over its image, into this new or empty folder"
+    overlay = "draw each class that is found over its image, in this new or empty folder"
     parser.add_argument("--overlay", type=Path, metavar="DIR", help=overlay)
-    ensemble = "average the probabilities with this model's; may be given again"
+    ensemble = "average the probabilities with those of this model; may be repeated"
     parser.add_argument("--ensemble", type=Path, action="append", default=[], help=ensemble)
     output = "*.csv, or *.jsonl for JSON lines; default: %(default)s"
     parser.add_argument("--output", type=Path, default=Path("predictions.csv"), help=output)
-    tta = "flips: mean of four mirrorings"
+    tta = "flips: the mean over four mirrorings"
     parser.add_argument("--tta", choices=("none", "flips"), default="none", help=tta)
-    thresholds = "experiment: those it chose on its validation part; default: %(default)s"
+    thresholds = "experiment: those chosen on its validation part; default: %(default)s"
     choices = ("experiment", "0.5")
     parser.add_argument("--thresholds", choices=choices, default="experiment", help=thresholds)
     parser.add_argument("--batch-size", type=int, default=16, help="default: %(default)s")
@@ -36,7 +36,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def overlays(folder: Path, model: Predictor, decided: Signature) -> PassOn:
-    """What draws each class found over its image."""
+    """Draws each class that is found over its image."""
     from core.explaining.overlays import Overlays  # needs torch
 
     return Overlays(folder, model, decided).drawn

@@ -7,30 +7,33 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from core.command.choosers import check_choices, short_forms
 from core.command.config import (
     RESUME,
     check_config,
     explain_override,
     fill_config_store,
-    short_forms,
 )
 from core.command.given_values import CONFIG_NAME, given_values
 from core.command.help import store_help
 from core.command.mistakes import mistakes_in_one_line, run_command, start_log
+from core.command.sweep import Sweep
 from core.machine.distributed import from_first
 from core.running.composition import train
 from core.running.cross_validation import cross_validate
 from core.running.launched_place import as_launched
 from core.running.launching import launch
-from core.running.resumption import find_training
+from core.running.resuming import find_training
 
+SWEEP = Sweep()
 CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
 
 
 @hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name=CONFIG_NAME)
 def compose_and_train(config: DictConfig) -> None:
     start_log()  # where a launcher of Hydra's calls this in a process of its own
-    with mistakes_in_one_line(), as_launched():
+    with mistakes_in_one_line(), as_launched(), SWEEP.job():
+        check_choices(config)
         checked = check_config(config)
         if config[RESUME] is not None:
             results_dir, given = Path(checked.experiment.results_dir), given_values(config)
@@ -47,6 +50,7 @@ def main() -> None:
     store_help()
     sys.argv[1:] = short_forms(sys.argv[1:])
     compose_and_train()
+    SWEEP.finish()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from core.command.config import fill_config_store
 from core.command.help import store_help
 from core.data import image_cache
 from core.running.composition import train
-from core.running.resumption import find_training
+from core.running.resuming import find_training
 
 # Of each of these the one of that number.
 BEGUN_ANEW = (

@@ -1,8 +1,12 @@
 """Fixtures shared by the whole suite."""
 
+import fcntl
+import hashlib
 import os
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +21,30 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
+
+# Losses with weights that are learned: more state that a training has to keep and to share.
+LEARNED_LOSS = [
+    "loss.type=compound",
+    "loss.components=[{type:bce,weight:0.7},{type:focal,weight:0.3,alpha:0.25,gamma:2}]",
+    "loss.learnable_weights=softmax",
+]
+LEARNED_MASK_LOSS = [
+    "model.mask_head=true",
+    "model.mask_head_width=8",
+    "mask_loss.type=compound",
+    "mask_loss.components=[{type:focal,reduction:positives},{type:tversky,weight:0.5}]",
+    "mask_loss.learnable_weights=softmax",
+]
+
+# A processor without bfloat16 takes ten times as long in it: one short training is enough.
+BFLOAT16 = ["runtime.precision=bfloat16", "training.num_epochs=2", "training.ema_decay=0.9"]
+
+
+def pytest_collection_modifyitems(config, items) -> None:
+    """Give the worker processes the files with slow tests first, so that none ends long after."""
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +84,8 @@ def compose() -> Callable:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    from core.command.config import check_config, fill_config_store, short_forms
+    from core.command.choosers import short_forms
+    from core.command.config import check_config, fill_config_store
     from core.command.help import store_help
 
     def run(*overrides: str):
@@ -69,19 +98,59 @@ def compose() -> Callable:
 
 
 @pytest.fixture(scope="session")
-def trained(compose, tiny, tmp_path_factory) -> Path:
-    """Folder of a completed experiment; copy it before changing anything in it."""
-    from core.running.composition import train
+def session_folder(tmp_path_factory) -> Path:
+    """A folder that the worker processes of this session share with each other alone."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
-    results_dir = tmp_path_factory.mktemp("work") / "experiments" / "results"
-    train(compose(*tiny, "experiment.name=quickstart", f"experiment.results_dir={results_dir}"))
-    (path,) = results_dir.glob("quickstart_*")
-    return path
+
+@contextmanager
+def undrawn_curves() -> Iterator[None]:
+    """Trainings within do not draw history.png, which takes a quarter of a short one's time."""
+    from core.training.classification import history_plot
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(history_plot, "plot_history", lambda path, *_: path.write_text("curves"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def completed(compose, session_folder) -> Callable[..., Path]:
+    """Folder of a completed experiment with these overrides, trained once in the whole session.
+
+    Copy it before changing anything in it: other files of tests read it as well.
+    """
+    from core.running.composition import train
+    from core.running.cross_validation import cross_validate
+
+    def run(*overrides: str) -> Path:
+        key = hashlib.sha256("\n".join(overrides).encode()).hexdigest()[:16]
+        folder = session_folder / "completed" / key
+        results_dir, done = folder / "experiments" / "results", folder.with_suffix(".done")
+        folder.parent.mkdir(exist_ok=True)
+        with folder.with_suffix(".lock").open("w") as stream:
+            fcntl.lockf(stream, fcntl.LOCK_EX)  # another worker may be training it
+            if not done.is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+                config = compose(*overrides, f"experiment.results_dir={results_dir}")
+                with undrawn_curves():
+                    (cross_validate if config.training.folds else train)(config)
+                done.touch()
+        (path,) = results_dir.iterdir()
+        return path
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(completed, tiny) -> Path:
+    """Folder of a completed experiment; copy it before changing anything in it."""
+    return completed(*tiny, "experiment.name=quickstart")
 
 
 @pytest.fixture
 def train_command(monkeypatch, capsys) -> Callable[..., Ended]:
-    """Run `python code/train.py ARGUMENTS` in this process."""
+    """Run `python code/train.py ARGUMENTS` in this process; `curves=True` draws history.png."""
     import logging
 
     from hydra.core.global_hydra import GlobalHydra
@@ -90,13 +159,14 @@ def train_command(monkeypatch, capsys) -> Callable[..., Ended]:
     from core.command.config import explain_override
     from core.command.mistakes import run_command
 
-    def run(*arguments: str) -> Ended:
+    def run(*arguments: str, curves: bool = False) -> Ended:
         monkeypatch.setattr(sys, "argv", ["code/train.py", *map(str, arguments)])
         capsys.readouterr()
         # Each command configures logging for the standard output of its own process.
         logging.getLogger().handlers.clear()
         try:
-            run_command(train.main, explain_override)
+            with nullcontext() if curves else undrawn_curves():
+                run_command(train.main, explain_override)
             exit_code = 0
         except SystemExit as exit_:
             exit_code = exit_.code
@@ -109,21 +179,68 @@ def train_command(monkeypatch, capsys) -> Callable[..., Ended]:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory) -> list[str]:
+def tiny(session_folder) -> list[str]:
     """Overrides of a training that takes seconds: 60 small strips, a small network."""
-    root = tmp_path_factory.getbasetemp().parent / "tiny_strips"
     return [
         "data=synthetic",
-        f"data.root={root}",
+        f"data.root={session_folder / 'tiny_strips'}",
         "data.num_images=60",
-        "data.image_size=[64,320]",
+        "data.image_size=[32,160]",
         "data.class_shares=flat",
         "data.batch_size=8",
         "model=timm",
         "model.backbone=test_resnet",
         "model.pretrained=false",
         "training.num_epochs=2",
-        "training.learning_rate=0.002",
+        "training.learning_rate=0.01",
         "evaluation.bootstrap_resamples=100",
         "runtime.precision=float32",
     ]
+
+
+@pytest.fixture(scope="session")
+def with_dropout(tiny) -> list[str]:
+    """Three epochs of six steps, with dropout, so that a resumed epoch needs its generators.
+
+    The second epoch is the best: the last checkpoint is not the best one.
+    """
+    return [*tiny, "training.num_epochs=3", "model.drop_rate=0.3"]
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(completed, with_dropout) -> Callable[..., Path]:
+    """Folder of a completed training with dropout and these overrides."""
+    return lambda *more: completed(*with_dropout, *more)
+
+
+@pytest.fixture
+def interrupt(train_command, with_dropout, tmp_path, monkeypatch) -> Callable[..., Path]:
+    """Begin a training that is asked to stop after so many steps, and return its folder."""
+    from outcomes import read
+
+    from core.training.trainer import Trainer
+
+    def run(*more: str, steps: int = 0, after_epoch: int = 0) -> Path:
+        results_dir = tmp_path / "results"
+        after_step, publish = Trainer._after_step, Trainer._publish
+
+        def count(self, progress):
+            if self.learner.num_updates == steps:
+                self.interruption.requested = True
+            after_step(self, progress)
+
+        def ask(self):
+            publish(self)
+            if len(self.progress.history) == after_epoch:
+                self.interruption.requested = True
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Trainer, "_after_step", count)
+            patched.setattr(Trainer, "_publish", ask)
+            ended = train_command(*with_dropout, *more, f"experiment.results_dir={results_dir}")
+        assert ended.exit_code == 130, ended.errors
+        (path,) = results_dir.iterdir()
+        assert read(path)["status"] == "interrupted"
+        return path
+
+    return run

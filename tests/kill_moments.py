@@ -27,13 +27,15 @@ import torch
 from hydra import compose, initialize_config_dir
 from outcomes import differences, outcome, read
 
-from core.command.config import check_config, fill_config_store, short_forms
+from core.command.choosers import short_forms
+from core.command.config import check_config, fill_config_store
 from core.command.help import store_help
 from core.errors import EXIT_CODE, InputError
+from core.files import tables
 from core.files.writing import write_text as write_whole
 from core.running.composition import train
 from core.running.loading import read_data
-from core.running.resumption import find_training
+from core.running.resuming import find_training
 from core.training import trainer
 from core.training.classification import history_plot, task
 
@@ -69,6 +71,7 @@ def watch(moments: Moments) -> None:
     """Make every file's writing, every step and every prediction a moment."""
     replace, write_text, mkstemp = Path.replace, Path.write_text, tempfile.mkstemp
     save, update, predict = torch.save, trainer.update, task.predict
+    write_cells = tables.write_cells
 
     def watched_mkstemp(*args, prefix="", **kwargs):
         moments.passed(f"begin {prefix.strip('.')}")
@@ -84,6 +87,17 @@ def watch(moments: Moments) -> None:
         write_text(path, text[: len(text) // 2], **kwargs)
         moments.passed(f"half of {final_name(path)}")
         return write_text(path, text, **kwargs)
+
+    def watched_write_cells(stream, header, rows, *more):
+        rows = list(rows)
+
+        def halfway():
+            yield from rows[: len(rows) // 2]
+            stream.flush()
+            moments.passed(f"half of {final_name(stream.name)}")
+            yield from rows[len(rows) // 2 :]
+
+        return write_cells(stream, header, halfway(), *more)
 
     def watched_save(state, stream):
         content = io.BytesIO()
@@ -105,6 +119,7 @@ def watch(moments: Moments) -> None:
     tempfile.mkstemp, Path.replace, Path.write_text = (
         watched_mkstemp, watched_replace, watched_write_text,
     )  # fmt: skip
+    tables.write_cells = watched_write_cells
     torch.save, trainer.update = watched_save, watched_update
     task.predict = watched_predict
     # Drawing takes longer than all else here; the file is written the same way.

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 SECONDS = {"duration_seconds", "images_per_second", "data_wait_share", "training_seconds"}
+NOT_SHARED = SECONDS | {"experiment"}
 FILES = ("predictions.csv", "split.csv", "duplicates.csv")
 CHECKPOINTS = ("model_final.pt", "checkpoints/best.pt", "checkpoints/last.pt")
 REPORTED = (
@@ -33,11 +34,11 @@ def outcome(path: Path) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """`value` with tensors as bytes, so that == compares every bit, and without seconds."""
+    """`value` with tensors as bytes, so that == compares every bit; without seconds and names."""
     if isinstance(value, torch.Tensor):
         return str(value.dtype), tuple(value.shape), value.contiguous().numpy().tobytes()
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items() if key not in SECONDS}
+        return {key: plain(item) for key, item in value.items() if key not in NOT_SHARED}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return value

@@ -1,23 +1,27 @@
 """What processes that train together do in tests: jobs, one after another in the same processes."""
 
+import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import undrawn_curves
 
 from core.command.config import TrainConfig
 from core.data import dataset
 from core.errors import InputError
 from core.machine import distributed
+from core.running import launching
 from core.running.composition import train
 from core.running.cross_validation import cross_validate
-from core.running.launching import launch
-from core.running.resumption import find_training
+from core.running.resuming import find_training
 from core.training import trainer
 from core.training.trainer import Trainer
 
@@ -29,14 +33,29 @@ def with_devices(config: TrainConfig, devices: int) -> TrainConfig:
     return replace(config, runtime=runtime)
 
 
+@contextmanager
+def starting_quickly() -> Iterator[None]:
+    """Processes of trainings are forked from one that has imported this module.
+
+    A process that is spawned, as they are otherwise, imports for longer than most jobs take.
+    """
+    multiprocessing.set_forkserver_preload([__name__])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        patched.setattr(launching, "_START_METHOD", "forkserver")
+        yield
+
+
 def do_together(config: TrainConfig, devices: int, jobs: Sequence[Job]) -> None:
     """Do the jobs in as many processes."""
-    launch(with_devices(config, devices), partial(do_all, list(jobs)))
+    with starting_quickly():
+        launching.launch(with_devices(config, devices), partial(do_all, list(jobs)))
 
 
 def do_all(jobs: Sequence[Job]) -> dict:
-    for job in jobs:
-        job()
+    with undrawn_curves():
+        for job in jobs:
+            job()
     return {}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -12,10 +13,10 @@ import torch
 SIZE = (64, 320)
 
 
-@pytest.fixture
-def strips(tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory) -> Path:
     """A small data set in the layout of the competition: 24 strips, four of each class."""
-    root = tmp_path / "strips"
+    root = tmp_path_factory.mktemp("sound") / "strips"
     (root / "train_images").mkdir(parents=True)
     generator = np.random.default_rng(0)
     lines = ["ImageId,ClassId,EncodedPixels"]
@@ -27,6 +28,12 @@ def strips(tmp_path) -> Path:
             lines.append(f"{name},{number % 4 + 1},1 5 65 5")
     (root / "train.csv").write_text("\n".join(lines) + "\n")
     return root
+
+
+@pytest.fixture
+def strips(sound, tmp_path) -> Path:
+    """A copy of the data set that a test may spoil."""
+    return Path(shutil.copytree(sound, tmp_path / "strips"))
 
 
 def arguments(root: Path, results: Path, *overrides: str) -> list[str]:
@@ -49,12 +56,12 @@ def refused(train_command, root: Path, tmp_path: Path, *overrides: str) -> str:
     assert ended.exit_code == 2, ended.output + ended.errors
     assert "Traceback" not in ended.output + ended.errors
     (line,) = ended.errors.strip().splitlines()
-    assert not list(results.glob("*/results.json")) if results.is_dir() else True
+    assert not results.exists()
     return line
 
 
-def test_the_data_set_of_these_tests_trains(train_command, strips, tmp_path):
-    ended = train_command(*arguments(strips, tmp_path / "results"))
+def test_the_data_set_of_these_tests_trains(train_command, sound, tmp_path):
+    ended = train_command(*arguments(sound, tmp_path / "results"))
     assert ended.exit_code == 0, ended.errors
 
 
@@ -131,6 +138,8 @@ def test_bad_data(name, train_command, strips, tmp_path):
     assert all(word in line for word in words), line
 
 
+# What the data, the machine or Hydra's grammar refuses, and one value of each kind that the
+# config's own checks refuse: tests/command/test_bad_values.py has all of those.
 BAD_VALUES = {
     "model.name=convnext_tiny_cbma": ["convnext_tiny_cbma", "'convnext_tiny_cbam'", "resnet50"],
     "loss.type=focall_loss": ["focall_loss", "'focal_loss'", "bce_with_logits"],
@@ -139,12 +148,9 @@ BAD_VALUES = {
     "+training.extra=3": ["training", "extra"],
     "+more.extra=3": ["more"],
     "training.num_epochs=0": ["training", "num_epochs=0", "1"],
-    "training.learning_rate=fast": ["learning_rate='fast'", "number"],
-    "training.folds=2": ["training", "folds=2", "3"],
     "training.folds=5": ["defect_1", "4 images", "training.folds"],
     "resume=/nowhere": ["resume=/nowhere", "no such folder", "latest"],
     "resume=latest": ["resume=latest", "no unfinished experiment", "results"],
-    "training.checkpoint_minutes=0": ["checkpoint_minutes=0", "greater than 0"],
     "training.optimizer=adamx": ["adamx"],
     "loss.gama=3": ["loss.gama", "did you mean 'gamma'", "pos_weight"],
     "loss.pos_weight=balanced": ["loss.pos_weight", "only of bce_with_logits"],
@@ -158,24 +164,13 @@ BAD_VALUES = {
     "model.cbam_stages=[9]": ["cbam_stages", "9"],
     "model.backbone=resnet1888": ["resnet1888"],
     "data.batch_size=auto": ["data.batch_size=auto", "CUDA", "data.batch_size=8"],
-    "data.batch_size=many": ["batch_size='many'", "auto"],
-    "data.batch_size=0": ["data", "batch_size=0"],
-    "data.sampler=uniform": ["data", "sampler='uniform'", "balanced"],
-    "data.split_strategy=random": ["split_strategy='random'", "stratified_70_15_15"],
     "data.split_strategy=file": ["split_file"],
-    "data.cache=ssd": ["cache='ssd'", "disk"],
-    "augmentation.rotation.degrees=-3": ["augmentation", "rotation.degrees=-3"],
-    "augmentation.blackout.probability=2": ["augmentation", "blackout.probability=2"],
-    "augmentation.blackout.fill=black": ["blackout.fill='black'", "texture"],
-    "augmentation.mixup.alpha=0": ["augmentation", "mixup.alpha=0"],
-    "augmentation.cutmix.probability=-1": ["augmentation", "cutmix.probability=-1"],
-    "experiment.seed=-1": ["experiment", "seed=-1"],
     "experiment=quickstrat": ["quickstrat", "quickstart"],
     "data=nowhere": ["nowhere", "synthetic"],
     "runtime.precision=float16": ["runtime.precision='float16'", "CUDA", "bfloat16"],
     "model.backbone=vit_tiny_patch16_224": [
         "images are 64x320",
-        "224x224 alone",
+        "224x224 only",
         "img_size:[64,320]",
     ],
     "runtime.precision=float32 runtime.depthwise_gradient=matmul": [
@@ -186,21 +181,15 @@ BAD_VALUES = {
         "runtime.depthwise_gradient='matmul'",
         "no depthwise convolution",
     ],
-    "runtime.precision=half": ["precision='half'", "bfloat16"],
-    "training.accumulation_steps=0": ["accumulation_steps=0"],
-    "training.ema_decay=1": ["ema_decay=1"],
-    "training.layer_decay=0": ["layer_decay=0"],
-    "runtime.devices=0": ["runtime", "devices=0"],
     "runtime.devices=9": ["data.batch_size=8", "runtime.devices=9", "larger batch"],
-    "runtime.device=tpu": ["device='tpu'", "cuda"],
     "model.weights=/nowhere/file.pt": ["/nowhere/file.pt"],
     "training.num_epochs": ["training.num_epochs"],
 }
 
 
 @pytest.mark.parametrize("override", BAD_VALUES)
-def test_bad_values(override, train_command, strips, tmp_path):
-    line = refused(train_command, strips, tmp_path, *override.split())
+def test_bad_values(override, train_command, sound, tmp_path):
+    line = refused(train_command, sound, tmp_path, *override.split())
     assert all(word in line for word in BAD_VALUES[override]), line
 
 

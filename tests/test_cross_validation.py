@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from outcomes import read
 from sklearn.metrics import f1_score
 
 from core.errors import InputError
@@ -19,15 +20,8 @@ def overrides(tiny) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def finished(compose, overrides, tmp_path_factory) -> Path:
-    results_dir = tmp_path_factory.mktemp("folds")
-    cross_validate(compose(*overrides, f"experiment.results_dir={results_dir}"))
-    (path,) = results_dir.iterdir()
-    return path
-
-
-def read(path: Path) -> dict:
-    return json.loads((path / "results.json").read_text())
+def finished(completed, overrides) -> Path:
+    return completed(*overrides)
 
 
 def test_parts_of_a_fold_are_disjoint_and_every_image_is_tested_once():
@@ -51,6 +45,10 @@ def test_out_of_fold_figures_cover_every_image(finished):
         tested = set(table[table.fold == number].image_id)
         assert tested == set(split[split.split == "test"].image_id)
         assert not tested & set(split[split.split != "test"].image_id)
+    folds = [(finished / f"fold_{n}" / "predictions.csv").read_text().split() for n in (1, 2, 3)]
+    rows = [f"{row},{n}" for n, fold in enumerate(folds, 1) for row in fold if ",test," in row]
+    written = "\n".join([f"{folds[0][0]},fold", *sorted(rows), ""])
+    assert (finished / "predictions.csv").read_bytes() == written.encode()
     labels, probabilities = table.label_defect_3, table.probability_defect_3
     assert results["test"]["per_class"]["defect_3"]["f1"] == pytest.approx(
         f1_score(labels, probabilities >= 0.5, zero_division=0)
@@ -61,6 +59,7 @@ def test_out_of_fold_figures_cover_every_image(finished):
     errors = pd.read_csv(finished / "label_errors.csv")
     assert set(errors.image_id) == set(table.image_id)
     assert errors.disagreement.is_monotonic_decreasing
+    assert (finished / "label_errors.csv").read_text() == errors.to_csv(index=False)
 
 
 def test_resume_trains_only_what_is_missing_and_ends_the_same(
@@ -113,10 +112,8 @@ def test_a_split_that_folds_would_not_use_is_refused(compose, overrides, strateg
         cross_validate(config)
 
 
-def test_flips_on_purpose_are_listed_and_looked_for(compose, overrides, tmp_path):
-    noisy = [*overrides, "data.label_noise=0.1", f"experiment.results_dir={tmp_path}"]
-    cross_validate(compose(*noisy))
-    (path,) = tmp_path.iterdir()
+def test_flips_on_purpose_are_listed_and_looked_for(completed, overrides):
+    path = completed(*overrides, "data.label_noise=0.1")
     flipped = set(pd.read_csv(path / "flipped_labels.csv").image_id)
     assert len(flipped) == 6
     first = pd.read_csv(path / "label_errors.csv").image_id[:6]

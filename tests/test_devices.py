@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import LEARNED_MASK_LOSS
 from outcomes import differences, outcome, read
 from several_processes import (
     do_together,
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 # 28 training images in batches of 5, the last one of 3: none can be halved. Of the 6 validation
 # images the last one is a batch, which both processes compute.
-SMALL = ["data.num_images=40", "data.image_size=[32,160]", "data.batch_size=5"]
+SMALL = ["data.num_images=40", "data.batch_size=5"]
 PLAIN = [
     "training.optimizer=sgd",
     "training.learning_rate=0.05",
@@ -42,11 +43,7 @@ HARD = [
     "loss.type=compound",
     "loss.components=[{type:focal,alpha:0.25},{type:dice}]",
     "loss.learnable_weights=softmax",
-    "model.mask_head=true",
-    "model.mask_head_width=8",
-    "mask_loss.type=compound",
-    "mask_loss.components=[{type:focal,reduction:positives},{type:tversky,weight:0.5}]",
-    "mask_loss.learnable_weights=softmax",
+    *LEARNED_MASK_LOSS,
 ]
 
 
@@ -54,10 +51,9 @@ HARD = [
 def results(compose, tiny, tmp_path_factory) -> dict[str, Path]:
     """Folders of what two processes, and one, made of the same configs."""
     folder = tmp_path_factory.mktemp("together")
-    small = [*tiny, *SMALL, f"data.root={tmp_path_factory.mktemp('data') / 'strips'}"]
 
     def config(name: str, *more: str):
-        return compose(*small, *more, f"experiment.results_dir={folder / name}")
+        return compose(*tiny, *SMALL, *more, f"experiment.results_dir={folder / name}")
 
     dropout = ["model.drop_rate=0.3"]
     jobs = [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from final_models import change_final_model, read_final_model
 
 import evaluate
 from core.command.mistakes import run_command
@@ -70,14 +71,14 @@ def test_another_folder_is_scored_whole(experiment, tmp_path, capsys, monkeypatc
 def test_what_does_not_fit_is_refused(experiment, tmp_path):
     with pytest.raises(InputError, match="looked for train"):
         reevaluate(experiment, tmp_path)
-    results = read(experiment)
-    results["config"]["model"]["backbone"] = "test_efficientnet"
-    (experiment / "results.json").write_text(json.dumps(results))
+    model = read_final_model(experiment)["model"]
+    change_final_model(experiment, model={**model, "backbone": "test_efficientnet"})
     with pytest.raises(InputError, match=r"model_final\.pt: does not fit model timm"):
         reevaluate(experiment)
     (experiment / "model_final.pt").unlink()
     with pytest.raises(InputError, match="no such checkpoint"):
         reevaluate(experiment)
+    results = read(experiment)
     results["status"] = "running"
     (experiment / "results.json").write_text(json.dumps(results))
     with pytest.raises(InputError, match="still running"):

@@ -18,29 +18,21 @@ from core.training import trainer
 
 
 @pytest.fixture(scope="module")
-def overrides(tiny) -> list[str]:
-    more = ["model.drop_rate=0.3", "training.num_epochs=3", "training.learning_rate=0.02"]
-    return [*tiny, *more]
-
-
-@pytest.fixture(scope="module")
-def faultless(compose, overrides, tmp_path_factory) -> Path:
+def faultless(completed, with_dropout) -> Path:
     """Folder of a training to which nothing happened, and whose second epoch is the best."""
-    from core.running.composition import train
-
-    results_dir = tmp_path_factory.mktemp("faultless")
-    train(compose(*overrides, f"experiment.results_dir={results_dir}"))
-    (path,) = results_dir.iterdir()
+    path = completed(*with_dropout)
     assert read(path)["best_epoch"] == 2
     return path
 
 
 @pytest.fixture
-def begin(train_command, overrides, tmp_path) -> Callable[..., tuple[Path, str]]:
+def begin(train_command, with_dropout, tmp_path) -> Callable[..., tuple[Path, str]]:
     """Begin a training that a fault ends, and return its folder and the one line it left."""
 
     def run(*more: str, exit_code: int = 2) -> tuple[Path, str]:
-        ended = train_command(*overrides, *more, f"experiment.results_dir={tmp_path / 'results'}")
+        ended = train_command(
+            *with_dropout, *more, f"experiment.results_dir={tmp_path / 'results'}"
+        )
         assert ended.exit_code == exit_code, ended.output + ended.errors
         assert "Traceback" not in ended.output + ended.errors
         (line,) = ended.errors.strip().splitlines()
@@ -140,7 +132,7 @@ def test_a_worker_that_is_killed_ends_the_run_in_one_line(
     with monkeypatch.context() as patched:
         patched.setattr(StripDataset, "__getitems__", killed)
         path, line = begin("data.num_workers=1")
-    assert "data.num_workers: a process that reads images was killed" in line
+    assert "data.num_workers: a worker process that reads images was killed" in line
     assert read(path)["status"] == "failed"
     assert train_command(f"resume={path}", "data.num_workers=0").exit_code == 0
     assert not differences(outcome(faultless), outcome(path))

@@ -6,15 +6,16 @@ import subprocess
 import sys
 import tracemalloc
 import zlib
+from functools import cache
 
 import cv2
 import numpy as np
 import pytest
 from conftest import REPOSITORY
 
-from core.analysis.strips import read_image
+from core.analysis.strips import grey_image
 from core.data.annotations import read_label_table
-from core.data.images import check_header, read_grey
+from core.data.images import check_header, read_image
 from core.data.kaggle_csv import read_kaggle_csv
 from core.errors import InputError
 from core.experiments.reading import read_all
@@ -34,39 +35,38 @@ def png(height: int, width: int, *chunks: tuple[bytes, bytes], pixels: bytes) ->
     )
 
 
-def zeros(num_bytes: int) -> bytes:
-    """Zeros, compressed a thousandfold."""
+@cache
+def bomb() -> bytes:
+    """256 MiB of zeros, compressed a thousandfold."""
     packer = zlib.compressobj(9)
-    parts = [packer.compress(bytes(MEBIBYTE)) for _ in range(num_bytes // MEBIBYTE)]
+    parts = [packer.compress(bytes(MEBIBYTE)) for _ in range(256)]
     return b"".join([*parts, packer.flush()])
 
 
-BOMB = zeros(256 * MEBIBYTE)
+ROWS = zlib.compress(bytes(64 * 321))
 JPEG = cv2.imencode(".jpg", np.zeros(SIZE, np.uint8))[1].tobytes()
 FRAME = JPEG.index(b"\xff\xc0") + 5
 IMAGES = {
-    "100,000 x 100,000 pixels": png(100_000, 100_000, pixels=zlib.compress(bytes(1000))),
-    "100,000 x 100,000 pixels that are there": png(100_000, 100_000, pixels=BOMB),
-    "65,000 x 65,000 pixels": JPEG[:FRAME] + struct.pack(">HH", 65_000, 65_000) + JPEG[FRAME + 4 :],
-    "a profile of 256 MiB": png(
-        *SIZE, (b"iCCP", b"a\0\0" + BOMB), pixels=zlib.compress(bytes(64 * 321))
+    "100,000 x 100,000 pixels": lambda: png(100_000, 100_000, pixels=zlib.compress(bytes(1000))),
+    "100,000 x 100,000 pixels that are there": lambda: png(100_000, 100_000, pixels=bomb()),
+    "65,000 x 65,000 pixels": lambda: (
+        JPEG[:FRAME] + struct.pack(">HH", 65_000, 65_000) + JPEG[FRAME + 4 :]
     ),
-    "a text of 256 MiB": png(
-        *SIZE, (b"zTXt", b"a\0\0" + BOMB), pixels=zlib.compress(bytes(64 * 321))
-    ),
-    "more pixels than it says": png(*SIZE, pixels=BOMB),
+    "a profile of 256 MiB": lambda: png(*SIZE, (b"iCCP", b"a\0\0" + bomb()), pixels=ROWS),
+    "a text of 256 MiB": lambda: png(*SIZE, (b"zTXt", b"a\0\0" + bomb()), pixels=ROWS),
+    "more pixels than it says": lambda: png(*SIZE, pixels=bomb()),
 }
 
 # In a process of its own, whose address space is too small for what the file would take.
 READ = """
 import resource, sys
 from pathlib import Path
-from core.data.images import read_grey
+from core.data.images import read_image
 from core.errors import InputError
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (128 << 20),) * 2)
 try:
-    print("read", read_grey(Path(sys.argv[1]), (64, 320)).shape)
+    print("read", read_image(Path(sys.argv[1]), (64, 320)).shape)
 except InputError as error:
     print("refused", error)
 """
@@ -75,7 +75,7 @@ except InputError as error:
 @pytest.mark.parametrize("name", IMAGES)
 def test_images_that_would_fill_the_memory(name, tmp_path):
     path = tmp_path / "strip.png"
-    path.write_bytes(IMAGES[name])
+    path.write_bytes(IMAGES[name]())
     ended = subprocess.run(
         [sys.executable, "-c", READ, str(path)],
         cwd=REPOSITORY / "code",
@@ -93,7 +93,7 @@ def test_images_that_would_fill_the_memory(name, tmp_path):
         assert "expected 64x320" in line
 
 
-@pytest.mark.parametrize("read", [check_header, read_grey])
+@pytest.mark.parametrize("read", [check_header, read_image])
 def test_an_image_file_larger_than_any_image_is_not_read(read, tmp_path):
     path = tmp_path / "strip.jpg"
     path.write_bytes(JPEG)
@@ -149,12 +149,12 @@ def test_image_ids_that_lead_elsewhere(image_id, layout, tmp_path):
 def test_pictures_of_a_report_come_from_the_data_alone(image_id, tmp_path):
     (tmp_path / "data" / "images").mkdir(parents=True)
     (tmp_path / "secret.jpg").write_bytes(JPEG)
-    (tmp_path / "data" / "huge.png").write_bytes(IMAGES["100,000 x 100,000 pixels"])
+    (tmp_path / "data" / "huge.png").write_bytes(IMAGES["100,000 x 100,000 pixels"]())
     folder = ImageFolder(tmp_path / "data")
-    assert read_image(folder, image_id) is None
-    assert read_image(folder, "../secret.jpg") is None
-    assert read_image(folder, str(tmp_path / "secret.jpg")) is None
-    assert read_image(folder, "huge.png") is None
+    assert grey_image(folder, image_id) is None
+    assert grey_image(folder, "../secret.jpg") is None
+    assert grey_image(folder, str(tmp_path / "secret.jpg")) is None
+    assert grey_image(folder, "huge.png") is None
 
 
 def test_results_nested_deep_are_left_out_of_a_comparison(tmp_path):

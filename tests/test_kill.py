@@ -8,6 +8,8 @@ import sys
 import pytest
 from conftest import REPOSITORY
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
 
 @pytest.fixture(scope="module")
 def reports(tiny, tmp_path_factory) -> list[dict]:
@@ -26,14 +28,12 @@ def reports(tiny, tmp_path_factory) -> list[dict]:
     return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
-@pytest.mark.slow
 def test_killed_at_25_moments(reports):
     assert len(reports) == 25
     assert sum(report["killed"] == -9 for report in reports) >= 20
     assert not [report for report in reports if report["broken"]]
 
 
-@pytest.mark.slow
 def test_every_killed_training_resumes_to_the_uninterrupted_numbers(reports):
     for report in reports:
         if not report["begun"]:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from conftest import REPOSITORY
 from outcomes import read
-from several_processes import do_together, end_the_other_process
+from several_processes import do_together, end_the_other_process, starting_quickly
 
 from core.errors import InputError
 from core.machine import device
@@ -105,15 +105,8 @@ def test_another_number_than_was_launched_is_refused(compose, tiny, monkeypatch)
 
 
 @pytest.fixture
-def small(tiny, tmp_path_factory) -> list[str]:
-    root = tmp_path_factory.getbasetemp() / "small_strips"
-    return [
-        *tiny,
-        f"data.root={root}",
-        "data.num_images=40",
-        "data.image_size=[32,160]",
-        "training.num_epochs=1",
-    ]
+def small(tiny) -> list[str]:
+    return [*tiny, "data.num_images=40", "training.num_epochs=1"]
 
 
 @pytest.mark.slow
@@ -136,7 +129,8 @@ def test_the_error_of_any_process_ends_all_in_one_line(how, words, compose, smal
 @pytest.mark.slow
 def test_a_job_of_a_sweep_trains_on_its_devices(train_command, small, tmp_path):
     where = f"experiment.results_dir={tmp_path / 'results'}"
-    ended = train_command("-m", *small, where, "runtime.devices=2", "experiment.seed=3")
+    with starting_quickly():
+        ended = train_command("-m", *small, where, "runtime.devices=2", "experiment.seed=3")
     assert ended.exit_code == 0, ended.errors
     (path,) = (tmp_path / "results").glob("experiment_*")
     assert read(path)["status"] == "completed"

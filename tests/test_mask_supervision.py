@@ -2,21 +2,20 @@
 
 import json
 import logging
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from outcomes import read
 
 from core.data.mask_targets import max_pooled
 from core.errors import InputError
 from core.predicting.trained_model import TrainedModel
-from core.running.composition import build, train
+from core.running.composition import build
 from core.running.loading import choose_split, read_data
 
-HEAD = ["model=timm", "model.backbone=test_resnet", "model.pretrained=false"]
-HEAD += ["model.mask_head=true", "model.mask_head_width=8"]
+HEAD = ["model.mask_head=true", "model.mask_head_width=8"]
 BOUNDARY = (
     "mask_loss.components="
     "[{type:focal,reduction:positives},{type:tversky,weight:0.5},{type:boundary,weight:0.1}]"
@@ -33,7 +32,7 @@ def labels_only(tmp_path_factory) -> list[str]:
     for number in range(40):
         cv2.imwrite(
             str(folder / "images" / f"{number}.jpg"),
-            generator.integers(60, 200, (64, 320)).astype(np.uint8),
+            generator.integers(60, 200, (32, 160)).astype(np.uint8),
         )
         rows.append(f"{number}.jpg," + ",".join(str(number >> c & 1) for c in range(4)))
     (folder / "labels.csv").write_text("\n".join(rows))
@@ -45,14 +44,12 @@ def parts_of(config):
     return build(config, data, choose_split(config, data))
 
 
-def test_a_training_with_masks_reports_both_terms_and_where(compose, tiny, tmp_path):
-    config = compose(
+def test_a_training_with_masks_reports_both_terms_and_where(completed, tiny):
+    path = completed(
         *tiny, *HEAD, "mask_loss.type=compound", BOUNDARY, "training.evaluate_train_part=true",
-        "training.tested_epoch=last", f"experiment.results_dir={tmp_path}",
+        "training.tested_epoch=last",
     )  # fmt: skip
-    train(config)
-    (path,) = tmp_path.iterdir()
-    results = json.loads((path / "results.json").read_text())
+    results = read(path)
     assert results["status"] == "completed"
     terms = results["history"][-1]["loss_terms"]
     assert terms["image_labels"]["raw"] + terms["masks"]["raw"] == pytest.approx(
@@ -71,8 +68,8 @@ def test_a_training_with_masks_reports_both_terms_and_where(compose, tiny, tmp_p
     for entry in examples:
         truth = cv2.imread(str(path / "masks" / entry["truth"]), cv2.IMREAD_GRAYSCALE)
         predicted = cv2.imread(str(path / "masks" / entry["predicted"]), cv2.IMREAD_GRAYSCALE)
-        assert truth.shape == (64, 320)
-        assert predicted.shape == (16, 80)
+        assert truth.shape == (32, 160)
+        assert predicted.shape == (8, 40)
         assert truth.any()
     assert "peak" in (path / "report.html").read_text()
 
@@ -127,14 +124,13 @@ def test_data_without_masks_train_without_the_head_and_say_so(compose, tiny, lab
     assert "masks" not in next(iter(parts.task.loaders["test"]))
 
 
-def test_model_final_says_that_the_head_was_left_out(compose, tiny, labels_only, tmp_path):
-    train(compose(*tiny, *HEAD, *labels_only, f"experiment.results_dir={tmp_path}"))
-    (path,) = tmp_path.iterdir()
+def test_model_final_says_that_the_head_was_left_out(completed, tiny, labels_only):
+    path = completed(*tiny, *HEAD, *labels_only, "training.num_epochs=1")
     content = torch.load(path / "model_final.pt", weights_only=True)
     assert (content["model"]["mask_head"], content["model"]["fusion"]) == (False, None)
     assert not any(key.startswith("mask_head.") for key in content["state_dict"])
     # What was asked for stands in results.json, and is read back all the same.
-    assert json.loads((path / "results.json").read_text())["config"]["model"]["mask_head"]
+    assert read(path)["config"]["model"]["mask_head"]
     assert TrainedModel(path).model.mask_head is None
 
 
@@ -179,9 +175,8 @@ def test_masks_and_images_turn_together(compose, tiny):
         assert agreement > 0.98
 
 
-def test_the_mask_head_is_kept_with_the_model(compose, tiny, tmp_path):
-    train(compose(*tiny, *HEAD, "training.num_epochs=1", f"experiment.results_dir={tmp_path}"))
-    (path,) = tmp_path.iterdir()
-    content = torch.load(Path(path) / "model_final.pt", weights_only=True)
+def test_the_mask_head_is_kept_with_the_model(completed, tiny):
+    path = completed(*tiny, *HEAD, "training.num_epochs=1")
+    content = torch.load(path / "model_final.pt", weights_only=True)
     assert "mask_head.classifier.weight" in content["state_dict"]
     assert "fusion.gain" in content["state_dict"]

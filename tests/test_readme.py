@@ -1,159 +1,201 @@
-"""The README is true: its commands compose, its tables are complete, its code runs."""
+"""README.md and the guides are true: what they name exists, and their links and code work."""
 
-import json
-import logging
+import importlib
 import re
-import runpy
-import shlex
-import shutil
-import sys
 from pathlib import Path
+from typing import Any, get_args
 
 import fuzzing
 import pytest
 from conftest import REPOSITORY
-from hydra.core.global_hydra import GlobalHydra
-from torch._inductor import config as inductor
+from experiment_factory import read_results
+from guides import (
+    README,
+    anchors,
+    blocks,
+    code_spans,
+    commands,
+    guides,
+    named,
+    prose,
+)
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 
+from benchmarks.options import Options
+from core.command.config import check_config
+from core.command.help import help_text
+from core.experiments.reading import flatten
+from core.experiments.schema import Results, Section
 from core.losses.registry import get_registry as losses
 from core.models.registry import get_registry as models
 
-README = (REPOSITORY / "README.md").read_text()
 SET_UP = "python -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/python "
+# Keys that an experiment has only in some cases.
+MORE_KEYS = {"experiment.resumed_at", "mask_loss.weight", "mask_loss.type"}
+SUFFIXES = {".json", ".onnx", ".zip"}
+# Files that a reader is to write.
+NEW_FILES = {"code/core/models/my_model.py", "code/core/losses/my_loss.py"}
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-
-
-COMMANDS = [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
-TRAININGS = [line for line in COMMANDS if "code/train.py" in line]
+def every_span() -> list[tuple[Path, str]]:
+    return [(path, span) for path in guides() for span in code_spans(path)]
 
 
 def test_the_two_commands():
-    assert SET_UP + "code/train.py experiment=quickstart" in COMMANDS
-    assert SET_UP + "-m pytest" in COMMANDS
+    assert SET_UP + "code/train.py experiment=quickstart" in commands()
+    assert SET_UP + "-m pytest" in commands()
     run = (REPOSITORY / ".ci" / "run").read_text()
     assert "-m pytest\n" in run
 
 
-@pytest.mark.parametrize("command", TRAININGS)
-def test_training_commands_compose(command, compose):
-    words = shlex.split(command.partition("code/train.py")[2])
-    overrides = [word for word in words if word not in ("-m", "--help")]
-    # Keys of a launcher that is an optional install.
-    overrides = [word for word in overrides if not word.startswith(("hydra/", "hydra."))]
-    jobs = [[]]
-    for override in overrides:
-        key, _, value = override.partition("=")
-        choices = value.split(",") if "-m" in words else [value]
-        jobs = [[*job, f"{key}={choice}"] for job in jobs for choice in choices]
-    for job in jobs:
-        config = compose(*job).resolved()
-        for override in job:
-            key, _, value = override.partition("=")
-            assert was_set(config, key, value), f"{override} had no effect"
+def test_the_readme_is_short():
+    assert README.read_text().count("\n") <= 250
 
 
-def was_set(config: dict, key: str, value: str) -> bool:
-    chosen = ("experiment", "data", "model", "loss", "augmentation", "supervision", "resume")
-    if key in chosen:
-        return True
-    for part in key.split("."):
-        config = config[part]
-    return str(config) in (value, value.capitalize()) or (
-        value in ("null", "false") and config is None
-    )
+def test_every_room_has_a_guide_that_the_readme_links_to():
+    rooms = [path.parent for path in (REPOSITORY / "code" / "core").glob("*/__init__.py")]
+    rooms += [REPOSITORY / name for name in ("config", "experiments", "code/benchmarks")]
+    linked = prose(README)
+    for guide in (room / "README.md" for room in rooms):
+        assert guide.is_file(), f"{named(guide.parent)} has no README.md"
+        assert f"({named(guide)})" in linked, f"README.md has no link to {named(guide)}"
 
 
-# Commands on experiments run in a folder that holds one, in the order of the README: a later one
-# may need what an earlier one wrote. Benchmarks get next to no time.
-ONCE, SLIM = ["--rounds", "1"], ["--model", "resnet10_slim"]
-SIZE = ["--image-size", "64", "320"]
-STRIPS = [*SIZE, "--num-images", "24"]
-RUN_HERE = {
-    "code/compare.py": [],
-    "code/report.py": [],
-    "code/evaluate.py": [],
-    "code/predict.py": [],
-    "code/export.py": [],
-    "code/explain.py": [],
-    "code/validate_data.py": ["data.image_size=[64,320]"],
-    "code/benchmark.py losses": ["--budget-seconds", "0.01", "--losses", "bce_with_logits"],
-    "code/benchmark.py loader": [*STRIPS, *ONCE, "--batch-size", "4"],
-    "code/benchmark.py step": [*SIZE, *ONCE, *SLIM],
-    "code/benchmark.py inference": [*SIZE, *ONCE, *SLIM],
-    "code/benchmark.py predict": [*STRIPS, *ONCE, *SLIM],
-    "code/benchmark.py epoch": [*STRIPS, *ONCE],
-    "code/benchmark.py split": ONCE,
-    "code/benchmark.py metrics": ONCE,
-    "code/benchmark.py trainer": [*STRIPS, *ONCE, *SLIM],
-    "code/benchmark.py memory": [*STRIPS, "--batch-size", "4"],
-}
+def test_links_lead_somewhere():
+    broken = []
+    for path in guides():
+        for link in re.findall(r"\]\(([^)\s]+)\)", prose(path)):
+            if link.startswith("https://"):
+                continue
+            file, _, anchor = link.partition("#")
+            target = (path.parent / file).resolve() if file else path
+            if not target.is_file() or (anchor and anchor not in anchors(target)):
+                broken.append(f"{named(path)}: {link}")
+    assert not broken
 
 
-@pytest.fixture(scope="module")
-def workplace(trained, tmp_path_factory) -> Path:
-    """A folder in which the commands write into an experiment of their own."""
-    folder = tmp_path_factory.mktemp("workplace")
-    shutil.copytree(trained.parents[2], folder, dirs_exist_ok=True)
-    (folder / "data").mkdir()
-    root = json.loads((trained / "results.json").read_text())["data"]["root"]
-    (folder / "data" / "severstal").symlink_to(root)
-    return folder
+def test_pictures_are_small():
+    pictures = [
+        path.parent / picture
+        for path in guides()
+        for picture in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", prose(path))
+    ]
+    assert any(picture.parent == REPOSITORY / "experiments" for picture in pictures)
+    assert all(picture.stat().st_size <= 200_000 for picture in pictures)
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in TRAININGS])
-def test_other_commands_run(command, workplace, monkeypatch, capsys):
-    monkeypatch.setattr("benchmarks.metrics.RESAMPLES", 20)
-    # What the fixture learned in two epochs is noise, and so is what int8 costs it.
-    monkeypatch.setattr("core.exporting.fidelity.MOST_LOST", 1.0)
-    if "-m pytest" in command:
-        return
-    if command.startswith("pip install"):
-        assert command.count("==") == 1
-        return
-    python, script, *words = shlex.split(command)
-    assert python == "python"
-    monkeypatch.chdir(workplace)
-    words = [name for word in words for name in sorted(map(str, Path().glob(word))) or [word]]
-    here = RUN_HERE[script if script in RUN_HERE else f"{script} {words[0]}"]
-    monkeypatch.setattr(sys, "argv", [script, *words, *here])
-    # Each command configures logging for the standard output of its own process.
-    logging.getLogger().handlers.clear()
-    try:
-        # torch.compile takes a minute; tests/exporting/test_latency.py holds it to its answers.
-        with inductor.patch({"cpp.cxx": (None, "no-compiler")}):
-            runpy.run_path(str(REPOSITORY / script), run_name="__main__")
-    finally:
-        GlobalHydra.instance().clear()
-    assert capsys.readouterr().out.strip()
+def test_files_that_are_named_exist():
+    pattern = re.compile(r"(?:code|config|tests|experiments)/[\w./]+")
+    missing = [
+        f"{named(path)}: {span}"
+        for path, span in every_span()
+        if pattern.fullmatch(span)
+        and span not in NEW_FILES
+        and "NAME" not in span
+        and not span.startswith("experiments/results")
+        and not (REPOSITORY / span).exists()
+    ]
+    assert not missing
+
+
+def test_tests_in_the_table_of_faults_exist():
+    (table,) = [text for text in map(prose, guides()) if "which test shows it" in text]
+    tests = re.findall(r"`(tests/[\w/]+\.py)`", table)
+    assert len(tests) > 40
+    assert not [test for test in tests if not (REPOSITORY / test).is_file()]
+
+
+def test_names_of_the_code_can_be_imported():
+    unknown = []
+    for path, span in every_span():
+        if re.fullmatch(r"(core|benchmarks)(\.\w+)+", span):
+            module, _, name = span.rpartition(".")
+            try:
+                found = hasattr(importlib.import_module(module), name)
+                found = found or importlib.import_module(span)
+            except ImportError:
+                found = False
+            if not found:
+                unknown.append(f"{named(path)}: {span}")
+    assert not unknown
+
+
+def test_keys_that_are_named_are_known(trained):
+    """A key in the text, such as `data.cache`, is one of the command line or of results.json."""
+    results = read_results(trained)
+    known = {*flatten(results), *flatten(results["config"]), *MORE_KEYS}
+    for group, registry in (("model", models()), ("loss", losses()), ("mask_loss", losses())):
+        for name in registry.list():
+            known |= {f"{group}.{key}" for key in registry.defaults(name)}
+    known |= {key.rpartition(".")[0] for key in known}
+    groups = {*results["config"], "mask_loss"}
+    unknown = [
+        f"{named(path)}: {span}"
+        for path, span in every_span()
+        for key in re.findall(r"^(\w+\.\w[\w.]*)(?:=\S*)?$", span)
+        if key.split(".")[0] in groups and key not in known and Path(key).suffix not in SUFFIXES
+    ]
+    assert not unknown
+
+
+def test_results_json_is_described_key_by_key():
+    text = " ".join(code_spans(REPOSITORY / "experiments" / "README.md"))
+    missing = {name for section in _sections() for name in section.model_fields}
+    assert not missing - set(re.findall(r"\w+", text))
+
+
+def _sections(outer: type[Section] = Results) -> set[type[Section]]:
+    """The schema of results.json and every section in it."""
+    found = {outer}
+    todo: list[Any] = [field.annotation for field in outer.model_fields.values()]
+    while todo:
+        annotation = todo.pop()
+        todo += get_args(annotation)
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            found |= _sections(annotation)
+    return found
+
+
+def test_options_that_are_named_exist():
+    code = "".join(path.read_text() for path in (REPOSITORY / "code").rglob("*.py"))
+    known = set(re.findall(r'"(--[\w-]+)"', code)) | {"--help"}
+    known |= {f"--{name.replace('_', '-')}" for name in Options.__dataclass_fields__}
+    unknown = [
+        f"{named(path)}: {option}"
+        for path, span in every_span()
+        for option in re.findall(r"(?<![\w-])--[a-z][\w-]+", span)
+        if option not in known
+    ]
+    assert not unknown
 
 
 def test_the_fuzz_command_tries_as_many_inputs_as_it_says():
-    (command,) = [command for command in COMMANDS if "fuzz" in command]
+    (command,) = [command for command in commands() if "fuzz" in command]
     assert command in fuzzing.__doc__
     files = sorted((REPOSITORY / "tests").rglob("test_*fuzz*.py"))
     assert sum(path.read_text().count("@fuzzed") for path in files) == fuzzing.TARGETS
 
 
-def test_every_component_has_a_line_in_a_table():
-    for name in [*models().list(), *losses().list()]:
-        assert f"| `{name}` |" in README
+def test_help_lists_every_component_with_what_it_is():
+    text = " ".join(help_text().split())
+    for registry in (models(), losses()):
+        for name in registry.list():
+            assert f" {name} {' '.join(registry.description(name).split())}" in text
 
 
-def test_code_for_newcomers_registers():
-    before = set(models().list()), set(losses().list())
-    try:
-        for block in blocks("python"):
-            exec(compile(block, "README.md", "exec"), {})
-        assert models().get("my_model", width=4).layers[0].out_channels == 4
-        assert losses().get("my_loss", scale=2.0).get_params()["scale"] == 2.0
-    finally:
-        for registry, names in ((models(), before[0]), (losses(), before[1])):
-            for name in set(registry.list()) - names:
-                registry.unregister(name)
+@pytest.mark.usefixtures("compose")
+def test_the_experiment_of_the_config_guide_composes(tmp_path):
+    (text,) = blocks(REPOSITORY / "config" / "README.md", "yaml")
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "own.yaml").write_text(text)
+    with initialize_config_dir(str(REPOSITORY / "config"), version_base="1.3"):
+        where = f"hydra.searchpath=[file://{tmp_path}]"
+        config = check_config(hydra_compose("train_config", overrides=[where, "experiment=own"]))
+    assert (config.model["name"], config.loss["type"]) == ("resnet50", "bce_with_logits")
+    assert (config.data.batch_size, config.experiment.name) == (16, "my_experiment")
 
 
 def test_no_placeholder_is_left():
-    assert not re.findall(r"\b[A-Z]+_TABLE\b", README)
+    for path in guides():
+        assert not re.findall(r"\b[A-Z]+_TABLE\b|\bTODO\b", path.read_text())

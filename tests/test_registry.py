@@ -65,12 +65,97 @@ def test_get_with_parameters_builds_an_instance(registry):
     assert registry.instantiate("base").width == 8
 
 
+def test_positional_arguments_are_checked_like_the_others(registry):
+    built = registry.instantiate("base", 3, "b", note="n")
+    assert (built.width, built.kind, built.note) == (3, "b", "n")
+    assert registry.get("base", 3).width == 3
+    assert registry.instantiate("wide", 3, kind="b").kind == "b"
+    with pytest.raises(InputError, match="model base: width=0"):
+        registry.instantiate("base", 0)
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        registry.instantiate("base", 3, "b", "n", 4)
+    with pytest.raises(TypeError, match="multiple values for argument 'width'"):
+        registry.instantiate("base", 3, width=4)
+
+
+def test_arguments_without_a_name_are_handed_on():
+    registry = Registry(name="model")
+    registry.register("chain", nn.Sequential)
+    layers = nn.ReLU(), nn.Tanh()
+    assert list(registry.instantiate("chain", *layers)) == list(layers)
+
+
 def test_open_constructor_inherits_parameters_of_its_base(registry):
     assert registry.defaults("wide") == {"width": 64, "kind": "a", "note": None}
     assert registry.get("wide", kind="b").kind == "b"
     assert registry.instantiate("wide").width == 64
     with pytest.raises(InputError, match="kint"):
         registry.get("wide", kint="b")
+
+
+class Mixin:
+    """No constructor."""
+
+
+class Deep:
+    """A mixin with a parameter."""
+
+    def __init__(self, depth: int = 2, **rest: object) -> None:
+        super().__init__(**rest)
+        self.depth = depth
+
+
+class Plain(nn.Module):
+    """No constructor."""
+
+
+class PlainMixed(Mixin, nn.Module):
+    """No constructor."""
+
+
+class OpenMixed(Mixin, nn.Module):
+    """Takes anything."""
+
+    def __init__(self, width: int = 1, **options: object) -> None:
+        super().__init__()
+        self.options = options
+
+
+class OpenDeep(Deep, nn.Module):
+    """Hands on what it does not name."""
+
+    def __init__(self, width: int = 1, **options: object) -> None:
+        super().__init__(**options)
+
+
+@pytest.mark.parametrize(
+    ("component", "defaults", "more"),
+    [
+        (Plain, {}, False),
+        (PlainMixed, {}, False),
+        (OpenMixed, {"width": 1}, True),
+        (OpenDeep, {"width": 1, "depth": 2}, True),
+    ],
+)
+def test_constructors_that_are_inherited_or_mixed(component, defaults, more):
+    registry = Registry(name="model")
+    registry.register("x", component)
+    assert registry.defaults("x") == defaults
+    assert registry.schema("x")["additionalProperties"] is more
+    assert isinstance(registry.instantiate("x", **defaults), component)
+    if component is OpenMixed:
+        assert registry.instantiate("x", other=3).options == {"other": 3}
+    if not more:
+        with pytest.raises(InputError, match="model x: other=3: unknown key"):
+            registry.instantiate("x", other=3)
+
+
+def test_a_component_that_is_no_module_may_lack_a_constructor():
+    registry = Registry(base_class=Mixin, name="mixins")
+    registry.register("mixin", Mixin)
+    assert isinstance(registry.instantiate("mixin"), Mixin)
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        registry.instantiate("mixin", 1)
 
 
 def test_parameter_without_default_is_marked_missing():
@@ -91,6 +176,33 @@ def test_what_is_no_subclass_is_a_type_error(registry):
         registry.register("number", int)
     with pytest.raises(TypeError):
         registry.register("instance", Base())
+
+
+@pytest.mark.parametrize("name", [Base, 5, "", ["base"]])
+def test_a_name_that_is_no_string_is_a_type_error_at_once(registry, name):
+    with pytest.raises(TypeError, match=r"model: name .*: expected a string") as error:
+        registry.register(name)
+    assert "\n" not in str(error.value)
+    assert name not in registry
+    with pytest.raises(UnknownComponentError):
+        registry.get(name)
+
+
+def test_tags_are_a_list_or_nothing(registry):
+    registry.register("untagged", Base, tags=None)
+    assert registry.list_with_tags()["untagged"] == []
+    with pytest.raises(TypeError, match=r"tags='small': expected a list of strings: \['small'\]"):
+        registry.register("tagged", Base, tags="small")
+
+
+def test_it_is_a_collection_of_its_names(registry):
+    assert len(registry) == 2
+    assert list(registry) == ["base", "wide"]
+    assert repr(registry) == "Registry(model: base, wide)"
+    assert repr(Registry(name="loss")) == "Registry(loss: empty)"
+    for name in registry:
+        registry.unregister(name)
+    assert len(registry) == 0
 
 
 def test_taken_names(registry):

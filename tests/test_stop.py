@@ -20,14 +20,9 @@ def overrides(tiny) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def expected(compose, overrides, tmp_path_factory) -> dict:
+def expected(completed, overrides) -> dict:
     """The outcome of a training that nobody stops."""
-    from core.running.composition import train
-
-    results_dir = tmp_path_factory.mktemp("unstopped")
-    train(compose(*overrides, f"experiment.results_dir={results_dir}"))
-    (path,) = results_dir.iterdir()
-    return outcome(path)
+    return outcome(completed(*overrides))
 
 
 def send_at(number: int, calls: int, function: Callable) -> Callable:

@@ -3,18 +3,16 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
+from outcomes import read
 from sklearn.metrics import average_precision_score, f1_score
 
+from core.running.composition import build
+from core.running.loading import choose_split, read_data
+
 CLASSES = ["defect_1", "defect_2", "defect_3", "defect_4"]
-
-
-@pytest.fixture(scope="session")
-def results_dir(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("results")
 
 
 def only_experiment(results_dir: Path) -> Path:
@@ -22,23 +20,18 @@ def only_experiment(results_dir: Path) -> Path:
     return path
 
 
-def run(train_command, results_dir: Path, *overrides: str) -> tuple[Path, dict]:
-    ended = train_command(*overrides, f"experiment.results_dir={results_dir}")
+def run(train_command, results_dir: Path, *overrides: str, **how: bool) -> tuple[Path, dict]:
+    ended = train_command(*overrides, f"experiment.results_dir={results_dir}", **how)
     assert ended.exit_code == 0, ended.errors
     path = only_experiment(results_dir)
     assert str(path / "results.json") in ended.output
     for name in CLASSES:
         assert name in ended.output
-    return path, json.loads((path / "results.json").read_text())
+    return path, read(path)
 
 
-@pytest.fixture
-def experiment(train_command, tiny, tmp_path) -> tuple[Path, dict]:
-    return run(train_command, tmp_path / "results", *tiny)
-
-
-def test_experiment_folder_is_complete_and_consistent(experiment):
-    path, results = experiment
+def test_experiment_folder_is_complete_and_consistent(train_command, tiny, tmp_path):
+    path, results = run(train_command, tmp_path / "results", *tiny, curves=True)
     expected = {
         "results.json",
         "config.yaml",
@@ -53,6 +46,7 @@ def test_experiment_folder_is_complete_and_consistent(experiment):
     }
     assert expected <= {entry.name for entry in path.iterdir()}
     assert {entry.name for entry in (path / "checkpoints").iterdir()} == {"best.pt", "last.pt"}
+    assert (path / "history.png").read_bytes().startswith(b"\x89PNG")
     assert results["schema_version"] == 1
     assert results["status"] == "completed"
     assert results["config"]["loss"]["type"] == "focal_loss"
@@ -69,10 +63,10 @@ def part_counts(results: dict) -> dict:
     return results["data"]["split"]["parts"]
 
 
-def test_test_figures_are_those_of_the_predictions_file(experiment):
-    path, results = experiment
-    table = pd.read_csv(path / "predictions.csv")
-    split = pd.read_csv(path / "split.csv")
+def test_test_figures_are_those_of_the_predictions_file(trained):
+    results = read(trained)
+    table = pd.read_csv(trained / "predictions.csv")
+    split = pd.read_csv(trained / "split.csv")
     test = table[table.split == "test"]
     assert set(test.image_id) == set(split[split.split == "test"].image_id)
     labels = test[[f"label_{name}" for name in CLASSES]].to_numpy()
@@ -88,8 +82,8 @@ def test_test_figures_are_those_of_the_predictions_file(experiment):
         )
 
 
-def test_alpha_is_one_minus_the_share_in_the_training_part(experiment):
-    _, results = experiment
+def test_alpha_is_one_minus_the_share_in_the_training_part(trained):
+    results = read(trained)
     part = part_counts(results)["train"]
     expected = [1 - part["class_counts"][name] / part["num_images"] for name in CLASSES]
     params = results["loss"]["params"]
@@ -97,16 +91,20 @@ def test_alpha_is_one_minus_the_share_in_the_training_part(experiment):
     assert params["alpha_source"] == "train_split"
 
 
-def test_alpha_does_not_depend_on_the_batch_size(train_command, tiny, tmp_path):
+def test_alpha_does_not_depend_on_the_batch_size(compose, tiny):
     alphas = []
     for size in (4, 16):
-        overrides = [*tiny, f"data.batch_size={size}", "training.num_epochs=1"]
-        _, results = run(train_command, tmp_path / str(size), *overrides)
-        alphas.append(results["loss"]["params"]["alpha"])
+        config = compose(*tiny, f"data.batch_size={size}")
+        data = read_data(config.data)
+        setup = build(config, data, choose_split(config, data))
+        alphas.append(setup.learner.objective.image_loss.get_params()["alpha"])
     assert alphas[0] == alphas[1]
 
 
-def test_final_model_is_the_best_epoch_and_not_the_last(train_command, tiny, tmp_path, monkeypatch):
+@pytest.mark.parametrize("tested", ["best", "last"])
+def test_final_model_is_that_of_the_epoch_asked_for(
+    tested, train_command, tiny, tmp_path, monkeypatch
+):
     """After the first epoch the weights are spoilt, so that the last epoch is the worst."""
     from core.training import trainer
 
@@ -121,53 +119,49 @@ def test_final_model_is_the_best_epoch_and_not_the_last(train_command, tiny, tmp
         return report
 
     monkeypatch.setattr(trainer, "train_epoch", spoil)
-    path, results = run(train_command, tmp_path / "results", *tiny, "training.num_epochs=3")
-    assert results["tested_epoch"] == results["best_epoch"] < 3
-    final = torch.load(path / "model_final.pt", weights_only=True)["state_dict"]
-    best = torch.load(path / "checkpoints" / "best.pt", weights_only=True)["model"]
-    last = torch.load(path / "checkpoints" / "last.pt", weights_only=True)["model"]
-    assert all(torch.equal(final[key], best[key]) for key in best)
-    assert any(not torch.equal(final[key], last[key]) for key in last)
-    validation = results["validation"]["macro"]["f1"]
-    assert validation == results["history"][results["best_epoch"] - 1]["validation"]["macro_f1"]
-
-
-def test_last_epoch_is_tested_only_where_asked_for(train_command, tiny, tmp_path):
-    overrides = [*tiny, "training.num_epochs=3", "training.tested_epoch=last"]
+    overrides = [*tiny, f"training.tested_epoch={tested}"]
     path, results = run(train_command, tmp_path / "results", *overrides)
-    assert results["tested_epoch"] == 3
+    assert results["best_epoch"] == 1
+    assert results["tested_epoch"] == {"best": 1, "last": 2}[tested]
     final = torch.load(path / "model_final.pt", weights_only=True)["state_dict"]
-    last = torch.load(path / "checkpoints" / "last.pt", weights_only=True)["model"]
-    assert all(torch.equal(final[key], last[key]) for key in last)
+    states = {
+        name: torch.load(path / "checkpoints" / f"{name}.pt", weights_only=True)["model"]
+        for name in ("best", "last")
+    }
+    for name, state in states.items():
+        same = all(torch.equal(final[key], state[key]) for key in state)
+        assert same == (name == tested)
+    validation = results["validation"]["macro"]["f1"]
+    tested_record = results["history"][results["tested_epoch"] - 1]
+    assert validation == tested_record["validation"]["macro_f1"]
 
 
-@pytest.mark.slow
-def test_same_seed_same_history_with_and_without_workers(train_command, tiny, tmp_path):
-    histories = []
-    for name, workers in (("a", 0), ("b", 0), ("c", 2)):
-        overrides = [*tiny, f"data.num_workers={workers}"]
-        path, results = run(train_command, tmp_path / name, *overrides)
-        kept = [
-            (r["train"]["loss"], r["validation"], r["learning_rate"]) for r in results["history"]
-        ]
-        histories.append((kept, (path / "predictions.csv").read_text()))
-    assert histories[0] == histories[1] == histories[2]
-    _, other = run(train_command, tmp_path / "d", *tiny, "experiment.seed=7")
-    assert other["history"][0]["train"]["loss"] != histories[0][0][0][0]
+def test_the_same_seed_gives_the_same_figures_and_another_seed_does_not(
+    trained, train_command, tiny, tmp_path
+):
+    path, results = run(train_command, tmp_path / "same", *tiny)
+    for record, expected in zip(results["history"], read(trained)["history"], strict=True):
+        assert record["train"]["loss"] == expected["train"]["loss"]
+        assert record["validation"] == expected["validation"]
+        assert record["learning_rate"] == expected["learning_rate"]
+    first = (path / "predictions.csv").read_text()
+    assert first == (trained / "predictions.csv").read_text()
+    other = [*tiny, "experiment.seed=7", "training.num_epochs=1"]
+    _, results = run(train_command, tmp_path / "other", *other)
+    assert results["history"][0]["train"]["loss"] != read(trained)["history"][0]["train"]["loss"]
 
 
-def test_split_of_a_run_can_be_given_back(experiment, train_command, tiny, tmp_path):
-    path, results = experiment
+def test_split_of_a_run_can_be_given_back(trained, train_command, tiny, tmp_path):
     overrides = [
         *tiny,
         "data.split_strategy=file",
-        f"data.split_file={path / 'split.csv'}",
+        f"data.split_file={trained / 'split.csv'}",
         "experiment.seed=99",
         "training.num_epochs=1",
     ]
     again, repeated = run(train_command, tmp_path / "again", *overrides)
-    assert (again / "split.csv").read_text() == (path / "split.csv").read_text()
-    assert part_counts(repeated) == part_counts(results)
+    assert (again / "split.csv").read_text() == (trained / "split.csv").read_text()
+    assert part_counts(repeated) == part_counts(read(trained))
 
 
 def test_early_stopping_ends_the_training(train_command, tiny, tmp_path, monkeypatch):
@@ -197,7 +191,10 @@ def test_tensorboard_and_training_part(train_command, tiny, tmp_path):
     assert list((path / "tensorboard").glob("events.*"))
     assert results["train"]["num_images"] == 42
     assert "train" in set(pd.read_csv(path / "predictions.csv").split)
-    assert "Train part, 42 images" in (path / "train.log").read_text()
+    log = (path / "train.log").read_text()
+    assert "Train part, 42 images" in log
+    assert "million parameters, focal_loss, float32 on cpu" in log
+    assert f"train{results['train']['num_images']:>11}" in log
 
 
 def test_interrupt_keeps_what_was_reached(train_command, tiny, tmp_path, monkeypatch):
@@ -214,13 +211,14 @@ def test_interrupt_keeps_what_was_reached(train_command, tiny, tmp_path, monkeyp
     ended = train_command(*tiny, f"experiment.results_dir={tmp_path}")
     assert ended.exit_code == 130
     path = only_experiment(tmp_path)
-    results = json.loads((path / "results.json").read_text())
+    results = read(path)
     assert results["status"] == "interrupted"
     assert len(results["history"]) == 1
     assert "test" not in results
     assert (path / "checkpoints" / "best.pt").is_file()
 
 
+@pytest.mark.slow
 def test_a_sweep_makes_an_experiment_for_each_job(train_command, tiny, tmp_path):
     ended = train_command(
         "-m",
@@ -234,71 +232,6 @@ def test_a_sweep_makes_an_experiment_for_each_job(train_command, tiny, tmp_path)
     results = [json.loads(file.read_text()) for file in tmp_path.glob("*/results.json")]
     chosen = {(r["loss"]["type"], r["experiment"]["seed"]) for r in results}
     assert chosen == {(kind, s) for kind in ("focal_loss", "bce_with_logits") for s in (1, 2)}
-
-
-def test_training_with_newcomers_from_one_file_each(train_command, tiny, tmp_path):
-    """What the README tells a newcomer to write, written to a file, imported and trained."""
-    source = tmp_path / "newcomers.py"
-    source.write_text(NEWCOMERS)
-    namespace: dict = {}
-    exec(compile(source.read_text(), str(source), "exec"), namespace)
-    from core.losses.registry import get_registry as losses
-    from core.models.registry import get_registry as models
-
-    kept = [item for item in tiny if not item.startswith("model")]
-    try:
-        _, results = run(
-            train_command,
-            tmp_path / "results",
-            *kept,
-            "model.name=brightness",
-            "model.width=6",
-            "loss.type=squared",
-            "loss.scale=3",
-        )
-    finally:
-        models().unregister("brightness")
-        losses().unregister("squared")
-    assert results["model"]["name"] == "brightness"
-    assert results["config"]["model"] == {"name": "brightness", "num_classes": 4, "width": 6}
-    assert results["loss"]["params"]["scale"] == 3
-
-
-NEWCOMERS = """
-from typing import Annotated
-
-import torch
-from pydantic import Field
-from torch import nn
-
-from core.losses.base import BaseLoss, checked, reduced
-from core.losses.registry import get_registry as losses
-from core.models.registry import get_registry as models
-
-
-@models().register("brightness", description="a throw-away")
-class Brightness(nn.Module):
-    def __init__(self, num_classes: int = 4, width: Annotated[int, Field(ge=1)] = 2):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(1, width, 3, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(), nn.Linear(width, num_classes),
-        )
-
-    def forward(self, images):
-        return self.layers(images.float() / 255)
-
-
-@losses().register("squared", description="a throw-away")
-class Squared(BaseLoss):
-    def __init__(self, scale: float = 1.0, reduction: str = "mean"):
-        super().__init__(reduction)
-        self.scale = scale
-
-    def forward(self, logits, targets):
-        logits, targets = checked(logits, targets)
-        return reduced(self.scale * (logits.sigmoid() - targets) ** 2, self.reduction)
-"""
 
 
 def test_learned_weights_of_a_compound_loss_are_logged_and_saved(train_command, tiny, tmp_path):
@@ -321,17 +254,29 @@ def test_learned_weights_of_a_compound_loss_are_logged_and_saved(train_command, 
     assert groups[-1]["weight_decay"] == 0
 
 
+@pytest.mark.slow
 def test_real_strips_train_end_to_end(severstal_sample, train_command, tmp_path):
+    """Every second strip of the sample, in full size."""
+    root = tmp_path / "strips"
+    (root / "train_images").mkdir(parents=True)
+    kept = sorted((severstal_sample / "train_images").iterdir())[::2]
+    for image in kept:
+        (root / "train_images" / image.name).symlink_to(image)
+    table = pd.read_csv(severstal_sample / "train.csv")
+    table = table[table.ImageId.isin([image.name for image in kept])]
+    table.to_csv(root / "train.csv", index=False)
     _, results = run(
         train_command,
         tmp_path / "results",
-        f"data.root={severstal_sample}",
+        f"data.root={root}",
         f"data.cache_dir={tmp_path}",
         "model=timm",
-        "model.backbone=test_resnet",
+        "model.backbone=test_convnext",
         "model.pretrained=false",
         "training.num_epochs=1",
         "evaluation.bootstrap_resamples=100",
     )
-    assert results["data"]["num_images"] == 100
-    assert np.array_equal(list(results["data"]["class_counts"].values()), [20, 20, 20, 20])
+    assert results["data"]["num_images"] == 50
+    expected = [int((table.ClassId == number).sum()) for number in (1, 2, 3, 4)]
+    assert min(expected) >= 5
+    assert list(results["data"]["class_counts"].values()) == expected

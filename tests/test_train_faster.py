@@ -1,12 +1,13 @@
 """Precision, averaged weights, accumulation and the cache, from the command line to the folder."""
 
-import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from outcomes import read
 
 from core.data.images import read_image
 from core.predicting.trained_model import TrainedModel
@@ -17,7 +18,7 @@ def run(train_command, results_dir: Path, *overrides: str) -> tuple[Path, dict]:
     ended = train_command(*overrides, f"experiment.results_dir={results_dir}")
     assert ended.exit_code == 0, ended.errors
     (file,) = results_dir.glob("*/results.json")
-    return file.parent, json.loads(file.read_text())
+    return file.parent, read(file.parent)
 
 
 def outcome(path: Path, results: dict) -> tuple:
@@ -25,35 +26,39 @@ def outcome(path: Path, results: dict) -> tuple:
     return history, (path / "predictions.csv").read_text()
 
 
-@pytest.mark.slow
-def test_bfloat16_repeats_and_is_recorded(train_command, tiny, tmp_path):
-    outcomes = []
-    for name in ("a", "b"):
-        path, results = run(
-            train_command,
-            tmp_path / name,
-            *tiny,
-            "runtime.precision=bfloat16",
-            "runtime.channels_last=true",
-        )
-        assert results["computation"]["precision"] == "bfloat16"
-        assert results["computation"]["channels_last"] is True
-        outcomes.append(outcome(path, results))
-    assert outcomes[0] == outcomes[1]
-    path, results = run(train_command, tmp_path / "c", *tiny)
-    assert results["computation"]["precision"] == "float32"
-    assert outcome(path, results) != outcomes[0]
+BFLOAT16 = ["runtime.precision=bfloat16", "runtime.channels_last=true"]
+
+
+@pytest.fixture(scope="module")
+def in_bfloat16(completed, tiny) -> Path:
+    """Folder of a completed experiment; copy it before changing anything in it."""
+    return completed(*tiny, *BFLOAT16)
 
 
 @pytest.mark.slow
-def test_neither_cache_nor_workers_change_a_figure(train_command, tiny, tmp_path):
-    outcomes = [
-        outcome(*run(train_command, tmp_path / str(number), *tiny, *overrides))
-        for number, overrides in enumerate(
-            [[], ["data.cache=disk"], ["data.cache=memory", "data.num_workers=2"]]
-        )
-    ]
-    assert outcomes[0] == outcomes[1] == outcomes[2]
+def test_bfloat16_repeats_and_is_recorded(in_bfloat16, trained, train_command, tiny, tmp_path):
+    path, results = run(train_command, tmp_path, *tiny, *BFLOAT16)
+    assert results["computation"]["precision"] == "bfloat16"
+    assert results["computation"]["channels_last"] is True
+    assert outcome(path, results) == outcome(in_bfloat16, read(in_bfloat16))
+    assert read(trained)["computation"]["precision"] == "float32"
+    assert outcome(trained, read(trained)) != outcome(path, results)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["data.cache=disk"],
+        ["data.num_workers=2"],
+        ["data.cache=memory", "data.num_workers=2"],
+    ],
+)
+def test_neither_cache_nor_workers_change_a_figure(
+    overrides, trained, train_command, tiny, tmp_path
+):
+    found = outcome(*run(train_command, tmp_path, *tiny, *overrides))
+    assert found == outcome(trained, read(trained))
 
 
 def test_averaged_weights_are_validated_kept_and_tested(train_command, tiny, tmp_path):
@@ -77,24 +82,23 @@ def test_averaged_weights_are_validated_kept_and_tested(train_command, tiny, tmp
     assert results["validation"]["macro"]["f1"] == tested["validation"]["macro_f1"]
 
 
-def test_a_model_trained_in_bfloat16_is_tested_as_it_is_predicted_with(
-    train_command, tiny, tmp_path
-):
-    path, results = run(train_command, tmp_path, *tiny, "runtime.precision=bfloat16")
+def test_a_model_trained_in_bfloat16_is_tested_as_it_is_predicted_with(in_bfloat16, tmp_path):
+    path = Path(shutil.copytree(in_bfloat16, tmp_path / in_bfloat16.name))
     first = pd.read_csv(path / "predictions.csv")
     first = first[first.split == "test"].reset_index(drop=True)
     again = pd.read_csv(reevaluate(path) / "predictions.csv")
     pd.testing.assert_frame_equal(again, first)
     columns = [name for name in first if name.startswith("probability_")]
-    folder = Path(results["data"]["root"]) / "train_images"
-    images = np.stack([read_image(folder / name, (64, 320), 1)[None] for name in first.image_id])
+    folder = Path(read(path)["data"]["root"]) / "train_images"
+    images = np.stack([read_image(folder / name, (32, 160), 1)[None] for name in first.image_id])
     predicted = TrainedModel(path)(images)
     np.testing.assert_allclose(predicted, first[columns], rtol=0, atol=1e-6)
 
 
 @pytest.mark.slow
-def test_a_compiled_model_trains_to_the_same_figures(train_command, tiny, tmp_path, monkeypatch):
-    plain = run(train_command, tmp_path / "plain", *tiny)[1]
+def test_a_compiled_model_trains_to_the_same_figures(
+    trained, train_command, tiny, tmp_path, monkeypatch
+):
     # Traced and run as it is: generating code takes minutes, and is torch's own affair.
     compile_module = torch.nn.Module.compile
     compiled = []
@@ -107,7 +111,7 @@ def test_a_compiled_model_trains_to_the_same_figures(train_command, tiny, tmp_pa
     path, results = run(train_command, tmp_path / "compiled", *overrides)
     assert len(compiled) == 2
     assert results["computation"]["compiled"] is True
-    losses = [[e["train"]["loss"] for e in r["history"]] for r in (plain, results)]
+    losses = [[e["train"]["loss"] for e in r["history"]] for r in (read(trained), results)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     state = torch.load(path / "model_final.pt", weights_only=True)["state_dict"]
     assert not [key for key in state if "_orig_mod" in key]
@@ -125,6 +129,7 @@ def test_masks_are_learnt_in_bfloat16_with_checkpointing_and_an_average(
         "runtime.precision=bfloat16",
         "training.gradient_checkpointing=true",
         "training.ema_decay=0.5",
+        "training.num_epochs=1",
     )
     assert results["test"]["localization"]["macro"]["dice"] is not None
     assert results["computation"]["precision"] == "bfloat16"

@@ -11,10 +11,10 @@ from benchmarks.loss_peers import PEERS, Call, inputs, installed_versions, ours
 from benchmarks.measurement import Contender, measure
 from benchmarks.options import Options
 from benchmarks.profiling import peak_bytes
+from benchmarks.timing import seconds_of
 from core.analysis.text_tables import aligned, number
 from core.errors import InputError
 from core.losses import get_registry
-from core.machine.timing import seconds_of
 
 # A turn lasts long enough for the clock's resolution not to matter.
 _SECONDS_OF_A_TURN = 0.001

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.timing import seconds_in_turn
 from core.analysis.text_tables import aligned
-from core.machine.timing import seconds_in_turn
 
 
 @dataclass(frozen=True)

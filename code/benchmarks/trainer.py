@@ -18,7 +18,7 @@ from benchmarks.epoch import num_strips, our_trainer
 from benchmarks.measurement import Contender
 from benchmarks.options import Options
 from benchmarks.workload import PlainStrips, experiment, in_colour, our_model, training
-from core.data.splitting import Split
+from core.data.split_file import Split
 from core.running.experiment_record import LoadedData
 
 ITEM = "strip"

@@ -16,13 +16,15 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from benchmarks.options import Options
-from core.command.config import TrainConfig, check_config, fill_config_store, short_forms
+from core.command.choosers import short_forms
+from core.command.config import TrainConfig, check_config, fill_config_store
 from core.command.help import store_help
-from core.data.annotations import LabelTable
+from core.data.label_table import LabelTable
 from core.models.registry import get_registry
 from core.running.composition import build
 from core.running.experiment_record import TrainingSetup
 from core.running.loading import choose_split, read_data
+from core.synthetic.generator import StripSettings
 from core.synthetic.store import ensure_strips
 
 _CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
@@ -32,9 +34,7 @@ def data_root(options: Options, folder: Path) -> Path:
     """`--data-root`, or procedural strips in `folder`."""
     return options.data_root or ensure_strips(
         folder / "strips",
-        num_images=options.num_images,
-        image_size=options.image_size,
-        class_shares="flat",
+        StripSettings(options.num_images, options.image_size, class_shares="flat"),
         num_workers=max(1, min(os.cpu_count() or 1, options.num_images // 250)),
     )
 

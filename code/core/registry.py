@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import Parameter
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, create_model
@@ -23,7 +25,7 @@ class UnknownComponentError(InputError, KeyError):
 
 @dataclass(frozen=True)
 class Entry(Generic[T]):
-    """What the registry knows of one component."""
+    """What the registry knows about one component."""
 
     component: type[T]
     description: str
@@ -33,8 +35,8 @@ class Entry(Generic[T]):
 class Registry(Generic[T]):
     """Named subclasses of `base_class`; an experiment chooses one of them by its name.
 
-    Parameters of a component are the keyword arguments of its constructor, with types, defaults
-    and bounds in the signature (`gamma: Annotated[float, Field(ge=0)] = 2.0`). A constructor that
+    Parameters of a component are the arguments of its constructor, with types, defaults and
+    bounds in the signature (`gamma: Annotated[float, Field(ge=0)] = 2.0`). A constructor that
     ends in `**options` also has the parameters of the base class that it hands them to.
     """
 
@@ -49,32 +51,33 @@ class Registry(Generic[T]):
         name: str | None = None,
         component: type[T] | None = None,
         *,
-        tags: Iterable[str] = (),
+        tags: Iterable[str] | None = None,
         description: str = "",
         force: bool = False,
     ) -> Callable[[type[T]], type[T]] | type[T]:
         """Register a class, as `@registry.register("name")` or `registry.register("name", Class)`.
 
+        Without a name, the class name. Without a description, the docstring's first line.
+
         Raises:
-            TypeError: the component is not a subclass of `base_class`.
-            ValueError: the name is taken by another class, and `force` is false.
+            TypeError: the name or a tag is not a string, or the component is not a subclass of
+                `base_class`.
+            ValueError: the name belongs to another class, and `force` is false.
         """
+        if name is not None and not (isinstance(name, str) and name):
+            raise TypeError(
+                f"{self.name}: name {name!r}: expected a string, as in @registry.register('name')"
+            )
+        if isinstance(tags, str):
+            raise TypeError(f"{self.name}: tags={tags!r}: expected a list of strings: [{tags!r}]")
 
         def add(cls: type[T]) -> type[T]:
             if not (isinstance(cls, type) and issubclass(cls, self.base_class)):
                 raise TypeError(
                     f"{self.name}: {cls!r} is not a subclass of {self.base_class.__name__}"
                 )
-            chosen = name or cls.__name__
             summary = description or (inspect.getdoc(cls) or "").partition("\n")[0]
-            with self._lock:
-                taken = self._entries.get(chosen)
-                if taken and taken.component is not cls and not force:
-                    raise ValueError(
-                        f"{self.name}: {chosen!r} is already {taken.component.__qualname__}: "
-                        "choose another name or pass force=True"
-                    )
-                self._entries[chosen] = Entry(cls, summary, tuple(tags))
+            self._add(name or cls.__name__, Entry(cls, summary, tuple(tags or ())), force)
             return cls
 
         return add if component is None else add(component)
@@ -85,21 +88,23 @@ class Registry(Generic[T]):
             self._entry(name)
             del self._entries[name]
 
-    def get(self, name: str, **params: Any) -> Any:
-        """The class of that name; with params, an instance built with them."""
-        return self.instantiate(name, **params) if params else self._entry(name).component
+    def get(self, name: str, *args: Any, **params: Any) -> Any:
+        """The class of that name; with arguments, an instance built with them."""
+        if args or params:
+            return self.instantiate(name, *args, **params)
+        return self._entry(name).component
 
-    def instantiate(self, name: str, **params: Any) -> T:
-        """Validate `params` against the constructor's signature and build the component.
+    def instantiate(self, name: str, *args: Any, **params: Any) -> T:
+        """Validate the arguments against the constructor's signature and build the component.
 
         Raises:
-            UnknownComponentError: no component of that name.
+            UnknownComponentError: no component has that name.
             InputError: an unknown parameter, or a value outside its type or bounds.
+            TypeError: too many positional arguments, or an argument given twice.
         """
         component = self._entry(name).component
-        checked = validate(self.parameters(name), params, f"{self.name} {name}")
-        given = {key: getattr(checked, key) for key in checked.model_fields_set}
-        return component(**given)
+        args, params = checked_arguments(component, f"{self.name} {name}", args, params)
+        return component(*args, **params)
 
     def list(self) -> list[str]:
         """The names, sorted."""
@@ -120,17 +125,11 @@ class Registry(Generic[T]):
         return self._entry(name).description
 
     def parameters(self, name: str) -> type[BaseModel]:
-        """A pydantic model of the constructor's keyword arguments."""
-        fields, open_ended = _constructor_fields(self._entry(name).component)
-        config = ConfigDict(
-            extra="allow" if open_ended else "forbid",
-            arbitrary_types_allowed=True,
-            protected_namespaces=(),
-        )
-        return create_model(name, __config__=config, **fields)
+        """A pydantic model of the constructor's arguments."""
+        return constructor_model(self._entry(name).component, name)
 
     def defaults(self, name: str) -> dict[str, Any]:
-        """Default of every parameter; `???`, Hydra's mark for a missing value, where none is."""
+        """The default of each parameter; `???`, Hydra's mark for a missing value, without one."""
         fields = self.parameters(name).model_fields
         return {key: "???" if f.is_required() else f.default for key, f in fields.items()}
 
@@ -140,11 +139,30 @@ class Registry(Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         with self._lock:
-            return name in self._entries
+            return isinstance(name, str) and name in self._entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.list())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name}: {', '.join(self) or 'empty'})"
+
+    def _add(self, name: str, entry: Entry[T], force: bool) -> None:
+        with self._lock:
+            taken = self._entries.get(name)
+            if taken and taken.component is not entry.component and not force:
+                raise ValueError(
+                    f"{self.name}: {name!r} is already {taken.component.__qualname__}: "
+                    "choose another name or pass force=True"
+                )
+            self._entries[name] = entry
 
     def _entry(self, name: str) -> Entry[T]:
         with self._lock:
-            if name in self._entries:
+            if name in self:
                 return self._entries[name]
             known = self.list()
         raise UnknownComponentError(
@@ -153,23 +171,51 @@ class Registry(Generic[T]):
         )
 
 
-def _constructor_fields(component: type) -> tuple[dict[str, Any], bool]:
-    """Fields for pydantic, and whether any further keyword is accepted."""
+@functools.cache
+def constructor_model(component: type, name: str) -> type[BaseModel]:
+    """A pydantic model, called `name`, of the arguments of the component's constructor.
+
+    Any further keyword is accepted where the last constructor before nn.Module ends in `**options`.
+    """
     fields: dict[str, Any] = {}
+    is_open = False
     for cls in component.__mro__:
+        if cls in (nn.Module, object):
+            break
         if "__init__" not in vars(cls):
             continue
-        signature = inspect.signature(cls.__init__, eval_str=True)
-        parameters = list(signature.parameters.values())[1:]
-        for parameter in parameters:
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                continue
-            empty = parameter.empty
-            annotation = Any if parameter.annotation is empty else parameter.annotation
-            default = ... if parameter.default is empty else parameter.default
-            fields.setdefault(parameter.name, (annotation, default))
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-            return fields, False
-        if cls.__mro__[1] is nn.Module:
-            return fields, True
-    return fields, True
+        own = list(inspect.signature(cls.__init__, eval_str=True).parameters.values())[1:]
+        for each in own:
+            if each.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
+                annotation = Any if each.annotation is Parameter.empty else each.annotation
+                default = ... if each.default is Parameter.empty else each.default
+                fields.setdefault(each.name, (annotation, default))
+        is_open = any(each.kind is Parameter.VAR_KEYWORD for each in own)
+        if not is_open:
+            break
+    config = ConfigDict(
+        extra="allow" if is_open else "forbid",
+        arbitrary_types_allowed=True,
+        protected_namespaces=(),
+    )
+    return create_model(name, __config__=config, **fields)
+
+
+def checked_arguments(
+    component: type, where: str, args: Sequence[Any], params: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of the component's constructor, each within its type and bounds.
+
+    Raises:
+        InputError: names `where`, the parameter, its value, and what was expected.
+        TypeError: too many positional arguments, or an argument given twice.
+    """
+    signature = inspect.signature(component)
+    named = {key: value for key, value in params.items() if key in signature.parameters}
+    bound = signature.bind_partial(*args, **named)
+    model = constructor_model(component, component.__name__)
+    given = {key: value for key, value in bound.arguments.items() if key in model.model_fields}
+    checked = validate(model, given | {**params}, where)
+    values = {key: getattr(checked, key) for key in checked.model_fields_set}
+    bound.arguments |= {key: values.pop(key) for key in given}
+    return bound.args, bound.kwargs | values

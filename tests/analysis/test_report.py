@@ -12,7 +12,7 @@ from experiment_factory import CLASS_NAMES, read_results, write_experiment, writ
 
 from core.analysis.label_sets import confusion, set_names, short_names
 from core.analysis.report import write_report
-from core.analysis.strips import confident_mistakes, data_url, read_image
+from core.analysis.strips import confident_mistakes, data_url, grey_image
 from core.errors import InputError
 from core.experiments.predictions import Predictions, read_predictions
 from core.experiments.reading import read_experiment
@@ -192,10 +192,10 @@ def test_pictures_come_from_the_data_set_only(tmp_path):
     cv2.imwrite(str(tmp_path / "secret.jpg"), np.zeros((8, 8), np.uint8))
     (images / "broken.jpg").write_bytes(b"no image")
     folder = ImageFolder(tmp_path / "data")
-    assert read_image(folder, "a.jpg").shape == (8, 8)
+    assert grey_image(folder, "a.jpg").shape == (8, 8)
     for name in ("../secret.jpg", "broken.jpg", "absent.jpg"):
-        assert read_image(folder, name) is None
-    assert read_image(ImageFolder(tmp_path / "nowhere"), "a.jpg") is None
+        assert grey_image(folder, name) is None
+    assert grey_image(ImageFolder(tmp_path / "nowhere"), "a.jpg") is None
 
 
 def test_pictures_are_scaled_down_and_stand_in_the_page():

@@ -140,13 +140,13 @@ def test_an_image_whose_masks_are_unknown_is_left_alone():
 
 def test_real_strips_lose_their_defects_and_nothing_else(severstal_sample):
     from core.data.annotations import read_label_table
-    from core.data.images import read_grey
+    from core.data.images import read_image
 
     table = read_label_table(severstal_sample)
     everything = np.ones(len(table.class_names), bool)
     for index in np.flatnonzero(table.labels.any(axis=1))[:25]:
         strip = Strip(
-            read_grey(table.image_paths[index], (256, 1600)),
+            read_image(table.image_paths[index], (256, 1600)),
             table.masks[index],
             table.labels[index].astype(np.float32),
         )

@@ -153,12 +153,12 @@ def test_shift_and_flips_combine():
 
 def test_real_strips_keep_their_border_on_its_side(severstal_sample):
     from core.data.annotations import read_label_table
-    from core.data.images import read_grey
+    from core.data.images import read_image
 
     table = read_label_table(severstal_sample)
     num_borders = 0
     for index in range(len(table)):
-        image = read_grey(table.image_paths[index], (256, 1600))
+        image = read_image(table.image_paths[index], (256, 1600))
         first, last = steel_columns(image)
         assert first == 0 or last == 1600, "a strip has a border at one of its ends"
         num_borders += last - first < 1600

@@ -11,17 +11,22 @@ import numpy as np
 import pytest
 import torch
 from conftest import REPOSITORY
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
+from overriding import group_choices, with_values
 
-from core.augmentation.settings import AugmentationSettings
-from core.command.config import SETTINGS, TrainConfig, mask_loss_names, short_forms
-from core.command.help import help_text
-from core.data.settings import DataSettings
-from core.data.splitting import write_split
+from core.command.choosers import short_forms
+from core.command.config import (
+    NO_MASK_LOSS,
+    SHORT_FORMS,
+    TrainConfig,
+    check_config,
+    components,
+)
+from core.data.split_file import write_split
 from core.errors import InputError
 from core.experiments.folder import ExperimentFolder
-from core.losses.registry import get_registry as losses
-from core.models.registry import get_registry as models
 from core.running import launching
 from core.running.composition import build, build_trainer
 from core.running.experiment_record import TrainingSetup
@@ -46,33 +51,34 @@ def test_a_name_among_several_that_is_unknown_is_refused():
         short_forms(["loss.type=focal_loss,bcee"])
 
 
-@pytest.mark.parametrize("name", models().list())
-def test_every_model_composes(compose, name):
-    assert compose(f"model.name={name}").model["name"] == name
-
-
-@pytest.mark.parametrize("name", losses().list())
-def test_every_loss_composes(compose, name):
-    if "???" in losses().defaults(name).values():
-        with pytest.raises(MissingMandatoryValue, match="loss"):
-            compose(f"loss.type={name}")
-    else:
-        assert compose(f"loss.type={name}").loss["type"] == name
-
-
-@pytest.mark.parametrize("name", mask_loss_names())
-def test_every_mask_loss_composes(compose, name):
-    if "???" not in losses().defaults(name).values():
-        assert compose(f"mask_loss.type={name}", "mask_loss.weight=2").mask_loss["type"] == name
+@pytest.mark.parametrize(("key", "group"), SHORT_FORMS.items())
+def test_every_component_composes(compose, key, group):
+    """One of each group by Hydra; the others as Hydra would find them in its store."""
+    name = "resnet50" if group == "model" else "dice_loss"
+    content = compose(f"{key}={name}").resolved()
+    assert content[group][key.rpartition(".")[2]] == name
+    offered = {
+        Path(name).stem: OmegaConf.to_container(entry.node)
+        for name, entry in ConfigStore.instance().repo[group].items()
+    }
+    assert offered.keys() == components(group).keys()
+    for name, values in offered.items():
+        config = OmegaConf.create({**content, group: values})
+        if "???" in values.values():
+            with pytest.raises(MissingMandatoryValue, match=group):
+                check_config(config)
+        else:
+            chosen = getattr(check_config(config), group)
+            assert chosen == (None if name == NO_MASK_LOSS else values)
 
 
 SUPERVISION = sorted(path.stem for path in (REPOSITORY / "config" / "supervision").iterdir())
 
 
 @pytest.mark.parametrize("name", SUPERVISION)
-def test_every_supervision_builds(compose, tiny, name, tmp_path):
+def test_every_supervision_builds(compose, tiny, name, given):
     # A tenth of a few strips would show no mask of some class.
-    more = ["data.num_images=200", f"data.root={tmp_path}"] if name.endswith("percent") else []
+    more = ["data.num_images=200", f"data.root={given['many']}"] if name.endswith("percent") else []
     config = compose(*tiny, f"supervision={name}", *more)
     data = read_data(config.data)
     parts = build(config, data, choose_split(config, data))
@@ -96,39 +102,12 @@ def test_defaults_are_the_mission(compose):
 
 def test_no_yaml_repeats_a_default_that_stands_in_the_code(compose):
     """Files in config/ hold differences: a value equal to the default is a second home of it."""
-    from omegaconf import OmegaConf
-
     plain = compose().resolved()
     for file in (REPOSITORY / "config" / "experiment").glob("*.yaml"):
         content = OmegaConf.to_container(OmegaConf.load(file))
         for section in ("training", "evaluation", "runtime"):
             for key, value in content.get(section, {}).items():
                 assert plain[section][key] != value, f"{file.name}: {section}.{key}"
-
-
-def test_help_names_every_component_and_every_key():
-    text = help_text()
-    for name in [*models().list(), *losses().list()]:
-        assert f"  {name}" in text
-        for key in models().defaults(name) if name in models() else losses().defaults(name):
-            assert f".{key}=" in text
-    sections: dict[str, Any] = {
-        **SETTINGS,
-        "data": DataSettings,
-        "augmentation": AugmentationSettings,
-    }
-    for section, settings in sections.items():
-        for key in settings.model_fields:
-            assert f"{section}.{key}" in text
-            field = settings.model_fields[key]
-            if section != "augmentation":
-                assert field.description, f"{section}.{key} has no description"
-
-
-def test_help_says_how_to_switch_what_is_off_and_what_is_on():
-    text = " ".join(help_text().split())
-    assert "augmentation.blackout=true switches it on, with probability 0.5: Paint" in text
-    assert "augmentation.rotation=null switches it off: Turn" in text
 
 
 # For each key, an override and what it changes in the objects that are composed from it.
@@ -385,7 +364,7 @@ def given(tiny, tmp_path_factory) -> dict[str, str]:
     for number in range(24):
         # The last image is the one before it again, a little brighter.
         texture = np.random.default_rng(min(number, 22)).normal(120, 30, (16, 80)).clip(40, 200)
-        image = cv2.resize((texture + number).astype(np.uint8), (320, 64))
+        image = cv2.resize((texture + number).astype(np.uint8), (160, 32))
         cv2.imwrite(str(folder / "labelled" / "images" / f"{number}.jpg"), image)
         rows.append(f"{number}.jpg,{number % 2},{number // 2 % 2}")
     (folder / "labelled" / "labels.csv").write_text("\n".join(rows))
@@ -396,22 +375,37 @@ def given(tiny, tmp_path_factory) -> dict[str, str]:
         "labelled": str(folder / "labelled"),
         "weights": str(folder / "weights.pt"),
         "root": str(folder / "strips"),
+        "many": str(folder / "many_strips"),
         "split": str(folder / "split.csv"),
         "elsewhere": str(folder / "elsewhere"),
         "results": str(folder / "results"),
     }
 
 
+@pytest.fixture(scope="module")
+def composed(compose, tiny, given) -> Callable[..., TrainConfig]:
+    """Compose as the command line would, but by Hydra each choice of groups once."""
+    contents: dict[tuple[str, ...], dict[str, Any]] = {}
+
+    def run(*overrides: str) -> TrainConfig:
+        base = [*tiny, f"experiment.results_dir={given['results']}"]
+        if any(override.startswith("model.name=") for override in overrides):
+            base.remove("model.backbone=test_resnet")
+        overrides = [*base, *(override.format(**given) for override in overrides)]
+        choices = tuple(group_choices(overrides))
+        if choices not in contents:
+            contents[choices] = compose(*choices).resolved()
+        return check_config(with_values(contents[choices], overrides))
+
+    return run
+
+
 @pytest.fixture
-def built(compose, tiny, given) -> Callable[..., Built]:
+def built(composed, given) -> Callable[..., Built]:
     threads = torch.get_num_threads()
 
     def run(*overrides: str) -> Built:
-        where = f"experiment.results_dir={given['results']}"
-        base = [*tiny, where]
-        if any(override.startswith("model.name=") for override in overrides):
-            base.remove("model.backbone=test_resnet")
-        config = compose(*base, *(override.format(**given) for override in overrides))
+        config = composed(*overrides)
         data = read_data(config.data)
         parts = build(config, data, choose_split(config, data))
         write_split(Path(given["split"]), parts.data.table, rolled(parts.split))

@@ -5,9 +5,7 @@ from fuzzing import JSON, changed, fuzzed, refused_or, written
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.augmentation.settings import AugmentationSettings
 from core.command.config import SETTINGS
-from core.data.settings import DataSettings
 from core.files.reading import read_json, read_yaml
 from core.validation import validate
 
@@ -37,10 +35,10 @@ def test_yaml_files(folder, content):
     assert config is None or isinstance(config, dict)
 
 
-@given(section=st.sampled_from(["data", "augmentation", *SETTINGS]), data=st.data())
+@given(section=st.sampled_from(list(SETTINGS)), data=st.data())
 @fuzzed
 def test_config_values(section, data):
-    known = {"data": DataSettings, "augmentation": AugmentationSettings, **SETTINGS}[section]
+    known = SETTINGS[section]
     keys = st.sampled_from(sorted(known.model_fields)) | st.text(max_size=4)
     values = data.draw(st.dictionaries(keys, JSON, max_size=3))
     refused_or(validate, known, values, section)

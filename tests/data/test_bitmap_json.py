@@ -137,7 +137,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 def test_an_image_without_json_and_a_json_without_image_are_refused(tmp_path):
     folder(tmp_path, content())
     (tmp_path / "ann" / f"{SECOND}.json").unlink()
-    with pytest.raises(InputError, match=rf"no {SECOND}\.json \(1 of 2 images"):
+    with pytest.raises(InputError, match=rf"no JSON for image '{SECOND}' \(1 of 2 images"):
         read_label_table(tmp_path, image_size=SIZE)
     (tmp_path / "ann" / f"{SECOND}.json").write_text(json.dumps(content()))
     (tmp_path / "ann" / "other.jpg.json").write_text(json.dumps(content()))

@@ -11,12 +11,12 @@ from fuzzing import BYTES, CELLS, IDS, JSON, changed, fuzzed, refused_or, replac
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.annotations import LabelTable
 from core.data.bitmap import decode_bitmap
 from core.data.bitmap_json import read_bitmap_json
-from core.data.images import check_header, read_grey
+from core.data.images import check_header, read_image
 from core.data.kaggle_csv import read_kaggle_csv
 from core.data.label_csv import read_label_csv
+from core.data.label_table import LabelTable
 from core.data.split_file import read_split
 from core.files.run_length import decode, encode
 
@@ -90,5 +90,5 @@ def test_annotations(folder, value):
 def test_images(folder, content):
     path = written(folder, "a.jpg", content)
     refused_or(check_header, path, SIZE)
-    image = refused_or(read_grey, path, SIZE)
+    image = refused_or(read_image, path, SIZE)
     assert image is None or image.shape == SIZE

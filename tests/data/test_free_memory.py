@@ -1,10 +1,10 @@
-from core.data import free_memory
-from core.data.free_memory import available_memory_bytes
+from core.data import image_cache
+from core.data.image_cache import available_memory_bytes
 
 
 def test_the_smaller_of_system_and_container_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(free_memory, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(free_memory, "_GROUP", tmp_path)
+    monkeypatch.setattr(image_cache, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(image_cache, "_CONTROL_GROUP", tmp_path)
     assert available_memory_bytes() is None
     (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   4 kB\n")
     assert available_memory_bytes() == 4096

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.data.annotations import LabelTable
 from core.data.duplicates import duplicate_groups
-from core.data.folds import stratified_folds
-from core.data.splitting import StratifiedSplitter, split_by_strategy
+from core.data.label_table import LabelTable
+from core.data.splitting import StratifiedSplitter, split_by_strategy, stratified_folds
 from core.errors import InputError
 
 RATIOS = {"stratified_70_15_15": (0.7, 0.15, 0.15), "stratified_80_10_10": (0.8, 0.1, 0.1)}

@@ -14,10 +14,10 @@ from strip_folders import SIZE, kaggle_folder, strip_ids, write_strips
 from core.data import image_cache
 from core.data.annotations import read_label_table
 from core.data.dataset import StripDataset
-from core.data.descriptor_file import kept_descriptors
+from core.data.duplicates import kept_descriptors
 from core.data.image_cache import open_images
 from core.data.image_source import ImageFiles
-from core.data.images import read_grey
+from core.data.images import read_image
 from core.data.loaders import make_loader
 from core.data.settings import DataSettings
 from core.errors import InputError
@@ -87,7 +87,7 @@ def test_the_second_opening_decodes_nothing(root, paths, monkeypatch):
     open_images(paths, settings(root, "disk"))
     monkeypatch.setattr(image_cache, "read_image", None)
     again = open_images(paths, settings(root, "disk"))
-    np.testing.assert_array_equal(again.read(3), read_grey(paths[3], SIZE))
+    np.testing.assert_array_equal(again.read(3), read_image(paths[3], SIZE))
 
 
 @pytest.mark.parametrize("change", ["pixels", "time", "more", "decoder", "channels"])
@@ -103,7 +103,7 @@ def test_a_change_is_noticed(root, paths, monkeypatch, change):
         write_strips(paths[3].parent, ["zzz.jpg"])
         paths = (*paths, paths[3].with_name("zzz.jpg"))
     elif change == "decoder":
-        monkeypatch.setattr("core.data.content_key.cv2.__version__", "99.0")
+        monkeypatch.setattr("core.data.image_cache.cv2.__version__", "99.0")
     else:
         more = {"channels": 3}
     source = open_images(paths, settings(root, "disk", **more))
@@ -127,7 +127,7 @@ def killed_on_the_way(paths, data):
     def read(path, **options):
         if next(count) == 66:
             os._exit(9)
-        return read_grey(path, SIZE)
+        return read_image(path, SIZE)
 
     image_cache.read_image = read
     open_images(paths, data)
@@ -144,7 +144,7 @@ def test_a_killed_build_is_harmless(root, paths):
     (left,) = folders(root)
     assert left.endswith(".part")
     source = open_images(paths, data)
-    np.testing.assert_array_equal(source.read(69), read_grey(paths[69], SIZE))
+    np.testing.assert_array_equal(source.read(69), read_image(paths[69], SIZE))
     assert left in folders(root)  # for all that is known, another process still writes to it
     make_older(data.cache_folder / left, 61)
     open_images(paths, data)
@@ -201,7 +201,7 @@ def test_a_cut_cache_is_built_again(root, paths):
     with source.path.open("rb+") as stream:
         stream.truncate(100)
     again = open_images(paths, settings(root, "disk"))
-    np.testing.assert_array_equal(again.read(69), read_grey(paths[69], SIZE))
+    np.testing.assert_array_equal(again.read(69), read_image(paths[69], SIZE))
     assert len(folders(root)) == 1
 
 
@@ -214,7 +214,7 @@ def build(paths, data, barrier):
 
     image_cache.write_json = write_once_all_are_there
     source = open_images(paths, data)
-    os._exit(0 if np.array_equal(source.read(5), read_grey(paths[5], SIZE)) else 1)
+    os._exit(0 if np.array_equal(source.read(5), read_image(paths[5], SIZE)) else 1)
 
 
 def test_processes_that_build_at_once_are_harmless(root, paths):
@@ -267,7 +267,7 @@ def test_an_image_that_cannot_be_read_leaves_nothing(root, paths):
 def test_descriptors_are_computed_once(root, paths, tmp_path, monkeypatch):
     kept = tmp_path / "kept"
     first = kept_descriptors(paths, SIZE, kept)
-    monkeypatch.setattr("core.data.strip_hash.read_grey", None)
+    monkeypatch.setattr("core.data.strip_hash.read_image", None)
     again = kept_descriptors(paths, SIZE, kept)
     for field in ("hashes", "reliefs", "steel"):
         np.testing.assert_array_equal(getattr(again, field), getattr(first, field))

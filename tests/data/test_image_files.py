@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from strip_folders import SIZE
 
 from core.data.image_header import IncompleteHeaderError, NotAnImageError, parse_header
-from core.data.images import check_header, read_grey, read_image
+from core.data.images import check_header, read_image
 from core.errors import InputError
 
 
@@ -49,7 +49,7 @@ def test_a_whole_image_passes_and_is_read_as_grey(tmp_path, kind):
     path = tmp_path / "strip.jpg"
     path.write_bytes(GOOD[kind])
     check_header(path, SIZE)
-    image = read_grey(path, SIZE)
+    image = read_image(path, SIZE)
     assert image.shape == SIZE
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
@@ -76,7 +76,7 @@ def test_an_orientation_tag_does_not_turn_the_pixels(tmp_path):
     path.write_bytes(exif_orientation(GOOD["jpeg"], 6))
     assert cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).shape == SIZE[::-1]
     np.testing.assert_array_equal(
-        read_grey(path, SIZE), cv2.imdecode(np.frombuffer(GOOD["jpeg"], np.uint8), 0)
+        read_image(path, SIZE), cv2.imdecode(np.frombuffer(GOOD["jpeg"], np.uint8), 0)
     )
 
 
@@ -107,7 +107,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("read", [check_header, read_grey])
+@pytest.mark.parametrize("read", [check_header, read_image])
 @pytest.mark.parametrize("kind", BAD)
 def test_a_bad_file_is_refused_by_name(tmp_path, kind, read):
     path = tmp_path / "strip.jpg"
@@ -126,10 +126,10 @@ def test_a_header_around_garbage_is_refused_when_it_is_decoded(tmp_path):
     data = GOOD["png"]
     path.write_bytes(data[:41] + b"garbage" + data[48:])
     with pytest.raises(InputError, match=r"strip\.png: \d+ bytes that cannot be decoded"):
-        read_grey(path, SIZE)
+        read_image(path, SIZE)
 
 
-@pytest.mark.parametrize("read", [check_header, read_grey])
+@pytest.mark.parametrize("read", [check_header, read_image])
 def test_a_missing_file_and_a_folder_are_refused(tmp_path, read):
     for path in (tmp_path / "absent.jpg", tmp_path):
         with pytest.raises(InputError, match="cannot be read"):
@@ -152,4 +152,4 @@ def test_real_strips_are_grey_in_all_channels(severstal_sample):
     for path in paths:
         check_header(path, (256, 1600))
         colour = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        np.testing.assert_array_equal(read_grey(path, (256, 1600)), colour[..., 1])
+        np.testing.assert_array_equal(read_image(path, (256, 1600)), colour[..., 1])

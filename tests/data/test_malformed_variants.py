@@ -14,7 +14,7 @@ from malformed_variants import LAYOUTS, damage
 from strip_folders import SIZE
 
 from core.data.annotations import read_label_table
-from core.data.images import read_grey
+from core.data.images import read_image
 from core.data.settings import DataSettings
 from core.data.validation.validate import validate_data
 from core.errors import InputError
@@ -74,8 +74,8 @@ def check_variant(root: Path, size: tuple[int, int]) -> bool:
     """Whether the readers take the data set; validation must say the same, and skipping end."""
     settings = DataSettings(image_size=size, num_workers=1, group_duplicates=False)
     validation = validate_data(root, settings)
-    errors = {f.kind for f in validation.findings.all if f.level == "error"}
-    assert all("\n" not in finding.message for finding in validation.findings.all)
+    errors = {f.kind for f in validation.findings if f.level == "error"}
+    assert all("\n" not in finding.message for finding in validation.findings)
     try:
         table = read_label_table(root, image_size=size)
     except InputError as error:
@@ -85,14 +85,14 @@ def check_variant(root: Path, size: tuple[int, int]) -> bool:
         assert errors, line
         return False
     check_table(root, table, size)
-    assert errors <= BEYOND_READERS, validation.findings.all
+    assert errors <= BEYOND_READERS, validation.findings
     try:
         skipped = {i.image_id for i in read_label_table(root, None, size, "skip").skipped}
     except InputError:
         skipped = set(table.image_ids)
     for path in table.image_paths:
         if path.name not in skipped:
-            assert read_grey(path, size).shape == size
+            assert read_image(path, size).shape == size
     return True
 
 

@@ -1,4 +1,4 @@
-"""Targets of mask losses: cells by maximum, distance maps, shares, and which masks are known."""
+"""Targets of mask losses: cells by maximum, distance maps, shares."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from core.data.annotations import LabelTable
+from core.data.label_table import LabelTable
 from core.data.mask_targets import (
     MaskTargets,
-    choose_known_masks,
     max_pooled,
     measure_pixel_shares,
 )
@@ -71,30 +70,3 @@ def test_pixel_shares_are_those_of_the_cells():
 def test_pixel_shares_of_clean_images_are_zero():
     clean = [np.zeros((2, 8, 8), np.uint8)] * 3
     assert measure_pixel_shares(table_of(clean), np.arange(3), stride=4).tolist() == [0, 0]
-
-
-@given(st.integers(1, 200), st.floats(0, 1), st.floats(0, 1), st.integers(0, 2**32))
-def test_a_larger_share_of_known_masks_contains_a_smaller(num_images, one, other, seed):
-    small, large = sorted((one, other))
-    train = np.arange(0, num_images, 2)
-    labels = (np.random.default_rng(seed).random((num_images, 3)) < (0.5, 0.2, 0.02)).astype(int)
-    fewer = choose_known_masks(labels, train, small, seed)
-    more = choose_known_masks(labels, train, large, seed)
-    assert fewer.sum() == round(small * len(train))
-    assert not fewer[1::2].any()
-    assert not (fewer & ~more).any()
-
-
-@given(st.integers(0, 2**32), st.sampled_from([0.1, 0.3, 0.5]))
-def test_a_share_of_known_masks_is_that_of_each_class(seed, share):
-    labels = np.zeros((1000, 3), int)
-    labels[:400, 0], labels[400:480, 1], labels[480:500, 2] = 1, 1, 1
-    known = choose_known_masks(labels, np.arange(1000), share, seed)
-    assert np.abs(labels[known].sum(axis=0) - share * labels.sum(axis=0)).max() <= 1
-
-
-def test_an_image_of_several_classes_counts_for_the_rarest():
-    labels = np.ones((100, 2), int)
-    labels[10:, 1] = 0
-    known = choose_known_masks(labels, np.arange(100), 0.2, seed=0)
-    assert labels[known].sum(axis=0).tolist() == [20, 2]

@@ -12,8 +12,8 @@ from strip_folders import SIZE, kaggle_folder, strip_ids
 
 from core.data.annotations import read_label_table
 from core.data.dataset import StripDataset
-from core.data.loaders import EpochSampler, make_loader
-from core.data.sampling import describe_sampler, expected_shares, image_weights
+from core.data.loaders import make_loader
+from core.data.sampling import EpochSampler, describe_sampler, expected_shares, image_weights
 
 NAMES = ("a", "b", "c")
 label_tables = arrays(

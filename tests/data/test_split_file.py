@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from strip_folders import write_csv
 
-from core.data.annotations import LabelTable
-from core.data.splitting import read_split, split_by_strategy, write_split
+from core.data.label_table import LabelTable
+from core.data.split_file import read_split, write_split
+from core.data.splitting import split_by_strategy
 from core.errors import InputError
 
 IDS = ("a.jpg", "b.jpg", "c, with comma.jpg", "d.jpg")
@@ -21,7 +22,9 @@ def split() -> dict[str, np.ndarray]:
 def test_a_written_split_is_read_back_and_given_back_as_a_strategy(tmp_path, table):
     path = tmp_path / "run" / "split.csv"
     write_split(path, table, split())
-    assert path.read_text().splitlines()[:2] == ["image_id,split", "a.jpg,train"]
+    assert path.read_bytes() == (
+        b'image_id,split\na.jpg,train\nb.jpg,test\n"c, with comma.jpg",validation\nd.jpg,train\n'
+    )
     for found in (read_split(path, table), split_by_strategy(table, "file", 0, path)):
         assert list(found) == ["train", "validation", "test"]
         for part, indices in split().items():
@@ -49,7 +52,7 @@ BAD = {
     "twice": ([*GOOD, "a.jpg,train"], ["line 6", "a.jpg", "already stands on line 2"]),
     "unknown image": ([*GOOD, "x.jpg,test"], ["line 6", "'x.jpg'", "not in the image folder"]),
     "path": ([*GOOD, "../a.jpg,test"], ["line 6", "plain file name"]),
-    "missing image": (GOOD[:3], ["no row for image d.jpg", "1 of 4"]),
+    "missing image": (GOOD[:3], ["no row for image 'd.jpg'", "1 of 4"]),
     "unknown part": (["a.jpg,valdation"], ["line 2", "did you mean 'validation'", "test"]),
     "no part": (["a.jpg"], ["line 2", "1 of 2 cells"]),
     "empty part": ([row.replace("test", "train") for row in GOOD], ["no image in part 'test'"]),

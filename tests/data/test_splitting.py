@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from core.data.annotations import LabelTable
+from core.data.label_table import LabelTable
 from core.data.splitting import StratifiedSplitter, split_by_strategy
 from core.data.stratification import target_counts
 from core.errors import InputError

@@ -5,7 +5,7 @@ from strip_folders import SIZE, kaggle_folder, strip_ids, write_csv
 
 from core.data.annotations import read_label_table
 from core.data.dataset import MaskRequest, StripDataset
-from core.data.images import read_grey
+from core.data.images import read_image
 from core.errors import InputError
 
 FIRST, SECOND, THIRD, FOURTH = strip_ids(4)
@@ -25,7 +25,7 @@ def test_a_sample_keeps_the_contract(table):
     assert sample["image_id"] == FOURTH
     assert sample["image"].dtype == torch.uint8
     assert sample["image"].shape == (1, *SIZE)
-    np.testing.assert_array_equal(sample["image"][0], read_grey(table.image_paths[3], SIZE))
+    np.testing.assert_array_equal(sample["image"][0], read_image(table.image_paths[3], SIZE))
     assert sample["labels"].dtype == torch.float32
     assert sample["labels"].tolist() == [0, 0, 0, 1]
 
@@ -53,10 +53,10 @@ def test_the_transform_is_told_the_epoch_and_the_position_in_the_table(table):
     dataset = StripDataset(table, [3, 1], SIZE, transform=flip, masks=MaskRequest(whole=True))
     plain = StripDataset(table, [3, 1], SIZE, masks=MaskRequest(whole=True))
     dataset.set_epoch(5)
-    samples = dataset.__getitems__([1, 0])
+    batch = dataset.__getitems__([1, 0])
     assert calls == [(5, 1), (5, 3)]
     for key in ("image", "masks"):
-        assert torch.equal(samples[0][key], plain[1][key].flip(-1))
+        assert torch.equal(batch[key][0], plain[1][key].flip(-1))
 
 
 def test_masks_of_a_table_without_masks_are_refused(table, tmp_path):
@@ -104,15 +104,15 @@ def test_masks_that_are_not_known_are_shown_to_no_transform(table):
 
     known = np.array([True, True, True, False])
     request = MaskRequest(whole=True, known=known)
-    samples = StripDataset(table, [1, 3], SIZE, Sees(), masks=request).__getitems__([0, 1])
-    assert [sample["has_masks"] for sample in samples] == [True, False]
+    batch = StripDataset(table, [1, 3], SIZE, Sees(), masks=request).__getitems__([0, 1])
+    assert batch["has_masks"].tolist() == [True, False]
     assert seen[3] is None
-    assert samples[1]["masks"].shape == (4, *SIZE)
-    assert samples[1]["masks"].sum() == 0
-    np.testing.assert_array_equal(samples[0]["masks"], table.masks[1])
-    # Without anything to hold, samples hold nothing, and the transform is told as before.
-    (sample,) = StripDataset(table, [3], SIZE, Sees(), MaskRequest(known=~known)).__getitems__([0])
-    assert set(sample) == {"image", "labels", "image_id"}
+    assert batch["masks"].shape == (2, 4, *SIZE)
+    assert batch["masks"][1].sum() == 0
+    np.testing.assert_array_equal(batch["masks"][0], table.masks[1])
+    # Without a request samples hold no masks, and the transform still gets them.
+    batch = StripDataset(table, [3], SIZE, Sees(), MaskRequest(known=~known)).__getitems__([0])
+    assert set(batch) == {"image", "labels", "image_id"}
     np.testing.assert_array_equal(seen[3], table.masks[3])
 
 
@@ -122,9 +122,9 @@ def test_masks_that_a_batch_transform_loses_are_unknown(table):
 
     request = MaskRequest(whole=True)
     dataset = StripDataset(table, [1], SIZE, masks=request, batch_transform=lose)
-    (sample,) = dataset.__getitems__([0])
-    assert not sample["has_masks"]
-    assert sample["masks"].sum() == 0
+    batch = dataset.__getitems__([0])
+    assert not batch["has_masks"].any()
+    assert batch["masks"].sum() == 0
 
 
 @pytest.mark.parametrize("channels", [1, 3])

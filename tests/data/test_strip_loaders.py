@@ -7,7 +7,8 @@ from strip_folders import SIZE, kaggle_folder, strip_ids
 
 from core.data.annotations import read_label_table
 from core.data.dataset import MaskRequest, StripDataset
-from core.data.loaders import EpochSampler, make_loader
+from core.data.loaders import make_loader
+from core.data.sampling import EpochSampler
 from core.errors import InputError
 
 NUM_IMAGES = 11

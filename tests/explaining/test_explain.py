@@ -12,10 +12,11 @@ import pytest
 import explain
 from core.command.mistakes import run_command
 from core.experiments.drawing import OUTLINE, outlined, overlay
-from core.explaining.album import Album, Explained
+from core.explaining.album import Album, Explanation
 from core.explaining.methods import HeatMap
 from core.explaining.pictures import PAPER, TEXT_HEIGHT, TEXT_MARGIN, captioned, contact_sheet
 from core.explaining.true_masks import TrueMasks
+from core.predicting.trained_model import TrainedModel
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 
@@ -76,9 +77,7 @@ def test_a_picture_shows_the_true_mask(experiment):
     image = Path(results(experiment)["data"]["root"]) / "train_images"
     image = image / defective_test_strips(experiment).index[0]
     explain.main([str(experiment), str(image), "--curve-steps", "0"])
-    from core.experiments.reading import read_experiment
-
-    masks = TrueMasks(read_experiment(experiment)).of(image)
+    masks = TrueMasks(TrainedModel(experiment)).of(image)
     for mask, name in zip(masks, NAMES, strict=True):
         file = experiment / "explanation_hires_cam" / f"{image.stem}_{name}.png"
         picture = cv2.imread(str(file))[-len(mask) :]
@@ -87,10 +86,10 @@ def test_a_picture_shows_the_true_mask(experiment):
         assert (drawn == around).all()
 
 
-def test_the_usual_method_is_that_of_overlays(experiment, monkeypatch):
+def test_the_default_method_is_that_of_overlays(experiment, monkeypatch):
     image = Path(results(experiment)["data"]["root"]) / "train_images"
     image = image / defective_test_strips(experiment).index[0]
-    monkeypatch.setattr("core.explaining.explaining.usual_method", lambda trained: "grad_cam")
+    monkeypatch.setattr("core.explaining.explaining.default_method", lambda trained: "grad_cam")
     explain.main([str(experiment), str(image), "--curve-steps", "0"])
     assert read(experiment / "explanation_grad_cam")["method"] == "grad_cam"
 
@@ -181,7 +180,7 @@ def test_a_sheet_too_high_for_its_format_is_made_smaller(tmp_path):
     album = Album(tmp_path, "hires_cam", NAMES, [0.5] * len(NAMES))
     heat = HeatMap("defect_1", 0, np.eye(4, dtype=np.float32))
     image = np.full((1, 40_000, 32), 128, np.uint8)
-    album.add(Explained(Path("high.jpg"), image, np.full(len(NAMES), 0.5), [heat], None))
+    album.add(Explanation(Path("high.jpg"), image, np.full(len(NAMES), 0.5), [heat], None))
     album.finish()
     sheet = cv2.imread(str(tmp_path / "contact_sheet.jpg"))
     assert 65_000 < len(sheet) <= 65_500

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from core.explaining.methods import HeatMap
-from core.explaining.scoreboard import CENTRE, RANDOM, Scoreboard, maps_by_class
 from core.explaining.scores import (
+    CENTRE,
+    RANDOM,
+    Scoreboard,
     area_under,
     centre_map,
     deletion_insertion,
@@ -93,12 +95,13 @@ def test_enlarging_keeps_place_and_values():
 
 
 def test_the_scoreboard_scores_classes_that_are_there_beside_the_baselines():
-    board = Scoreboard(NAMES, curve_steps=0)
+    board = Scoreboard("m", brightness, NAMES, curve_steps=0)
     masks = np.stack([MASK, np.zeros_like(MASK), MASK])
-    maps = {"m": {0: MASK[::8, ::8].astype(np.float32), 1: np.zeros((8, 40)), 2: np.ones((8, 40))}}
+    values = [MASK[::8, ::8].astype(np.float32), np.zeros((8, 40)), np.ones((8, 40))]
+    maps = [HeatMap(name, c, values[c]) for c, name in enumerate(NAMES)]
     image = np.zeros((1, *SIZE), np.uint8)
-    board.add(brightness, image, masks, maps)
-    board.add(brightness, image, np.zeros_like(masks), maps)
+    board.add(image, masks, maps)
+    board.add(image, np.zeros_like(masks), maps)
     report = board.report()
     assert report["num_images"] == 1
     assert set(report["maps"]) == {"m", RANDOM, CENTRE}
@@ -113,13 +116,13 @@ def test_the_scoreboard_scores_classes_that_are_there_beside_the_baselines():
 
 
 def test_curves_are_averaged_over_images():
-    board = Scoreboard(NAMES, curve_steps=4)
+    board = Scoreboard("m", brightness, NAMES, curve_steps=4)
     masks = np.stack([np.zeros_like(MASK), MASK, np.zeros_like(MASK)])
-    heat = {"m": dict.fromkeys(range(3), MASK.astype(np.float32))}
+    maps = [HeatMap(name, c, MASK.astype(np.float32)) for c, name in enumerate(NAMES)]
     curves = []
     for value in (100, 200):
         image = (value * MASK)[None].astype(np.uint8)
-        board.add(brightness, image, masks, heat)
+        board.add(image, masks, maps)
         curves.append(deletion_insertion(brightness, image, MASK.astype(np.float32), 1, 4)[0])
     row = board.report()["maps"]["m"]["per_class"]["b"]
     np.testing.assert_allclose(row["deletion_curve"], np.mean(curves, axis=0))
@@ -127,10 +130,13 @@ def test_curves_are_averaged_over_images():
 
 
 def test_a_map_of_no_class_stands_for_every_class():
-    values = np.ones((2, 2))
-    gates = [HeatMap("stage3", None, values), HeatMap("stage4", None, 2 * values)]
-    maps = maps_by_class("cbam", gates, NAMES)
-    assert list(maps) == ["cbam stage3", "cbam stage4"]
-    assert list(maps["cbam stage3"]) == [0, 1, 2]
-    own = maps_by_class("grad_cam", [HeatMap(n, c, values) for c, n in enumerate(NAMES)], NAMES)
-    assert list(own) == ["grad_cam"]
+    board = Scoreboard("cbam", brightness, NAMES, curve_steps=0)
+    values = MASK.astype(np.float32)
+    gates = [HeatMap("stage3", None, values), HeatMap("stage4", None, 1 - values)]
+    masks = np.stack([MASK, np.zeros_like(MASK), MASK])
+    board.add(np.zeros((1, *SIZE), np.uint8), masks, gates)
+    maps = board.report()["maps"]
+    assert set(maps) == {"cbam stage3", "cbam stage4", RANDOM, CENTRE}
+    for name in ("a", "c"):
+        found = [maps[f"cbam {gate.name}"]["per_class"][name]["energy_inside"] for gate in gates]
+        assert found == [1, 0]

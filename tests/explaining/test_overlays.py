@@ -9,12 +9,14 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from final_models import change_final_model
 
 import explain
 import export
 import predict
 from core.command.mistakes import run_command
-from core.explaining.overlays import Overlays, check_method, heat_maps
+from core.explaining.methods import check_method, heat_maps
+from core.explaining.overlays import Overlays
 from core.predicting.trained_model import TrainedModel
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
@@ -24,11 +26,9 @@ NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 def experiment(trained, tmp_path) -> Path:
     """With thresholds that half of the images pass."""
     folder = Path(shutil.copytree(trained, tmp_path / trained.name))
-    results = json.loads((folder / "results.json").read_text())
     table = pd.read_csv(folder / "predictions.csv")
     medians = table[[f"probability_{name}" for name in NAMES]].median()
-    results["thresholds"] = dict(zip(NAMES, medians.tolist(), strict=True))
-    (folder / "results.json").write_text(json.dumps(results))
+    change_final_model(folder, thresholds=dict(zip(NAMES, medians.tolist(), strict=True)))
     return folder
 
 
@@ -65,9 +65,7 @@ def test_thresholds_and_unreadable_images_decide_what_is_drawn(experiment, strip
     bad.write_text("text")
     words = [str(experiment), str(bad), str(strips[0]), "--overlay", str(folder)]
     output = ["--output", str(tmp_path / "p.csv"), "--thresholds", "0.5"]
-    results = json.loads((experiment / "results.json").read_text())
-    results["thresholds"] = dict.fromkeys(NAMES, 0.0)
-    (experiment / "results.json").write_text(json.dumps(results))
+    change_final_model(experiment, thresholds=dict.fromkeys(NAMES, 0.0))
     for more in ([], output[2:]):
         shutil.rmtree(folder, ignore_errors=True)
         with pytest.raises(SystemExit) as ended:
@@ -82,9 +80,7 @@ def test_thresholds_and_unreadable_images_decide_what_is_drawn(experiment, strip
 
 
 def test_images_of_one_name_and_of_long_names_keep_their_pictures(experiment, strips, tmp_path):
-    results = json.loads((experiment / "results.json").read_text())
-    results["thresholds"] = dict.fromkeys(NAMES, 0.0)
-    (experiment / "results.json").write_text(json.dumps(results))
+    change_final_model(experiment, thresholds=dict.fromkeys(NAMES, 0.0))
     places = [tmp_path / part / "same.jpg" for part in ("a", "b", "c")]
     places += [tmp_path / "same_2.jpg", tmp_path / f"{'l' * 240}.jpg"]
     for place, strip in zip(places, strips, strict=False):

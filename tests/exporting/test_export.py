@@ -12,15 +12,16 @@ import pandas as pd
 import pytest
 import torch
 from conftest import REPOSITORY
+from final_models import change_final_model
 from torch import nn
 
 import export
 import predict
+from benchmarks.latency import BATCH_SIZES, measure_latency
 from core.command.mistakes import run_command
 from core.errors import InputError
 from core.exporting import formats
 from core.exporting.formats import FORMATS
-from core.exporting.latency import BATCH_SIZES, measure_latency
 from core.exporting.parity import NUM_STRIPS, TOLERANCE, check_parity, measure_parity
 from core.predicting import bundle
 from core.predicting.bundle import CHECKSUMS, LARGEST, MODEL, THRESHOLDS, open_bundle
@@ -41,9 +42,7 @@ SCALING = {
 def calibrated(trained, tmp_path_factory) -> Path:
     """A calibrated experiment with its exports: ONNX, TorchScript, and a bundle."""
     folder = Path(shutil.copytree(trained, tmp_path_factory.mktemp("export") / trained.name))
-    results = json.loads((folder / "results.json").read_text())
-    results["calibration"] |= {"method": "platt", "scaling": SCALING}
-    (folder / "results.json").write_text(json.dumps(results))
+    change_final_model(folder, scaling=SCALING)
     for words in (["--format", "onnx"], ["--format", "torchscript"]):
         export.main([str(folder), *words])
     export.main([str(folder), "--bundle", str(folder / "model.zip")])
@@ -250,7 +249,7 @@ TAMPERED = {
     "member twice": (lambda c: [*c.items(), (MODEL, c[MODEL])], "twice"),
     "thresholds of another": (
         lambda c: with_right_sums({**c, THRESHOLDS: c[THRESHOLDS].replace(b"0.", b"1.", 1)}),
-        f"{THRESHOLDS} does not say",
+        f"{THRESHOLDS} and {MODEL} differ",
     ),
     "no model": (lambda c: with_right_sums({**c, MODEL: b"text"}), "not a whole ONNX model"),
 }

@@ -9,20 +9,22 @@ import onnx
 import pandas as pd
 import pytest
 import torch
+from final_models import change_final_model
 from torch import nn
 
 import export
 import predict
 from core.command.mistakes import run_command
 from core.errors import InputError
-from core.exporting import fidelity, quantizing
-from core.exporting.fidelity import Fidelity
+from core.experiments.strips import Strips
+from core.exporting import int8, parity
 from core.exporting.formats import write_onnx
-from core.exporting.int8 import write_int8
-from core.exporting.own_strips import OwnStrips
+from core.exporting.int8 import write_int8, write_quantized
+from core.exporting.parity import AT_HALF, AT_THRESHOLDS, F1Drop, measure_f1_drop
 from core.metrics.classification import classification_metrics
 from core.models.registry import get_registry
 from core.predicting.onnx_model import OnnxModel
+from core.predicting.stream import read_strip
 from core.predicting.trained_model import TrainedModel
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
@@ -47,7 +49,7 @@ def experiment(trained, tmp_path) -> Path:
 @pytest.fixture
 def at_any_price(monkeypatch) -> None:
     """Two epochs on 42 strips teach little: its figures are noise."""
-    monkeypatch.setattr(fidelity, "MOST_LOST", 1.0)
+    monkeypatch.setattr(parity, "MOST_LOST", 1.0)
 
 
 def parts(experiment: Path, part: str) -> pd.DataFrame:
@@ -55,13 +57,21 @@ def parts(experiment: Path, part: str) -> pd.DataFrame:
     return table[table.split == part]
 
 
-def test_what_is_lost_is_the_larger_of_both_losses():
-    assert Fidelity(0.80, 0.80, 0.82, 0.83).lost == pytest.approx(0.01)
-    assert Fidelity(0.80, 0.82, 0.90, 0.83).lost == pytest.approx(0.02)
-    assert Fidelity(0.81, 0.80, 0.84, 0.83).lost == pytest.approx(-0.01)
-    assert Fidelity(0.7951, 0.80, 0.83, 0.83).is_kept
-    assert not Fidelity(0.7949, 0.80, 0.83, 0.83).is_kept
-    assert not Fidelity(0.80, 0.80, 0.8249, 0.83).is_kept
+@pytest.mark.parametrize(
+    ("at_half", "at_thresholds", "lost", "is_small"),
+    [
+        (0.80, 0.82, 0.01, False),
+        (0.78, 0.90, 0.02, False),
+        (0.81, 0.84, -0.01, True),
+        (0.7951, 0.83, 0.0049, True),
+        (0.7949, 0.83, 0.0051, False),
+    ],
+)
+def test_what_is_lost_is_the_larger_of_both_drops(at_half, at_thresholds, lost, is_small):
+    float32 = {AT_HALF: 0.80, AT_THRESHOLDS: 0.83}
+    drop = F1Drop({AT_HALF: at_half, AT_THRESHOLDS: at_thresholds}, float32)
+    assert drop.lost == pytest.approx(lost)
+    assert drop.is_small == is_small
 
 
 def test_int8_is_written_with_what_it_costs(experiment, at_any_price, tmp_path):
@@ -102,17 +112,20 @@ def test_int8_is_written_with_what_it_costs(experiment, at_any_price, tmp_path):
 
 
 def test_ranges_come_from_the_training_part(experiment, monkeypatch, tmp_path):
-    monkeypatch.setattr(quantizing, "NUM_STRIPS", 5)
+    monkeypatch.setattr(int8, "NUM_STRIPS", 5)
     trained = TrainedModel(experiment, torch.device("cpu"))
-    own = OwnStrips(trained, None)
-    assert {path.name for path in own.train} == set(parts(experiment, "train").image_id)
     read = []
-    monkeypatch.setattr(own, "read", lambda path: read.append(path) or OwnStrips.read(own, path))
-    quantizing.write_quantized(trained, own, tmp_path / "m.int8.onnx")
-    assert len(set(read)) == 5
-    assert set(read) <= set(own.train)
+    monkeypatch.setattr(
+        int8, "read_strip", lambda *given: read.append(given[0].name) or read_strip(*given)
+    )
+    own = Strips(trained.experiment)
+    write_quantized(trained, own, tmp_path / "m.int8.onnx")
+    # And two more as examples for the graph.
+    assert 5 <= len(set(read)) <= 7
+    assert set(read) <= set(parts(experiment, "train").image_id)
     assert [path.name for path in tmp_path.glob("m.*")] == ["m.int8.onnx"]
-    strips = np.stack([own.read(path) for path in own.train[:4]])
+    paths = own.files(own.ids("train")[:4])
+    strips = np.stack([read_strip(path, trained.signature) for path in paths])
     signature = OnnxModel(tmp_path / "m.int8.onnx", "m").signature
     assert signature.model == f"{trained.signature.model}-int8"
     assert signature.thresholds == trained.signature.thresholds
@@ -161,7 +174,7 @@ def test_depthwise_convolutions_stay_in_float32(tmp_path):
 
 
 def test_int8_that_costs_too_much_is_refused(experiment, monkeypatch, capsys):
-    monkeypatch.setattr(fidelity, "MOST_LOST", -1.0)
+    monkeypatch.setattr(parity, "MOST_LOST", -1.0)
     before = sorted(experiment.iterdir())
     with pytest.raises(SystemExit) as ended:
         run_command(lambda: export.main([str(experiment), "--format", "int8"]))
@@ -183,26 +196,26 @@ def test_int8_without_the_strips_is_refused(experiment, tmp_path, capsys):
         assert "--data-root" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_an_unreadable_strip_ends_the_scoring(experiment):
+def test_an_unreadable_strip_ends_the_scoring(experiment, tmp_path):
     trained = TrainedModel(experiment, torch.device("cpu"))
-    own = OwnStrips(trained, None)
+    root = Path(shutil.copytree(Strips(trained.experiment).root, tmp_path / "strips"))
     name = parts(experiment, "validation").image_id.iloc[0]
-    own.paths[name] = experiment / "absent.jpg"
-    with pytest.raises(InputError, match="absent"):
-        own.fidelity(trained, "as it is")
+    (root / "train_images" / name).write_text("no image")
+    with pytest.raises(InputError, match=name):
+        measure_f1_drop(trained, Strips(trained.experiment, root), trained, "as it is")
 
 
 def test_float32_loses_nothing(experiment):
     trained = TrainedModel(experiment, torch.device("cpu"))
-    cost = OwnStrips(trained, None).fidelity(trained, "as it is")
-    assert cost.lost == 0
+    strips = Strips(trained.experiment)
+    drop = measure_f1_drop(trained, strips, trained, "as it is")
+    assert drop.lost == 0
     results = json.loads((experiment / "results.json").read_text())
-    assert cost.at_half == pytest.approx(results["validation"]["macro"]["f1"])
+    assert drop.macro_f1[AT_HALF] == pytest.approx(results["validation"]["macro"]["f1"])
     # Calibrated, the same decisions at the thresholds.
     scaling = {name: {"slope": 2.0, "intercept": 0.5} for name in NAMES}
-    results["calibration"] |= {"method": "platt", "scaling": scaling}
-    (experiment / "results.json").write_text(json.dumps(results))
+    change_final_model(experiment, scaling=scaling)
     calibrated = TrainedModel(experiment, torch.device("cpu"))
-    again = OwnStrips(calibrated, None).fidelity(calibrated, "as it is")
+    again = measure_f1_drop(calibrated, strips, calibrated, "as it is")
     assert again.lost == 0
-    assert again.at_thresholds == pytest.approx(cost.at_thresholds)
+    assert again.macro_f1[AT_THRESHOLDS] == pytest.approx(drop.macro_f1[AT_THRESHOLDS])

@@ -8,10 +8,10 @@ translation stands here.
 import torch
 
 from core.losses import get_registry
-from core.losses.class_weights import class_weights
-from core.losses.distance_map import signed_distance_map
+from core.losses.boundary_loss import signed_distance_map
+from core.losses.class_weights import effective_number
 from core.losses.overlap import Overlap
-from core.losses.tversky_loss import tversky_index
+from core.losses.overlap_losses import tversky_index
 
 
 def tensor(values) -> torch.Tensor:
@@ -96,7 +96,7 @@ def asymmetric(case):
 
 def class_balanced(case):
     counts = case["params"]["counts"]
-    return tensor(class_weights("effective_number", counts, 12568, beta=case["params"]["beta"]))
+    return tensor(effective_number(counts, 12568, beta=case["params"]["beta"]))
 
 
 def tversky(case):

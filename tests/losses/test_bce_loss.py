@@ -8,11 +8,6 @@ from core.errors import InputError
 from core.losses import BCEWithLogits
 
 
-def test_logits_of_zero_cost_log_two():
-    value = BCEWithLogits()(torch.zeros(3, 4), torch.ones(3, 4))
-    assert value.item() == pytest.approx(0.6931472)
-
-
 def test_balanced_pos_weight_is_negatives_by_positives():
     loss = BCEWithLogits(pos_weight="balanced")
     loss.set_class_statistics(COUNTS, TOTAL, "train_split")

@@ -13,7 +13,7 @@ from loss_references import signed_distance
 
 from core.errors import InputError
 from core.losses import BoundaryLoss
-from core.losses.distance_map import scaled_distance_map, signed_distance_map
+from core.losses.boundary_loss import scaled_distance_map, signed_distance_map
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*computes distance maps")
 
@@ -42,13 +42,6 @@ def value(mask, target, **params):
 )
 def test_distances_are_exact(mask):
     np.testing.assert_allclose(signed_distance_map(mask), signed_distance(mask), atol=1e-12)
-
-
-def test_spacing_is_the_size_of_a_pixel():
-    mask = block()
-    far = signed_distance_map(mask, spacing=(1.0, 3.0))
-    assert far[15, 0] == pytest.approx(3 * 20)
-    assert far[0, 25] == pytest.approx(10)
 
 
 @pytest.mark.parametrize("mask", [np.zeros((5, 6)), np.ones((5, 6)), np.ones((1,))])

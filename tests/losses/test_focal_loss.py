@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from core.errors import InputError
 from core.losses import FocalLoss, get_loss
-from core.losses.class_weights import class_weights
+from core.losses.class_weights import effective_number
 
 
 def data(shape=(3, 4, 5), seed=0):
@@ -101,7 +101,7 @@ def test_class_weight_multiplies_whole_classes():
 def test_effective_number_reads_beta():
     loss = FocalLoss(class_weight="effective_number", effective_number_beta=0.9999)
     loss.set_class_statistics(COUNTS, TOTAL, "train_split")
-    expected = class_weights("effective_number", COUNTS, TOTAL, beta=0.9999)
+    expected = effective_number(COUNTS, TOTAL, beta=0.9999)
     assert loss.get_params()["class_weight"] == pytest.approx(expected)
     assert loss.get_params()["class_weight_source"] == "train_split"
 

@@ -52,8 +52,8 @@ def test_list_losses_is_sorted_and_complete():
 def test_a_loss_of_a_newcomer_needs_one_class_and_one_decorator():
     @get_registry().register("squared_error", description="Brier score.")
     class SquaredError(BaseLoss):
-        def __init__(self, scale: float = 1.0):
-            super().__init__()
+        def __init__(self, scale: float = 1.0, reduction: str = "mean"):
+            super().__init__(reduction)
             self.scale = scale
 
         def forward(self, logits, targets):
@@ -64,10 +64,13 @@ def test_a_loss_of_a_newcomer_needs_one_class_and_one_decorator():
         loss.set_class_statistics([0, 1], 2, "train_split")
         loss.set_epoch(3)
         assert loss(torch.zeros(2, 2), torch.ones(2, 2)).item() == 1.0
-        assert loss.get_params() == {"type": "squared_error", "scale": 4.0}
+        assert loss.get_params() == {"type": "squared_error", "scale": 4.0, "reduction": "mean"}
         assert (loss.terms(), loss.get_weights()) == ({}, {})
-        with pytest.raises(InputError, match="scale='high'"):
-            get_loss({"type": "squared_error", "scale": "high"})
+        for make in (SquaredError, lambda **params: get_loss({"type": "squared_error", **params})):
+            with pytest.raises(InputError, match="loss squared_error: scale='high'"):
+                make(scale="high")
+            with pytest.raises(InputError, match="reduction='median': expected 'mean' or 'sum' or"):
+                make(reduction="median")
     finally:
         get_registry().unregister("squared_error")
 

@@ -8,7 +8,7 @@ from loss_examples import confident, example
 
 from core.errors import InputError
 from core.losses import DiceLoss, GeneralizedDiceLoss, TverskyLoss
-from core.losses.generalized_dice_loss import size_weights
+from core.losses.overlap_losses import size_weights
 
 SHAPE = (3, 4, 6, 5)
 ALL = [TverskyLoss, DiceLoss, GeneralizedDiceLoss]

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from core.metrics.localization import MaskScores, localization_figures
-from core.training.classification.mask_scores import score_masks
+from core.training.classification.outputs import score_masks
 
 
 def loops(mask_logits: torch.Tensor, masks: torch.Tensor) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import core.models  # noqa: F401  registers the models
 from core.models.classifier import TimmClassifier
+from core.models.output import initialize_lazy_layers
 from core.models.registry import get_registry
 
 REGISTRY = get_registry()
@@ -38,7 +39,9 @@ def make(name: str, **params) -> nn.Module:
     if "pretrained" in REGISTRY.defaults(name):
         params = {"pretrained": False} | params
     torch.manual_seed(0)
-    return REGISTRY.instantiate(name, **params)
+    model = REGISTRY.instantiate(name, **params)
+    initialize_lazy_layers(model, STRIPS.shape[1:])
+    return model
 
 
 @lru_cache(maxsize=1)

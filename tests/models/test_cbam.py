@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_cases import draw, stir
 
-from core.models.attention.cbam import CBAM, ChannelGate, SpatialGate
+from core.models.cbam import CBAM, ChannelGate, SpatialGate
 
 
 def sigmoid(value):

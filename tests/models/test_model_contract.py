@@ -1,4 +1,7 @@
-"""What every registered model keeps; a new model is tested for free."""
+"""What every registered model keeps; a new model is tested for free.
+
+A message says what a model that fails has to add.
+"""
 
 import copy
 
@@ -7,40 +10,46 @@ import torch
 from model_cases import REGISTRY, STRIPS, built, for_each_model, make
 
 from core.errors import InputError
+from core.models.output import logits_of
 
-
-def logits_of(output):
-    return output["logits"] if isinstance(output, dict) else output
+GREY = "take (batch, 1 or 3, height, width): images.mean(1, keepdim=True) makes it one channel"
+SCALE = "divide by 255 where not images.is_floating_point()"
+NUM_CLASSES = "give the constructor num_classes: NumClasses = 4, from core.models"
 
 
 @for_each_model
 def test_defaults_are_valid_parameters(name):
     defaults = REGISTRY.defaults(name)
-    checked = REGISTRY.parameters(name)(**defaults)
-    assert checked.num_classes == 4
+    assert defaults.get("num_classes") == 4, NUM_CLASSES
+    REGISTRY.parameters(name)(**defaults)
     assert REGISTRY.schema(name)["additionalProperties"] is False
 
 
 @for_each_model
 def test_docstring_names_its_source_and_says_what_it_is(name):
-    assert "Source:" in (REGISTRY.get(name).__doc__ or "")
-    assert REGISTRY.description(name)
+    wanted = "the docstring of the class ends in a line `Source: authors, title, year`"
+    assert "Source:" in (REGISTRY.get(name).__doc__ or ""), wanted
+    assert REGISTRY.description(name), "the first line of its docstring says what it is"
 
 
 @for_each_model
 @torch.no_grad()
 def test_logits_for_one_and_three_channels(name):
     grey = logits_of(built(name)(STRIPS))
-    colour = logits_of(built(name)(STRIPS.expand(-1, 3, -1, -1)))
     assert grey.shape == (2, 4)
     assert torch.isfinite(grey).all()
+    try:
+        colour = logits_of(built(name)(STRIPS.expand(-1, 3, -1, -1)))
+    except (RuntimeError, ValueError) as error:
+        pytest.fail(f"three channels: {error}: {GREY}")
     torch.testing.assert_close(grey, colour, atol=1e-5, rtol=1e-5)
 
 
 @for_each_model
 @torch.no_grad()
 def test_uint8_equals_float_in_0_to_1(name):
-    assert torch.equal(logits_of(built(name)(STRIPS)), logits_of(built(name)(STRIPS.float() / 255)))
+    whole, share = (logits_of(built(name)(images)) for images in (STRIPS, STRIPS.float() / 255))
+    assert torch.equal(whole, share), SCALE
 
 
 @for_each_model
@@ -122,8 +131,11 @@ def test_built_again_it_takes_a_state_dict(name):
     ],
 )
 def test_bad_parameters_are_refused_in_one_line(name, params, words):
-    with pytest.raises(InputError) as caught:
+    try:
         REGISTRY.instantiate(name, **params)
-    message = str(caught.value)
+    except InputError as error:
+        message = str(error)
+    else:
+        pytest.fail(f"{params} was accepted: {NUM_CLASSES}")
     assert "\n" not in message
     assert all(word in message for word in ("model", name, *words)), message

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from final_models import change_final_model, read_final_model
 
 import predict
 from core.command.mistakes import run_command
@@ -117,7 +119,7 @@ def test_a_calibrated_experiment_predicts_calibrated(experiment, run):
         name: {"slope": slope, "intercept": intercept}
         for name, slope, intercept in zip(NAMES, slopes, intercepts, strict=True)
     }
-    change(experiment, calibration={"method": "platt", "scaling": scaling})
+    change_final_model(experiment, scaling=scaling)
     _, _, calibrated = run(experiment, folder)
     expected = Scaling(np.array(slopes), np.array(intercepts))(plain[PROBABILITIES].to_numpy())
     np.testing.assert_allclose(calibrated[PROBABILITIES], expected, rtol=0, atol=1e-9)
@@ -127,9 +129,9 @@ def test_a_calibrated_experiment_predicts_calibrated(experiment, run):
 
 def test_thresholds_decide(experiment, run):
     folder = images_of(experiment)
-    change(experiment, thresholds=dict.fromkeys(NAMES, 0.0))
+    change_final_model(experiment, thresholds=dict.fromkeys(NAMES, 0.0))
     _, _, found = run(experiment, folder)
-    change(experiment, thresholds=dict.fromkeys(NAMES, 1.5))
+    change_final_model(experiment, thresholds=dict.fromkeys(NAMES, 1.5))
     _, _, never = run(experiment, folder)
     _, _, half = run(experiment, folder, "--thresholds", "0.5")
     assert found[DECISIONS].all(axis=None)
@@ -157,15 +159,12 @@ def test_flips_average_four_views(experiment, run, tmp_path):
 
 
 def test_an_ensemble_averages_probabilities_and_thresholds(experiment, run, tmp_path):
-    import torch
-
     other = Path(shutil.copytree(experiment, tmp_path / "other"))
-    content = torch.load(other / "model_final.pt", weights_only=True)
-    last = list(content["state_dict"])[-1]
-    content["state_dict"][last] += torch.tensor([1.0, -1.0, 2.0, 0.5])
-    torch.save(content, other / "model_final.pt")
-    change(experiment, thresholds=dict.fromkeys(NAMES, 0.2))
-    change(other, thresholds=dict.fromkeys(NAMES, 0.4))
+    weights = read_final_model(other)["state_dict"]
+    weights[list(weights)[-1]] += torch.tensor([1.0, -1.0, 2.0, 0.5])
+    change_final_model(other, state_dict=weights)
+    change_final_model(experiment, thresholds=dict.fromkeys(NAMES, 0.2))
+    change_final_model(other, thresholds=dict.fromkeys(NAMES, 0.4))
     folder = images_of(experiment)
     (_, _, first), (_, _, second) = run(experiment, folder), run(other, folder)
     _, _, mean = run(experiment, folder, "--ensemble", other)
@@ -178,10 +177,10 @@ def test_an_ensemble_averages_probabilities_and_thresholds(experiment, run, tmp_
 
 def test_a_cross_validation_is_the_ensemble_of_its_folds(experiment, run, tmp_path):
     folder = tmp_path / "folds"
-    for name in ("fold_1", "fold_2"):
-        shutil.copytree(experiment, folder / name)
-    change(folder / "fold_1", thresholds=dict.fromkeys(NAMES, 0.2))
-    change(folder / "fold_2", thresholds=dict.fromkeys(NAMES, 0.6))
+    for name, threshold in (("fold_1", 0.2), ("fold_2", 0.6)):
+        fold = Path(shutil.copytree(experiment, folder / name))
+        thresholds = dict.fromkeys(NAMES, threshold)
+        change_final_model(fold, experiment=name, thresholds=thresholds)
     shutil.copy(experiment / "results.json", folder)
     change(folder, folds=[{"name": "fold_1"}, {"name": "fold_2"}])
     images = images_of(experiment)
@@ -258,9 +257,7 @@ def test_mistakes_get_one_line(name, experiment, tmp_path, monkeypatch, capsys):
 
 def test_models_that_do_not_fit_are_not_averaged(experiment, run, tmp_path):
     other = Path(shutil.copytree(experiment, tmp_path / "other"))
-    config = results(other)["config"]
-    config["data"]["image_size"] = [64, 640]
-    change(other, config=config)
+    change_final_model(other, image_size=[64, 640])
     code, errors, _ = run(experiment, images_of(experiment), "--ensemble", other)
     assert code == 2
     assert "image_size=[64, 640]" in errors

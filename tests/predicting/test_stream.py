@@ -17,7 +17,7 @@ def mean_of(images: np.ndarray) -> np.ndarray:
 def read(path: Path) -> np.ndarray:
     if path.name.startswith("bad"):
         raise InputError(f"{path}: bad")
-    return np.full((2, 3), int(path.name), np.uint8)
+    return np.full((1, 2, 3), int(path.name), np.uint8)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])

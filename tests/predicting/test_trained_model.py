@@ -1,4 +1,4 @@
-"""A finished experiment's model, read back."""
+"""A finished experiment's model, read back from model_final.pt."""
 
 import json
 import shutil
@@ -7,10 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from final_models import change_final_model, read_final_model
 
 from core.errors import InputError
-from core.experiments.reading import read_experiment
-from core.predicting.trained_model import TrainedModel, load_model
+from core.predicting.trained_model import FinalModel, TrainedModel
+
+NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
+SCALING = {name: {"slope": 0.5, "intercept": -1.0} for name in NAMES}
+# What the version before this one did not write.
+NEW_KEYS = ("schema_version", "experiment", "threshold_criterion", "scaling")
 
 
 @pytest.fixture
@@ -18,32 +23,76 @@ def experiment(trained, tmp_path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / trained.name))
 
 
-def set_model(experiment: Path, **values) -> None:
-    results = json.loads((experiment / "results.json").read_text())
-    results["config"]["model"] |= values
-    (experiment / "results.json").write_text(json.dumps(results))
+def results(experiment: Path) -> dict:
+    return json.loads((experiment / "results.json").read_text())
+
+
+def write_results(experiment: Path, content: dict) -> None:
+    (experiment / "results.json").write_text(json.dumps(content))
+
+
+def test_the_file_holds_what_the_schema_names(experiment):
+    content, report = read_final_model(experiment), results(experiment)
+    assert set(content) == set(FinalModel.model_fields) - {"file"}
+    assert content["experiment"] == experiment.name
+    assert content["model"] == report["config"]["model"]
+    assert content["image_size"] == report["config"]["data"]["image_size"]
+    assert content["class_names"] == report["data"]["class_names"]
+    assert content["thresholds"] == report["thresholds"]
+    assert content["threshold_criterion"] == report["threshold_criterion"]
+    assert content["scaling"] is None
+
+
+def test_the_file_alone_says_what_the_model_is(experiment):
+    """Whatever results.json says about model, data, thresholds and calibration."""
+    images = np.random.default_rng(0).integers(0, 255, (2, 1, 64, 320), np.uint8)
+    change_final_model(experiment, scaling=SCALING)
+    before = TrainedModel(experiment)
+    report = results(experiment)
+    report["config"] = {"model": {"name": "none"}, "data": {"image_size": [1, 1], "channels": 3}}
+    report["thresholds"] = report["calibration"] = report["threshold_criterion"] = None
+    write_results(experiment, report)
+    after = TrainedModel(experiment)
+    assert after.signature == before.signature
+    np.testing.assert_array_equal(after(images), before(images))
+
+
+def test_the_file_of_the_version_before_is_completed_from_the_results(experiment):
+    change_final_model(experiment, scaling=SCALING, experiment="another name")
+    expected = TrainedModel(experiment)
+    content = read_final_model(experiment)
+    torch.save(
+        {key: value for key, value in content.items() if key not in NEW_KEYS},
+        experiment / "model_final.pt",
+    )
+    report = results(experiment)
+    report["calibration"] |= {"method": "platt", "scaling": SCALING}
+    write_results(experiment, report)
+    found = TrainedModel(experiment)
+    assert found.signature.model.startswith(f"{experiment.name}@")
+    assert (
+        found.signature.model_copy(update={"model": expected.signature.model}) == expected.signature
+    )
+    images = np.random.default_rng(0).integers(0, 255, (2, 1, 64, 320), np.uint8)
+    np.testing.assert_array_equal(found(images), expected(images))
 
 
 def test_nothing_is_downloaded_nor_looked_for(experiment):
-    expected = load_model(read_experiment(experiment)).state_dict()
-    set_model(experiment, pretrained=True, weights="/nowhere/file.pt")
-    found = load_model(read_experiment(experiment)).state_dict()
+    expected = TrainedModel(experiment).model.state_dict()
+    values = read_final_model(experiment)["model"]
+    changed = {**values, "pretrained": True, "weights": "/nowhere/file.pt"}
+    change_final_model(experiment, model=changed)
+    model = TrainedModel(experiment).model
+    found = model.state_dict()
     assert all(torch.equal(found[key], expected[key]) for key in expected)
-
-
-def test_a_mask_head_that_was_left_out_of_the_training_is_left_out_here(experiment):
-    """As where the data had image-level labels only."""
-    set_model(experiment, mask_head=True)
-    model = load_model(read_experiment(experiment))
-    assert model.mask_head is None
     assert not model.training
 
 
 def test_the_version_changes_with_the_weights(experiment):
     before = TrainedModel(experiment).signature
-    content = torch.load(experiment / "model_final.pt", weights_only=True)
-    list(content["state_dict"].values())[-1].add_(1)
-    torch.save(content, experiment / "model_final.pt")
+    weights = read_final_model(experiment)["state_dict"]
+    list(weights.values())[-1].add_(1)
+    change_final_model(experiment, state_dict=weights)
     after = TrainedModel(experiment).signature
     assert before.model != after.model
     assert before.thresholds == after.thresholds
@@ -52,20 +101,39 @@ def test_the_version_changes_with_the_weights(experiment):
 
 def test_a_threshold_that_nothing_reaches_stays_out_of_reach(experiment):
     """Calibrated, a threshold above 1 would come within the probabilities."""
-    results = json.loads((experiment / "results.json").read_text())
-    names = results["data"]["class_names"]
-    results["thresholds"] = dict.fromkeys(names, float(np.nextafter(1, 2)))
-    scaling = {name: {"slope": 0.5, "intercept": -1.0} for name in names}
-    results["calibration"] |= {"method": "platt", "scaling": scaling}
-    (experiment / "results.json").write_text(json.dumps(results))
-    model = TrainedModel(experiment)
-    assert min(model.signature.thresholds) > 1
+    never = dict.fromkeys(NAMES, float(np.nextafter(1, 2)))
+    change_final_model(experiment, thresholds=never, scaling=SCALING)
+    assert min(TrainedModel(experiment).signature.thresholds) > 1
 
 
-def test_files_that_do_not_fit_are_refused(experiment):
-    (experiment / "model_final.pt").write_bytes(b"no checkpoint")
+WRONG = {
+    "of a later version": ({"schema_version": 2}, "schema_version=2"),
+    "a class without a threshold": ({"thresholds": {"defect_1": 0.5}}, "one threshold"),
+    "a scaling of other classes": ({"scaling": {"a": SCALING["defect_1"]}}, "one scaling or none"),
+    "an unknown key": ({"news": 1}, "news=1"),
+    "no weights": ({"state_dict": None}, "state_dict=None"),
+    "weights of another model": ({"state_dict": {}}, "does not fit model timm"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_files_with_other_content_are_refused(name, experiment):
+    values, expected = WRONG[name]
+    change_final_model(experiment, **values)
+    with pytest.raises(InputError, match=rf"model_final\.pt: .*{expected}") as caught:
+        TrainedModel(experiment)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_files_that_are_no_final_model_are_refused(experiment):
+    file = experiment / "model_final.pt"
+    torch.save([1, 2], file)
+    with pytest.raises(InputError, match=r"model_final\.pt: .*expected the final model"):
+        TrainedModel(experiment)
+    file.write_bytes(b"no checkpoint")
     with pytest.raises(InputError, match="not a whole checkpoint"):
         TrainedModel(experiment)
-    (experiment / "model_final.pt").unlink()
+    file.unlink()
     with pytest.raises(InputError, match="no such checkpoint"):
         TrainedModel(experiment)

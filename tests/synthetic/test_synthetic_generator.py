@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,13 +15,14 @@ from core.errors import InputError
 from core.synthetic.border import Border
 from core.synthetic.canvas import Canvas
 from core.synthetic.cracks import draw_cracks
-from core.synthetic.generator import generate_strips
+from core.synthetic.generator import StripSettings, generate_strips
 from core.synthetic.pits import draw_pits
 from core.synthetic.scale import draw_scale
 from core.synthetic.scratches import draw_scratches
 from core.synthetic.strip import draw_strip
 
 SMALL = (64, 320)
+SETTINGS = StripSettings(40, SMALL, class_shares="flat", seed=3)
 
 
 def decode(code: str, size: tuple[int, int]) -> np.ndarray:
@@ -49,32 +51,21 @@ def contents(root: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("strips") / "set"
-    return generate_strips(root, num_images=40, image_size=SMALL, class_shares="flat", seed=3)
+    return generate_strips(root, SETTINGS)
 
 
 def test_the_same_seed_gives_the_same_bytes(strips: Path, tmp_path: Path) -> None:
-    again = generate_strips(
-        tmp_path / "again", num_images=40, image_size=SMALL, class_shares="flat", seed=3
-    )
+    again = generate_strips(tmp_path / "again", SETTINGS)
     assert contents(again) == contents(strips)
 
 
 def test_another_seed_gives_other_strips(strips: Path, tmp_path: Path) -> None:
-    other = generate_strips(
-        tmp_path / "other", num_images=40, image_size=SMALL, class_shares="flat", seed=4
-    )
+    other = generate_strips(tmp_path / "other", replace(SETTINGS, seed=4))
     assert not set(contents(other)) & set(contents(strips)) - {"train.csv", "manifest.json"}
 
 
 def test_the_worker_count_changes_nothing(strips: Path, tmp_path: Path) -> None:
-    parallel = generate_strips(
-        tmp_path / "parallel",
-        num_images=40,
-        image_size=SMALL,
-        class_shares="flat",
-        seed=3,
-        num_workers=2,
-    )
+    parallel = generate_strips(tmp_path / "parallel", SETTINGS, num_workers=2)
     assert contents(parallel) == contents(strips)
 
 
@@ -179,20 +170,6 @@ def test_the_manifest_names_all_settings_and_the_counts(strips: Path) -> None:
     assert manifest["clean_images"] == 40 - len({row["ImageId"] for row in rows})
 
 
-def test_progress_counts_up_to_all_strips(tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    generate_strips(
-        tmp_path / "set",
-        num_images=20,
-        image_size=SMALL,
-        seed=0,
-        progress=lambda done, total: seen.append((done, total)),
-    )
-    assert [total for _, total in seen] == [20] * len(seen)
-    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
-    assert seen[-1] == (20, 20)
-
-
 @pytest.mark.parametrize(
     ("change", "key"),
     [
@@ -207,14 +184,14 @@ def test_progress_counts_up_to_all_strips(tmp_path: Path) -> None:
 def test_bad_settings_are_refused_by_name(tmp_path: Path, change: dict, key: str) -> None:
     settings = {"num_images": 8, "image_size": SMALL, "seed": 0, **change}
     with pytest.raises(InputError, match=re.escape(key)):
-        generate_strips(tmp_path / "set", **settings)
+        generate_strips(tmp_path / "set", StripSettings(**settings))
     assert not (tmp_path / "set").exists()
 
 
 def test_images_are_never_added_to_a_folder_that_has_some(strips: Path) -> None:
     before = contents(strips)
     with pytest.raises(InputError, match="exists already"):
-        generate_strips(strips, num_images=4, image_size=SMALL, seed=0)
+        generate_strips(strips, SETTINGS)
     assert contents(strips) == before
 
 

@@ -1,16 +1,19 @@
 """The store of generated strips: made once, reused, safe in a race and after an interruption."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from core.errors import InputError
-from core.synthetic import store
+from core.synthetic import generator, store
+from core.synthetic.generator import StripSettings, generate_strips
 from core.synthetic.store import ensure_strips
+from core.synthetic.strip import draw_strip
 
-SETTINGS = {"num_images": 12, "image_size": (32, 160), "class_shares": "flat", "seed": 1}
+SETTINGS = StripSettings(12, (32, 160), class_shares="flat", seed=1)
 
 
 def visible(base: Path) -> list[str]:
@@ -18,14 +21,14 @@ def visible(base: Path) -> list[str]:
 
 
 def test_strips_are_made_once_and_reused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = ensure_strips(tmp_path, **SETTINGS)
+    first = ensure_strips(tmp_path, SETTINGS)
     times = {path: path.stat().st_mtime_ns for path in first.rglob("*")}
 
     def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("generated again")
 
     monkeypatch.setattr(store, "generate_strips", refuse)
-    assert ensure_strips(tmp_path, **SETTINGS) == first
+    assert ensure_strips(tmp_path, SETTINGS) == first
     assert {path: path.stat().st_mtime_ns for path in first.rglob("*")} == times
     assert list(tmp_path.iterdir()) == [first], "nothing temporary is left"
 
@@ -41,63 +44,74 @@ def test_strips_are_made_once_and_reused(tmp_path: Path, monkeypatch: pytest.Mon
     ],
 )
 def test_other_settings_have_another_folder(tmp_path: Path, change: dict) -> None:
-    first = ensure_strips(tmp_path, **SETTINGS)
-    second = ensure_strips(tmp_path, **{**SETTINGS, **change})
+    first = ensure_strips(tmp_path, SETTINGS)
+    second = ensure_strips(tmp_path, replace(SETTINGS, **change))
     assert first != second
     assert visible(tmp_path) == sorted([first.name, second.name])
 
 
 def test_numpy_and_list_settings_name_the_same_folder(tmp_path: Path) -> None:
     shares = (0.3, 0.3, 0.2, 0.1)
-    first = ensure_strips(tmp_path, **{**SETTINGS, "class_shares": shares})
+    first = ensure_strips(tmp_path, replace(SETTINGS, class_shares=shares))
     again = ensure_strips(
-        tmp_path, **{**SETTINGS, "class_shares": np.array(shares), "image_size": [32, 160]}
+        tmp_path, replace(SETTINGS, class_shares=np.array(shares), image_size=[32, 160])
     )
     assert first == again
 
 
 def test_the_name_says_what_is_inside(tmp_path: Path) -> None:
-    name = ensure_strips(tmp_path, **SETTINGS).name
+    name = ensure_strips(tmp_path, SETTINGS).name
     assert name.startswith("flat_12_32x160_seed1_")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_an_interrupted_generation_leaves_nothing(
-    tmp_path: Path, error: type[BaseException]
+    tmp_path: Path, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(done: int, total: int) -> None:
-        raise error("stop")
+    drawn = iter(range(5))
 
+    def interrupted(*arguments: object) -> tuple:
+        if next(drawn, None) is None:
+            raise error("stop")
+        return draw_strip(*arguments)
+
+    monkeypatch.setattr(generator, "draw_strip", interrupted)
     with pytest.raises(error):
-        ensure_strips(tmp_path, **SETTINGS, progress=interrupt)
+        ensure_strips(tmp_path, SETTINGS)
     assert list(tmp_path.iterdir()) == []
-    folder = ensure_strips(tmp_path, **SETTINGS)
+    monkeypatch.setattr(generator, "draw_strip", draw_strip)
+    folder = ensure_strips(tmp_path, SETTINGS)
     assert len(list((folder / "train_images").iterdir())) == 12
 
 
 def test_a_killed_generation_is_not_taken_for_complete(tmp_path: Path) -> None:
     """What a kill leaves behind is a hidden folder of another name, and is never read."""
-    folder = ensure_strips(tmp_path, **SETTINGS)
+    folder = ensure_strips(tmp_path, SETTINGS)
     remains = tmp_path / f".{folder.name}.abcd.part"
     folder.rename(remains)
     (remains / "train.csv").unlink()
-    assert ensure_strips(tmp_path, **SETTINGS) == folder
+    assert ensure_strips(tmp_path, SETTINGS) == folder
     assert (folder / "train.csv").is_file()
     assert visible(tmp_path) == [folder.name]
 
 
-def test_two_that_race_end_with_one_complete_folder(tmp_path: Path) -> None:
+def test_two_that_race_end_with_one_complete_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     meet = threading.Barrier(2)
     folders: list[Path] = []
     errors: list[BaseException] = []
 
-    def wait(done: int, total: int) -> None:
-        if done == total:
-            meet.wait(timeout=60)
+    def wait(*arguments: object) -> Path:
+        made = generate_strips(*arguments)
+        meet.wait(timeout=60)
+        return made
+
+    monkeypatch.setattr(store, "generate_strips", wait)
 
     def run() -> None:
         try:
-            folders.append(ensure_strips(tmp_path, **SETTINGS, progress=wait))
+            folders.append(ensure_strips(tmp_path, SETTINGS))
         except BaseException as error:
             errors.append(error)
 
@@ -114,14 +128,14 @@ def test_two_that_race_end_with_one_complete_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["train.csv", "manifest.json", "train_images"])
 def test_a_damaged_folder_is_named_and_left_alone(tmp_path: Path, missing: str) -> None:
-    folder = ensure_strips(tmp_path, **SETTINGS)
+    folder = ensure_strips(tmp_path, SETTINGS)
     if missing == "train_images":
         next((folder / missing).iterdir()).unlink()
     else:
         (folder / missing).unlink()
     left = sorted(path.name for path in folder.rglob("*"))
     with pytest.raises(InputError, match="remove the folder to generate it again") as caught:
-        ensure_strips(tmp_path, **SETTINGS)
+        ensure_strips(tmp_path, SETTINGS)
     assert str(folder) in str(caught.value)
     assert sorted(path.name for path in folder.rglob("*")) == left
 
@@ -130,11 +144,11 @@ def test_a_base_that_is_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
     base = tmp_path / "taken"
     base.write_text("a file")
     with pytest.raises(InputError, match="cannot write generated strips there"):
-        ensure_strips(base, **SETTINGS)
+        ensure_strips(base, SETTINGS)
 
 
 def test_quiet_off_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ensure_strips(tmp_path, **SETTINGS)
+    ensure_strips(tmp_path, SETTINGS)
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == ""

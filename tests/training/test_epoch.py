@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from training_steps import train_epoch
+from training_steps import batches, train_epoch
 
 from core.training.classification.objective import Objective, logits_of
 from core.training.classification.outputs import predict
@@ -18,22 +18,10 @@ CPU = torch.device("cpu")
 class Linear(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.head = nn.Linear(4, 2)
+        self.head = nn.Linear(8, 2)
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"logits": self.head(images.float().mean(dim=(1, 2)))}
-
-
-def batches(sizes: list[int]) -> list[dict]:
-    generator = torch.Generator().manual_seed(0)
-    return [
-        {
-            "image": torch.randint(0, 255, (n, 1, 3, 4), generator=generator, dtype=torch.uint8),
-            "labels": torch.randint(0, 2, (n, 2), generator=generator).float(),
-            "image_id": [f"{n}_{i}" for i in range(n)],
-        }
-        for n in sizes
-    ]
 
 
 def learner(rate: float = 1e-3) -> Learner:
@@ -86,7 +74,7 @@ def test_prediction_keeps_order_and_is_in_evaluation_mode():
     model = learner().model
     data = batches([3, 2])
     part = predict(model, Objective(nn.BCEWithLogitsLoss()), data, CPU)
-    assert part.image_ids == ("3_0", "3_1", "3_2", "2_0", "2_1")
+    assert part.image_ids == ("3_0.jpg", "3_1.jpg", "3_2.jpg", "2_0.jpg", "2_1.jpg")
     assert part.labels.shape == part.logits.shape == (5, 2)
     expected = logits_of(model(data[1]["image"])).sigmoid().detach().numpy()
     assert part.probabilities[3:] == pytest.approx(expected, abs=1e-7)

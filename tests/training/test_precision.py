@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
-from training_steps import train_epoch
+from training_steps import batches, train_epoch
 
 from core.errors import InputError
 from core.training.classification.objective import Objective
@@ -37,18 +37,6 @@ class Loss(nn.BCEWithLogitsLoss):
         assert logits.dtype == torch.float32
         assert not torch.is_autocast_enabled("cpu")
         return super().forward(logits, targets)
-
-
-def batches(sizes: list[int]) -> list[dict]:
-    generator = torch.Generator().manual_seed(0)
-    return [
-        {
-            "image": torch.randint(0, 255, (n, 1, 8, 8), generator=generator, dtype=torch.uint8),
-            "labels": torch.randint(0, 2, (n, 2), generator=generator).float(),
-            "image_id": [f"{n}_{i}.jpg" for i in range(n)],
-        }
-        for n in sizes
-    ]
 
 
 def learner(precision: str = "float32", **settings) -> Learner:

@@ -11,6 +11,7 @@ import pytest
 from task_examples import EXAMPLES, NUM_BATCHES, SETTINGS, build
 
 from core.experiments.folder import ExperimentFolder
+from core.experiments.schema import RunResults
 from core.files.checkpoint import load_checkpoint
 from core.training import trainer as trainer_module
 from core.training.checkpoint import Checkpoints, restore
@@ -36,6 +37,8 @@ def train(
     if found.state:
         restore(learner, found.state, found.file)
     folder, interruption = ExperimentFolder.at(path), Interruption()
+    if name not in get_registry():
+        folder.schema = RunResults
     with folder.running(interruption):
         trainer = Trainer(learner, task, folder, settings=SETTINGS, interruption=interruption)
         watch(trainer)
@@ -150,3 +153,13 @@ def test_a_failure_says_so_and_what_was_saved_goes_on(name, uninterrupted, tmp_p
     }  # fmt: skip
     train(tmp_path, name)
     assert outcome(tmp_path) == uninterrupted(name)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_line_of_an_epoch_fits_a_terminal(name, tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        train(tmp_path, name)
+    lines = [line for line in caplog.messages if line.startswith("epoch ")]
+    assert len(lines) == SETTINGS.num_epochs
+    assert all(len(line) <= 80 for line in lines)
+    assert any(" (best) " in line for line in lines)

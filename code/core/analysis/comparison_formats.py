@@ -1,6 +1,5 @@
 """A comparison as text for the terminal, CSV, JSON or Markdown."""
 
-import csv
 import io
 import json
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from typing import Any
 from core.analysis.comparison import Comparison
 from core.analysis.ranking import FigureKey, figure, figure_keys, interval, shown_figures
 from core.analysis.text_tables import METRIC_TITLES, aligned, markdown, number, with_bounds
-from core.files.spreadsheet import as_text
+from core.files.tables import write_cells
 from core.files.writing import to_json
 
 TITLES = {
@@ -28,10 +27,8 @@ def as_csv(comparison: Comparison) -> str:
     """One line per experiment: rank, test images, and every figure with its bounds."""
     text, rows = io.StringIO(), experiment_rows(comparison)
     fields = list(dict.fromkeys(key for row in rows for key in row))
-    writer = csv.DictWriter(text, fields or ["experiment"], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: as_text(v) if isinstance(v, str) else v for k, v in row.items()})
+    cells = ([row.get(field, "") for field in fields] for row in rows)
+    write_cells(text, fields or ["experiment"], cells, float_format="")
     return text.getvalue()
 
 

@@ -19,7 +19,7 @@ from core.analysis.report_masks import localization
 from core.errors import InputError
 from core.experiments.predictions import Predictions, read_predictions
 from core.experiments.reading import Experiment, flatten, read_experiment
-from core.experiments.strips import ImageFolder
+from core.experiments.strips import ImageFolder, Strips
 from core.files.writing import write_text
 from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 
@@ -43,10 +43,7 @@ def write_report(
     """
     read = read_experiment(experiment)
     parts = {split: read_predictions(read, split) for split in ("validation", "test")}
-    root = data_root or read.look_up("data", "root")
-    images = ImageFolder(Path(root) if root else None)
-    if data_root and not images.folders:
-        raise InputError(f"{data_root} is not a folder: give the root of the data set")
+    images = Strips(read, data_root)
     path = Path(output) if output else read.path / REPORT_FILE
     html = render(read, parts, images)
     try:

@@ -1,6 +1,5 @@
 """The sections of a report about single images: mistakes, doubtful labels, near-duplicates."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,14 +7,12 @@ from typing import Any
 from core.analysis.label_errors import rank_label_errors
 from core.analysis.label_sets import set_names
 from core.analysis.page import paragraph, table
-from core.analysis.strips import confident_mistakes, read_image, strip
+from core.analysis.strips import confident_mistakes, grey_image, strip
 from core.analysis.text_tables import number
-from core.errors import InputError
 from core.experiments.predictions import Predictions
 from core.experiments.reading import Experiment
 from core.experiments.strips import ImageFolder
-from core.files.reading import MEBIBYTE, bounded_lines, opened
-from core.files.spreadsheet import original
+from core.files.tables import read_records
 
 DUPLICATES_FILE = "duplicates.csv"
 MOST_MISTAKES = 8
@@ -25,8 +22,6 @@ LEGEND = (
     "Each tag is a class with its probability: bold where it is labelled, shaded where the "
     "prediction at 0.5 is wrong."
 )
-_MOST_BYTES = 256 * MEBIBYTE
-_LONGEST_LINE = MEBIBYTE // 8
 
 
 def mistakes(experiment: Experiment, test: Predictions, images: ImageFolder) -> str:
@@ -36,7 +31,7 @@ def mistakes(experiment: Experiment, test: Predictions, images: ImageFolder) -> 
         rows = confident_mistakes(test, missed, MOST_MISTAKES)
         html.append(f"<h3>{title}</h3>")
         for row in rows:
-            image = read_image(images, test.image_ids[row])
+            image = grey_image(images, test.image_ids[row])
             html.append(strip(image, test, row, experiment.class_names))
         if not rows:
             html.append(paragraph("None."))
@@ -62,7 +57,7 @@ def suspects(experiment: Experiment, parts: Mapping[str, Predictions], images: I
         part = parts[split]
         labelled = f"{suspect.class_name} {'' if suspect.labelled else 'not '}labelled"
         remark = f"{split}; {labelled}, disagreement {number(suspect.disagreement)}"
-        row, image = part.image_ids.index(suspect.image_id), read_image(images, suspect.image_id)
+        row, image = part.image_ids.index(suspect.image_id), grey_image(images, suspect.image_id)
         html.append(strip(image, part, row, names, remark))
     return "".join(html)
 
@@ -99,21 +94,8 @@ def read_duplicates(file: Path) -> list[dict[str, str]] | None:
     """Rows of duplicates.csv, which names at least `first` and `second`; None without the file.
 
     Raises:
-        InputError: the file has other columns.
+        InputError: as for `read_records`.
     """
     if not file.is_file():
         return None
-    with opened(file, _MOST_BYTES) as stream:
-        reader = csv.reader(bounded_lines(stream, file, _LONGEST_LINE))
-        try:
-            header, *rows = reader
-        except (csv.Error, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{file}: not a CSV file with a header ({error})") from None
-    if not {"first", "second"} <= set(header):
-        raise InputError(f"{file}: columns {', '.join(header)[:80]}; expected first and second")
-    for line, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise InputError(f"{file} row {line}: {len(row)} values; expected {len(header)}")
-    return [dict(zip(header, map(original, row), strict=True)) for row in rows]
+    return [row for _, row in read_records(file, ("first", "second"))]

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from core.analysis.page import paragraph, table
-from core.analysis.strips import read_image, strip_figure
+from core.analysis.strips import grey_image, strip_figure
 from core.analysis.text_tables import number
 from core.errors import InputError
 from core.experiments.drawing import overlay
@@ -79,7 +79,7 @@ def _figure(example: MaskExample, experiment: Experiment, images: ImageFolder) -
 
 
 def _drawn(example: MaskExample, experiment: Experiment, images: ImageFolder) -> np.ndarray | None:
-    image = read_image(images, example.image_id)
+    image = grey_image(images, example.image_id)
     folder = experiment.path / EXAMPLES.parent
     # Only the name counts: anyone may have written these paths.
     files = [folder / Path(name).name for name in (example.predicted, example.truth)]

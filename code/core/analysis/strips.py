@@ -15,7 +15,7 @@ PICTURE_WIDTH = 900
 JPEG_QUALITY = 72
 
 
-def read_image(images: ImageFolder, image_id: str) -> np.ndarray | None:
+def grey_image(images: ImageFolder, image_id: str) -> np.ndarray | None:
     """The image in grey, uint8 (H, W); None where there is no such readable image."""
     file = images.find(image_id)
     try:

@@ -1,7 +1,6 @@
 """From registries and settings to Hydra's groups, and from a composed config to checked values."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,17 +19,22 @@ from core.training.settings import ExperimentSettings, RuntimeSettings, Training
 from core.validation import Settings, nearest, validate
 
 SETTINGS: dict[str, type[Settings]] = {
+    "data": DataSettings,
+    "augmentation": AugmentationSettings,
     "training": TrainingSettings,
     "evaluation": EvaluationSettings,
     "experiment": ExperimentSettings,
     "runtime": RuntimeSettings,
 }
 
-# The one key that is no part of an experiment: which experiment to go on with.
+# The one key that does not belong to an experiment: which experiment to continue.
 RESUME = "resume"
 
 # On the command line `model.name=X` chooses a group option, as `model=X` does.
 SHORT_FORMS = {"model.name": "model", "loss.type": "loss", "mask_loss.type": "mask_loss"}
+
+# These choose an option of a group, wherever they are written.
+CHOICES = {**SHORT_FORMS, "data.source": "data"}
 
 NO_MASK_LOSS = "none"
 
@@ -61,19 +65,14 @@ class TrainConfig:
 def fill_config_store() -> None:
     """Offer every registered component, and all settings with their defaults, to Hydra."""
     store = ConfigStore.instance()
-    models, losses = get_model_registry(), get_loss_registry()
-    for name in models.list():
-        store.store(group="model", name=name, node={"name": name, **to_json(models.defaults(name))})
-    for name in losses.list():
-        store.store(group="loss", name=name, node={"type": name, **to_json(losses.defaults(name))})
-    store.store(group="mask_loss", name=NO_MASK_LOSS, node={"type": NO_MASK_LOSS})
-    for name in mask_loss_names():
-        node = {"type": name, "weight": 1.0, **to_json(losses.defaults(name))}
-        store.store(group="mask_loss", name=name, node=node)
+    for key, group in SHORT_FORMS.items():
+        for name, defaults in components(group).items():
+            node = {key.rpartition(".")[2]: name, **to_json(defaults)}
+            store.store(group=group, name=name, node=node)
     store_data_groups()
-    augmentation = AugmentationSettings().model_dump(mode="json")
-    store.store(group="augmentation", name="standard", node=augmentation)
-    defaults = {name: part().model_dump(mode="json") for name, part in SETTINGS.items()}
+    defaults = {name: section().model_dump(mode="json") for name, section in SETTINGS.items()}
+    store.store(group="augmentation", name="standard", node=defaults.pop("augmentation"))
+    defaults.pop("data")
     store.store(name="settings", node={**defaults, RESUME: None})
 
 
@@ -84,44 +83,23 @@ def store_data_groups() -> None:
         ConfigStore.instance().store(group="data", name=source, node=values)
 
 
+def components(group: str) -> dict[str, dict[str, Any]]:
+    """What `model`, `loss` or `mask_loss` can choose: each name with its keys and defaults."""
+    registry: Registry[Any] = get_model_registry() if group == "model" else get_loss_registry()
+    if group != "mask_loss":
+        return {name: registry.defaults(name) for name in registry}
+    chosen = {name: {"weight": 1.0, **registry.defaults(name)} for name in mask_loss_names()}
+    return {NO_MASK_LOSS: {}, **chosen}
+
+
 def mask_loss_names() -> list[str]:
-    """The losses that masks can be learnt by: those of several classes at a pixel."""
+    """The losses that can learn masks: those that allow several classes at a pixel."""
     losses = get_loss_registry()
-    return [name for name in losses.list() if not losses.get(name).index_targets]
-
-
-def short_forms(arguments: Iterable[str]) -> list[str]:
-    """Rewrite `model.name=X` to `model=X`, and `loss.type=X` likewise, before Hydra reads them.
-
-    Raises:
-        InputError: the name of a component that is not registered, with those that are.
-    """
-    rewritten = []
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        group = SHORT_FORMS.get(key, key)
-        if equals and group in SHORT_FORMS.values():
-            _check_names(key, group, value)
-        rewritten.append(f"{group}{equals}{value}")
-    return rewritten
-
-
-def _check_names(key: str, group: str, value: str) -> None:
-    known = {
-        "model": get_model_registry().list(),
-        "loss": get_loss_registry().list(),
-        "mask_loss": [NO_MASK_LOSS, *mask_loss_names()],
-    }[group]
-    for name in value.split(","):
-        if name.strip("'\" ") not in known:
-            what = group.replace("_", " ")
-            raise InputError(
-                f"{key}={name}: no such {what}{nearest(name, known)}; known: {', '.join(known)}"
-            )
+    return [name for name in losses if not losses.get(name).index_targets]
 
 
 def explain_override(error: Exception) -> str | None:
-    """For Hydra's complaint of a key that is not there: what is there instead, and the nearest."""
+    """For Hydra's complaint that a key is not there: the keys that are, and the nearest."""
     match = re.search(r"Could not override '(\w+)\.([\w.]+)'", str(error))
     if match is None:
         return None
@@ -129,31 +107,15 @@ def explain_override(error: Exception) -> str | None:
     sections = list(TrainConfig.__dataclass_fields__)
     if section not in sections:
         return f"{section}: unknown key{nearest(section, sections)}; known: {', '.join(sections)}"
-    known = _known_keys(section)
-    if key.partition(".")[0] in known:
-        owners = [name for name in _components(section) if key in _components(section)[name]]
-        return f"{section}.{key}: not a key of this {section}; only of {', '.join(owners)}"
+    if section in SETTINGS:
+        known = list(SETTINGS[section].model_fields)
+    else:
+        keys_of = components(section)
+        owners = [name for name, keys in keys_of.items() if key.partition(".")[0] in keys]
+        if owners:
+            return f"{section}.{key}: not a key of this {section}; only of {', '.join(owners)}"
+        known = list(dict.fromkeys(key for keys in keys_of.values() for key in keys))
     return f"{section}.{key}: unknown key{nearest(key, known)}; known keys: {', '.join(known)}"
-
-
-def _components(section: str) -> dict[str, dict[str, Any]]:
-    if section == "model":
-        models = get_model_registry()
-        return {name: models.defaults(name) for name in models.list()}
-    losses = get_loss_registry()
-    if section == "loss":
-        return {name: losses.defaults(name) for name in losses.list()}
-    if section == "mask_loss":
-        return {name: {"weight": 1.0, **losses.defaults(name)} for name in mask_loss_names()}
-    return {}
-
-
-def _known_keys(section: str) -> list[str]:
-    settings = {"data": DataSettings, "augmentation": AugmentationSettings, **SETTINGS}
-    if section in settings:
-        return list(settings[section].model_fields)
-    keys = [key for defaults in _components(section).values() for key in defaults]
-    return list(dict.fromkeys(keys))
 
 
 def check_config(config: DictConfig) -> TrainConfig:
@@ -169,33 +131,23 @@ def check_config(config: DictConfig) -> TrainConfig:
         if key not in known:
             close = nearest(key, known)
             raise InputError(f"{key}: unknown key{close}; known keys: {', '.join(known)}")
-    checked = {
-        name: validate(part, content[name], name)
-        for name, part in {
-            "data": DataSettings,
-            "augmentation": AugmentationSettings,
-            **SETTINGS,
-        }.items()
-    }
-    model, loss = content["model"], content["loss"]
+    checked = {name: validate(part, content[name], name) for name, part in SETTINGS.items()}
+    model, loss, mask_loss = content["model"], content["loss"], content.get("mask_loss")
     _check_component("model", "name", model)
     _check_component("loss", "type", loss)
-    mask_loss = _check_mask_loss(content.get("mask_loss"))
+    if mask_loss is None or mask_loss.get("type") == NO_MASK_LOSS:
+        mask_loss = None
+    else:
+        weight = mask_loss.get("weight")
+        is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+        if not is_number or not 0 < weight < 1e6:
+            raise InputError(f"mask_loss.weight={weight!r}: expected a number above 0, below 1e6")
+        _check_component("mask_loss", "type", mask_loss)
     return TrainConfig(model=model, loss=loss, mask_loss=mask_loss, **checked)
-
-
-def _check_mask_loss(values: dict[str, Any] | None) -> dict[str, Any] | None:
-    if values is None or values.get("type") == NO_MASK_LOSS:
-        return None
-    weight = values.get("weight")
-    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < 1e6:
-        raise InputError(f"mask_loss.weight={weight!r}: expected a number above 0")
-    own = {key: value for key, value in values.items() if key != "weight"}
-    _check_component("mask_loss", "type", own)
-    return values
 
 
 def _check_component(group: str, key: str, values: dict[str, Any]) -> None:
     registry: Registry[Any] = get_model_registry() if group == "model" else get_loss_registry()
-    given = {name: value for name, value in values.items() if name != key}
+    named = (key, "weight") if group == "mask_loss" else (key,)
+    given = {name: value for name, value in values.items() if name not in named}
     validate(registry.parameters(values[key]), given, f"{group} {values[key]}")

@@ -1,4 +1,4 @@
-"""What a command line sets, apart from what merely is the default."""
+"""The values that a command line sets, without those that are merely the default."""
 
 from typing import Any
 
@@ -6,33 +6,25 @@ from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from core.command.choosers import KEYS
 from core.command.config import check_config
 from core.experiments.reading import flatten
 
 CONFIG_NAME = "train_config"
 
-# What the choice of a group option says, even of the one that is the default.
-_CHOICES = {
-    "model": "model.name",
-    "loss": "loss.type",
-    "mask_loss": "mask_loss.type",
-    "data": "data.source",
-    "augmentation": "augmentation",
-}
-
 
 def given_values(config: DictConfig) -> dict[str, Any]:
-    """The values by their dotted keys, in the types of config.yaml, that `config` was given.
+    """The values that `config` was given, by dotted key, in the types of config.yaml.
 
-    `config` is what Hydra composed and is running with. A value counts as given when it stands
-    on the command line, or when a group that was chosen there makes it differ.
+    `config` is what Hydra composed and is running with. A value counts as given if it is on the
+    command line, or if a group that was chosen there changes it.
 
     Raises:
-        InputError: a value that is not what it should be.
+        InputError: a value of the wrong type, or out of bounds.
     """
     overrides = list(HydraConfig.get().overrides.task)
     named = [override.lstrip("+~").partition("=")[0] for override in overrides]
-    named = [_CHOICES.get(name, name) for name in named]
+    named = [KEYS.get(name, name) for name in named]
     plain = flatten(check_config(compose(CONFIG_NAME)).resolved())
     composed = flatten(check_config(config).resolved())
     return {

@@ -6,9 +6,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from pydantic import BaseModel
 
-from core.augmentation.settings import AugmentationSettings
 from core.command.config import SETTINGS, mask_loss_names
-from core.data.settings import DataSettings
 from core.losses.registry import get_registry as get_loss_registry
 from core.models.registry import get_registry as get_model_registry
 from core.registry import Registry
@@ -20,24 +18,24 @@ Train a multi-label defect classifier on full steel strips.
   python code/train.py data.root=DIR                              the Severstal layout in DIR
   python code/train.py model.name=resnet50 loss.type=bce_with_logits
   python code/train.py -m loss.type=focal_loss,bce_with_logits experiment.seed=1,2
-  python code/train.py resume=latest                              go on with what was interrupted
+  python code/train.py resume=latest                              continue what was interrupted
 
-Any key below is set as key=value. Groups: data=severstal|synthetic,
+Set any key below as key=value. Groups: data=severstal|synthetic,
 augmentation=standard|none, experiment=NAME of a file in config/experiment/.
 
-resume=DIR goes on with the experiment, or cross-validation, in DIR, from its last checkpoint and
-by its own config; resume=latest takes the newest unfinished one in experiment.results_dir. Keys
-that cannot change the result may be given beside it, and a larger training.num_epochs.
+resume=DIR continues the experiment, or cross-validation, in DIR, from its last checkpoint and
+with its own config; resume=latest takes the newest unfinished one in experiment.results_dir. You
+may also set keys that cannot change the result, and a larger training.num_epochs.
 """
 
 
 def store_help() -> None:
-    """Hand the text of `train.py` to Hydra."""
+    """Give Hydra the help text of `train.py`."""
     store_help_text("train", help_text())
 
 
 def store_help_text(name: str, text: str) -> None:
-    """Hand the text of a command to Hydra, which adds the config that the command line composes."""
+    """Give Hydra the help text of a command, to which it adds the composed config."""
     text = text.replace("$", "$$")
     node = {
         "app_name": name,
@@ -49,37 +47,39 @@ def store_help_text(name: str, text: str) -> None:
 
 
 def help_text() -> str:
-    """Introduction, components with their parameters, and every key with its default."""
+    """An introduction, the components with their parameters, and every key with its default."""
     sections = [
         _INTRODUCTION,
         _components("model.name", "model", get_model_registry()),
         _components("loss.type", "loss", get_loss_registry()),
         _mask_losses(),
-        keys_text("data", DataSettings),
-        keys_text("augmentation", AugmentationSettings),
-        *(keys_text(name, part) for name, part in SETTINGS.items()),
+        *(keys_text(name, section) for name, section in SETTINGS.items()),
     ]
     return "\n".join(sections)
 
 
 def _components(choice: str, group: str, registry: Registry[Any]) -> str:
-    """Each component with what is its own, then the keys that all of them have."""
-    defaults = {name: registry.defaults(name) for name in registry.list()}
+    """Each component with its own keys, then the keys that most of them share."""
+    fields = {name: registry.parameters(name).model_fields for name in registry.list()}
+    defaults = {name: registry.defaults(name) for name in fields}
     shared = _usual_defaults(list(defaults.values()))
     lines = [f"{choice}=...  one of:"]
     for name, own in defaults.items():
         lines.append(_line(name, registry.description(name), width=24))
+        lacks_some = not shared.keys() <= own.keys()
         texts = [
             f"{group}.{key}={_value(value)}"
             for key, value in own.items()
-            if key not in shared or value != shared[key]
+            if lacks_some or key not in shared or value != shared[key]
         ]
+        if lacks_some:
+            texts.append("and no other key")
         if texts:
             lines.append(_line("", "  ".join(texts), width=24))
-    lines.append(f"{group}.*, whichever {group} it is, unless said above:")
-    fields = registry.parameters(registry.list()[0]).model_fields
+    lines.append(f"{group}.*, the same for every {group} unless listed above:")
     for key, value in shared.items():
-        lines.append(_line(f"{group}.{key}={_value(value)}", fields[key].description or ""))
+        described = (own[key].description for own in fields.values() if key in own)
+        lines.append(_line(f"{group}.{key}={_value(value)}", next(filter(None, described), "")))
     return "\n".join([*lines, ""])
 
 
@@ -89,18 +89,18 @@ def _mask_losses() -> str:
         [
             "mask_loss.type=none  or one of the losses above, with its parameters as mask_loss.*:",
             textwrap.fill(names, 100, initial_indent="  ", subsequent_indent="  "),
-            _line("mask_loss.weight=1.0", "of the loss of the masks, beside that of the labels"),
+            _line("mask_loss.weight=1.0", "weight of the mask loss, beside 1 for that of labels"),
             "",
         ]
     )
 
 
 def _usual_defaults(defaults: list[dict[str, Any]]) -> dict[str, Any]:
-    """The keys that every component has, each with the default that most of them give it."""
+    """The keys that most components have, each with the default that most of them give it."""
     usual = {}
-    for key in defaults[0]:
-        if all(key in own for own in defaults):
-            values = [own[key] for own in defaults]
+    for key in dict.fromkeys(key for own in defaults for key in own):
+        values = [own[key] for own in defaults if key in own]
+        if len(values) > len(defaults) / 2:
             usual[key] = max(values, key=values.count)
     return usual
 
@@ -112,7 +112,7 @@ def keys_text(section: str, settings: type[BaseModel]) -> str:
     for key, field in settings.model_fields.items():
         default = getattr(defaults, key)
         if isinstance(default, BaseModel):
-            # What is there with a probability of 0 is off until it is asked for.
+            # With a default probability of 0 it is off.
             off = getattr(default, "probability", None) == 0
             on = f"on, with probability {getattr(type(default)(), 'probability', 1)}"
             switch, word = ("true", on) if off else ("null", "off")
@@ -135,7 +135,7 @@ def _value(value: Any) -> str:
 
 
 def _line(text: str, description: str, width: int = 44) -> str:
-    """`text`, and beside it, or below where it is too long, what it means."""
+    """`text`, and beside it, or below if it is too long, what it means."""
     indent = " " * (width + 2)
     wrapped = textwrap.fill(
         description,

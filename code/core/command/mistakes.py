@@ -18,12 +18,12 @@ Explain = Callable[[Exception], str | None]
 
 
 def run_command(main: Callable[[], None], explain: Explain = lambda error: None) -> None:
-    """Run the `main` of an entry point, its log on standard output.
+    """Run the `main` of an entry point, with its log on standard output.
 
-    `explain` may know more of an error of Hydra's than its own words say.
+    `explain` may have a better message for an error of Hydra's; None: use Hydra's own.
     """
     start_log()
-    # Hydra otherwise prints its own report of any error, and exits with 1.
+    # Otherwise Hydra prints its own report of any error, and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     with mistakes_in_one_line(explain):
         main()
@@ -34,16 +34,16 @@ def start_log() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     for talkative in TALKATIVE:
         logging.getLogger(talkative).setLevel(logging.WARNING)
-    # It warns of each node that it leaves as it is.
+    # It warns about each node that it leaves unchanged.
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
 
 
 @contextmanager
 def mistakes_in_one_line(explain: Explain = lambda error: None) -> Iterator[None]:
-    """End the process with one line on standard error for what the user can mend.
+    """End the process with one line on standard error for a mistake that the user can correct.
 
-    Also wrapped around the task that Hydra calls: it would print the overrides and a traceback
-    for an exception that reaches it, but lets a SystemExit pass.
+    Also used inside the task that Hydra calls: Hydra prints the overrides and a traceback for an
+    exception that reaches it, but lets a SystemExit pass.
     """
     try:
         yield
@@ -56,11 +56,7 @@ def mistakes_in_one_line(explain: Explain = lambda error: None) -> Iterator[None
 
 
 def one_line(error: Exception) -> str:
-    """The sentences of a Hydra or OmegaConf error that tell what was wrong, on one line.
-
-    OmegaConf appends where in its tree it stood (`full_key`, `object_type`), Hydra wraps the
-    cause and repeats the override; the innermost cause names the key.
-    """
+    """What a Hydra or OmegaConf error says, on one line, without the types that OmegaConf adds."""
     lines = []
     for line in str(error).splitlines():
         if line.strip() and not line.strip().startswith(("object_type", "reference_type")):

@@ -1,24 +1,20 @@
-"""The label table: which images there are, and which defect classes each of them shows."""
+"""The label table of a data set on disk, read from whichever of its layouts is there."""
 
-import hashlib
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
-import numpy as np
-
-from core.data.bad_images import SkippedImage, find_bad_images
 from core.data.bitmap_json import read_bitmap_json
-from core.data.contradictions import contradictions
-from core.data.image_folder import find_image_folder, list_images
-from core.data.images import check_header
+from core.data.checks import check_class_names, check_image_id, collecting
+from core.data.image_header import EXTENSIONS
+from core.data.images import check_header, read_image
 from core.data.kaggle_csv import read_kaggle_csv
 from core.data.label_csv import read_label_csv
-from core.data.mistakes import FIRST_ENDS, Mistakes
-from core.data.table_checks import check_class_names
+from core.data.label_table import LabelTable, contradictions
 from core.errors import InputError
+from core.files.threads import map_in_threads
 
 _log = logging.getLogger(__name__)
 
@@ -31,80 +27,6 @@ _IMAGE_FOLDERS = {
 }
 
 
-class Masks(Protocol):
-    """Masks of the images of a table, decoded when they are asked for."""
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        """Masks of the image at `index`, uint8 (C, H, W)."""
-        ...
-
-
-class ChosenMasks:
-    """The masks of some images of a table."""
-
-    def __init__(self, masks: Masks, indices: Sequence[int]) -> None:
-        self._masks = masks
-        self._indices = indices
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        return self._masks[self._indices[index]]
-
-
-@dataclass(frozen=True, eq=False)
-class LabelTable:
-    """Images sorted by id, their multi-hot labels (N, C) and, where the source has any, masks."""
-
-    image_paths: tuple[Path, ...]
-    image_ids: tuple[str, ...]
-    labels: np.ndarray
-    class_names: tuple[str, ...]
-    masks: Masks | None
-    source: str
-    skipped: tuple[SkippedImage, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.image_ids)
-
-    @property
-    def class_counts(self) -> np.ndarray:
-        """Images per class, int64 (C,)."""
-        return self.labels.sum(axis=0, dtype=np.int64)
-
-    def label_set(self, index: int) -> tuple[str, ...]:
-        """The classes that the image at `index` shows."""
-        shown = zip(self.class_names, self.labels[index], strict=True)
-        return tuple(name for name, label in shown if label)
-
-    def fingerprint(self) -> str:
-        """SHA-256 over ids, labels and file sizes: the same for the same data, wherever it is."""
-        digest = hashlib.sha256()
-        rows = self.labels.tolist()
-        for path, image_id, row in zip(self.image_paths, self.image_ids, rows, strict=True):
-            try:
-                num_bytes = path.stat().st_size
-            except OSError as error:
-                raise InputError(
-                    f"{path}: cannot be read ({error.strerror}); it was there when the data were "
-                    "checked: put it back"
-                ) from None
-            digest.update(f"{image_id}\0{row}\0{num_bytes}\n".encode())
-        return digest.hexdigest()
-
-    def without(self, reasons: Mapping[int, str]) -> "LabelTable":
-        """The table without the images at these positions, which `skipped` lists with reasons."""
-        kept = [index for index in range(len(self)) if index not in reasons]
-        labels = self.labels[kept]
-        labels.flags.writeable = False
-        return replace(
-            self,
-            image_paths=tuple(self.image_paths[index] for index in kept),
-            image_ids=tuple(self.image_ids[index] for index in kept),
-            labels=labels,
-            masks=None if self.masks is None else ChosenMasks(self.masks, kept),
-            skipped=tuple(SkippedImage(self.image_ids[i], reasons[i]) for i in sorted(reasons)),
-        )
-
-
 def read_label_table(
     root: Path | str,
     class_names: Sequence[str] | None = None,
@@ -115,15 +37,14 @@ def read_label_table(
 
     Looked for in this order, so that the masks of the original table win:
     `train.csv` with `train_images/`; `ann/` with `train_images/` or `img/`; `labels.csv` with
-    `train_images/` or `images/`. What comes later in the order is not read, save that a
-    `labels.csv` of the same images and classes must agree with the masks.
+    `train_images/` or `images/`. The first one found is read. A `labels.csv` of the same images
+    and classes must agree with its masks; other sources are not read.
 
     With `on_bad_image="skip"` every image is decoded, and those that cannot be, or have another
-    size, are left out of the table and listed in its `skipped`. Their labels are checked all the
-    same.
+    size, are left out of the table and listed in its `skipped`. Their labels are still checked.
 
     Raises:
-        InputError: nothing there, any row, annotation or image header that is wrong, or labels
+        InputError: no data set, any row, annotation or image header that is wrong, or labels
             that contradict the masks.
     """
     root = Path(root)
@@ -138,78 +59,6 @@ def read_label_table(
     for path in table.image_paths:
         check_header(path, image_size)
     return table
-
-
-def images_of(root: Path, source: str, mistakes: Mistakes = FIRST_ENDS) -> tuple[Path, ...]:
-    """The images that a source in `root` labels.
-
-    Raises:
-        InputError: no image folder, no image in it, or a name that cannot stand in a table.
-    """
-    return list_images(find_image_folder(root, _IMAGE_FOLDERS[source], source), mistakes)
-
-
-def read_labels(
-    root: Path,
-    source: str,
-    class_names: Sequence[str] | None,
-    image_size: tuple[int, int],
-    mistakes: Mistakes = FIRST_ENDS,
-) -> LabelTable:
-    """The table of one of the sources in `root`; its images are not looked into.
-
-    Raises:
-        InputError: a mistake that `mistakes` does not take.
-    """
-    names = None if class_names is None else check_class_names(class_names, "data.class_names")
-    paths = images_of(root, source, mistakes)
-    image_ids = tuple(path.name for path in paths)
-    masks: Masks | None = None
-    if source == _RUN_LENGTH_CSV:
-        labels, names, masks = read_kaggle_csv(
-            root / source, image_ids, names, image_size, mistakes
-        )
-    elif source == _BITMAP_FOLDER:
-        labels, names, masks = read_bitmap_json(
-            root / source, image_ids, names, image_size, mistakes
-        )
-    else:
-        labels, names = read_label_csv(root / source, image_ids, names, mistakes)
-    labels.flags.writeable = False
-    return LabelTable(paths, image_ids, labels, names, masks, source)
-
-
-def _check_label_csv(root: Path, table: LabelTable, image_size: tuple[int, int]) -> None:
-    """Hold the table against labels.csv: of the other sources the one that is read in no time."""
-    try:
-        other = read_labels(root, _LABEL_CSV, table.class_names, image_size)
-        if other.image_ids != table.image_ids:
-            raise InputError(f"{root / _LABEL_CSV}: labels other images than {table.source}")
-    except InputError as error:
-        _log.warning("Not compared with %s: %s", table.source, error)
-        return
-    found = list(contradictions(table, other))
-    if found:
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise InputError(
-            f"{root}: {found[0]}{more}; expected sources that agree: mend the wrong one, or "
-            f"remove {_LABEL_CSV}; validate_data.py lists all that contradict"
-        )
-
-
-def _without_bad_images(table: LabelTable, image_size: tuple[int, int]) -> LabelTable:
-    reasons = find_bad_images(table.image_paths, image_size)
-    if not reasons:
-        return table
-    if len(reasons) == len(table):
-        raise InputError(f"no image can be used with data.on_bad_image=skip: {reasons[0]}")
-    _log.warning(
-        "%d of %d images are skipped (data.on_bad_image=skip), such as %s",
-        len(reasons),
-        len(table),
-        reasons[min(reasons)],
-    )
-    return table.without(reasons)
 
 
 def find_sources(root: Path) -> list[str]:
@@ -231,3 +80,121 @@ def find_sources(root: Path) -> list[str]:
         "severstal-steel-defect-detection) and unpack them there, or try without them: "
         "experiment=quickstart"
     )
+
+
+def list_images(
+    root: Path, source: str, errors: list[InputError] | None = None
+) -> tuple[Path, ...]:
+    """The image files that a source in `root` labels, sorted by name.
+
+    The folder, not the table, says which images there are.
+
+    Raises:
+        InputError: no image folder, no image in it, or, without `errors`, a name that cannot
+            stand in a table.
+    """
+    folders = [root / name for name in _IMAGE_FOLDERS[source] if (root / name).is_dir()]
+    if not folders:
+        expected = " or ".join(f"{name}/" for name in _IMAGE_FOLDERS[source])
+        raise InputError(
+            f"{root}: found {source} but no image folder; expected {expected} beside it: "
+            "unpack the images there"
+        )
+    paths = [path for path in folders[0].iterdir() if path.suffix.lower() in EXTENSIONS]
+    if not paths:
+        raise InputError(
+            f"{folders[0]}: no images; expected files ending in {', '.join(EXTENSIONS)}: "
+            "unpack the images there"
+        )
+    usable = []
+    for path in sorted(paths, key=lambda path: path.name):
+        with collecting(errors):
+            check_image_id(path.name, str(folders[0]))
+            usable.append(path)
+    return tuple(usable)
+
+
+def read_labels(
+    root: Path,
+    source: str,
+    class_names: Sequence[str] | None,
+    image_size: tuple[int, int],
+    errors: list[InputError] | None = None,
+) -> LabelTable:
+    """The table of one of the sources in `root`, before its images are read.
+
+    Raises:
+        InputError: an error in the source; with `errors`, what can be left out is added there
+            instead.
+    """
+    names = None if class_names is None else check_class_names(class_names, "data.class_names")
+    paths = list_images(root, source, errors)
+    image_ids = tuple(path.name for path in paths)
+    masks = None
+    if source == _LABEL_CSV:
+        labels, names = read_label_csv(root / source, image_ids, names, errors)
+    else:
+        read = read_kaggle_csv if source == _RUN_LENGTH_CSV else read_bitmap_json
+        labels, names, masks = read(root / source, image_ids, names, image_size, errors)
+    labels.flags.writeable = False
+    return LabelTable(paths, image_ids, labels, names, masks, source)
+
+
+def read_other_labels(
+    root: Path,
+    source: str,
+    table: LabelTable,
+    image_size: tuple[int, int],
+    errors: list[InputError] | None = None,
+) -> LabelTable:
+    """What another source says of the images and classes of `table`.
+
+    Raises:
+        InputError: as for `read_labels`; it labels other images.
+    """
+    other = read_labels(root, source, table.class_names, image_size, errors)
+    if other.image_ids != table.image_ids:
+        raise InputError(f"{root / source}: labels other images than {table.source}")
+    return other
+
+
+def _check_label_csv(root: Path, table: LabelTable, image_size: tuple[int, int]) -> None:
+    """Compare the table with labels.csv, the one other source that is quick to read."""
+    try:
+        other = read_other_labels(root, _LABEL_CSV, table, image_size)
+    except InputError as error:
+        _log.warning("Not compared with %s: %s", table.source, error)
+        return
+    found = list(contradictions(table, other))
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise InputError(
+            f"{root}: {found[0]}{more}; expected sources that agree: mend the wrong one, or "
+            f"remove {_LABEL_CSV}; validate_data.py lists all that contradict"
+        )
+
+
+def _without_bad_images(table: LabelTable, image_size: tuple[int, int]) -> LabelTable:
+    """The table without images that cannot be decoded or have another size."""
+    read = partial(_error_of, image_size=tuple(image_size))
+    found = enumerate(map_in_threads(read, table.image_paths, bar="decoding strips"))
+    reasons = {index: reason for index, reason in found if reason}
+    if not reasons:
+        return table
+    if len(reasons) == len(table):
+        raise InputError(f"no image can be used with data.on_bad_image=skip: {reasons[0]}")
+    _log.warning(
+        "%d of %d images are skipped (data.on_bad_image=skip), such as %s",
+        len(reasons),
+        len(table),
+        reasons[min(reasons)],
+    )
+    return table.without(reasons)
+
+
+def _error_of(path: Path, image_size: tuple[int, int]) -> str | None:
+    try:
+        read_image(path, image_size)
+    except InputError as error:
+        return str(error)
+    return None

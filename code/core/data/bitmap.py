@@ -7,8 +7,8 @@ import zlib
 import cv2
 import numpy as np
 
+from core.data.checks import EmptyMaskError
 from core.data.image_header import IncompleteHeaderError, NotAnImageError, parse_header
-from core.data.mistakes import EmptyMaskError
 from core.errors import InputError
 from core.files.run_length import MaskOutsideError
 

@@ -4,7 +4,7 @@ Format: `size` {height, width} and `objects[]`, each with `classTitle`, `geometr
 `bitmap.data` = base64(zlib(PNG)) and `bitmap.origin` = [x, y]. A clean image has no objects.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from core.data.bitmap import decode_bitmap
+from core.data.checks import check_complete, collecting, find_image
 from core.data.kaggle_csv import SEVERSTAL_CLASS_NAMES
-from core.data.mistakes import FIRST_ENDS, MissingLabelError, Mistakes
-from core.data.table_checks import find_image
+from core.data.label_table import Masks
 from core.errors import InputError
 from core.files.reading import read_json
 from core.validation import nearest
@@ -41,43 +41,21 @@ class _Annotation(BaseModel):
     objects: list[_Object]
 
 
-class BitmapMasks:
-    """Masks from bitmaps that were checked when the table was read."""
-
-    def __init__(
-        self,
-        bitmaps: dict[int, list[tuple[int, _Bitmap]]],
-        num_classes: int,
-        image_size: tuple[int, int],
-    ) -> None:
-        self._bitmaps = bitmaps
-        self._num_classes = num_classes
-        self._image_size = image_size
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        """Masks of the image at `index`, uint8 (C, H, W)."""
-        masks = np.zeros((self._num_classes, *self._image_size), np.uint8)
-        for column, bitmap in self._bitmaps.get(index, ()):
-            pixels = decode_bitmap(bitmap.data, bitmap.origin, self._image_size)
-            x, y = bitmap.origin
-            masks[column, y : y + pixels.shape[0], x : x + pixels.shape[1]] |= pixels
-        return masks
-
-
 def read_bitmap_json(
     folder: Path,
     image_ids: Sequence[str],
     class_names: tuple[str, ...] | None,
     image_size: tuple[int, int],
-    mistakes: Mistakes = FIRST_ENDS,
-) -> tuple[np.ndarray, tuple[str, ...], BitmapMasks]:
+    errors: list[InputError] | None = None,
+) -> tuple[np.ndarray, tuple[str, ...], Masks]:
     """Labels (N, C) uint8 in the order of `image_ids`, the class names, and the masks.
 
     Several objects of one class are one label; their masks are joined.
 
     Raises:
         InputError: a file that is not such a JSON, an unknown class, a bitmap that cannot be
-            decoded or leaves the image, or an image or a JSON without the other.
+            decoded or leaves the image, or an image or a JSON without the other. With `errors`,
+            what can be left out is added there instead.
     """
     names = class_names or SEVERSTAL_CLASS_NAMES
     positions = {image_id: index for index, image_id in enumerate(image_ids)}
@@ -85,20 +63,27 @@ def read_bitmap_json(
     bitmaps: dict[int, list[tuple[int, _Bitmap]]] = {}
     files: dict[int, Path] = {}
     for path in _files(folder):
-        with mistakes.noted():
+        with collecting(errors):
             files[find_image(path.name.removesuffix(".json"), positions, str(path))] = path
-    with mistakes.noted():
-        _check_complete(folder, image_ids, files)
+    with collecting(errors):
+        expected = "one JSON per image, with an empty list of objects for a clean one"
+        check_complete(folder, image_ids, files, "JSON", expected)
     for index, path in files.items():
         objects: list[_Object] = []
-        with mistakes.noted():
+        with collecting(errors):
             objects = _read(path, image_size).objects
         for number, item in enumerate(objects, start=1):
-            with mistakes.noted():
+            with collecting(errors):
                 column = _checked_column(item, names, image_size, f"{path} object {number}")
                 labels[index, column] = 1
                 bitmaps.setdefault(index, []).append((column, item.bitmap))
-    return labels, names, BitmapMasks(bitmaps, len(names), image_size)
+    return labels, names, Masks(bitmaps, (len(names), *image_size), _draw)
+
+
+def _draw(plane: np.ndarray, bitmap: _Bitmap) -> None:
+    pixels = decode_bitmap(bitmap.data, bitmap.origin, plane.shape)
+    x, y = bitmap.origin
+    plane[y : y + pixels.shape[0], x : x + pixels.shape[1]] |= pixels
 
 
 def _files(folder: Path) -> list[Path]:
@@ -110,13 +95,18 @@ def _files(folder: Path) -> list[Path]:
 def _checked_column(
     item: _Object, names: tuple[str, ...], image_size: tuple[int, int], where: str
 ) -> int:
-    """The class of an object whose bitmap can be decoded."""
-    column = _class_column(item.classTitle, names, where)
+    """The column of an object's class; its bitmap is decoded to check it."""
+    title = item.classTitle
+    if title not in names:
+        raise InputError(
+            f"{where}: classTitle {title[:80]!r}{nearest(title, names)}; expected one of "
+            f"{', '.join(names)}: mend the file, or name the classes in data.class_names"
+        )
     try:
         decode_bitmap(item.bitmap.data, item.bitmap.origin, image_size)
     except InputError as error:
         raise type(error)(f"{where}: {error}; export the file again") from None
-    return column
+    return names.index(title)
 
 
 def _read(path: Path, image_size: tuple[int, int]) -> _Annotation:
@@ -136,22 +126,3 @@ def _read(path: Path, image_size: tuple[int, int]) -> _Annotation:
             f"{image_size[0]}x{image_size[1]}: mend the file, or set data.image_size"
         )
     return annotation
-
-
-def _class_column(title: str, names: tuple[str, ...], where: str) -> int:
-    if title not in names:
-        raise InputError(
-            f"{where}: classTitle {title[:80]!r}{nearest(title, names)}; expected one of "
-            f"{', '.join(names)}: mend the file, or name the classes in data.class_names"
-        )
-    return names.index(title)
-
-
-def _check_complete(folder: Path, image_ids: Sequence[str], indices: Iterable[int]) -> None:
-    known = set(indices)
-    missing = [image_ids[index] for index in range(len(image_ids)) if index not in known]
-    if missing:
-        raise MissingLabelError(
-            f"{folder}: no {missing[0]}.json ({len(missing)} of {len(image_ids)} images have "
-            "none); expected one JSON per image, with an empty list of objects for a clean one"
-        )

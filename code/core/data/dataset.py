@@ -1,4 +1,4 @@
-"""Strips as samples: grey image, multi-hot labels, id, and masks where they are asked for."""
+"""Strips as samples: image, multi-hot labels, id, and masks where they are asked for."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
-from core.data.annotations import LabelTable
 from core.data.image_source import ImageFiles, ImageSource
-from core.data.sharing import Share, SharedBatch
+from core.data.label_table import LabelTable
+from core.data.sampling import BatchShard
 from core.errors import InputError
 
 Sample = dict[str, Any]
@@ -22,10 +22,10 @@ wanted, and labels float32 (C,)."""
 
 
 class Transform(Protocol):
-    """What a data set is handed to change its images: a function of image, epoch and index.
+    """Changes an image as a function of image, epoch and index.
 
-    One with an attribute `uses_masks` or `needs_masks` that is true is given masks even where
-    samples are to have none; the latter is refused where there are none.
+    With a true attribute `uses_masks` or `needs_masks` it is given masks even where samples hold
+    none; `needs_masks` requires a table that has them.
     """
 
     def __call__(
@@ -42,7 +42,7 @@ class Transform(Protocol):
 
 
 class BatchTransform(Protocol):
-    """What a data set is handed to mix the images of a batch, after the transform of each.
+    """Mixes the images of a batch, after the transform of each.
 
     `uses_masks` and `needs_masks` are those of a transform.
     """
@@ -50,17 +50,17 @@ class BatchTransform(Protocol):
     def __call__(
         self, strips: Sequence[Strip], *, epoch: int, indices: Sequence[int]
     ) -> Sequence[Strip]:
-        """As many strips in the same order; `indices` are those that the transform was told."""
+        """As many strips in the same order; `indices` are those that the transform was given."""
         ...
 
 
 @dataclass(frozen=True)
 class MaskRequest:
-    """What samples are to hold of their masks.
+    """What samples hold of their masks.
 
     `whole`: `masks` uint8 (C, H, W). `targets`: what `mask_targets.MaskTargets` makes of them, and
     `has_masks`, false for an image whose masks are not known: they are empty then. `known`, bool
-    (images of the table,), says whose masks are to be used, by transforms as well.
+    (images of the table,), says whose masks may be used, by transforms as well.
     """
 
     whole: bool = False
@@ -69,11 +69,11 @@ class MaskRequest:
 
     @property
     def is_empty(self) -> bool:
-        """Whether samples are to hold nothing of them."""
+        """Whether samples hold nothing of their masks."""
         return not self.whole and self.targets is None
 
-    def sample(self, masks: np.ndarray | None, shape: tuple[int, ...]) -> Sample:
-        """The entries of one sample, from transformed masks, (C, H, W) as `shape` says, or None."""
+    def entries(self, masks: np.ndarray | None, shape: tuple[int, int, int]) -> Sample:
+        """The entries of one sample, from its transformed masks (C, H, W), the `shape`, or None."""
         has_masks = masks is not None
         if masks is None:
             masks = np.zeros(shape, np.uint8)
@@ -88,19 +88,19 @@ class StripDataset(Dataset):
     """The images of a label table at `indices`.
 
     A sample is `image` uint8 (channels, H, W), `labels` float32 (C,), `image_id`, and what
-    `masks` asks for. The transform is called with the epoch and with the position of the image in
-    the whole table, so that what it draws depends on neither split nor worker. For an image that
-    a sampler draws once more, that position plus the length of the table is told, and so on: each
-    draw is transformed in its own way. `images` is where images come from if not from the
-    table's files. With a `share` only that part of each batch is read or, where a batch is mixed,
-    kept; what it holds is the same as without.
+    `masks` asks for. The transform is given the epoch and the position of the image in the whole
+    table, so that its random numbers depend on neither split nor worker. For an image that a
+    sampler draws once more, the length of the table is added to that position, and so on, so that
+    each draw is transformed in its own way. `images` is where images come from if not from the
+    table's files. With a `shard` only its images of each batch are read or, where a batch is
+    mixed, kept; they are the same as without.
 
     An image that was checked and then vanishes or turns bad is an InputError when it is read,
-    whatever `data.on_bad_image` says: what results.json lists as skipped would no longer be true.
+    whatever `data.on_bad_image` says: the list of skipped images in results.json must stay true.
 
     Raises:
-        InputError: masks are asked of a table that has image-level labels only, or needed by a
-            transform.
+        InputError: masks are asked for, or a transform needs them, and the table has image-level
+            labels only.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class StripDataset(Dataset):
         channels: int = 1,
         batch_transform: BatchTransform | None = None,
         images: ImageSource | None = None,
-        share: Share | None = None,
+        shard: BatchShard | None = None,
     ) -> None:
         self.masks = masks or MaskRequest()
         transforms = (transform, batch_transform)
@@ -124,21 +124,21 @@ class StripDataset(Dataset):
                 f"{table.source} has image-level labels only, and masks are needed; expected "
                 "train.csv with run-length codes or ann/ with bitmaps in data.root"
             )
+        used = needed or any(getattr(each, "uses_masks", False) for each in transforms)
+        self.reads_masks = used and table.masks is not None
         self.table = table
         self.images = images or ImageFiles(table.image_paths, image_size, channels)
         self.indices = np.asarray(indices, np.int64)
         self.image_size = tuple(image_size)
         self.transform = transform
         self.batch_transform = batch_transform
-        self.share = share
-        used = needed or any(getattr(each, "uses_masks", False) for each in transforms)
-        self.reads_masks = used and table.masks is not None
+        self.shard = shard
         # In shared memory, so that workers that outlive an epoch see it change.
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
 
     @property
     def epoch(self) -> int:
-        """The epoch that transforms are told."""
+        """The epoch that transforms are given."""
         return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
@@ -152,36 +152,35 @@ class StripDataset(Dataset):
         index = int(self.indices[position])
         return self._sample(index, self._strip(index, self.epoch))
 
-    def __getitems__(self, draws: Sequence[int]) -> list[Sample] | Batch | SharedBatch:
-        """The samples of one batch, all of the same epoch; draws are those of `EpochSampler`.
+    def __getitems__(self, draws: Sequence[int]) -> Batch:
+        """One batch, all of the same epoch; draws are those of `EpochSampler`.
 
-        Where images are only copied, the whole batch, put together at once: sample by sample, all
-        else that is done takes as long as copying.
+        With a shard it holds the ids of the whole batch and, where the batch is divided,
+        `shard_sizes`, how many images each process reads.
         """
-        if self.share is None:
+        if self.shard is None:
             return self._read(draws, slice(None))
-        own = self._read(draws, self.share.own(len(draws)))
+        batch = self._read(draws, self.shard.images(len(draws)))
         rows = self.indices[np.asarray(draws) % len(self)]
-        image_ids = [self.table.image_ids[row] for row in rows]
-        return SharedBatch(own, image_ids, self.share.sizes(len(draws)))
+        batch["image_id"] = [self.table.image_ids[row] for row in rows]
+        sizes = self.shard.sizes(len(draws))
+        return batch if sizes is None else {**batch, "shard_sizes": sizes}
 
-    def _read(self, draws: Sequence[int], part: slice) -> list[Sample] | Batch:
-        """The samples of that part of a batch."""
+    def _read(self, draws: Sequence[int], kept: slice) -> Batch:
         epoch, num_images = self.epoch, len(self)
         if self._is_plain:
-            return self._plain_batch(self.indices[np.asarray(draws[part]) % num_images])
+            return self._plain_batch(self.indices[np.asarray(draws[kept]) % num_images])
         indices = [
             int(self.indices[draw % num_images]) + draw // num_images * len(self.table)
             for draw in draws
         ]
         if self.batch_transform is None:
-            strips: Sequence[Strip] = [self._strip(index, epoch) for index in indices[part]]
+            strips: Sequence[Strip] = [self._strip(index, epoch) for index in indices[kept]]
         else:
-            # Any image of the batch may be mixed into one of this part.
+            # Any image of the batch may be mixed into one that is kept.
             whole = [self._strip(index, epoch) for index in indices]
-            strips = self.batch_transform(whole, epoch=epoch, indices=indices)[part]
-        pairs = zip(indices[part], strips, strict=True)
-        return [self._sample(index, strip) for index, strip in pairs]
+            strips = self.batch_transform(whole, epoch=epoch, indices=indices)[kept]
+        return default_collate(list(map(self._sample, indices[kept], strips)))
 
     @property
     def _is_plain(self) -> bool:
@@ -189,19 +188,19 @@ class StripDataset(Dataset):
         return not changed and self.masks.is_empty
 
     def _plain_batch(self, rows: np.ndarray) -> Batch:
-        table = self.table
+        """Images that are only copied: all at once takes half the time of one by one."""
         images = self.images.read_batch(rows)
         planes = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
         return {
             "image": torch.from_numpy(np.ascontiguousarray(planes)),
-            "labels": torch.from_numpy(table.labels[rows].astype(np.float32)),
-            "image_id": [table.image_ids[row] for row in rows],
+            "labels": torch.from_numpy(self.table.labels[rows].astype(np.float32)),
+            "image_id": [self.table.image_ids[row] for row in rows],
         }
 
     def _strip(self, index: int, epoch: int) -> Strip:
-        """What the transform makes of an image; `index` is that of the draw."""
+        """An image after the transform; `index` is that of the draw."""
         table, row = self.table, index % len(self.table)
-        # What no transform sees is only copied, into its batch.
+        # An image that no transform sees is only copied, into its batch.
         image = self.images.read(row, writable=not self._is_plain)
         known = self.masks.known is None or bool(self.masks.known[row])
         masks = table.masks[row] if self.reads_masks and known else None
@@ -212,16 +211,12 @@ class StripDataset(Dataset):
 
     def _sample(self, index: int, strip: Strip) -> Sample:
         image, masks, labels = strip
+        planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
         sample = {
-            "image": _channels_first(image),
+            "image": torch.from_numpy(np.ascontiguousarray(planes)),
             "labels": torch.from_numpy(labels),
             "image_id": self.table.image_ids[index % len(self.table)],
         }
         if not self.masks.is_empty:
-            sample |= self.masks.sample(masks, (len(labels), *self.image_size))
+            sample |= self.masks.entries(masks, (len(labels), *self.image_size))
         return sample
-
-
-def _channels_first(image: np.ndarray) -> torch.Tensor:
-    planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(planes))

@@ -1,27 +1,25 @@
 """Near-duplicate strips: pairs, the groups that they make, and duplicates.csv."""
 
-import csv
-import io
+import logging
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from core.data.annotations import LabelTable
+from core.data.image_cache import content_key
+from core.data.label_table import LabelTable
 from core.data.split_file import Split
 from core.data.strip_hash import BITS_PER_PARITY, StripDescriptors, strip_descriptors
-from core.files.spreadsheet import as_text
-from core.files.writing import write_text
+from core.files.tables import write_table
+from core.files.writing import replacing
 
-__all__ = [
-    "StripDescriptors",
-    "duplicate_groups",
-    "find_duplicate_pairs",
-    "strip_descriptors",
-    "write_duplicates",
-]
+log = logging.getLogger(__name__)
 
+# Of the descriptors: raise it whenever strip_hash computes something else.
+_FORMAT = 1
+_FIELDS = ("hashes", "reliefs", "steel")
 # Of 256. Copies of the kinds that are always found differ in 2 to 70; of 184,650 pairs of distinct
 # strips (100 real, 600 synthetic) none in fewer than 85.
 _MOST_DIFFERENT_BITS = 76
@@ -34,6 +32,45 @@ _CORRELATION_PER_STEEL = 2.0
 _LARGEST_SHIFT = 1
 _ROWS_PER_BLOCK = 256
 _HEADER = ["first", "second", "first_split", "second_split", "first_labels", "second_labels"]
+
+
+def kept_descriptors(
+    paths: Sequence[Path], image_size: tuple[int, int], folder: Path
+) -> StripDescriptors:
+    """The descriptors of `paths`, from `folder` where they were kept, else computed and kept.
+
+    Their key depends on the files, so that a changed one is described anew. A folder that cannot
+    be written to costs time at the next start and nothing else.
+
+    Raises:
+        InputError: an image that cannot be read, or of another size.
+    """
+    key = content_key(paths, _FORMAT, tuple(image_size))
+    file = folder / f"descriptors_{len(paths)}_{key}.npz"
+    known = _read_descriptors(file, len(paths))
+    if known is not None:
+        return known
+    descriptors = strip_descriptors(paths, image_size)
+    try:
+        with replacing(file) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **{name: getattr(descriptors, name) for name in _FIELDS})
+    except OSError as error:
+        log.info(
+            "%s cannot be written to (%s): strips are hashed again at the next start; "
+            "data.cache_dir=DIR names another folder",
+            folder,
+            error.strerror,
+        )
+    return descriptors
+
+
+def _read_descriptors(file: Path, num_images: int) -> StripDescriptors | None:
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            descriptors = StripDescriptors(*(content[name] for name in _FIELDS))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return descriptors if len(descriptors) == num_images else None
 
 
 def find_duplicate_pairs(descriptors: StripDescriptors) -> list[tuple[int, int]]:
@@ -82,20 +119,15 @@ def write_duplicates(
     A label set is the class names joined by `+`, and empty for a clean strip.
     """
     part_of = {index: part for part, indices in split.items() for index in indices.tolist()}
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_HEADER)
-    for first, second in pairs:
-        both = (first, second)
-        writer.writerow(
-            [
-                *(as_text(table.image_ids[index]) for index in both),
-                *(part_of[index] for index in both),
-                *(as_text("+".join(table.label_set(index))) for index in both),
-            ]
-        )
-    write_text(Path(path), text.getvalue())
+    rows = (
+        [
+            *(table.image_ids[index] for index in pair),
+            *(part_of[index] for index in pair),
+            *("+".join(table.label_set(index)) for index in pair),
+        ]
+        for pair in pairs
+    )
+    write_table(path, _HEADER, rows)
 
 
 def _near_hashes(hashes: np.ndarray) -> Iterator[tuple[int, int]]:

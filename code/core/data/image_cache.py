@@ -1,39 +1,38 @@
 """`data.cache`: images decoded once, kept on the disk for all experiments or in memory for one."""
 
+import hashlib
 import logging
 import math
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
-from tqdm import tqdm
 
-from core.data.content_key import content_key
-from core.data.free_memory import available_memory_bytes
 from core.data.image_source import ImageArray, ImageFiles, ImageMap, ImageSource
 from core.data.images import read_image
 from core.data.settings import DataSettings
 from core.errors import InputError
 from core.files.locks import acquire
+from core.files.threads import map_in_threads
 from core.files.writing import write_json
 
 log = logging.getLogger(__name__)
 
 _FORMAT = 1
 _IMAGES, _MANIFEST = "images.u8", "manifest.json"
-# A build writes all the time, with a lock on what it writes. One without a lock that has not for
-# so long was killed; longer where there are no locks and it may wait for a slow disk.
+# A build writes all the time, and holds a lock on what it writes. Without a lock, one that has
+# not written for so long was killed; longer where there are no locks and the disk may be slow.
 _ABANDONED_SECONDS, _ABANDONED_SECONDS_WITHOUT_LOCKS = 60, 3600
-# Images that wait for the disk, so that a slow one does not fill the memory.
-_READ_AHEAD = 64
 _GIB = 2**30
+_MEMINFO = Path("/proc/meminfo")
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 def open_images(paths: Sequence[Path], data: DataSettings) -> ImageSource:
@@ -49,6 +48,35 @@ def open_images(paths: Sequence[Path], data: DataSettings) -> ImageSource:
     if data.cache == "disk":
         return ImageMap(_on_disk(paths, shape, data), shape)
     return ImageFiles(paths, data.image_size, data.channels)
+
+
+def content_key(paths: Sequence[Path], *facts: object) -> str:
+    """16 hexadecimal digits over name, size and modification time of every file, and `facts`.
+
+    Folders do not count, so that a data set that was moved keeps its key. The decoder's version
+    does: another one may round pixels differently.
+    """
+    digest = hashlib.sha256(repr((cv2.__version__, *facts)).encode())
+    for path in paths:
+        state = path.stat()
+        digest.update(f"{path.name}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def available_memory_bytes() -> int | None:
+    """What the system says is available, or what a container's limit leaves; None: unknown."""
+    found = []
+    with suppress(OSError, ValueError, IndexError):
+        lines = map(str.split, _MEMINFO.read_text().splitlines())
+        found += [int(line[1]) * 1024 for line in lines if line[:1] == ["MemAvailable:"]]
+    # Control groups, version 2; `max` is no limit. The file cache can be taken back.
+    with suppress(OSError, ValueError):
+        limit, used, state = (
+            (_CONTROL_GROUP / f"memory.{name}").read_text() for name in ("max", "current", "stat")
+        )
+        cached = dict(line.split() for line in state.splitlines()).get("inactive_file", 0)
+        found.append(int(limit) - int(used) + int(cached))
+    return min(found, default=None)
 
 
 def _in_memory(paths: Sequence[Path], shape: tuple[int, ...], data: DataSettings) -> np.ndarray:
@@ -99,20 +127,9 @@ def _on_disk(paths: Sequence[Path], shape: tuple[int, ...], data: DataSettings) 
 
 
 def _decoded(paths: Sequence[Path], data: DataSettings) -> Iterator[np.ndarray]:
-    """Every image in order, decoded by threads: decoding releases the interpreter's lock."""
-    read: Callable[[Path], np.ndarray] = partial(
-        read_image, image_size=data.image_size, channels=data.channels
-    )
-    pool = ThreadPoolExecutor(os.cpu_count() or 1)
-    bar = tqdm(total=len(paths), desc="decoding strips", unit="strip", disable=None)
-    try:
-        with bar:
-            for start in range(0, len(paths), _READ_AHEAD):
-                for image in pool.map(read, paths[start : start + _READ_AHEAD]):
-                    yield image
-                    bar.update()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    """Every image in order."""
+    read = partial(read_image, image_size=data.image_size, channels=data.channels)
+    return map_in_threads(read, paths, bar="decoding strips")
 
 
 def _is_whole(folder: Path, size: int) -> bool:
@@ -123,7 +140,7 @@ def _is_whole(folder: Path, size: int) -> bool:
 
 
 def _publish(temporary: Path, whole: Path, size: int) -> None:
-    """Name a finished build; of several processes that built the same, the first one does."""
+    """Rename a finished build; of several processes that built the same, the first one does."""
     # mkdtemp makes folders private; a cache is as readable as any other file of the user.
     mask = os.umask(0)
     os.umask(mask)
@@ -149,16 +166,16 @@ def _require_room(folder: Path, num_images: int, size: int) -> None:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Builds that were killed; nothing ever reads them, but each holds gigabytes."""
-    for part in folder.glob(".images_*.part"):
-        with suppress(OSError):  # whoever builds it may finish at this moment
-            newest = max(entry.stat().st_mtime for entry in (part, *part.iterdir()))
-            if time.time() - newest > _patience_seconds(part / _IMAGES):
-                shutil.rmtree(part, ignore_errors=True)
+    """Remove builds that were killed: nothing ever reads them, and each holds gigabytes."""
+    for build in folder.glob(".images_*.part"):
+        with suppress(OSError):  # its own process may finish it at this moment
+            newest = max(entry.stat().st_mtime for entry in (build, *build.iterdir()))
+            if time.time() - newest > _patience_seconds(build / _IMAGES):
+                shutil.rmtree(build, ignore_errors=True)
 
 
 def _patience_seconds(images: Path) -> float:
-    """How long a build may have written nothing until it is taken for abandoned."""
+    """How long a build may write nothing before it counts as abandoned."""
     if not images.exists():
         return _ABANDONED_SECONDS
     with images.open("r+b") as stream:

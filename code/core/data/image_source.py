@@ -1,8 +1,9 @@
 """Where the images of a table come from: its files, or decoded images kept for all epochs."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,12 +16,12 @@ class ImageSource(Protocol):
     def read(self, index: int, writable: bool = True) -> np.ndarray:
         """Image uint8 (H, W) or (H, W, 3).
 
-        Without `writable` it may be a view of what all others read too, to be copied from only.
+        Without `writable` it may be a view of the one copy that all readers share.
         """
         ...
 
     def read_batch(self, indices: np.ndarray) -> np.ndarray:
-        """Images uint8 (len(indices), H, W) or (len(indices), H, W, 3), the reader's own."""
+        """Images uint8 (len(indices), H, W) or (len(indices), H, W, 3), a copy."""
         ...
 
 
@@ -53,7 +54,7 @@ class ImageArray:
         return self.images[indices]
 
 
-class ImageMap:
+class ImageMap(ImageArray):
     """Decoded images in a file that every process maps and none writes to.
 
     Shape: of all images, uint8 (N, H, W) or (N, H, W, 3).
@@ -62,23 +63,13 @@ class ImageMap:
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
         self.path = path
         self.shape = tuple(shape)
-        self._array: ImageArray | None = None
 
-    def read(self, index: int, writable: bool = True) -> np.ndarray:
-        return self._mapped().read(index, writable)
+    @cached_property
+    def images(self) -> np.ndarray:
+        # Copy-on-write, so that a stray write never reaches the file. A plain array over it,
+        # since each view of a memmap object costs microseconds.
+        return np.asarray(np.memmap(self.path, np.uint8, "c", shape=self.shape))
 
-    def read_batch(self, indices: np.ndarray) -> np.ndarray:
-        return self._mapped().read_batch(indices)
-
-    def _mapped(self) -> ImageArray:
-        if self._array is None:
-            # Copy-on-write: what a view's owner may write by mistake never reaches the file.
-            # A plain array over it, since each view of a memmap object costs microseconds.
-            self._array = ImageArray(
-                np.asarray(np.memmap(self.path, np.uint8, "c", shape=self.shape))
-            )
-        return self._array
-
-    def __getstate__(self) -> dict[str, object]:
-        """A worker that is spawned maps the file itself; its pixels are not sent along."""
-        return {**self.__dict__, "_array": None}
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the pixels: a worker that is spawned maps the file itself."""
+        return {"path": self.path, "shape": self.shape}

@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from core.data.checks import ImageSizeError, TruncatedImageError
 from core.data.image_header import Header, IncompleteHeaderError, NotAnImageError, parse_header
-from core.data.mistakes import ImageSizeError, TruncatedImageError
 from core.errors import InputError
 from core.files.reading import opened, read_bytes
 
@@ -27,18 +27,46 @@ def check_header(path: Path, image_size: tuple[int, int]) -> None:
         InputError: unreadable, no image, truncated, or of another size in pixels.
     """
     header, tail, num_bytes = _read_header(path, image_size)
-    _check_size(path, header, image_size)
-    _check_complete(path, header, tail, num_bytes)
+    _check(path, header, tail, num_bytes, image_size)
 
 
 def header_size(path: Path, image_size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width that an image file says it has; `image_size` is what is expected of it.
+    """Height and width in the header of an image file; `image_size` bounds its bytes.
 
     Raises:
         InputError: unreadable, or no image.
     """
     header = _read_header(path, image_size)[0]
     return header.height, header.width
+
+
+def read_image(path: Path, image_size: tuple[int, int], channels: int = 1) -> np.ndarray:
+    """The image as uint8 grey, or as red, green and blue with 3 channels.
+
+    Shape: (height, width) of image_size; (height, width, 3) with 3 channels.
+
+    Raises:
+        InputError: unreadable, no image, truncated, not decodable, or of another size.
+    """
+    data = read_bytes(path, _most_bytes(image_size))
+    # Before decoding: a small file can decode to gigabytes, and cv2 fills what is missing of a
+    # truncated JPEG with flat grey and reports nothing.
+    header = _header(path, data)
+    tail = data[max(header.pixels_offset, len(data) - _TAIL_BYTES) :]
+    _check(path, header, tail, len(data), image_size)
+    try:
+        # Masks belong to the pixels as stored, so an orientation tag must not turn them.
+        colour = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
+        flags = colour | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        image = None
+    if image is None or image.shape[:2] != tuple(image_size):
+        raise InputError(
+            f"{path}: {len(data)} bytes that cannot be decoded as an image; "
+            "expected a whole JPEG or PNG: copy or download the file again"
+        )
+    return image
 
 
 def _read_header(path: Path, image_size: tuple[int, int]) -> tuple[Header, bytes, int]:
@@ -56,45 +84,6 @@ def _read_header(path: Path, image_size: tuple[int, int]) -> tuple[Header, bytes
         return header, stream.read(_TAIL_BYTES), num_bytes
 
 
-def read_grey(path: Path, image_size: tuple[int, int]) -> np.ndarray:
-    """The image as uint8 grey, as `read_image` reads it. Shape: image_size."""
-    return read_image(path, image_size)
-
-
-def read_image(path: Path, image_size: tuple[int, int], channels: int = 1) -> np.ndarray:
-    """The image as uint8 grey, or as red, green and blue with 3 channels.
-
-    Shape: (height, width) of image_size; (height, width, 3) with 3 channels.
-
-    Raises:
-        InputError: unreadable, no image, truncated, not decodable, or of another size.
-    """
-    data = read_bytes(path, _most_bytes(image_size))
-    # The header's word first: a small file can decode to gigabytes, and cv2 fills what is
-    # missing of a truncated JPEG with flat grey without a word.
-    header = _header(path, data)
-    _check_size(path, header, image_size)
-    tail = data[max(header.pixels_offset, len(data) - _TAIL_BYTES) :]
-    _check_complete(path, header, tail, len(data))
-    try:
-        # Masks belong to the pixels as stored, so an orientation tag must not turn them.
-        colour = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
-        flags = colour | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        image = None
-    if image is None or image.shape[:2] != tuple(image_size):
-        raise InputError(
-            f"{path}: {len(data)} bytes that cannot be decoded as an image; "
-            "expected a whole JPEG or PNG: copy or download the file again"
-        )
-    return image
-
-
-def _most_bytes(image_size: tuple[int, int]) -> int:
-    return _MOST_BYTES_PER_PIXEL * image_size[0] * image_size[1] + _LONGEST_HEAD_BYTES
-
-
 def _header(path: Path, data: bytes) -> Header:
     try:
         return parse_header(data)
@@ -107,18 +96,21 @@ def _header(path: Path, data: bytes) -> Header:
         raise _truncated(path, len(data)) from None
 
 
-def _check_size(path: Path, header: Header, image_size: tuple[int, int]) -> None:
+def _check(
+    path: Path, header: Header, tail: bytes, num_bytes: int, image_size: tuple[int, int]
+) -> None:
     height, width = image_size
     if (header.height, header.width) != (height, width):
         raise ImageSizeError(
             f"{path}: {header.height}x{header.width} pixels (height x width); expected "
             f"{height}x{width}: replace the file, or set data.image_size to the size of all images"
         )
-
-
-def _check_complete(path: Path, header: Header, tail: bytes, num_bytes: int) -> None:
     if header.end_marker not in tail:
         raise _truncated(path, num_bytes)
+
+
+def _most_bytes(image_size: tuple[int, int]) -> int:
+    return _MOST_BYTES_PER_PIXEL * image_size[0] * image_size[1] + _LONGEST_HEAD_BYTES
 
 
 def _truncated(path: Path, num_bytes: int) -> TruncatedImageError:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.mistakes import FIRST_ENDS, EmptyMaskError, Mistakes, RepeatedLabelError
-from core.data.table_checks import find_image, read_rows
+from core.data.checks import EmptyMaskError, RepeatedLabelError, collecting, find_image, read_rows
+from core.data.label_table import Masks
 from core.errors import InputError
 from core.files.run_length import decode, runs
+from core.files.tables import require_header
 
 NUM_SEVERSTAL_CLASSES = 4
 SEVERSTAL_CLASS_NAMES = tuple(f"defect_{number}" for number in range(1, NUM_SEVERSTAL_CLASSES + 1))
@@ -22,49 +23,30 @@ _HEADER = ["ImageId", "ClassId", "EncodedPixels"]
 _JOINED_HEADER = ["ImageId_ClassId", "EncodedPixels"]
 
 
-class RunLengthMasks:
-    """Masks from run-length codes that were checked when the table was read."""
-
-    def __init__(
-        self, codes: dict[int, dict[int, str]], num_classes: int, image_size: tuple[int, int]
-    ) -> None:
-        self._codes = codes
-        self._num_classes = num_classes
-        self._image_size = image_size
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        """Masks of the image at `index`, uint8 (C, H, W)."""
-        masks = np.zeros((self._num_classes, *self._image_size), np.uint8)
-        for column, code in self._codes.get(index, {}).items():
-            masks[column] = decode(code, *self._image_size)
-        return masks
-
-
 def read_kaggle_csv(
     path: Path,
     image_ids: Sequence[str],
     class_names: tuple[str, ...] | None,
     image_size: tuple[int, int],
-    mistakes: Mistakes = FIRST_ENDS,
-) -> tuple[np.ndarray, tuple[str, ...], RunLengthMasks]:
+    errors: list[InputError] | None = None,
+) -> tuple[np.ndarray, tuple[str, ...], Masks]:
     """Labels (N, C) uint8 in the order of `image_ids`, the class names, and the masks.
 
     Raises:
         InputError: a wrong header, a class id outside the classes, a malformed or overlong
-            code, an image that is not in the folder, or an (image, class) pair twice.
+            code, an image that is not in the folder, or an (image, class) pair twice. With
+            `errors`, what can be left out is added there instead.
     """
     names = class_names or SEVERSTAL_CLASS_NAMES
     positions = {image_id: index for index, image_id in enumerate(image_ids)}
     labels = np.zeros((len(image_ids), len(names)), np.uint8)
-    codes: dict[int, dict[int, str]] = {}
+    codes: dict[int, list[tuple[int, str]]] = {}
     lines: dict[tuple[int, int], int] = {}
-    header, *rows = read_rows(path, len(image_ids))
-    _check_header(path, header)
-    for line, row in enumerate(rows, start=2):
-        if not any(row):
-            continue
+    rows = read_rows(path, len(image_ids))
+    require_header(path, next(rows)[1], _HEADER, _JOINED_HEADER)
+    for line, row in rows:
         where = f"{path} line {line}"
-        with mistakes.noted():
+        with collecting(errors):
             image_id, class_id, code = _cells(row, where)
             index = find_image(image_id, positions, where)
             column = _class_column(class_id, len(names), f"{where}, image {image_id}")
@@ -78,16 +60,12 @@ def read_kaggle_csv(
                 continue
             _check_code(code, image_size, f"{where}, image {image_id}, ClassId {class_id}")
             labels[index, column] = 1
-            codes.setdefault(index, {})[column] = code
-    return labels, names, RunLengthMasks(codes, len(names), image_size)
+            codes.setdefault(index, []).append((column, code))
+    return labels, names, Masks(codes, (len(names), *image_size), _draw)
 
 
-def _check_header(path: Path, header: list[str]) -> None:
-    if header not in (_HEADER, _JOINED_HEADER):
-        raise InputError(
-            f"{path} line 1: header {','.join(header)[:80]!r}; expected {','.join(_HEADER)!r} "
-            f"or {','.join(_JOINED_HEADER)!r}"
-        )
+def _draw(plane: np.ndarray, code: str) -> None:
+    plane[:] = decode(code, *plane.shape)
 
 
 def _cells(row: list[str], where: str) -> tuple[str, str, str | None]:

@@ -5,8 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.mistakes import FIRST_ENDS, MissingLabelError, Mistakes, RepeatedLabelError
-from core.data.table_checks import check_class_names, find_image, read_rows
+from core.data.checks import (
+    RepeatedLabelError,
+    check_class_names,
+    check_complete,
+    collecting,
+    find_image,
+    read_rows,
+)
 from core.errors import InputError
 from core.validation import nearest
 
@@ -15,19 +21,19 @@ def read_label_csv(
     path: Path,
     image_ids: Sequence[str],
     class_names: tuple[str, ...] | None,
-    mistakes: Mistakes = FIRST_ENDS,
+    errors: list[InputError] | None = None,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Labels (N, C) uint8 in the order of `image_ids`, and the class names.
 
     The columns are the classes; `class_names` selects and orders them. Every image needs its
-    row: what is missing here is unlabelled, not clean.
+    row: an image without one is unlabelled, not clean.
 
     Raises:
         InputError: a wrong header, a value other than 0 or 1, an image twice, without a row, or
-            not in the folder.
+            not in the folder. With `errors`, what can be left out is added there instead.
     """
-    header, *rows = read_rows(path, len(image_ids))
-    columns = _class_columns(path, header)
+    rows = read_rows(path, len(image_ids))
+    columns = _class_columns(path, next(rows)[1])
     names = class_names or tuple(columns)
     for name in names:
         if name not in columns:
@@ -38,11 +44,9 @@ def read_label_csv(
     positions = {image_id: index for index, image_id in enumerate(image_ids)}
     labels = np.zeros((len(image_ids), len(names)), np.uint8)
     lines: dict[int, int] = {}
-    for line, row in enumerate(rows, start=2):
-        if not any(row):
-            continue
+    for line, row in rows:
         where = f"{path} line {line}"
-        with mistakes.noted():
+        with collecting(errors):
             index = find_image(row[0], positions, where)
             if index in lines:
                 raise RepeatedLabelError(
@@ -51,8 +55,9 @@ def read_label_csv(
                 )
             lines[index] = line
             labels[index] = [_parse(row[columns[name]], name, where) for name in names]
-    with mistakes.noted():
-        _check_complete(path, image_ids, lines)
+    with collecting(errors):
+        expected = "a row per image, with 0 in every column for a clean one"
+        check_complete(path, image_ids, lines, "row", expected)
     return labels, names
 
 
@@ -70,12 +75,3 @@ def _parse(value: str, name: str, where: str) -> int:
     if value not in ("0", "1"):
         raise InputError(f"{where}: {name}={value[:40]!r}; expected 0 or 1")
     return int(value)
-
-
-def _check_complete(path: Path, image_ids: Sequence[str], lines: dict[int, int]) -> None:
-    missing = [image_ids[index] for index in range(len(image_ids)) if index not in lines]
-    if missing:
-        raise MissingLabelError(
-            f"{path}: no row for image {missing[0]!r} ({len(missing)} of {len(image_ids)} images "
-            "have none); expected a row per image, with 0 in every column for a clean one"
-        )

@@ -9,57 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler, default_collate
+from torch.utils.data import DataLoader
 
-from core.data.dataset import Batch, Sample, StripDataset
-from core.data.sharing import SharedBatch
+from core.data.dataset import Batch, StripDataset
+from core.data.sampling import EpochSampler
 from core.errors import InputError
-
-
-class EpochSampler(Sampler[int]):
-    """Draws of a data set: in order, or at random as a pure function of (seed, epoch).
-
-    At random each image comes once or, with `weights`, as many images are drawn with replacement
-    by these probabilities. A draw is the position of an image plus, for each time that the epoch
-    had it before, the number of images: so that it can be transformed otherwise each time.
-    """
-
-    def __init__(
-        self, num_images: int, seed: int, shuffle: bool, weights: np.ndarray | None = None
-    ) -> None:
-        self.num_images = num_images
-        self.seed = seed
-        self.shuffle = shuffle
-        self.weights = weights
-        self.epoch = 0
-        self.start = 0
-
-    def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the order of the next pass, and how many of its images have been seen."""
-        self.epoch = epoch
-        self.start = min(start, self.num_images)
-
-    def __len__(self) -> int:
-        return self.num_images - self.start
-
-    def __iter__(self) -> Iterator[int]:
-        if not self.shuffle:
-            return iter(range(self.start, self.num_images))
-        generator = np.random.default_rng(np.random.SeedSequence((self.seed, self.epoch)))
-        if self.weights is None:
-            return iter(generator.permutation(self.num_images)[self.start :].tolist())
-        positions = generator.choice(self.num_images, self.num_images, p=self.weights)
-        draws = positions + self.num_images * _times_before(positions)
-        return iter(draws[self.start :].tolist())
-
-
-def _times_before(positions: np.ndarray) -> np.ndarray:
-    """How often each entry stands among those before it."""
-    order = np.argsort(positions, kind="stable")
-    _, starts, counts = np.unique(positions[order], return_index=True, return_counts=True)
-    times = np.empty_like(positions)
-    times[order] = np.arange(len(positions)) - np.repeat(starts, counts)
-    return times
 
 
 class StripLoader(DataLoader):
@@ -101,7 +55,7 @@ def make_loader(
     """Batches of a data set; `shuffle` is for training, and `weights` draws by probability.
 
     Without weights every image comes exactly once a pass. A last training batch of a single
-    image is dropped, since BatchNorm has no variance to take from it.
+    image is dropped, since BatchNorm cannot take a variance from it.
     """
     single = batch_size > 1 and len(dataset) > batch_size and len(dataset) % batch_size == 1
     return StripLoader(
@@ -112,23 +66,21 @@ def make_loader(
         drop_last=shuffle and single,
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
-        collate_fn=_collated,
+        collate_fn=_as_read,
         worker_init_fn=_start_worker,
         # Its own, since DataLoader would otherwise draw from torch's global generator.
         generator=torch.Generator().manual_seed(seed),
     )
 
 
-def _collated(samples: list[Sample] | Batch | SharedBatch) -> Batch:
-    """A batch of samples; what the data set hands over whole stays as it is."""
-    if isinstance(samples, SharedBatch):
-        return {**_collated(samples.own), **samples.entries()}
-    return samples if isinstance(samples, dict) else default_collate(samples)
+def _as_read(batch: Batch) -> Batch:
+    """The data set reads whole batches."""
+    return batch
 
 
 def _start_worker(_worker: int) -> None:
     cv2.setNumThreads(0)
-    # Signals may reach all processes of a run; the main one decides what becomes of its workers.
+    # A signal may reach all processes of a run; the main one decides what becomes of its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # not on macOS
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -136,7 +88,7 @@ def _start_worker(_worker: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this worker at a SIGTERM of its parent's, and at no other."""
+    """End this worker at a SIGTERM from its parent, and at no other."""
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     os._exit(0)

@@ -1,10 +1,10 @@
-"""What a mask loss compares with: masks at the size of the mask logits."""
+"""Targets of a mask loss: masks at the size of the mask logits."""
 
 from collections.abc import Callable
 
 import numpy as np
 
-from core.data.annotations import LabelTable
+from core.data.label_table import LabelTable
 
 # Images of each class that its share of the pixels is measured on.
 _MEASURED_IMAGES = 100
@@ -64,28 +64,3 @@ def measure_pixel_shares(table: LabelTable, indices: np.ndarray, stride: int) ->
         if measured:
             shares[column] = np.mean(measured) * len(showing) / len(indices)
     return shares
-
-
-def choose_known_masks(
-    labels: np.ndarray, indices: np.ndarray, share: float, seed: int
-) -> np.ndarray:
-    """Which of the images at `indices` have their masks used, where only a share is to be.
-
-    The share holds, but for rounding, within the images of each rarest label, and within the clean
-    ones: a share of all drawn at random would often miss a rare class altogether. With the same
-    seed a larger share contains a smaller one.
-
-    Shape: labels (num_images, C) -> bool (num_images,), round(share * len(indices)) of them true
-    """
-    order = np.random.default_rng(seed).permutation(indices)
-    shown = labels[order] > 0
-    rarity = shown.sum(axis=0).argsort().argsort()
-    clean = len(rarity)
-    strata = np.where(shown, rarity, clean).min(axis=1, initial=clean)
-    position = np.empty(len(order))
-    for stratum in np.unique(strata):
-        members = np.flatnonzero(strata == stratum)
-        position[members] = (np.arange(len(members)) + 0.5) / len(members)
-    known = np.zeros(len(labels), bool)
-    known[order[np.argsort(position, kind="stable")][: round(share * len(indices))]] = True
-    return known

@@ -1,7 +1,8 @@
-"""How often each training image is drawn, and which shares of the classes come of it."""
+"""Which images an epoch draws, how often, in which order, and which process reads them."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def image_weights(labels: np.ndarray, sampler: SamplerName) -> np.ndarray | None
 
 
 def expected_shares(labels: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """Share of what is drawn that shows each class, float64 (C,)."""
+    """Share of the draws that shows each class, float64 (C,)."""
     if weights is None:
         return labels.sum(axis=0) / len(labels)
     return weights @ np.asarray(labels, np.float64)
@@ -42,13 +43,85 @@ def expected_shares(labels: np.ndarray, weights: np.ndarray | None) -> np.ndarra
 
 def describe_sampler(
     labels: np.ndarray, sampler: SamplerName, class_names: Sequence[str]
-) -> dict[str, object]:
-    """The sampler, and the share of each class and of clean images that is expected of a draw."""
+) -> dict[str, Any]:
+    """The sampler, and the expected share of each class and of clean images among the draws."""
     with_clean = np.column_stack([labels, ~np.asarray(labels, bool).any(axis=1)])
-    shares = expected_shares(with_clean, image_weights(labels, sampler)).tolist()
-    *of_classes, clean = shares
+    *shares, clean = expected_shares(with_clean, image_weights(labels, sampler)).tolist()
     return {
         "name": sampler,
-        "expected_class_shares": dict(zip(class_names, of_classes, strict=True)),
+        "expected_class_shares": dict(zip(class_names, shares, strict=True)),
         "expected_clean_share": clean,
     }
+
+
+class EpochSampler:
+    """Draws of a data set: in order, or at random as a pure function of (seed, epoch).
+
+    At random each image comes once or, with `weights`, as many images are drawn with replacement
+    by these probabilities. A draw is the position of an image plus, for each time that the epoch
+    drew it before, the number of images, so that each draw is transformed in its own way.
+    """
+
+    def __init__(
+        self, num_images: int, seed: int, shuffle: bool, weights: np.ndarray | None = None
+    ) -> None:
+        self.num_images = num_images
+        self.seed = seed
+        self.shuffle = shuffle
+        self.weights = weights
+        self.epoch = 0
+        self.start = 0
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the order of the next pass, and how many of its draws to leave out."""
+        self.epoch = epoch
+        self.start = min(start, self.num_images)
+
+    def __len__(self) -> int:
+        return self.num_images - self.start
+
+    def __iter__(self) -> Iterator[int]:
+        if not self.shuffle:
+            return iter(range(self.start, self.num_images))
+        generator = np.random.default_rng(np.random.SeedSequence((self.seed, self.epoch)))
+        if self.weights is None:
+            return iter(generator.permutation(self.num_images)[self.start :].tolist())
+        positions = generator.choice(self.num_images, self.num_images, p=self.weights)
+        draws = positions + self.num_images * _times_before(positions)
+        return iter(draws[self.start :].tolist())
+
+
+def _times_before(positions: np.ndarray) -> np.ndarray:
+    """How often each entry occurs among those before it."""
+    order = np.argsort(positions, kind="stable")
+    _, starts, counts = np.unique(positions[order], return_index=True, return_counts=True)
+    times = np.empty_like(positions)
+    times[order] = np.arange(len(positions)) - np.repeat(starts, counts)
+    return times
+
+
+@dataclass(frozen=True)
+class BatchShard:
+    """The images of every batch that process number `rank` of `num_processes` reads.
+
+    Shards are runs of images: in the order of their processes they make up the batch. A batch of
+    fewer images than processes is not divided: each process reads all of it.
+    """
+
+    rank: int
+    num_processes: int
+
+    def sizes(self, num_images: int) -> list[int] | None:
+        """How many images of a batch each process reads; None where each reads all of them."""
+        if num_images < self.num_processes:
+            return None
+        few, more = divmod(num_images, self.num_processes)
+        return [few + (rank < more) for rank in range(self.num_processes)]
+
+    def images(self, num_images: int) -> slice:
+        """The positions in a batch of the images that this process reads."""
+        sizes = self.sizes(num_images)
+        if sizes is None:
+            return slice(0, num_images)
+        first = sum(sizes[: self.rank])
+        return slice(first, first + sizes[self.rank])

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from core.data.checks import check_class_names
 from core.data.sampling import SamplerName
 from core.data.split_checks import parse_strategy
-from core.data.table_checks import check_class_names
 from core.validation import Settings
 
 Pixels = Annotated[int, Field(ge=32, le=8192)]

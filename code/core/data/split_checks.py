@@ -1,4 +1,4 @@
-"""Checks that a split into parts and one into folds make of strategy, labels and groups."""
+"""Checks of a split strategy, of labels and of groups, for splits into parts and into folds."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _STRATIFIED = re.compile(r"stratified_(\d{1,2})_(\d{1,2})_(\d{1,2})", re.ASCII)
 
 
 def parse_strategy(strategy: str) -> tuple[float, float, float] | None:
-    """The shares of the parts that `stratified_70_15_15` and the like name; None for `file`.
+    """The shares of the parts in a name such as `stratified_70_15_15`; None for `file`.
 
     Raises:
         InputError: neither, or percentages that are not positive or do not sum to 100.
@@ -27,21 +27,6 @@ def parse_strategy(strategy: str) -> tuple[float, float, float] | None:
         )
     train, validation, test = (percentage / 100 for percentage in percentages)
     return train, validation, test
-
-
-def check_labels(labels: np.ndarray) -> np.ndarray:
-    """The labels as an array.
-
-    Raises:
-        InputError: not a matrix of 0 and 1.
-    """
-    labels = np.asarray(labels)
-    if labels.ndim != 2 or not np.isin(labels, (0, 1)).all():
-        raise InputError(
-            f"labels of shape {labels.shape}, type {labels.dtype}; expected a matrix "
-            "(images, classes) of 0 and 1"
-        )
-    return labels
 
 
 def check_groups(groups: np.ndarray | None, num_images: int) -> np.ndarray | None:
@@ -61,45 +46,51 @@ def check_groups(groups: np.ndarray | None, num_images: int) -> np.ndarray | Non
     return groups
 
 
-def check_class_units(
+def check_units(
     labels: np.ndarray,
     groups: np.ndarray | None,
-    num_parts: int,
-    part: str,
+    num_subsets: int,
+    subset: str,
     class_names: Sequence[str] | None = None,
-) -> None:
-    """Check that each class can be shown in each part; `part` is what one of them is called.
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Labels and groups as arrays, if every subset, a part or a fold, can get each class.
 
     Raises:
-        InputError: fewer images, or groups, than parts, altogether or of a class, by name.
+        InputError: labels that are not a matrix of 0 and 1; groups as for `check_groups`; fewer
+            images, or groups, than subsets, altogether or of a class, by name.
     """
-    if len(labels) < num_parts:
+    labels = np.asarray(labels)
+    if labels.ndim != 2 or not np.isin(labels, (0, 1)).all():
         raise InputError(
-            f"{len(labels)} images to split; expected at least {num_parts}, one for each {part}: "
-            "add some"
+            f"labels of shape {labels.shape}, type {labels.dtype}; expected a matrix "
+            "(images, classes) of 0 and 1"
         )
-    _check_unit_count("the data set", np.ones(len(labels), bool), groups, num_parts, part)
+    groups = check_groups(groups, len(labels))
+    if len(labels) < num_subsets:
+        raise InputError(
+            f"{len(labels)} images to split; expected at least {num_subsets}, one for each "
+            f"{subset}: add some"
+        )
     names = class_names or [f"class {number}" for number in range(1, labels.shape[1] + 1)]
-    for name, shown in zip(names, labels.T.astype(bool), strict=True):
-        _check_unit_count(name, shown, groups, num_parts, part)
+    everything, shown = np.ones(len(labels), bool), labels.T.astype(bool)
+    for name, images in zip(["the data set", *names], [everything, *shown], strict=True):
+        num_images = int(images.sum())
+        num_units = num_images if groups is None else len(np.unique(groups[images]))
+        if num_units < num_subsets:
+            raise InputError(_too_few(name, num_images, num_units, num_subsets, subset))
+    return labels, groups
 
 
-def _check_unit_count(
-    name: str, shown: np.ndarray, groups: np.ndarray | None, num_parts: int, part: str
-) -> None:
-    num_images = int(shown.sum())
-    num_units = num_images if groups is None else len(np.unique(groups[shown]))
-    if num_units >= num_parts:
-        return
+def _too_few(name: str, num_images: int, num_units: int, num_subsets: int, subset: str) -> str:
     count = f"{num_images} image{'' if num_images == 1 else 's'}"
     if num_units < num_images:
         count += f" in {num_units} group{'' if num_units == 1 else 's'} of near-duplicates"
     remedy = (
         "set training.folds lower"
-        if part == "fold"
+        if subset == "fold"
         else "give a split of your own with data.split_strategy=file data.split_file=FILE"
     )
-    raise InputError(
-        f"cannot split: {name} has {count}; expected at least {num_parts}, one for each {part}: "
-        f"add images that show it, or {remedy}"
+    return (
+        f"cannot split: {name} has {count}; expected at least {num_subsets}, one for each "
+        f"{subset}: add images that show it, or {remedy}"
     )

@@ -1,16 +1,14 @@
 """split.csv: `image_id,split`, one row per image of the label table."""
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 
-from core.data.annotations import LabelTable
-from core.data.table_checks import find_image, read_rows
+from core.data.checks import check_complete, find_image, read_rows
+from core.data.label_table import LabelTable
 from core.errors import InputError
-from core.files.spreadsheet import as_text, original
-from core.files.writing import write_text
+from core.files.spreadsheet import original
+from core.files.tables import require_header, write_table
 from core.validation import nearest
 
 Split = dict[str, np.ndarray]
@@ -25,30 +23,22 @@ def write_split(path: Path, table: LabelTable, split: Split) -> None:
     Raises:
         ValueError: the parts do not cover the table exactly once.
     """
-    part_of: dict[int, str] = {
-        index: part for part, indices in split.items() for index in indices.tolist()
-    }
-    covered = sum(map(len, split.values())) == len(table) and sorted(part_of) == list(
-        range(len(table))
-    )
+    part_of = {index: part for part, indices in split.items() for index in indices.tolist()}
+    covered = sum(map(len, split.values())) == len(table) and set(part_of) == set(range(len(table)))
     if tuple(split) != PARTS or not covered:
         raise ValueError(f"expected the parts {PARTS} to cover {len(table)} images once each")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_HEADER)
-    writer.writerows(
-        (as_text(table.image_ids[index]), part_of[index]) for index in range(len(table))
-    )
-    write_text(Path(path), text.getvalue())
+    rows = ((image_id, part_of[index]) for index, image_id in enumerate(table.image_ids))
+    write_table(path, _HEADER, rows)
 
 
 def read_split(path: Path, table: LabelTable) -> Split:
     """Sorted index arrays of the parts that a split file names.
 
+    Rows of images that the table skipped are ignored.
+
     Raises:
         InputError: unreadable, an unknown part, an image twice, an unknown image, an image of
-            the table without a row, or a part without images. Rows of images that the table
-            skipped are passed over.
+            the table without a row, or a part without images.
     """
     path = Path(path)
     if not path.is_file():
@@ -56,26 +46,23 @@ def read_split(path: Path, table: LabelTable) -> Split:
             f"data.split_file={path} is not a file; expected a CSV with the columns "
             "image_id,split, such as the split.csv of an experiment"
         )
-    header, *rows = read_rows(path, len(table))
-    if header != _HEADER:
-        raise InputError(
-            f"{path} line 1: header {','.join(header)[:80]!r}; expected {','.join(_HEADER)!r}"
-        )
+    rows = read_rows(path, len(table))
+    require_header(path, next(rows)[1], _HEADER)
     positions = {image_id: index for index, image_id in enumerate(table.image_ids)}
     skipped = {image.image_id for image in table.skipped}
     split: dict[str, list[int]] = {part: [] for part in PARTS}
     first: dict[int, tuple[int, str]] = {}
-    for line, row in enumerate(rows, start=2):
-        if not any(row):
-            continue
-        cell, part = row
-        # As somebody else writes it, or as a run does.
+    for line, (cell, part) in rows:
+        # Written by hand, or escaped by `write_split`.
         image_id = cell if cell in positions else original(cell)
         where = f"{path} line {line}"
         if image_id in skipped:
             continue
         index = find_image(image_id, positions, where)
-        _check_part(part, where)
+        if part not in PARTS:
+            raise InputError(
+                f"{where}: split {part[:40]!r}{nearest(part, PARTS)}; expected {', '.join(PARTS)}"
+            )
         if index in first:
             earlier, earlier_part = first[index]
             raise InputError(
@@ -84,29 +71,12 @@ def read_split(path: Path, table: LabelTable) -> Split:
             )
         first[index] = (line, part)
         split[part].append(index)
-    _check_complete(path, table, split, first)
-    return {part: np.array(sorted(indices), np.int64) for part, indices in split.items()}
-
-
-def _check_part(part: str, where: str) -> None:
-    if part not in PARTS:
-        raise InputError(
-            f"{where}: split {part[:40]!r}{nearest(part, PARTS)}; expected {', '.join(PARTS)}"
-        )
-
-
-def _check_complete(
-    path: Path, table: LabelTable, split: dict[str, list[int]], found: dict[int, tuple[int, str]]
-) -> None:
-    missing = [table.image_ids[index] for index in range(len(table)) if index not in found]
-    if missing:
-        raise InputError(
-            f"{path}: no row for image {missing[0]} ({len(missing)} of {len(table)} images have "
-            "none); expected every image of the data set in one part: add the rows"
-        )
+    expected = "every image of the data set in one part: add the rows"
+    check_complete(path, table.image_ids, first, "row", expected)
     for part, indices in split.items():
         if not indices:
             raise InputError(
                 f"{path}: no image in part {part!r}; expected at least one in each of "
                 f"{', '.join(PARTS)}"
             )
+    return {part: np.array(sorted(indices), np.int64) for part, indices in split.items()}

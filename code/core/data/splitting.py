@@ -1,4 +1,4 @@
-"""The split of a label table into training, validation and test parts."""
+"""The split of a label table into training, validation and test parts, and into folds."""
 
 import logging
 from collections.abc import Sequence
@@ -6,18 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.annotations import LabelTable
-from core.data.split_checks import (
-    check_class_units,
-    check_groups,
-    check_labels,
-    parse_strategy,
-)
-from core.data.split_file import PARTS, Split, read_split, write_split
+from core.data.label_table import LabelTable
+from core.data.split_checks import check_groups, check_units, parse_strategy
+from core.data.split_file import PARTS, Split, read_split
 from core.data.stratification import stratify
 from core.errors import InputError
-
-__all__ = ["PARTS", "Split", "StratifiedSplitter", "read_split", "split_by_strategy", "write_split"]
 
 _log = logging.getLogger(__name__)
 
@@ -26,9 +19,9 @@ class StratifiedSplitter:
     """Splits a multi-hot label matrix so that each class is spread by its share.
 
     Each class's count, that of clean images and the size of each part come within one image of
-    their share, save that a rare class gets an image in every part before its share. Where few
-    images carry many labels each, that can be out of reach. The split depends on `random_state`
-    and the labels only.
+    their share, except that every part gets an image of a rare class first. Where few images carry
+    many labels each, that can be impossible. The split depends on `random_state` and the labels
+    only.
     """
 
     def __init__(self, random_state: int = 42) -> None:
@@ -43,7 +36,7 @@ class StratifiedSplitter:
     ) -> tuple[np.ndarray, ...]:
         """One sorted index array per ratio, disjoint, together all images.
 
-        Images of one group, such as near-duplicates, come into one part.
+        Images of one group, such as near-duplicates, stay together.
 
         Shape: labels (N, C) of 0 and 1; groups (N,) of group numbers.
 
@@ -51,17 +44,37 @@ class StratifiedSplitter:
             InputError: labels that are not such a matrix, ratios that are not positive or do not
                 sum to 1, or a class with fewer images, or groups, than there are parts, by name.
         """
-        labels = check_labels(labels)
-        groups = check_groups(groups, len(labels))
         ratios = np.asarray(split_ratios, float)
         if ratios.ndim != 1 or not (ratios > 0).all() or not np.isclose(ratios.sum(), 1.0):
             raise InputError(
                 f"split_ratios={tuple(split_ratios)}; expected positive shares that sum to 1, "
                 "such as (0.7, 0.15, 0.15)"
             )
-        check_class_units(labels, groups, len(ratios), "part", class_names)
+        labels, groups = check_units(labels, groups, len(ratios), "part", class_names)
         parts = stratify(labels, ratios, np.random.default_rng(self.random_state), groups)
         return tuple(np.flatnonzero(parts == part) for part in range(len(ratios)))
+
+
+def stratified_folds(
+    labels: np.ndarray,
+    num_folds: int,
+    random_state: int,
+    groups: np.ndarray | None = None,
+    class_names: Sequence[str] | None = None,
+) -> np.ndarray:
+    """Fold number of each image, from 0, with each class spread evenly and each group in one fold.
+
+    Shape: labels (N, C) of 0 and 1, groups (N,) of group numbers; returns (N,).
+
+    Raises:
+        InputError: labels or groups of another shape, fewer than 2 folds, or a class with fewer
+            images, or groups, than folds, by name.
+    """
+    if num_folds < 2:
+        raise InputError(f"{num_folds} folds; expected at least 2, such as 5")
+    labels, groups = check_units(labels, groups, num_folds, "fold", class_names)
+    ratios = np.full(num_folds, 1 / num_folds)
+    return stratify(labels, ratios, np.random.default_rng(random_state), groups)
 
 
 def split_by_strategy(
@@ -73,11 +86,11 @@ def split_by_strategy(
 ) -> Split:
     """The split that `data.split_strategy` names: a stratified one, or the one in `split_file`.
 
-    A stratified one keeps each group in one part; a file is taken as it is, with a warning where
-    it does not. Shape: groups (N,) of group numbers.
+    A stratified split keeps each group in one part; a file that does not is used with a warning.
+    Shape: groups (N,) of group numbers.
 
     Raises:
-        InputError: an unknown strategy, a split file missing, wrong or not wanted, or a class
+        InputError: an unknown strategy, a split file that is missing, wrong or unused, or a class
             with too few images.
     """
     ratios = parse_strategy(strategy)

@@ -1,6 +1,7 @@
-"""Iterative stratification of multi-hot labels into parts, evened out by a few exchanges.
+"""Iterative stratification of multi-hot labels into subsets, evened out by a few exchanges.
 
-What is handed out, a unit, is an image, or a group of near-duplicates that must stay together.
+Subsets are the parts of a split, or folds. They consist of units: images, or groups of
+near-duplicates that must stay together.
 """
 
 from dataclasses import dataclass
@@ -19,13 +20,13 @@ def stratify(
     generator: np.random.Generator,
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Part number of each image, so that every class, clean images and the sizes are spread.
+    """Subset number of each image, so that every class, clean images and the sizes are spread.
 
     Clean images count as one more class. Iterative stratification leaves the classes within one
-    image of their shares, but the sizes of the parts off by 0.1 % and sometimes a class without
-    an image in a small part; moves and exchanges of single units then lower the sum of squared
-    deviations until none does. Iterative stratification takes a group for one image; the moves
-    and exchanges know what is in it.
+    image of their shares, but the sizes of the subsets off by 0.1 % and sometimes a class without
+    an image in a small subset. Moves and exchanges of single units then lower the sum of squared
+    deviations until none lowers it further. Iterative stratification counts a group as one image;
+    the moves and exchanges count all of its images.
 
     Shape: labels (N, C), ratios (P,) that sum to 1, groups (N,) of group numbers; returns (N,).
     Source: Sechidis, Tsoumakas & Vlahavas 2011, On the Stratification of Multi-Label Data.
@@ -40,17 +41,17 @@ def stratify(
     shown = counts[:, :-1] > 0
     # The library knows RandomState only; it never touches numpy's global one.
     state = np.random.RandomState(np.random.MT19937(int(generator.integers(2**63))))
-    # It hands units out in their order, the first ones to the largest part: mix them before.
+    # It takes units in their order, the first ones for the largest subset: shuffle them before.
     order = generator.permutation(len(shown))
-    parts = np.empty(len(shown), np.int64)
-    parts[order] = IterativeStratification(shown[order], np.array(ratios, float), state)
-    return _even_out(counts, parts, ratios, generator)[members]
+    subsets = np.empty(len(shown), np.int64)
+    subsets[order] = IterativeStratification(shown[order], np.array(ratios, float), state)
+    return _even_out(counts, subsets, ratios, generator)[members]
 
 
 def target_counts(totals: np.ndarray, ratios: np.ndarray) -> np.ndarray:
-    """Wanted images per part and column: the shares, but one at least where there are enough.
+    """Wanted images per subset and column: the shares, but at least one where there are enough.
 
-    The last column is the size, which grows with what the others are given beyond their share.
+    The last column is the size, which grows by what the others get beyond their share.
 
     Shape: totals (K,), ratios (P,); returns (P, K).
     """
@@ -66,10 +67,10 @@ def target_counts(totals: np.ndarray, ratios: np.ndarray) -> np.ndarray:
 
 @dataclass
 class _Exchange:
-    """Give a unit of the counts `given` from part `source` to `target`; take one for it.
+    """Move a unit of counts `given` from subset `source` to `target`, and one of `taken` back.
 
-    Counts are those of one image's label set, or of all images in a group. `taken` is -1 where
-    nothing is taken in return. `gain` is how much the cost falls.
+    Counts are those of one image's label set, or of all images in a group; `taken` is -1 for no
+    unit in return. `gain` is by how much the cost falls.
     """
 
     gain: float
@@ -80,15 +81,15 @@ class _Exchange:
 
 
 def _even_out(
-    columns: np.ndarray, parts: np.ndarray, ratios: np.ndarray, generator: np.random.Generator
+    columns: np.ndarray, subsets: np.ndarray, ratios: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
     sets, members = np.unique(columns, axis=0, return_inverse=True)
     members = members.reshape(-1)
-    parts = parts.copy()
+    subsets = subsets.copy()
     excess = -target_counts(columns.sum(axis=0), ratios)
-    np.add.at(excess, parts, columns)
+    np.add.at(excess, subsets, columns)
     present = np.zeros((len(ratios), len(sets)), np.int64)
-    np.add.at(present, (parts, members), 1)
+    np.add.at(present, (subsets, members), 1)
     # Each exchange lowers a sum of squares, so this ends; the bound is for rounding only.
     for _ in range(len(columns)):
         exchange = _best_exchange(sets, excess, present)
@@ -98,21 +99,21 @@ def _even_out(
         if exchange.taken >= 0:
             moves.append((exchange.taken, exchange.target, exchange.source))
         chosen = [
-            generator.choice(np.flatnonzero((members == count_set) & (parts == source)))
+            generator.choice(np.flatnonzero((members == count_set) & (subsets == source)))
             for count_set, source, _ in moves
         ]
         for unit, (count_set, source, target) in zip(chosen, moves, strict=True):
-            parts[unit] = target
-            for part, sign in ((source, -1), (target, 1)):
-                excess[part] += sign * sets[count_set]
-                present[part, count_set] += sign
-    return parts
+            subsets[unit] = target
+            for subset, sign in ((source, -1), (target, 1)):
+                excess[subset] += sign * sets[count_set]
+                present[subset, count_set] += sign
+    return subsets
 
 
 def _best_exchange(sets: np.ndarray, excess: np.ndarray, present: np.ndarray) -> _Exchange:
     """The exchange after which the sum of squared deviations is lowest.
 
-    Moving a vector w from part p to q changes the sum by 2 w (excess_q - excess_p) + 2 |w|^2,
+    Moving a vector w from subset p to q changes the sum by 2 w (excess_q - excess_p) + 2 |w|^2,
     where w are the counts of a unit, or the difference of two that are exchanged.
     """
     best = _Exchange(0.0, 0, 0, 0, -1)

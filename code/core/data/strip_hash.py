@@ -1,16 +1,15 @@
 """Descriptors of strips that stay the same when a strip is copied: a hash and a small relief."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
-from core.data.images import read_grey
+from core.data.images import read_image
+from core.files.threads import map_in_threads
 
 # Pixels of a strip of 256x1600 fall on 8x8 of its thumbnail's: finer keeps the camera's noise,
 # coarser loses what tells two strips of the same coil apart.
@@ -46,12 +45,9 @@ class StripDescriptors:
 
 
 def strip_descriptors(
-    paths: Sequence[Path], image_size: tuple[int, int], num_workers: int = 1
+    paths: Sequence[Path], image_size: tuple[int, int], num_threads: int | None = None
 ) -> StripDescriptors:
-    """Read and describe each strip, in `num_workers` threads; 0 is 1.
-
-    Decoding releases the interpreter's lock, so threads run side by side. A bar is shown on a
-    terminal, and nothing elsewhere.
+    """Read and describe each strip, in threads, one per core unless said otherwise.
 
     Raises:
         InputError: an image that cannot be read, or of another size.
@@ -61,21 +57,10 @@ def strip_descriptors(
     hashes = np.zeros((len(paths), 4), np.uint64)
     steel = np.zeros(len(paths), np.float32)
     read = partial(_describe_file, image_size=tuple(image_size))
-    pool = ThreadPoolExecutor(max(1, num_workers))
-    try:
-        described = tqdm(
-            pool.map(read, paths),
-            total=len(paths),
-            desc="hashing strips",
-            unit="strip",
-            disable=None,
-        )
-        for index, (relief, share) in enumerate(described):
-            reliefs[index], steel[index] = relief, share
-            hashes[index] = relief_hash(relief)
-    finally:
-        # After an error, or Ctrl-C, the thousands of strips still to come are not read.
-        pool.shutdown(cancel_futures=True)
+    described = map_in_threads(read, paths, num_threads=num_threads, bar="hashing strips")
+    for index, (relief, share) in enumerate(described):
+        reliefs[index], steel[index] = relief, share
+        hashes[index] = relief_hash(relief)
     return StripDescriptors(hashes, reliefs, steel)
 
 
@@ -125,7 +110,7 @@ def relief_hash(relief: np.ndarray) -> np.ndarray:
 
 
 def _describe_file(path: Path, image_size: tuple[int, int]) -> tuple[np.ndarray, float]:
-    return strip_relief(read_grey(path, image_size))
+    return strip_relief(read_image(path, image_size))
 
 
 def _thumbnail_shape(image_size: tuple[int, int]) -> tuple[int, int]:

@@ -1,1 +1,1 @@
-"""The folder of an experiment on the disk: writing, reading, one schema for both."""
+"""The folder of an experiment on disk: writing it and reading it, by one schema."""

@@ -5,6 +5,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,11 @@ PACKAGES = (
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
-    """Versions of what computes, git commit of the code, processor and accelerator."""
+    """Versions of the packages that compute, git commit of the code, processor and accelerator."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": package_versions(PACKAGES),
         "git": describe_commit(Path(__file__).parent),
         "hardware": {
             "processor": _processor(),
@@ -39,6 +40,18 @@ def command_line() -> str:
     return shlex.join(["python", *sys.argv])
 
 
+def package_versions(names: Iterable[str]) -> dict[str, str | None]:
+    """The version of each package, None where it is not installed."""
+
+    def version(name: str) -> str | None:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return None
+
+    return {name: version(name) for name in names}
+
+
 def describe_commit(folder: Path) -> dict[str, Any] | None:
     """Commit of the checkout around `folder` and whether it has changes; None outside of git."""
     commit = _git(folder, "rev-parse", "HEAD")
@@ -48,24 +61,16 @@ def describe_commit(folder: Path) -> dict[str, Any] | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(folder), *arguments]
     try:
-        answer = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10
-        )
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def _processor() -> str:
-    """The processor's model; /proc tells more than the platform module where it exists."""
+    """The processor's model; /proc/cpuinfo, where it exists, is more exact than `platform`."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

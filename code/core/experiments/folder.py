@@ -7,14 +7,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from core.errors import InputError
 from core.experiments.lock import run_lock
 from core.experiments.predictions import PREDICTIONS_FILE, PartPredictions, write_predictions
+from core.experiments.reading import RESULTS_FILE
+from core.experiments.schema import SCHEMA_VERSION, Head, Results, Section
 from core.files.reading import read_json
-from core.files.writing import remove_leftovers, write_json
+from core.files.writing import remove_leftovers, to_json, write_json
 from core.machine.distributed import from_first, is_first
-
-SCHEMA_VERSION = 1
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +32,11 @@ class Interruption(Protocol):
 class ExperimentFolder:
     """`<results_dir>/<name>_YYYYMMDD_HHMMSS/`, with results.json, checkpoints/ and train.log.
 
-    Of several processes that train together the first makes it and writes to it.
+    Of several processes that train together, only the first makes it and writes to it.
     """
+
+    schema: type[Section] = Results
+    """What results.json may hold; a kind of training with other figures sets its own."""
 
     def __init__(self, path: Path, results: dict[str, Any]) -> None:
         self.path = path
@@ -52,7 +57,7 @@ class ExperimentFolder:
 
     @classmethod
     def at(cls, path: Path, now: datetime | None = None) -> "ExperimentFolder":
-        """Begin an experiment in `path`, which is made where it is not there yet."""
+        """Begin an experiment in `path`, which is made where it does not exist yet."""
         now = now or datetime.now().astimezone()
         if is_first():
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -63,16 +68,18 @@ class ExperimentFolder:
 
     @classmethod
     def reopen(cls, path: Path, resumption: dict[str, Any]) -> "ExperimentFolder":
-        """Go on in the folder of an earlier process; `resumption` says from where and how.
+        """Continue in the folder of an earlier process; `resumption` says from where and how.
 
-        What the folder reported of a test is dropped: it is to be made again.
+        The test figures in it are dropped: they will be computed again.
         """
         folder = cls.at(path)
         head = folder.results["experiment"]
-        earlier = read_results(path).get("experiment", {}) if is_first() else {}
-        resumed_at = [*earlier.get("resumed_at", []), {"time": head["created_at"], **resumption}]
-        folder.results["experiment"] = head | earlier | {"name": path.name}
-        folder.results["experiment"]["resumed_at"] = resumed_at
+        earlier = _read_head(path) if is_first() else {}
+        entry = {"time": head["created_at"], **resumption}
+        folder.results["experiment"] = {
+            **head, **earlier, "name": path.name,
+            "resumed_at": [*(earlier.get("resumed_at") or []), entry],
+        }  # fmt: skip
         return folder
 
     @property
@@ -81,21 +88,27 @@ class ExperimentFolder:
 
     @property
     def results_file(self) -> Path:
-        return self.path / "results.json"
+        return self.path / RESULTS_FILE
 
     def note_settled(self, values: Mapping[str, str]) -> None:
-        """Remember, by their dotted keys, the words that the config now has numbers for."""
+        """Note, by dotted key, the words for which the config now has numbers."""
         if values:
             self.results["experiment"]["settled"] = dict(values)
 
     def record(self, **sections: Any) -> None:
-        """Put sections into results.json; a mapping is merged into the section of that name."""
+        """Put sections into results.json; a mapping is merged into the section of that name.
+
+        Raises:
+            ValidationError: the schema has no such section or field.
+        """
         for name, content in sections.items():
             known = self.results.get(name)
             both = isinstance(known, dict) and isinstance(content, dict)
             self.results[name] = {**known, **content} if both else content
         if is_first():
-            write_json(self.results_file, self.results)
+            content = to_json(self.results)
+            self.schema.model_validate(content, extra="forbid")
+            write_json(self.results_file, content)
 
     def write_predictions(
         self, parts: Mapping[str, PartPredictions], class_names: Sequence[str]
@@ -105,12 +118,12 @@ class ExperimentFolder:
 
     @contextmanager
     def running(self, interruption: Interruption) -> Iterator[None]:
-        """Write train.log and, on the way out, the status that fits how the run ended.
+        """Write train.log and, at the end, the status that says how the run ended.
 
         Raises:
-            InputError: another process is at work in the folder, or it cannot be written to.
+            InputError: another process works in the folder, or it cannot be written to.
         """
-        with self._taken(), interruption.listening():
+        with self._locked(), interruption.listening():
             try:
                 self.record(status="running")
                 yield
@@ -126,7 +139,7 @@ class ExperimentFolder:
             self.record(status="completed")
 
     @contextmanager
-    def _taken(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         """Hold the folder's lock and its log, where this process writes to it."""
         if not is_first():
             yield
@@ -137,9 +150,9 @@ class ExperimentFolder:
             yield
 
     def _record_end(self, interruption: Interruption, status: str, message: str) -> None:
-        """What ended the run, as a full disk, may end this too; the first error is the one told."""
+        """A full disk may have ended the run, and then ends this too: report the first error."""
         try:
-            # A launcher that ends all processes after one has failed shall not end this.
+            # A launcher that ends all processes after one has failed must not end this.
             with interruption.deferred():
                 self.record(status=status, status_message=message)
         except Exception as error:
@@ -147,12 +160,21 @@ class ExperimentFolder:
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """What the results.json of an experiment's folder holds; empty where there is no whole one."""
+    """The results.json in an experiment's folder; empty where there is none, or not a whole one."""
     try:
-        content = read_json(path / "results.json")
+        content = read_json(path / RESULTS_FILE)
     except InputError:
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _read_head(path: Path) -> dict[str, Any]:
+    """The section on the run itself, without what this version does not know."""
+    try:
+        head = Head.model_validate(read_results(path).get("experiment", {}), extra="ignore")
+    except ValidationError:
+        return {}
+    return head.model_dump(exclude_unset=True)
 
 
 def _make_folder(results_dir: Path, stem: str) -> Path:

@@ -1,4 +1,4 @@
-"""A lock on an experiment's folder, held while a process is at work in it."""
+"""A lock on an experiment's folder, held while a process works in it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from core.files.locks import acquire
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of `folder`. The system lets go of it when the process ends, however it does.
+    """Hold the lock of `folder`. The system releases it when the process ends, in whatever way.
 
     Raises:
         InputError: another process holds it, or the folder cannot be written to.
@@ -19,8 +19,8 @@ def run_lock(folder: Path) -> Iterator[None]:
         stream = (folder / ".lock").open("w")
     except OSError as error:
         raise InputError(
-            f"{folder}: cannot be written to ({error.strerror}): mend that, or copy the folder "
-            "to where it can be, and resume it there"
+            f"{folder}: cannot be written to ({error.strerror}): change its permissions, or copy "
+            "the folder to where it can be written to, and resume it there"
         ) from None
     with stream:
         if acquire(stream) is False:
@@ -31,7 +31,7 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether another process is at work in `folder`."""
+    """Whether another process is working in `folder`."""
     try:
         with (folder / ".lock").open("r+") as stream:
             return acquire(stream) is False

@@ -1,6 +1,5 @@
-"""predictions.csv: what an experiment said of each held-out image."""
+"""predictions.csv: the probabilities of each held-out image, beside its labels."""
 
-import csv
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
@@ -12,15 +11,13 @@ import numpy as np
 
 from core.errors import InputError
 from core.experiments.reading import Experiment
-from core.files.reading import MEBIBYTE, bounded_lines, opened, read_bytes
-from core.files.spreadsheet import as_text, original
-from core.files.writing import replacing
+from core.files.reading import MEBIBYTE, read_bytes
+from core.files.tables import read_records, write_table
 from core.metrics.scored_predictions import check_predictions
 
 PREDICTIONS_FILE = "predictions.csv"
 # A million images of four classes take 150 MiB.
 _MOST_BYTES = 2048 * MEBIBYTE
-_LONGEST_LINE = MEBIBYTE // 8
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Predictions:
 
 
 class PartPredictions(Protocol):
-    """What is written of one part, in any order. Shape: as in `Predictions`."""
+    """The predictions of one part to write, in any order. Shape: as in `Predictions`."""
 
     image_ids: Sequence[str]
     labels: np.ndarray
@@ -48,18 +45,16 @@ def write_predictions(
 ) -> None:
     """Write image_id, split, and a label and a probability per class.
 
-    An image named like a formula has an apostrophe before its id, see `core.files.spreadsheet`.
+    An id that reads as a formula gets an apostrophe before it, see `core.files.spreadsheet`.
     """
-    columns = [f"{what}_{name}" for what in ("label", "probability") for name in class_names]
-    with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["image_id", "split", *columns])
-        for split, part in parts.items():
-            rows = zip(part.image_ids, part.labels, part.probabilities, strict=True)
-            for image_id, labels, probabilities in rows:
-                # 17 significant digits give back the same float64.
-                numbers = [*(int(v) for v in labels), *(f"{v:.17g}" for v in probabilities)]
-                writer.writerow([as_text(image_id), split, *numbers])
+    rows = (
+        [image_id, split, *map(int, labels), *probabilities]
+        for split, part in parts.items()
+        for image_id, labels, probabilities in zip(
+            part.image_ids, part.labels, part.probabilities, strict=True
+        )
+    )
+    write_table(file, ["image_id", "split", *value_columns(class_names)], rows)
 
 
 def read_predictions(experiment: Experiment, split: str = "test") -> Predictions:
@@ -70,15 +65,13 @@ def read_predictions(experiment: Experiment, split: str = "test") -> Predictions
             than results.json counted.
     """
     file, names = experiment.path / PREDICTIONS_FILE, experiment.class_names
-    columns = [f"label_{name}" for name in names] + [f"probability_{name}" for name in names]
-    rows = _read_rows(file, columns, split)
+    rows = sorted(read_rows(file, names, split))
     if not rows:
         raise InputError(f"{file} has no row with split {split!r}")
-    rows.sort()
     image_ids = tuple(image_id for image_id, _ in rows)
     for image_id, following in itertools.pairwise(image_ids):
         if image_id == following:
-            raise InputError(f"{file}: image {image_id} stands twice in split {split!r}")
+            raise InputError(f"{file}: image {image_id} occurs twice in split {split!r}")
     values = np.array([row for _, row in rows])
     try:
         checked = check_predictions(values[:, : len(names)], values[:, len(names) :], names)
@@ -88,66 +81,54 @@ def read_predictions(experiment: Experiment, split: str = "test") -> Predictions
     return Predictions(image_ids, *checked)
 
 
-def _read_rows(file: Path, columns: Sequence[str], split: str) -> list[tuple[str, list[float]]]:
-    rows = []
-    try:
-        with opened(file, _MOST_BYTES) as stream:
-            reader = csv.reader(bounded_lines(stream, file, _LONGEST_LINE))
-            header = next(reader, [])
-            missing = [name for name in ("image_id", "split", *columns) if name not in header]
-            if missing:
-                raise InputError(
-                    f"{file} has no column {missing[0]!r}; found: {', '.join(header)[:200]}"
-                )
-            image, part = header.index("image_id"), header.index("split")
-            wanted = [header.index(name) for name in columns]
-            for row in reader:
-                if len(row) != len(header):
-                    raise InputError(
-                        f"{file} line {reader.line_num}: {len(row)} values; expected "
-                        f"{len(header)}: the file may be cut off"
-                    )
-                if row[part] == split:
-                    rows.append((original(row[image]), [float(row[column]) for column in wanted]))
-    except csv.Error as error:
-        raise InputError(f"{file} is not a CSV file: {error}") from None
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{file} line {reader.line_num}: {error}") from None
+def value_columns(class_names: Sequence[str]) -> list[str]:
+    """The columns of numbers: a label of each class, then a probability of each."""
+    return [f"{what}_{name}" for what in ("label", "probability") for name in class_names]
+
+
+def read_rows(file: Path, class_names: Sequence[str], split: str) -> list[tuple[str, list[float]]]:
+    """Image id and `value_columns` of each row of one part, in the order of the file.
+
+    Raises:
+        InputError: missing file or columns, or a value that is no number.
+    """
+    rows, columns = [], value_columns(class_names)
+    for line, row in read_records(file, ("image_id", "split", *columns), _MOST_BYTES):
+        if row["split"] == split:
+            try:
+                rows.append((row["image_id"], [float(row[column]) for column in columns]))
+            except ValueError as error:
+                raise InputError(f"{file} line {line}: {error}") from None
     return rows
 
 
 def _check_against_results(
     experiment: Experiment, split: str, labels: np.ndarray, file: Path
 ) -> None:
-    counted = experiment.look_up(split, "num_images")
-    if counted is not None and counted != len(labels):
-        raise InputError(
-            f"{file} has {len(labels)} images in split {split!r}; results.json counted {counted}"
-        )
+    found = {(split, "num_images"): ("images", len(labels))}
     for name, support in zip(experiment.class_names, labels.sum(axis=0), strict=True):
-        counted = experiment.look_up(split, "per_class", name, "support")
-        if counted is not None and counted != support:
+        found[split, "per_class", name, "support"] = (f"images of {name}", support)
+    for keys, (what, number) in found.items():
+        counted = experiment.look_up(*keys)
+        if counted is not None and counted != number:
             raise InputError(
-                f"{file}: {support} images of {name} in split {split!r}; results.json counted "
-                f"{counted}"
+                f"{file} has {number} {what} in split {split!r}; results.json counted {counted}"
             )
 
 
 def images_key(experiment: Experiment) -> str:
-    """The same for two experiments if, and only if, they were tested on the same images.
+    """Equal for two experiments if, and only if, they were tested on the same images.
 
-    The data set's fingerprint with the ids of the test images; without readable predictions, with
-    what results.json says of the split.
+    It holds the fingerprint of the data set and the ids of the test images; where predictions.csv
+    cannot be read, what results.json says about the split.
     """
     fingerprint = str(experiment.look_up("data", "fingerprint"))
     try:
         content = read_bytes(experiment.path / PREDICTIONS_FILE, _MOST_BYTES)
     except InputError:
         return f"{fingerprint} {split_key(experiment)}"
-    # A thousand of these files are read at once: no need to parse their numbers, nor the rows of
-    # the validation part, which come first.
+    # A thousand of these files are read at once: skip parsing their numbers, and the rows of the
+    # validation part, which come first.
     start = content.rfind(b"\n", 0, max(content.find(b",test,"), 0)) + 1
     rows = (row.split(b",", 2) for row in content[start:].splitlines())
     ids = b"\n".join(sorted(row[0] for row in rows if row[1:2] == [b"test"]))
@@ -155,7 +136,7 @@ def images_key(experiment: Experiment) -> str:
 
 
 def split_key(experiment: Experiment) -> str:
-    """What results.json says of how the data were split; equal keys are equal splits."""
+    """What results.json says about the split of the data; equal keys are equal splits."""
     split = experiment.look_up("data", "split") or {}
     described = (
         experiment.look_up("data", "fingerprint"),

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
-from core.experiments.schema import check_results
+from core.experiments.schema import SCHEMA_VERSION, check_results
 from core.files.reading import read_json
 from core.validation import nearest
 
-SCHEMA_VERSION = 1
 RESULTS_FILE = "results.json"
 RESULTS_DIR = Path("experiments/results")
 UNFINISHED = {
@@ -19,7 +18,7 @@ UNFINISHED = {
     "interrupted": "was interrupted before its test",
     "failed": "failed",
 }
-# What a completed experiment must say for anything here to be told of it.
+# What a completed experiment must hold to be of any use.
 REQUIRED = (
     ("config",), ("data", "class_names"), ("test", "macro"), ("test", "per_class"),
     ("test", "num_images"),
@@ -28,7 +27,7 @@ REQUIRED = (
 
 @dataclass(frozen=True)
 class Experiment:
-    """A completed experiment: its folder and what its results.json holds."""
+    """A completed experiment: its folder and the content of its results.json."""
 
     path: Path
     results: Mapping[str, Any]
@@ -47,7 +46,7 @@ class Experiment:
         return flatten(self.results["config"])
 
     def look_up(self, *keys: str) -> Any:
-        """The value below these keys, None where one is missing."""
+        """The value under these nested keys; None where one is missing."""
         value: Any = self.results
         for key in keys:
             value = value.get(key) if isinstance(value, Mapping) else None
@@ -68,12 +67,12 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def find_experiments(
     locations: Sequence[Path | str] = (), results_dir: Path | str = RESULTS_DIR
 ) -> list[Path]:
-    """Experiment folders: the named ones, those in the named folders, or all of `results_dir`.
+    """The named experiments, those in the named folders or, with no location, all of `results_dir`.
 
-    A name without a folder of its own is looked for in `results_dir`.
+    A name that is no path is looked up in `results_dir`.
 
     Raises:
-        InputError: nothing is there.
+        InputError: a location without experiments.
     """
     results_dir = Path(results_dir)
     if not locations:
@@ -99,7 +98,7 @@ def find_experiments(
 
 
 def find_experiment(location: Path | str, results_dir: Path | str = RESULTS_DIR) -> Path:
-    """The one experiment of that folder or name. Raises InputError where there is not one."""
+    """The one experiment of that folder or name. Raises InputError for none or several."""
     found = find_experiments([location], results_dir)
     if len(found) > 1:
         names = ", ".join(path.name for path in found[:5])
@@ -115,18 +114,16 @@ def read_experiment(path: Path | str) -> Experiment:
     """Read a completed experiment.
 
     Raises:
-        InputError: results.json is missing, cut off, of another schema, or not of a completed
-            experiment.
+        InputError: results.json is missing, cut off, or of another schema, or the experiment is
+            not completed.
     """
-    path = Path(path)
-    file = path / RESULTS_FILE
-    results = read_json(file)
-    _check_schema(results, file)
-    return Experiment(path, results)
+    experiment = Experiment(Path(path), read_json(Path(path) / RESULTS_FILE))
+    _check(experiment)
+    return experiment
 
 
 def read_all(paths: Sequence[Path | str]) -> tuple[list[Experiment], list[str]]:
-    """The experiments that can be used, and one line for each that cannot."""
+    """The experiments that can be read, and one line for each that cannot."""
     experiments, problems = [], []
     for path in paths:
         try:
@@ -136,7 +133,8 @@ def read_all(paths: Sequence[Path | str]) -> tuple[list[Experiment], list[str]]:
     return experiments, problems
 
 
-def _check_schema(results: Any, file: Path) -> None:
+def _check(experiment: Experiment) -> None:
+    path, results, file = experiment.path, experiment.results, experiment.path / RESULTS_FILE
     version = results.get("schema_version") if isinstance(results, dict) else None
     if not isinstance(version, int) or version < 1:
         raise InputError(f"{file} has no schema_version: it is not the results of an experiment")
@@ -149,15 +147,12 @@ def _check_schema(results: Any, file: Path) -> None:
     if isinstance(status, str) and status in UNFINISHED:
         message = results.get("status_message")
         raise InputError(
-            f"{file.parent} {UNFINISHED[status]}{f' ({message})' if message else ''}: expected a "
-            f"completed experiment; code/train.py resume={file.parent} completes it"
+            f"{path} {UNFINISHED[status]}{f' ({message})' if message else ''}: expected a "
+            f"completed experiment; code/train.py resume={path} completes it"
         )
     if status != "completed":
         raise InputError(f"{file}: status={status!r}; expected 'completed'")
     for keys in REQUIRED:
-        value: Any = results
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        if not value:
+        if not experiment.look_up(*keys):
             raise InputError(f"{file} has no {'.'.join(keys)}: it is incomplete, train again")
     check_results(results, file)

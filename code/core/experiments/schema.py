@@ -1,130 +1,184 @@
-"""The types of what analysis reads in results.json; what else stands there is left alone."""
+"""results.json: every section and field of it, for the side that writes and the side that reads.
+
+What is not here cannot be written, and what no run writes fails a test.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from core.errors import InputError
+from core.metrics.scored_predictions import METRICS
 
-Figure = float | None
-Bounds = Annotated[list[float], Field(min_length=2, max_length=2)] | None
-Name = Annotated[str, Field(min_length=1)]
+SCHEMA_VERSION = 1
+
 Count = Annotated[int, Field(ge=0, le=1 << 53)]
+Counts = dict[str, Count]
+Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
+ClassName = Annotated[str, Field(min_length=1)]
 
 
-class _Part(BaseModel):
+class Section(BaseModel):
+    """Unknown fields are kept when a file is read, and refused when a run writes them."""
+
     model_config = ConfigDict(extra="allow", strict=True)
 
 
-class _Intervals(_Part):
-    macro: dict[str, Bounds] | None = None
-    micro: dict[str, Bounds] | None = None
-    any_defect: dict[str, Bounds] | None = None
-    per_class: dict[str, dict[str, Bounds]] | None = None
-    subset_accuracy: Bounds = None
-    confidence: Annotated[float, Field(gt=0, lt=1)] | None = None
+def section(
+    name: str,
+    needed: dict[str, Any] | None = None,
+    /,
+    *,
+    extends: type[Section] = Section,
+    **fields: Any,
+) -> type[Section]:
+    """A section; what is not `needed` may be missing: not every run or every version writes it."""
+    optional = {key: (kind | None, None) for key, kind in fields.items()}
+    return create_model(name, __base__=extends, **(needed or {}), **optional)
 
 
-class _Localization(_Part):
-    macro: dict[str, Figure]
-    per_class: dict[str, dict[str, Figure]]
+Head = section(
+    "Head", name=str, created_at=str, command=str, seed=int, settled=dict[str, str],
+    resumed_at=list[section(
+        "Resumption", time=str, command=str, changed=dict[str, Any], epoch=Count, step=Count,
+        checkpoint=str, problems=list[str],
+    )],
+)  # fmt: skip
+Environment = section(
+    "Environment", python=str, platform=str, packages=dict[str, str | None],
+    git=section("Commit", commit=str, changed=bool),
+    hardware=section(
+        "Hardware", processor=str, cores=Count, torch_threads=Count, device=str, accelerator=str
+    ),
+)  # fmt: skip
+Computation = section(
+    "Computation", precision=str, channels_last=bool, compiled=bool, devices=Count
+)
+Model = section(
+    "Model", name=str, num_parameters=Count, num_trainable_parameters=Count,
+    initial_weights=section("InitialWeights", source=str, licence=str),
+)  # fmt: skip
+Loss = section("Loss", type=str, params=dict[str, Any])
+MaskLoss = section("MaskLoss", extends=Loss, weight=float)
+Timings = section("Timings", training_seconds=float, evaluation_seconds=float)
+
+SplitPart = section("SplitPart", {"num_images": Count, "class_counts": Counts}, clean=Count)
+Data = section(
+    "Data", {"class_names": Annotated[list[ClassName], Field(min_length=1)]},
+    root=str, source=str, fingerprint=str, image_size=list[Count], num_images=Count,
+    class_counts=Counts, num_duplicate_pairs=Count,
+    skipped_images=list[section("SkippedImage", image_id=str, reason=str)],
+    split=section("Split", strategy=str, seed=int, parts=dict[str, SplitPart]),
+    sampler=section(
+        "Sampler", name=str, expected_class_shares=dict[str, float], expected_clean_share=float
+    ),
+)  # fmt: skip
+
+Epoch = section(
+    "Epoch", {"epoch": Count}, learning_rate=float,
+    train=section(
+        "TrainFigures", loss=float, duration_seconds=float, images_per_second=float,
+        data_wait_share=float,
+    ),
+    validation=section(
+        "ValidationFigures", loss=float, macro_f1=float, macro_average_precision=float,
+        macro_auroc=float, per_class_f1=dict[str, float | None], macro_dice=float,
+        macro_pointing_accuracy=float,
+    ),
+    loss_terms=dict[str, section("LossTerm", raw=float, weighted=float, weight=float)],
+    loss_weights=dict[str, float | None],
+)  # fmt: skip
+
+Scores = section("Scores", **dict.fromkeys(METRICS, float))
+ClassScores = section(
+    "ClassScores", extends=Scores, support=Count, true_positives=Count, false_positives=Count,
+    false_negatives=Count, true_negatives=Count,
+)  # fmt: skip
+Bounds = section("Bounds", **dict.fromkeys(METRICS, Interval))
+Intervals = section(
+    "Intervals", macro=Bounds, micro=Bounds, any_defect=Bounds, per_class=dict[str, Bounds],
+    subset_accuracy=Interval, confidence=Annotated[float, Field(gt=0, lt=1)], resamples=Count,
+    seed=int,
+)  # fmt: skip
+MaskScores = section(
+    "MaskScores", dice=float, dice_with_defect=float, iou=float, pointing_accuracy=float
+)
+ClassMaskScores = section("ClassMaskScores", extends=MaskScores, num_with_mask=Count)
+Localization = section(
+    "Localization", {"macro": MaskScores, "per_class": dict[str, ClassMaskScores]},
+    num_images=Count,
+)  # fmt: skip
+Figures = section(
+    "Figures", {"macro": Scores, "per_class": dict[str, ClassScores]},
+    num_images=Count, threshold=float | dict[str, float], micro=Scores, any_defect=ClassScores,
+    subset_accuracy=float, undefined=dict[str, Count | list[str]], intervals=Intervals,
+    localization=Localization,
+)  # fmt: skip
+
+Bin = section(
+    "Bin",
+    {"num_images": Count, "mean_probability": float | None, "share_of_positives": float | None},
+    low=float, high=float,
+)  # fmt: skip
+CalibrationErrors = section(
+    "CalibrationErrors",
+    {"expected_calibration_error": float | None, "brier_score": float | None},
+)
+ClassCalibration = section(
+    "ClassCalibration", {"reliability": list[Bin]}, extends=CalibrationErrors
+)
+CalibrationFigures = section(
+    "CalibrationFigures", {"per_class": dict[str, ClassCalibration]}, macro=CalibrationErrors
+)
+ClassScaling = section("ClassScaling", {"slope": float, "intercept": float})
+Calibration = section(
+    "Calibration", method=str, before=CalibrationFigures, scaling=dict[str, ClassScaling],
+    after=CalibrationFigures,
+)  # fmt: skip
+
+Fold = section("Fold", {"name": str}, best_epoch=Count, test=Scores)
+Spread = section("Spread", mean=float, standard_deviation=float)
+LabelErrors = section(
+    "LabelErrors", num_flipped=Count, num_found=Count, num_examined=Count, share_found=float
+)
+
+RunResults = section(
+    "RunResults", schema_version=int, status=str, status_message=str, experiment=Head,
+    config=dict[str, Any], environment=Environment, computation=Computation, data=Data,
+    augmentation=list[dict[str, Any]], model=Model, loss=Loss, history=list[dict[str, Any]],
+    best_epoch=Count, tested_epoch=Count, test=dict[str, Any], timings=Timings,
+)  # fmt: skip
+"""What any kind of training writes, section by section, so that each may be missing."""
+
+Results = section(
+    "Results", extends=RunResults, mask_loss=MaskLoss, history=list[Epoch],
+    thresholds=dict[str, float | None], threshold_criterion=str,
+    train=Figures, validation=Figures, test=Figures, test_at_thresholds=Figures,
+    calibration=Calibration, folds=list[Fold], spread=dict[str, Spread], label_errors=LabelErrors,
+)  # fmt: skip
+"""What a classification writes; the last three sections are those of a cross-validation."""
 
 
-class _Figures(_Part):
-    num_images: Count | None = None
-    macro: dict[str, Figure]
-    micro: dict[str, Figure] | None = None
-    any_defect: dict[str, Figure] | None = None
-    per_class: dict[str, dict[str, Figure]]
-    subset_accuracy: Figure = None
-    undefined: dict[str, Count | list[str]] | None = None
-    intervals: _Intervals | None = None
-    localization: _Localization | None = None
-
-
-class _SplitPart(_Part):
-    num_images: Count
-    class_counts: dict[str, Count] = Field(default_factory=dict)
-
-
-class _Split(_Part):
-    parts: dict[str, _SplitPart] | None = None
-
-
-class _Data(_Part):
-    root: str | None = None
-    class_names: Annotated[list[Name], Field(min_length=1)]
-    num_images: Count | None = None
-    split: _Split | None = None
-
-
-class _EpochFigures(_Part):
-    loss: Figure = None
-    macro_f1: Figure = None
-    macro_average_precision: Figure = None
-    macro_auroc: Figure = None
-    per_class_f1: dict[str, Figure] | None = None
-
-
-class _Epoch(_Part):
-    epoch: Count
-    train: _EpochFigures | None = None
-    validation: _EpochFigures | None = None
-    loss_weights: dict[str, Figure] | None = None
-
-
-class _Bin(_Part):
-    mean_probability: Figure
-    share_of_positives: Figure
-    num_images: Count
-
-
-class _Reliability(_Part):
-    expected_calibration_error: Figure
-    brier_score: Figure
-    reliability: list[_Bin]
-
-
-class _Scaled(_Part):
-    per_class: dict[str, _Reliability] = Field(default_factory=dict)
-
-
-class _Calibration(_Part):
-    method: str | None = None
-    after: _Scaled | None = None
-
-
-class _Results(_Part):
-    config: dict[str, Any]
-    data: _Data
-    test: _Figures
-    validation: _Figures | None = None
-    test_at_thresholds: _Figures | None = None
-    experiment: dict[str, Any] | None = None
-    environment: dict[str, Any] | None = None
-    loss: dict[str, Any] | None = None
-    timings: dict[str, Any] | None = None
-    history: list[_Epoch] | None = None
-    best_epoch: Count | None = None
-    thresholds: dict[str, Figure] | None = None
-    calibration: _Calibration | None = None
+def first_problem(error: ValidationError) -> str:
+    """The first key that is wrong, its value, and what was expected."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(map(str, first["loc"]))[:120]
+    return f"{key}={repr(first['input'])[:60]}: {first['msg']}"
 
 
 def check_results(results: dict[str, Any], file: Path) -> None:
-    """Check the type of everything that analysis looks up.
+    """Check the type of every known field.
 
     Raises:
         InputError: names the first key that is not what a run writes, or a class named twice.
     """
     try:
-        names = _Results.model_validate(results).data.class_names
+        names = Results.model_validate(results).data.class_names
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"]))[:120]
         raise InputError(
-            f"{file}: {key}={repr(first['input'])[:60]}: {first['msg']}; expected the results.json "
-            "of a run: copy it again, or train again"
+            f"{file}: {first_problem(error)}; expected the results.json of a run: copy it again, "
+            "or train again"
         ) from None
     if len(set(names)) < len(names):
         raise InputError(f"{file}: data.class_names names a class twice: {', '.join(names)[:80]}")

@@ -1,15 +1,21 @@
-"""Where an experiment's strips are."""
+"""Where an experiment's strips are: the folder of its data set, each image, each part."""
 
+from collections.abc import Iterable
 from pathlib import Path
+
+from core.errors import InputError
+from core.experiments.predictions import read_rows
+from core.experiments.reading import Experiment
+
+SPLIT_FILE = "split.csv"
 
 
 class ImageFolder:
     """Finds images by their id in a data set's root or one of its folders."""
 
-    def __init__(self, root: Path | None) -> None:
-        self.root = root
-        self.folders: list[Path] = []
-        if root is not None and root.is_dir():
+    def __init__(self, root: Path) -> None:
+        self.root, self.folders = root, []
+        if root.is_dir():
             self.folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
 
     def find(self, image_id: str) -> Path | None:
@@ -22,3 +28,37 @@ class ImageFolder:
             return next((file for file in files if file.is_file()), None)
         except OSError:  # too long a name
             return None
+
+
+class Strips(ImageFolder):
+    """The strips of an experiment, in `data_root` or where the experiment read them."""
+
+    def __init__(self, experiment: Experiment, data_root: Path | str | None = None) -> None:
+        """Raises InputError where `data_root` is given and is no folder."""
+        super().__init__(Path(str(data_root or experiment.look_up("data", "root"))))
+        self.experiment = experiment
+        if data_root and not self.folders:
+            raise InputError(f"--data-root {data_root} is not a folder: give the data set's folder")
+
+    def ids(self, part: str) -> list[str]:
+        """The images of a part of the split, sorted. Raises InputError as `read_rows` does."""
+        return sorted(
+            image_id for image_id, _ in read_rows(self.experiment.path / SPLIT_FILE, (), part)
+        )
+
+    def files(self, image_ids: Iterable[str]) -> list[Path]:
+        """The files of these images. Raises InputError where one is not there."""
+        found = []
+        for image_id in image_ids:
+            path = self.find(image_id)
+            if path is None:
+                raise self.missing(image_id)
+            found.append(path)
+        return found
+
+    def missing(self, image_id: str) -> InputError:
+        """The error that says that an image is not there."""
+        return InputError(
+            f"{self.root}: holds no {image_id}, a strip of {self.experiment.name}: give the "
+            "folder of its data set by --data-root"
+        )

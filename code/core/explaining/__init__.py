@@ -1,1 +1,1 @@
-"""Where a model looks: maps, pictures of them, and scores against the true masks."""
+"""Explaining a trained model: heat maps of where it looks, and their scores on true masks."""

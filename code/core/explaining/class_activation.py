@@ -1,16 +1,18 @@
-"""Class activation maps: which cells of a stage's feature map speak for a class."""
+"""Class activation maps: which cells of a stage's feature map add to the logit of a class."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from core.models.output import logits_of
+
 
 @dataclass(frozen=True)
 class Activation:
-    """A stage's feature map of one image, and what each logit would gain from more of it.
+    """A stage's feature map for one image, and the gradient of each logit with respect to it.
 
     Shape: features (channels, h, w), gradients (classes, channels, h, w).
     """
@@ -20,7 +22,7 @@ class Activation:
 
 
 def grad_cam(activation: Activation) -> Tensor:
-    """max(0, sum over channels k of mean(dy/dA_k) A_k), which weighs whole channels.
+    """max(0, sum over channels k of mean(dy/dA_k) A_k), which weights whole channels.
 
     Shape: (classes, h, w).
     Source: Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via
@@ -46,16 +48,15 @@ def hires_cam(activation: Activation) -> Tensor:
 def activation_of(
     model: nn.Module, image: Tensor, layer: nn.Module, channels_last: bool = False
 ) -> Activation:
-    """Run the model on one image and take the map that leaves `layer`, and its gradients.
+    """Run the model on one image and take the output of `layer`, and its gradients.
 
-    Nothing before the layer is differentiated, so that frozen and whole networks do alike.
+    Nothing before the layer is differentiated, so frozen layers make no difference.
 
     Shape: image (1, channels, height, width).
     """
     kept: list[Tensor] = []
-    with _leaf_behind(layer, kept):
-        output = model(image)
-    logits = output["logits"] if isinstance(output, Mapping) else output
+    with _output_kept(layer, kept):
+        logits = logits_of(model(image))
     (features,) = kept
     gradients = torch.stack(
         [torch.autograd.grad(y, features, retain_graph=True)[0][0] for y in logits[0]]
@@ -67,7 +68,9 @@ def activation_of(
 
 
 @contextmanager
-def _leaf_behind(layer: nn.Module, kept: list[Tensor]) -> Iterator[None]:
+def _output_kept(layer: nn.Module, kept: list[Tensor]) -> Iterator[None]:
+    """Put the layer's output into `kept`, as a leaf of the graph that follows."""
+
     def replace(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
         kept.append(output.detach().requires_grad_())
         # A copy: what follows may change its input in place, which a leaf does not allow.

@@ -3,24 +3,25 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from core.data.image_header import EXTENSIONS
-from core.data.images import check_header, read_image
+from core.data.images import check_header
 from core.errors import InputError
 from core.experiments.folder import make_unused_folder
-from core.experiments.predictions import read_predictions
 from core.experiments.reading import find_experiment
-from core.explaining.album import Album, Explained
-from core.explaining.overlays import check_method, heat_maps, usual_method
-from core.explaining.scoreboard import Scoreboard, maps_by_class
+from core.explaining.album import Album, Explanation
+from core.explaining.methods import check_method, default_method, heat_maps
+from core.explaining.scores import Scoreboard
 from core.explaining.true_masks import TrueMasks
 from core.files.writing import make_empty_folder, write_json
 from core.predicting.image_list import ImageList
+from core.predicting.predictor import predict_in_batches
+from core.predicting.stream import read_strip
 from core.predicting.trained_model import TrainedModel
 
 SCHEMA_VERSION = 1
@@ -30,7 +31,7 @@ BATCH_SIZE = 8
 
 @dataclass(frozen=True)
 class ExplanationOptions:
-    """How the images are explained, by default as `usual_method` says, and where to."""
+    """How the images are explained, by default by `default_method`, and the folder for it."""
 
     method: str | None = None
     output: Path | None = None
@@ -39,9 +40,9 @@ class ExplanationOptions:
 
 
 def explain(experiment: Path, images: Sequence[str], options: ExplanationOptions) -> Path:
-    """Explain `images`, by default the test strips with a mask, and return the folder of it all.
+    """Explain `images`, by default the test strips with a mask, and return the folder written to.
 
-    Without `options.output` that is a folder of the experiment.
+    Without `options.output` it is a new folder in the experiment.
 
     Raises:
         InputError: no completed experiment, a method that its model does not know, no images, or
@@ -49,71 +50,49 @@ def explain(experiment: Path, images: Sequence[str], options: ExplanationOptions
     """
     trained = TrainedModel(find_experiment(experiment))
     names = trained.signature.class_names
-    true_masks = TrueMasks(trained.experiment, options.data_root)
+    true_masks = TrueMasks(trained, options.data_root)
     paths = _paths(trained, true_masks, images)
-    method = options.method or usual_method(trained)
+    method = options.method or default_method(trained)
     check_method(trained, method)  # before any folder is made
     folder = _output_folder(trained.experiment.path, method, options.output)
     album = Album(folder, method, names, trained.signature.thresholds)
-    scoreboard = Scoreboard(names, options.curve_steps)
-    rows = []
+    predict = partial(predict_in_batches, trained, batch_size=BATCH_SIZE)
+    scoreboard, rows = Scoreboard(method, predict, names, options.curve_steps), []
     for path in tqdm(paths, unit="image", disable=None):
-        explained = explain_image(trained, method, path, true_masks.of(path))
-        album.add(explained)
-        if explained.masks is not None:
-            maps = maps_by_class(method, explained.maps, names)
-            scoreboard.add(_in_batches(trained), explained.pixels, explained.masks, maps)
-        rows.append(_row(explained, names))
+        pixels = read_strip(path, trained.signature)
+        maps = heat_maps(trained, method, pixels)
+        probabilities = trained(pixels[None])[0]
+        explanation = Explanation(path, pixels, probabilities, maps, true_masks.of(path))
+        album.add(explanation)
+        if explanation.masks is not None:
+            scoreboard.add(pixels, explanation.masks, maps)
+        rows.append(_row(explanation, names))
     album.finish()
-    report = {
-        "schema_version": SCHEMA_VERSION,
-        "model": trained.signature.model,
-        "method": method,
-        "scores": scoreboard.report() if scoreboard.num_images else None,
-        "images": rows,
-    }
-    write_json(folder / "explanation.json", report)
+    scores = scoreboard.report() if scoreboard.num_images else None
+    about = {"schema_version": SCHEMA_VERSION, "model": trained.signature.model, "method": method}
+    write_json(folder / "explanation.json", {**about, "scores": scores, "images": rows})
     return folder
-
-
-def explain_image(
-    trained: TrainedModel, method: str, path: Path, masks: np.ndarray | None
-) -> Explained:
-    """Ask the model, and the method, about one image. Raises InputError where it is unreadable."""
-    size, channels = trained.signature.image_size, trained.signature.channels
-    read = read_image(path, size, channels)
-    pixels = np.ascontiguousarray(read[None] if read.ndim == 2 else read.transpose(2, 0, 1))
-    maps = heat_maps(trained, method, pixels)
-    return Explained(path, pixels, trained(pixels[None])[0], maps, masks)
 
 
 def _paths(trained: TrainedModel, true_masks: TrueMasks, images: Sequence[str]) -> list[Path]:
     paths = [Path(word) for word in ImageList(images, EXTENSIONS, sys.stdin)]
     if not paths:
-        paths = true_masks.paths(read_predictions(trained.experiment).image_ids)
+        paths = true_masks.paths("test")
     if not paths:
         raise InputError(
-            f"{trained.experiment.path}: no image named, and no masks of its test strips are at "
-            "hand: name images, or give --data-root"
+            f"{trained.experiment.path}: no image is named, and the masks of its test strips are "
+            "not available: name images, or give --data-root"
         )
     for path in paths:
         check_header(path, trained.signature.image_size)
     return paths
 
 
-def _in_batches(trained: TrainedModel):
-    def ask(images: np.ndarray) -> np.ndarray:
-        starts = range(0, len(images), BATCH_SIZE)
-        return np.concatenate([trained(images[i : i + BATCH_SIZE]) for i in starts])
-
-    return ask
-
-
-def _row(explained: Explained, names: Sequence[str]) -> dict[str, Any]:
+def _row(explanation: Explanation, names: Sequence[str]) -> dict[str, Any]:
     return {
-        "image": str(explained.path),
-        "probabilities": dict(zip(names, explained.probabilities.tolist(), strict=True)),
-        "shown": None if explained.masks is None else [names[c] for c in explained.present],
+        "image": str(explanation.path),
+        "probabilities": dict(zip(names, explanation.probabilities.tolist(), strict=True)),
+        "shown": None if explanation.masks is None else [names[c] for c in explanation.present],
     }
 
 

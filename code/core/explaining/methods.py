@@ -1,4 +1,4 @@
-"""The methods that explain.py offers, each a function from a model and an image to heat maps."""
+"""The methods of explain.py: each makes heat maps from a model and an image."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from core.errors import InputError
 from core.explaining.class_activation import activation_of, grad_cam, hires_cam
+from core.predicting.trained_model import TrainedModel
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """How much each part of an image matters, to one class or, where it has none, to all.
+    """How much each place of an image matters for one class or, without a class, for all.
 
-    `scale` are the values that are drawn as cold and as hot, by default the map's own range.
+    `scale` has the values that are drawn as cold and as hot, by default the map's own range.
 
     Shape: values (h, w), not negative, at the method's own resolution.
     """
@@ -41,7 +42,7 @@ def by_hires_cam(model: nn.Module, image: Tensor, class_names: Sequence[str]) ->
 
 @torch.no_grad()
 def by_cbam(model: nn.Module, image: Tensor, class_names: Sequence[str]) -> list[HeatMap]:
-    """The spatial gate of each CBAM: 1 passes a position on as it is, up to 2 stresses it."""
+    """The spatial gate of each CBAM: 1 leaves a position as it is, up to 2 amplifies it."""
     attention = getattr(model, "attention", None)
     if not attention:
         raise InputError(
@@ -85,6 +86,24 @@ METHODS: dict[str, Method] = {
 }
 
 
+def default_method(trained: TrainedModel) -> str:
+    """The masks that the model predicts, if it does; else HiResCAM."""
+    has_masks = getattr(trained.model, "mask_head", None) is not None
+    return "mask_head" if has_masks else "hires_cam"
+
+
+def heat_maps(trained: TrainedModel, method: str, pixels: np.ndarray) -> list[HeatMap]:
+    """The method's maps of one image. Shape: pixels uint8 (channels, height, width)."""
+    image = torch.from_numpy(np.ascontiguousarray(pixels[None])).to(trained.device)
+    return METHODS[method](trained.model, image, trained.signature.class_names)
+
+
+def check_method(trained: TrainedModel, method: str) -> None:
+    """Raises InputError for a method that does not fit the model, before any image is read."""
+    signature = trained.signature
+    heat_maps(trained, method, np.zeros((signature.channels, *signature.image_size), np.uint8))
+
+
 def _per_class(
     maps: Tensor, class_names: Sequence[str], scale: tuple[float, float] | None = None
 ) -> list[HeatMap]:
@@ -93,11 +112,10 @@ def _per_class(
 
 
 def _last_stage(model: nn.Module) -> tuple[nn.Module, bool]:
-    """The module that ends the last stage, and whether its channels stand last."""
+    """The module that ends the last stage, and whether its channels come last."""
     stages = getattr(model, "stages", None)
     if not stages:
         raise InputError("this model names no stages, so there is no feature map to explain it by")
     layout = getattr(model.backbone, "output_fmt", "NCHW")
-    return model.backbone.get_submodule(stages[-1].module), getattr(
-        layout, "value", layout
-    ) == "NHWC"
+    module = model.backbone.get_submodule(stages[-1].module)
+    return module, getattr(layout, "value", layout) == "NHWC"

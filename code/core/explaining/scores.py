@@ -1,17 +1,94 @@
-"""Whether a map lies on the defect, and whether the model needs what lies under it."""
+"""Whether maps lie on the defects, and whether the model needs what lies under them."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 
+from core.explaining.methods import HeatMap
+from core.predicting.predictor import Predict
+
 # Pixels of a 256-row strip by which the peak may miss the mask, as in the pointing game.
 TOLERANCE = 15 / 256
-# Blur that takes a defect away, over the height: as wide as RISE's for its images.
+# Standard deviation, over the height, of a blur that removes a defect: as wide as RISE's.
 BLUR = 1 / 5
+RANDOM, CENTRE = "random map", "centre map"
+FIGURES = ("pointing_accuracy", "energy_inside", "deletion", "insertion")
+# The random maps differ between images, but not between runs.
+SEED = 5
 
-# (batch, channels, height, width) uint8 -> (batch, classes)
-Ask = Callable[[np.ndarray], np.ndarray]
+
+class Scoreboard:
+    """Mean figures of a method's maps, and of two maps that do not depend on the image.
+
+    The random map has the resolution of the method's own, so that it is as smooth.
+    """
+
+    def __init__(
+        self, method: str, predict: Predict, class_names: Sequence[str], curve_steps: int
+    ) -> None:
+        """`curve_steps` 0 leaves out deletion and insertion, which predict many times."""
+        self.method, self.predict, self.curve_steps = method, predict, curve_steps
+        self.class_names = tuple(class_names)
+        self.num_images = 0
+        # By map, then by class.
+        self.rows: dict[str, Any] = defaultdict(lambda: defaultdict(list))
+
+    def add(self, image: np.ndarray, masks: np.ndarray, maps: Sequence[HeatMap]) -> None:
+        """Score the maps of one image against its masks; one without a class, for every class.
+
+        Shape: image uint8 (channels, height, width), masks (classes, height, width).
+        """
+        present = [c for c in range(len(self.class_names)) if masks[c].any()]
+        size = masks.shape[1:]
+        generator = np.random.default_rng((SEED, self.num_images))
+        chance = generator.random(maps[0].values.shape, dtype=np.float32)
+        baselines = {RANDOM: enlarge(chance, size), CENTRE: centre_map(size)}
+        self.num_images += bool(present)
+        for c in present:
+            candidates = {}
+            for heat in maps:
+                if heat.class_index in (c, None):
+                    name = self.method if heat.class_index == c else f"{self.method} {heat.name}"
+                    candidates[name] = enlarge(heat.values, size)
+            for name, values in (candidates | baselines).items():
+                self.rows[name][c].append(self._figures(image, values, masks[c], c))
+
+    def report(self) -> dict[str, Any]:
+        """Means per class and over classes, of each map by its name."""
+        return {
+            "num_images": self.num_images,
+            "curve_steps": self.curve_steps,
+            "maps": {name: self._means(by_class) for name, by_class in self.rows.items()},
+        }
+
+    def _figures(
+        self, image: np.ndarray, heat: np.ndarray, mask: np.ndarray, class_index: int
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "pointing_accuracy": points_at(heat, mask),
+            "energy_inside": energy_inside(heat, mask),
+        }
+        if steps := self.curve_steps:
+            curves = deletion_insertion(self.predict, image, heat, class_index, steps)
+            for name, curve in zip(("deletion", "insertion"), curves, strict=True):
+                found |= {name: area_under(curve), f"{name}_curve": curve}
+        return found
+
+    def _means(self, by_class: dict[int, list[dict[str, Any]]]) -> dict[str, Any]:
+        per_class = {}
+        for c, name in enumerate(self.class_names):
+            rows = by_class.get(c, [])
+            keys = rows[0] if rows else ()
+            means = {key: np.mean([row[key] for row in rows], axis=0) for key in keys}
+            per_class[name] = {"num_images": len(rows), **means}
+        macro = {}
+        for figure in FIGURES:
+            known = [row[figure] for row in per_class.values() if figure in row]
+            macro[figure] = float(np.mean(known)) if known else None
+        return {"macro": macro, "per_class": per_class}
 
 
 def enlarge(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -22,7 +99,7 @@ def enlarge(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def points_at(heat: np.ndarray, mask: np.ndarray) -> float:
     """1.0 where the map's peak lies in the mask or at most 15 pixels (of 256 rows) beside it.
 
-    Shape: both (height, width). A map without any peak points nowhere.
+    A constant map points nowhere. Shape: both (height, width).
     Source: Zhang et al. 2016, "Top-down Neural Attention by Excitation Backprop"
     """
     if heat.max() <= heat.min():
@@ -45,12 +122,13 @@ def energy_inside(heat: np.ndarray, mask: np.ndarray) -> float:
 
 
 def deletion_insertion(
-    ask: Ask, image: np.ndarray, heat: np.ndarray, class_index: int, steps: int
+    predict: Predict, image: np.ndarray, heat: np.ndarray, class_index: int, steps: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Probability of the class while the hottest pixels are blurred away, and while they come back.
+    """Probability of the class while the hottest pixels are blurred, and while they come back.
 
-    Point i of `steps` + 1 has the hottest i / steps of the pixels blurred (deletion), or all
-    others (insertion). A map that shows what the model needs falls early and rises early.
+    At point i of `steps` + 1, the hottest i / steps of the pixels are blurred (deletion), or all
+    others (insertion). With a map of what the model needs, the first curve falls early and the
+    second rises early.
 
     Shape: image uint8 (channels, height, width), heat (height, width) -> both (steps + 1,)
     Source: Petsiuk et al. 2018, "RISE: Randomized Input Sampling for Explanation of Black-box
@@ -64,18 +142,18 @@ def deletion_insertion(
     hottest = [rank < round(step * heat.size / steps) for step in range(steps + 1)]
     deleted = np.stack([np.where(hot, blurred, image) for hot in hottest])
     inserted = np.stack([np.where(hot, image, blurred) for hot in hottest])
-    answers = ask(np.concatenate([deleted, inserted]))[:, class_index]
-    return answers[: steps + 1], answers[steps + 1 :]
+    probabilities = predict(np.concatenate([deleted, inserted]))[:, class_index]
+    return probabilities[: steps + 1], probabilities[steps + 1 :]
 
 
 def area_under(curve: np.ndarray) -> float:
-    """Mean height of a curve over points at equal distances, by trapezia."""
+    """Mean height of a curve over equally spaced points, by trapezia."""
     return float(np.trapezoid(curve, dx=1 / (len(curve) - 1)))
 
 
 def centre_map(size: tuple[int, int]) -> np.ndarray:
-    """A bell around the middle of the image, a quarter of each side wide. Shape: size."""
-    height, width = size
-    rows = np.exp(-0.5 * ((np.arange(height) + 0.5) / height - 0.5) ** 2 / 0.25**2)
-    columns = np.exp(-0.5 * ((np.arange(width) + 0.5) / width - 0.5) ** 2 / 0.25**2)
+    """A bell in the middle of the image, a quarter of each side wide. Shape: size."""
+    rows, columns = (
+        np.exp(-0.5 * ((np.arange(side) + 0.5) / side - 0.5) ** 2 / 0.25**2) for side in size
+    )
     return np.outer(rows, columns).astype(np.float32)

@@ -1,1 +1,1 @@
-"""Shipping a model: other formats, how near they are to PyTorch, and how fast."""
+"""Exporting a trained model: other formats, how close they are to PyTorch, and how fast."""

@@ -1,4 +1,4 @@
-"""From a finished experiment to a file that runs elsewhere, measured against PyTorch."""
+"""From a finished experiment to a file that runs elsewhere, compared with PyTorch."""
 
 import hashlib
 import logging
@@ -6,24 +6,24 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from core.errors import InputError
+from core.experiments.environment import package_versions
 from core.experiments.reading import find_experiment
-from core.exporting.exported_strips import example_strips
-from core.exporting.formats import FORMATS
-from core.exporting.own_strips import OwnStrips
-from core.exporting.parity import NUM_STRIPS, check_parity, measure_parity
-from core.exporting.quantizing import write_quantized
+from core.experiments.strips import Strips
+from core.exporting.example_strips import example_strips
+from core.exporting.formats import FORMATS, EndToEndModel
+from core.exporting.int8 import write_quantized
+from core.exporting.parity import NUM_STRIPS, check_parity, measure_f1_drop, measure_parity
 from core.files.writing import replacing, write_json
 from core.predicting.bundle import MODEL, PARITY, write_bundle
 from core.predicting.onnx_model import OnnxModel
 from core.predicting.signature import Signature
-from core.predicting.trained_model import TrainedModel, WholeGraph
+from core.predicting.trained_model import TrainedModel
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +36,13 @@ FORMAT_NAMES = (*FORMATS, INT8)
 def export(experiment: Path, format_name: str, output: Path | None, data_root: Path | None) -> Path:
     """Export the model of an experiment; by default to `model.<suffix>` in its folder.
 
-    Parity is measured on 32 strips and written to `<output>.parity.json`, for `int8` beside the
-    macro-F1 of the validation part.
+    Parity is measured on 32 strips and written to `<output>.parity.json`, for `int8` with the
+    macro-F1 on the validation part.
 
     Raises:
-        InputError: no completed experiment, a format that is not installed, no strips to measure
-            on, an export whose answers differ by more than 1e-4, or an `int8` one that loses more
-            than half a point of macro-F1: then nothing is written.
+        InputError: no completed experiment, a format that is not installed, strips that are
+            missing, an export whose probabilities differ by more than 1e-4, or an `int8` one that
+            loses more than half a point of macro-F1: then nothing is written.
     """
     suffix = INT8_SUFFIX if format_name == INT8 else FORMATS[format_name].suffix
     folder = find_experiment(experiment)
@@ -50,42 +50,71 @@ def export(experiment: Path, format_name: str, output: Path | None, data_root: P
     if not path.name.endswith(suffix) or path.name == suffix or path.is_dir():
         raise InputError(f"--output {path}: expected the name of a file that ends in {suffix}")
     trained = TrainedModel(folder, torch.device("cpu"))
-    with _written_whole(path.parent) as scratch:
+    with _all_or_nothing(path.parent) as scratch:
         if format_name == INT8:
-            write_int8_format(trained, scratch / path.name, data_root)
+            _write_int8(trained, scratch / path.name, data_root)
         else:
-            write_format(trained, format_name, scratch / path.name, data_root)
+            _write_format(trained, format_name, scratch / path.name, data_root)
     return path
 
 
-def write_format(
+def pack(experiment: Path, bundle: Path, card: Path, data_root: Path | None = None) -> Path:
+    """Pack the ONNX export of an experiment with config, thresholds, `card` and checksums.
+
+    Raises:
+        InputError: what `export` refuses, or a name that does not end in .zip.
+    """
+    if bundle.suffix != ".zip" or bundle.is_dir():
+        raise InputError(f"--bundle {bundle}: expected the name of a file that ends in .zip")
+    trained = TrainedModel(find_experiment(experiment), torch.device("cpu"))
+    with _all_or_nothing(bundle.parent) as folder:
+        model, parity = folder / MODEL, folder / PARITY
+        _write_format(trained, "onnx", model, data_root)
+        members = {
+            MODEL: model.read_bytes(),
+            PARITY: parity.read_bytes(),
+            "config.yaml": (trained.experiment.path / "config.yaml").read_bytes(),
+            card.name: card.read_bytes(),
+        }
+        write_bundle(folder / bundle.name, members, trained.signature)
+        model.unlink()
+        parity.unlink()
+    return bundle
+
+
+def installed_packages() -> dict[str, str | None]:
+    """Versions of the packages that export and run models, without those not installed."""
+    return {name: version for name, version in package_versions(PACKAGES).items() if version}
+
+
+def _write_format(
     trained: TrainedModel, format_name: str, file: Path, data_root: Path | None
 ) -> None:
-    """Write the file and, beside it, its parity. Raises as `export` does."""
+    """Write the file and, beside it, its parity."""
     kind, signature = FORMATS[format_name], trained.signature
-    strips, where_from = example_strips(trained.experiment, NUM_STRIPS, data_root)
-    graph = WholeGraph(trained).eval()
-    kind.write(graph, torch.from_numpy(strips[:2]), file, signature.to_json())
+    strips, source = example_strips(trained, NUM_STRIPS, data_root)
+    model = EndToEndModel(trained).eval()
+    kind.write(model, torch.from_numpy(strips[:2]), file, signature.to_json())
     parity = measure_parity(trained, kind.open(file), strips, signature.class_names)
     check_parity(parity, f"{format_name} export of {trained.experiment.path}")
-    _write_parity(file, format_name, signature, {"strips": where_from, **parity})
+    _write_parity(file, format_name, signature, {"strips": source, **parity})
 
 
-def write_int8_format(trained: TrainedModel, file: Path, data_root: Path | None) -> None:
-    """Write the file, its parity and its macro-F1. Raises as `export` does."""
-    own = OwnStrips(trained, data_root)
-    write_quantized(trained, own, file)
+def _write_int8(trained: TrainedModel, file: Path, data_root: Path | None) -> None:
+    """Write the file and, beside it, its parity and macro-F1."""
+    strips = Strips(trained.experiment, data_root)
+    write_quantized(trained, strips, file)
     model = OnnxModel(file, str(file))
-    fidelity = own.fidelity(model, INT8)
-    if not fidelity.is_kept:
+    drop = measure_f1_drop(trained, strips, model, INT8)
+    if not drop.is_small:
         raise InputError(
-            f"--format int8: {fidelity}: more than half a point is lost, so nothing was written; "
+            f"--format int8: {drop}: more than half a point is lost, so nothing was written; "
             "give --format onnx"
         )
-    strips, where_from = example_strips(trained.experiment, NUM_STRIPS, data_root)
-    parity = measure_parity(trained, model, strips, trained.signature.class_names)
-    parity |= {"strips": where_from, "tolerance": None, "fidelity": fidelity.record()}
-    log.info("int8: %s", fidelity)
+    examples, source = example_strips(trained, NUM_STRIPS, data_root)
+    parity = measure_parity(trained, model, examples, trained.signature.class_names)
+    parity |= {"strips": source, "tolerance": None, "fidelity": drop.record()}
+    log.info("int8: %s", drop)
     _write_parity(file, INT8, model.signature, parity)
 
 
@@ -99,7 +128,7 @@ def _write_parity(
         "file": file.name,
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         **parity,
-        "packages": package_versions(),
+        "packages": installed_packages(),
     }
     write_json(file.with_name(f"{file.name}.parity.json"), report)
     log.info(
@@ -108,34 +137,9 @@ def _write_parity(
     )  # fmt: skip
 
 
-def pack(experiment: Path, bundle: Path, card: Path, data_root: Path | None = None) -> Path:
-    """Pack the ONNX export of an experiment with config, thresholds, `card` and checksums.
-
-    Raises:
-        InputError: what `export` refuses, or a name that does not end in .zip.
-    """
-    if bundle.suffix != ".zip" or bundle.is_dir():
-        raise InputError(f"--bundle {bundle}: expected the name of a file that ends in .zip")
-    trained = TrainedModel(find_experiment(experiment), torch.device("cpu"))
-    with _written_whole(bundle.parent) as folder:
-        model = folder / MODEL
-        write_format(trained, "onnx", model, data_root)
-        parity = model.with_name(PARITY)
-        members = {
-            MODEL: model.read_bytes(),
-            PARITY: parity.read_bytes(),
-            "config.yaml": (trained.experiment.path / "config.yaml").read_bytes(),
-            card.name: card.read_bytes(),
-        }
-        write_bundle(folder / bundle.name, members, trained.signature)
-        model.unlink()
-        parity.unlink()
-    return bundle
-
-
 @contextmanager
-def _written_whole(parent: Path) -> Iterator[Path]:
-    """A folder whose files go to `parent` once all of them are there, and else nowhere."""
+def _all_or_nothing(parent: Path) -> Iterator[Path]:
+    """A folder whose files are moved to `parent` at the end, unless there was an error."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
         scratch = tempfile.TemporaryDirectory(dir=parent, prefix=".export")
@@ -147,9 +151,3 @@ def _written_whole(parent: Path) -> Iterator[Path]:
         for file in sorted(folder.iterdir()):
             with replacing(parent / file.name) as temporary:
                 shutil.move(file, temporary)
-
-
-def package_versions() -> dict[str, str]:
-    """Of what exports and runs models, as far as installed."""
-    installed = {package.metadata["Name"]: package.version for package in metadata.distributions()}
-    return {name: installed[name] for name in PACKAGES if name in installed}

@@ -1,7 +1,6 @@
-"""The formats that a model can be exported to: how each is written, and asked again.
+"""The formats that a model can be exported to: how each file is written, and opened again.
 
-Every writer is handed the whole graph, uint8 images (batch, channels, height, width) to calibrated
-probabilities (batch, classes), example images, the file, and the model's signature as JSON.
+Every writer takes an `EndToEndModel`, example images, the file, and the signature as JSON.
 """
 
 import importlib.util
@@ -15,30 +14,54 @@ import torch
 from torch import nn
 
 from core.errors import InputError
+from core.models.output import logits_of
 from core.predicting.onnx_model import SIGNATURE_KEY, OnnxModel
+from core.predicting.predictor import Predict
+from core.predicting.trained_model import TrainedModel
 
 INPUT, OUTPUT = "images", "probabilities"
 
-Ask = Callable[[np.ndarray], np.ndarray]
 Write = Callable[[nn.Module, torch.Tensor, Path, str], None]
+
+
+class EndToEndModel(nn.Module):
+    """A trained model from images to calibrated probabilities.
+
+    Shape: (batch, channels, height, width) uint8 -> (batch, classes) float32
+    """
+
+    def __init__(self, trained: TrainedModel) -> None:
+        super().__init__()
+        self.model, scaling = trained.model, trained.scaling
+        self.is_calibrated = scaling is not None
+        if scaling is not None:
+            self.register_buffer("slopes", torch.tensor(scaling.slopes, dtype=torch.float32))
+            intercepts = torch.tensor(scaling.intercepts, dtype=torch.float32)
+            self.register_buffer("intercepts", intercepts)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = logits_of(self.model(images)).float()
+        if self.is_calibrated:
+            logits = logits * self.slopes + self.intercepts
+        return logits.sigmoid()
 
 
 @dataclass(frozen=True)
 class Format:
-    """One format: the suffix of its file, its writer, and what opens the file and asks it."""
+    """The suffix of the file, what writes it, and what opens it to predict with it."""
 
     suffix: str
     write: Write
-    open: Callable[[Path], Ask]
+    open: Callable[[Path], Predict]
 
 
-def write_onnx(graph: nn.Module, example: torch.Tensor, path: Path, signature: str) -> None:
-    """One ONNX file, weights inside, the number of images free, the signature in its metadata."""
+def write_onnx(model: nn.Module, example: torch.Tensor, path: Path, signature: str) -> None:
+    """One ONNX file, weights inside, for any number of images, the signature in its metadata."""
     with warnings.catch_warnings():
-        # torch warns of its own parts.
+        # torch warns about its own parts.
         warnings.simplefilter("ignore", FutureWarning)
         program = torch.onnx.export(
-            graph,
+            model,
             (example,),
             input_names=[INPUT],
             output_names=[OUTPUT],
@@ -50,54 +73,53 @@ def write_onnx(graph: nn.Module, example: torch.Tensor, path: Path, signature: s
     program.save(path)
 
 
-def open_onnx(path: Path) -> Ask:
+def open_onnx(path: Path) -> Predict:
     """As code/predict.py opens it."""
     return OnnxModel(path, str(path))
 
 
-def write_torchscript(graph: nn.Module, example: torch.Tensor, path: Path, signature: str) -> None:
-    """A traced graph for torch.jit.load in C++ or Python, the signature among its extra files."""
+def write_torchscript(model: nn.Module, example: torch.Tensor, path: Path, signature: str) -> None:
+    """A traced model for torch.jit.load in C++ or Python, the signature among its extra files."""
     with warnings.catch_warnings():
-        # torch.jit is kept for such files and no longer developed; tracing tells of each plain
-        # number that it takes from a shape, and parity is measured at another batch size.
+        # torch.jit is kept for such files but no longer developed. Tracing warns about each plain
+        # number that it takes from a shape; parity is measured at another batch size.
         warnings.simplefilter("ignore")
         with torch.no_grad():
-            traced = torch.jit.trace(graph, example)
+            traced = torch.jit.trace(model, example)
         torch.jit.save(traced, path, _extra_files={SIGNATURE_KEY: signature})
 
 
-def open_torchscript(path: Path) -> Ask:
-    """The file alone: nothing of this project takes part."""
+def open_torchscript(path: Path) -> Predict:
+    """The file alone, without the code of this project."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         loaded = torch.jit.load(path)
 
     @torch.no_grad()
-    def ask(images: np.ndarray) -> np.ndarray:
+    def predict(images: np.ndarray) -> np.ndarray:
         return loaded(torch.from_numpy(images)).numpy()
 
-    return ask
+    return predict
 
 
-def write_openvino(graph: nn.Module, example: torch.Tensor, path: Path, signature: str) -> None:
+def write_openvino(model: nn.Module, example: torch.Tensor, path: Path, signature: str) -> None:
     """An XML file with a .bin beside it, by way of ONNX; the signature under `rt_info`.
 
-    Raises:
-        InputError: openvino is not installed.
+    Raises InputError where openvino is not installed.
     """
     openvino = _openvino()
     onnx_file = path.with_suffix(".onnx")
-    write_onnx(graph, example, onnx_file, signature)
-    model = openvino.convert_model(onnx_file)
-    model.set_rt_info(signature, [SIGNATURE_KEY])
-    openvino.save_model(model, path, compress_to_fp16=False)
+    write_onnx(model, example, onnx_file, signature)
+    converted = openvino.convert_model(onnx_file)
+    converted.set_rt_info(signature, [SIGNATURE_KEY])
+    openvino.save_model(converted, path, compress_to_fp16=False)
     onnx_file.unlink()
 
 
-def open_openvino(path: Path, precision: str = "f32") -> Ask:
+def open_openvino(path: Path, precision: str = "f32") -> Predict:
     """OpenVINO on the processor, with as many threads as torch has.
 
-    By default as precise as PyTorch, not its own choice of less.
+    The default is as precise as PyTorch; OpenVINO itself would choose less.
     """
     options = {
         "INFERENCE_PRECISION_HINT": precision,

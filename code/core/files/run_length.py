@@ -10,6 +10,8 @@ from core.errors import InputError
 class MaskOutsideError(InputError):
     """A mask that leaves its image."""
 
+    kind = "mask outside the strip"
+
 
 _DIGITS_AND_SPACES = re.compile(r"[0-9 ]*")
 

@@ -4,17 +4,15 @@ import importlib
 import pkgutil
 
 from core.losses.asymmetric_loss import AsymmetricLoss
-from core.losses.base import BaseLoss
+from core.losses.base import BaseLoss, Reduction, checked, reduced
 from core.losses.bce_loss import BCEWithLogits
 from core.losses.boundary_loss import BoundaryLoss
 from core.losses.compound_loss import CompoundLoss
-from core.losses.dice_loss import DiceLoss
 from core.losses.factory import get_loss
 from core.losses.focal_loss import FocalLoss
-from core.losses.generalized_dice_loss import GeneralizedDiceLoss
+from core.losses.overlap_losses import DiceLoss, GeneralizedDiceLoss, TverskyLoss
 from core.losses.registry import get_registry
 from core.losses.softmax_focal_loss import SoftmaxFocalLoss
-from core.losses.tversky_loss import TverskyLoss
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
@@ -28,8 +26,11 @@ __all__ = [
     "DiceLoss",
     "FocalLoss",
     "GeneralizedDiceLoss",
+    "Reduction",
     "SoftmaxFocalLoss",
     "TverskyLoss",
+    "checked",
     "get_loss",
     "get_registry",
+    "reduced",
 ]

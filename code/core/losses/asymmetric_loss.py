@@ -6,36 +6,33 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
+from torch import Tensor
 from torch.nn import functional as F
 
-from core.losses.base import BaseLoss, Reduction, checked, reduced
+from core.losses.base import BaseLoss, NonNegative, Reduction, checked, reduced
 from core.losses.elementwise import elementwise, sigmoid_sides
 from core.losses.registry import get_registry
-from core.losses.validated import validated
-
-Power = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @get_registry().register("asymmetric_loss", tags=["image_labels", "masks", "log_likelihood"])
 class AsymmetricLoss(BaseLoss):
-    """Asymmetric loss: a focal loss that forgives easy negatives more than easy positives.
+    """Asymmetric loss: a focal loss in which easy negatives count less than easy positives.
 
     -t (1 - p)^gamma_positive log p - (1 - t) p_m^gamma_negative log(1 - p_m), with
     p_m = max(p - margin, 0): a negative below the margin costs nothing. Both powers 0 and no
     margin: binary cross-entropy; equal powers and no margin: focal loss without alpha. A soft
-    target takes the expectation. By its definition a negative far above the margin costs at most
-    -log(margin), with a slope of zero at p = 1: the paper takes it for a wrong label.
+    target takes the expectation. A negative that is predicted with certainty costs at most
+    -log(margin), with a slope of zero at p = 1: the paper treats it as a wrong label.
 
     Shape: (batch, C, *spatial), targets in [0, 1].
     Source: Ridnik, Ben-Baruch et al., "Asymmetric Loss For Multi-Label Classification", 2021
     (with gamma_positive 0; 1 is the default of the authors' code).
     """
 
-    @validated
     def __init__(
         self,
-        gamma_positive: Power = 1.0,
-        gamma_negative: Power = 4.0,
+        gamma_positive: NonNegative = 1.0,
+        gamma_negative: NonNegative = 4.0,
         margin: Annotated[float, Field(ge=0, lt=1)] = 0.05,
         reduction: Reduction = "mean",
     ) -> None:
@@ -44,7 +41,7 @@ class AsymmetricLoss(BaseLoss):
         self.gamma_negative = gamma_negative
         self.margin = margin
 
-    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         logits, targets = checked(logits, targets)
         settings = (self.gamma_positive, self.gamma_negative, self.margin)
         definition, fused = partial(_values, *settings), partial(_fused, *settings)
@@ -55,9 +52,9 @@ def _values(
     gamma_positive: float,
     gamma_negative: float,
     margin: float,
-    logits: torch.Tensor,
-    targets: torch.Tensor,
-) -> torch.Tensor:
+    logits: Tensor,
+    targets: Tensor,
+) -> Tensor:
     """The loss of each element."""
     log_p, log_q = F.logsigmoid(logits), F.logsigmoid(-logits)
     log_shifted, log_rest = _shifted(log_p, log_q, margin)
@@ -65,10 +62,8 @@ def _values(
     return -(present + (1 - targets) * torch.exp(gamma_negative * log_shifted) * log_rest)
 
 
-def _shifted(
-    log_p: torch.Tensor, log_q: torch.Tensor, margin: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """log p_m, from the smallest normal number on, and log(1 - p_m) = log min(q + margin, 1)."""
+def _shifted(log_p: Tensor, log_q: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    """log p_m, with p_m at least the smallest normal number, and log(1 - p_m)."""
     if margin == 0:
         return log_p, log_q
     tiny = torch.finfo(log_p.dtype).tiny
@@ -81,9 +76,9 @@ def _fused(
     gamma_positive: float,
     gamma_negative: float,
     margin: float,
-    logits: torch.Tensor,
-    targets: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
+    logits: Tensor,
+    targets: Tensor,
+) -> tuple[Tensor, Tensor]:
     """`_values` and its derivative by the logits, in place: with q = 1 - p and a = t q^gamma,
 
     values = -(a log p + b log(1 - p_m)), derivative = b slope - a (q - gamma p log p).
@@ -98,8 +93,8 @@ def _fused(
 
 
 def _negative_side(
-    gamma: float, margin: float, p: torch.Tensor, q: torch.Tensor, log_q: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    gamma: float, margin: float, p: Tensor, q: Tensor, log_q: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """b = p_m^gamma, log(1 - p_m), and the derivative of -b log(1 - p_m), divided by b."""
     if margin == 0:
         return p.pow(gamma), log_q, (log_q * q).mul_(-gamma).add_(p)

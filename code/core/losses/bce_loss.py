@@ -2,15 +2,12 @@
 
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
+from torch import Tensor
 from torch.nn import functional as F
 
-from core.losses.base import BaseLoss, Reduction, along_classes, checked
+from core.losses.base import BaseLoss, NonNegative, Reduction, along_classes, checked
 from core.losses.registry import get_registry
-from core.losses.validated import validated
-
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @get_registry().register("bce_with_logits", tags=["image_labels", "masks", "log_likelihood"])
@@ -20,16 +17,18 @@ class BCEWithLogits(BaseLoss):
     -(w_c t log p + (1 - t) log(1 - p)), p = sigmoid(logit), w_c = `pos_weight`: `balanced` is
     (N - n_c) / n_c, `sqrt` its root. `label_smoothing` s moves targets to t (1 - s) + s / 2.
 
+    >>> round(BCEWithLogits()(torch.zeros(1, 4), torch.ones(1, 4)).item(), 6)  # log 2
+    0.693147
+
     Shape: (batch, C, *spatial), targets in [0, 1].
     Source: the negative log-likelihood of independent Bernoulli labels (Cox, "The Regression
     Analysis of Binary Sequences", 1958); smoothing after Szegedy et al., "Rethinking the
     Inception Architecture for Computer Vision", 2016.
     """
 
-    @validated
     def __init__(
         self,
-        pos_weight: list[Weight] | Literal["balanced", "sqrt"] | None = None,
+        pos_weight: list[NonNegative] | Literal["balanced", "sqrt"] | None = None,
         label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         reduction: Reduction = "mean",
     ) -> None:
@@ -37,7 +36,7 @@ class BCEWithLogits(BaseLoss):
         self.label_smoothing = label_smoothing
         self.add_class_weight("pos_weight", pos_weight)
 
-    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         logits, targets = checked(logits, targets)
         pos_weight = self.class_weight_of("pos_weight", targets)
         if pos_weight is not None:

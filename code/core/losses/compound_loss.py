@@ -8,15 +8,13 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
-from torch import nn
+from torch import Tensor, nn
 
 from core.errors import InputError
-from core.losses.base import BaseLoss, checked
+from core.losses.base import BaseLoss, NonNegative, checked
 from core.losses.boundary_loss import BoundaryLoss
-from core.losses.component import build_component, unique_names
+from core.losses.components import build_component, build_weighting, unique_names
 from core.losses.registry import get_registry
-from core.losses.validated import validated
-from core.losses.weighting_choice import build_weighting
 
 Learnable = bool | Literal["softmax", "uncertainty"]
 
@@ -26,12 +24,12 @@ class CompoundLoss(BaseLoss):
     """Weighted sum of other losses: sum_i w_i L_i.
 
     Each of `components` is a loss, or a mapping with its `type`, its own parameters, its
-    `weight` (1 unless given) and, for a schedule over the epochs, `weight_step` and
-    `weight_limit`. `learnable_weights` (short: `learnable`) is false, `softmax` (= true) or
-    `uncertainty`: `loss_weighting` says what they minimise, and what `floor` and
-    `prior_strength` do. `reduction` is that of every component that does not state its own.
+    `weight` (default 1) and, for a schedule over the epochs, `weight_step` and `weight_limit`.
+    `learnable_weights` (short: `learnable`) is false, `softmax` (= true) or `uncertainty`:
+    `loss_weighting` says what they minimise, and what `floor` and `prior_strength` do.
+    `reduction` applies to every component that does not set its own.
 
-    Shape: (batch, C, *spatial), as the components take it.
+    Shape: (batch, C, *spatial), as the components expect it.
     Sources: Kendall, Gal and Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses",
     2018; Liebel and Körner, "Auxiliary Tasks in Multi-task Learning", 2018. The softmax over
     ratios to running means is this project's own construction.
@@ -39,14 +37,13 @@ class CompoundLoss(BaseLoss):
 
     recorded = ("weights",)
 
-    @validated
     def __init__(
         self,
         components: Annotated[list[dict[str, Any] | SkipJsonSchema[BaseLoss]], Field(min_length=1)],
         learnable_weights: Learnable = False,
         learnable: Learnable | None = None,
         floor: Annotated[float, Field(ge=0, le=0.5)] = 0.05,
-        prior_strength: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0,
+        prior_strength: NonNegative = 1.0,
         reduction: Literal["mean", "sum"] = "mean",
     ) -> None:
         super().__init__(reduction)
@@ -59,25 +56,25 @@ class CompoundLoss(BaseLoss):
         self.learnable_weights = "softmax" if chosen is True else chosen
         self.floor = floor
         self.prior_strength = prior_strength
-        parts = [build_component(part, i, reduction) for i, part in enumerate(components)]
-        losses = [part.loss for part in parts]
-        self.parts = dict(zip(unique_names(losses), parts, strict=True))
-        self.components = nn.ModuleDict({name: part.loss for name, part in self.parts.items()})
+        built = [build_component(given, i, reduction) for i, given in enumerate(components)]
+        losses, weights = ([each[i] for each in built] for i in (0, 1))
+        names = unique_names(losses)
+        self.components = nn.ModuleDict(zip(names, losses, strict=True))
+        self.configured_weights = dict(zip(names, weights, strict=True))
         _check_distance_maps(losses)
         self.index_targets = _shared_kind_of_target(self.components)
         self.requires_masks = any(loss.requires_masks for loss in losses)
         self.uses_distance_maps = any(loss.uses_distance_maps for loss in losses)
         self.may_be_negative = any(loss.may_be_negative for loss in losses)
-        self.weighting = build_weighting(self.learnable_weights, self.parts, floor, prior_strength)
-        self._sums: torch.Tensor | None = None
+        self.weighting = build_weighting(
+            self.learnable_weights, self.components, self.configured_weights, floor, prior_strength
+        )
+        self._sums: Tensor | None = None
         self._steps = 0
 
     def forward(
-        self,
-        logits: torch.Tensor,
-        targets: torch.Tensor,
-        distance_maps: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+        self, logits: Tensor, targets: Tensor, distance_maps: Tensor | None = None
+    ) -> Tensor:
         if not self.index_targets:
             logits, targets = checked(logits, targets)
         values = torch.stack(
@@ -119,7 +116,7 @@ class CompoundLoss(BaseLoss):
         return dict(zip(self.components, self.weighting.weights().tolist(), strict=True))
 
     def distance_maps_of(self, masks: NDArray[np.generic]) -> NDArray[np.float32]:
-        """The maps of the components that use them, which all make the same ones."""
+        """The distance maps, which are the same for all components that use them."""
         makers = [loss for loss in self.components.values() if loss.uses_distance_maps]
         return makers[0].distance_maps_of(masks)
 
@@ -129,7 +126,10 @@ class CompoundLoss(BaseLoss):
     def get_params(self) -> dict[str, Any]:
         return {
             "type": self.name(),
-            "components": [part.get_params() for part in self.parts.values()],
+            "components": [
+                self.components[name].get_params() | weight.record()
+                for name, weight in self.configured_weights.items()
+            ],
             "learnable_weights": self.learnable_weights,
             "floor": self.floor,
             "prior_strength": self.prior_strength,
@@ -142,12 +142,8 @@ class CompoundLoss(BaseLoss):
             self.weighting.start_at(list(record["weights"].values()))
 
     def _value(
-        self,
-        name: str,
-        logits: torch.Tensor,
-        targets: torch.Tensor,
-        distance_maps: torch.Tensor | None,
-    ) -> torch.Tensor:
+        self, name: str, logits: Tensor, targets: Tensor, distance_maps: Tensor | None
+    ) -> Tensor:
         loss = self.components[name]
         extra = {"distance_maps": distance_maps} if loss.uses_distance_maps else {}
         try:
@@ -157,10 +153,10 @@ class CompoundLoss(BaseLoss):
         except Exception as error:
             raise RuntimeError(f"loss compound: component {name} failed: {error}") from error
 
-    # A compiler would guard on the number of steps, and compile each of them anew.
+    # A compiler would guard on the number of steps, and compile again in each step.
     @torch.compiler.disable
     @torch.no_grad()
-    def _remember(self, values: torch.Tensor) -> None:
+    def _remember(self, values: Tensor) -> None:
         rows = torch.stack([values, values * self.weighting.weights().to(values)])
         self._sums = rows if self._sums is None else self._sums + rows
         self._steps += 1
@@ -179,13 +175,13 @@ def _shared_kind_of_target(components: nn.ModuleDict) -> bool:
 
 def _check_distance_maps(losses: Sequence[BaseLoss]) -> None:
     kinds = {
-        (part.scale, part.max_distance if part.scale == "clip" else None)
+        (module.scale, module.max_distance if module.scale == "clip" else None)
         for loss in losses
-        for part in loss.modules()
-        if isinstance(part, BoundaryLoss)
+        for module in loss.modules()
+        if isinstance(module, BoundaryLoss)
     }
     if len(kinds) > 1:
         raise InputError(
             "loss compound: components of boundary_loss differ in scale or max_distance, but a "
-            "batch carries one kind of distance map: give them the same"
+            "batch carries one kind of distance map: give all of them the same"
         )

@@ -4,20 +4,19 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-Definition = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-Fused = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-Gradients = tuple[torch.Tensor | None, ...]
+Definition = Callable[[Tensor, Tensor], Tensor]
+Fused = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Gradients = tuple[Tensor | None, ...]
 
 
-def elementwise(
-    definition: Definition, fused: Fused, logits: torch.Tensor, targets: torch.Tensor
-) -> torch.Tensor:
-    """`definition(logits, targets)`, by `fused` where a gradient is wanted.
+def elementwise(definition: Definition, fused: Fused, logits: Tensor, targets: Tensor) -> Tensor:
+    """`definition(logits, targets)`, computed by `fused` where a gradient is needed.
 
     `fused` returns the same values and their derivative by the logits, computed in place, where
-    autograd would keep every intermediate. Second derivatives are those of the definition.
+    autograd would keep every intermediate result. Second derivatives come from the definition.
     """
     if not (torch.is_grad_enabled() and logits.requires_grad):
         return definition(logits, targets)
@@ -26,12 +25,12 @@ def elementwise(
     return _Kept.apply(logits, targets, definition, fused)
 
 
-def sigmoid_sides(logits: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def sigmoid_sides(logits: Tensor) -> tuple[Tensor, ...]:
     """p, 1 - p, log p and log(1 - p), each to its full relative precision."""
     if not torch.compiler.is_compiling():
         log_p, log_q = F.logsigmoid(logits), F.logsigmoid(-logits)
         return torch.exp(log_p), torch.exp(log_q), log_p, log_q
-    # More passes over memory, which a compiler makes one, but one exponential instead of four.
+    # More passes over memory, which a compiler fuses, but one exponential instead of four.
     tail = torch.exp(-logits.abs())
     smaller, log_tail, below = tail / (1 + tail), torch.log1p(tail), logits < 0
     p, q = (torch.where(side, smaller, 1 - smaller) for side in (below, ~below))
@@ -43,19 +42,15 @@ class _Kept(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        logits: torch.Tensor,
-        targets: torch.Tensor,
-        definition: Definition,
-        fused: Fused,
-    ) -> torch.Tensor:
+        ctx: Any, logits: Tensor, targets: Tensor, definition: Definition, fused: Fused
+    ) -> Tensor:
         values, slope = fused(logits, targets)
         ctx.save_for_backward(logits, targets, slope)
         ctx.definition = definition
         return values
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> Gradients:
+    def backward(ctx: Any, gradient: Tensor) -> Gradients:
         logits, targets, slope = ctx.saved_tensors
         if torch.is_grad_enabled():
             values = ctx.definition(logits, targets)
@@ -66,17 +61,15 @@ class _Kept(torch.autograd.Function):
 
 
 class _Recomputed(torch.autograd.Function):
-    """Keeps nothing: a compiler drops the half of `fused` that either pass does not use."""
+    """Keeps nothing: a compiler drops the half of `fused` that a pass does not use."""
 
     @staticmethod
-    def forward(
-        ctx: Any, logits: torch.Tensor, targets: torch.Tensor, fused: Fused
-    ) -> torch.Tensor:
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, fused: Fused) -> Tensor:
         ctx.save_for_backward(logits, targets)
         ctx.fused = fused
         return fused(logits, targets)[0]
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> Gradients:
+    def backward(ctx: Any, gradient: Tensor) -> Gradients:
         logits, targets = ctx.saved_tensors
         return gradient * ctx.fused(logits, targets)[1], None, None

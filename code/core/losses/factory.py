@@ -26,12 +26,12 @@ ALIASES = {
 def get_loss(config: Mapping[str, Any], *, masks: bool | None = None) -> BaseLoss:
     """Build the loss that `config` describes: its `type`, and the parameters of that type.
 
-    What `get_params()` returns is such a description. `masks` says whether the targets will
-    have pixels; None leaves that open.
+    `get_params()` returns such a description. `masks` says whether the targets will have spatial
+    axes; None: not known yet.
 
     Raises:
-        InputError: no type, an unknown type, parameter or value, or a loss that needs masks
-            where there are none.
+        InputError: a missing or unknown type, an unknown parameter, a value out of bounds, or a
+            loss that needs masks where there are none.
     """
     if not isinstance(config, Mapping):
         raise InputError(f"loss: {config!r}: expected a mapping such as {{'type': 'focal_loss'}}")
@@ -63,12 +63,12 @@ def get_loss(config: Mapping[str, Any], *, masks: bool | None = None) -> BaseLos
 
 
 def resolve_name(name: str) -> str:
-    """The registered name that a short name stands for; any other name as it is."""
+    """The registered name that a short name stands for; any other name unchanged."""
     return ALIASES.get(name, name)
 
 
 def plain(value: Any) -> Any:
-    """`value` with every mapping a dict and every sequence a list, config nodes included."""
+    """`value` in dicts and lists, whatever mappings, sequences or config nodes it holds."""
     if isinstance(value, Mapping):
         return {key: plain(value[key]) for key in value}
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):

@@ -1,20 +1,20 @@
 """Sigmoid focal loss."""
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import torch
 from pydantic import Field
+from torch import Tensor
 from torch.nn import functional as F
 
 from core.errors import InputError
-from core.losses.base import BaseLoss, along_classes, checked, reduced
+from core.losses.base import BaseLoss, NonNegative, along_classes, checked, reduced
 from core.losses.elementwise import elementwise, sigmoid_sides
 from core.losses.registry import get_registry
-from core.losses.validated import validated
 
+FocalReduction = Literal["mean", "sum", "none", "positives"]
 Share = Annotated[float, Field(ge=0, le=1)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @get_registry().register("focal_loss", tags=["image_labels", "masks", "log_likelihood"])
@@ -29,29 +29,31 @@ class FocalLoss(BaseLoss):
     1 - n_c / N of the training part. `alpha_normalize` divides class c by
     2 alpha_c (1 - alpha_c), so that under dynamic alpha all classes weigh the same.
     `class_weight` multiplies whole classes: numbers as they are, rules scaled to mean one.
-    `reduction=positives` divides the sum by the number of positives (at least 1), as the paper.
+    `reduction=positives` divides the sum by the number of positives (at least 1), as in the paper.
 
     Shape: (batch, C, *spatial), targets in [0, 1].
     Source: Lin, Goyal, Girshick, He and Dollár, "Focal Loss for Dense Object Detection", 2017.
     """
 
-    @validated
+    reductions = get_args(FocalReduction)
+
     def __init__(
         self,
         alpha: Share | list[Share] | Literal["dynamic"] | None = "dynamic",
-        gamma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0,
-        class_weight: list[Weight]
+        gamma: NonNegative = 2.0,
+        class_weight: list[NonNegative]
         | Literal["effective_number", "inverse", "sqrt_inverse"]
         | None = None,
         effective_number_beta: Annotated[float, Field(ge=0, lt=1)] = 0.999,
         alpha_normalize: bool = False,
-        reduction: Literal["mean", "sum", "none", "positives"] = "mean",
+        reduction: FocalReduction = "mean",
     ) -> None:
         super().__init__(reduction)
         self.gamma = gamma
         self.effective_number_beta = effective_number_beta
         self.alpha_normalize = alpha_normalize
-        if alpha_normalize and (alpha is None or {0.0, 1.0} & set(_numbers(alpha))):
+        alphas = alpha if isinstance(alpha, list) else [alpha]
+        if alpha_normalize and any(each in (None, 0, 1) for each in alphas):
             raise InputError(
                 f"loss {self.name()}: alpha_normalize=true with alpha={alpha}: expected alpha "
                 "within (0, 1) for every class: set alpha, or alpha_normalize=false"
@@ -60,7 +62,7 @@ class FocalLoss(BaseLoss):
         self.add_class_weight("alpha", alpha)
         self.add_class_weight("class_weight", class_weight, **options)
 
-    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         logits, targets = checked(logits, targets)
         positive, negative = self._side_weights(targets, logits)
         settings = {"gamma": self.gamma, "positive": positive, "negative": negative}
@@ -70,10 +72,8 @@ class FocalLoss(BaseLoss):
             return values.sum() / targets.sum().clamp(min=1)
         return reduced(values, self.reduction)
 
-    def _side_weights(
-        self, targets: torch.Tensor, like: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What a positive and a negative of each class weigh."""
+    def _side_weights(self, targets: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The weights of a positive and of a negative of each class."""
         alpha = self.class_weight_of("alpha", targets)
         scale = self.class_weight_of("class_weight", targets)
         if alpha is None:
@@ -88,13 +88,13 @@ class FocalLoss(BaseLoss):
 
 
 def focal_values(
-    logits: torch.Tensor,
-    targets: torch.Tensor,
+    logits: Tensor,
+    targets: Tensor,
     gamma: float,
-    positive: torch.Tensor,
-    negative: torch.Tensor,
-) -> torch.Tensor:
-    """The loss of each element; `positive` and `negative` are what the two sides weigh."""
+    positive: Tensor,
+    negative: Tensor,
+) -> Tensor:
+    """The loss of each element; `positive` and `negative` are the weights of the two sides."""
     log_p, log_not_p = F.logsigmoid(logits), F.logsigmoid(-logits)
     # exp(gamma log(1 - p)): finite with all its derivatives where 1 - p rounds to 0.
     present = positive * targets * torch.exp(gamma * log_not_p) * log_p
@@ -102,12 +102,12 @@ def focal_values(
 
 
 def _fused(
-    logits: torch.Tensor,
-    targets: torch.Tensor,
+    logits: Tensor,
+    targets: Tensor,
     gamma: float,
-    positive: torch.Tensor,
-    negative: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
+    positive: Tensor,
+    negative: Tensor,
+) -> tuple[Tensor, Tensor]:
     """`focal_values` and its derivative, in place: with q = 1 - p, and a, b the weighted powers,
 
     values = -(a log p + b log q), derivative = b (p - gamma q log q) - a (q - gamma p log p).
@@ -119,7 +119,3 @@ def _fused(
     of_negative = log_q.mul_(q).mul_(-gamma).add_(p).mul_(b)
     of_positive = log_p.mul_(p).mul_(-gamma).add_(q).mul_(a)
     return values, of_negative.sub_(of_positive)
-
-
-def _numbers(alpha: float | list[float] | str | None) -> list[float]:
-    return alpha if isinstance(alpha, list) else [alpha] if isinstance(alpha, float) else []

@@ -1,29 +1,30 @@
-"""How far predicted and true regions overlap: the sums behind Dice and its relatives."""
+"""How far predicted and true regions overlap: the sums behind Dice and similar losses."""
 
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 
 class Overlap(NamedTuple):
     """Soft counts for each class (C,), or for each image and class (batch, C)."""
 
-    true_positive: torch.Tensor
-    predicted: torch.Tensor
-    actual: torch.Tensor
+    true_positive: Tensor
+    predicted: Tensor
+    actual: Tensor
 
     @property
-    def false_positive(self) -> torch.Tensor:
-        """Predicted and not there."""
+    def false_positive(self) -> Tensor:
+        """Predicted, but not true."""
         return self.predicted - self.true_positive
 
     @property
-    def false_negative(self) -> torch.Tensor:
-        """There and not predicted."""
+    def false_negative(self) -> Tensor:
+        """True, but not predicted."""
         return self.actual - self.true_positive
 
 
-def overlap(logits: torch.Tensor, targets: torch.Tensor, batch: bool) -> Overlap:
+def overlap(logits: Tensor, targets: Tensor, batch: bool) -> Overlap:
     """Sums of p t, p and t, p = sigmoid(logit), over space and, with `batch`, over the images."""
     axes = tuple(axis for axis in range(logits.ndim) if axis > 1 or (axis == 0 and batch))
     needs_gradient = torch.is_grad_enabled() and logits.requires_grad
@@ -31,14 +32,12 @@ def overlap(logits: torch.Tensor, targets: torch.Tensor, batch: bool) -> Overlap
     return Overlap(*sums(logits, targets, axes), _sum(targets, axes))
 
 
-def _sums(
-    logits: torch.Tensor, targets: torch.Tensor, axes: tuple[int, ...]
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _sums(logits: Tensor, targets: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     probabilities = torch.sigmoid(logits)
     return _sum(probabilities * targets, axes), _sum(probabilities, axes)
 
 
-def _sum(values: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+def _sum(values: Tensor, axes: tuple[int, ...]) -> Tensor:
     # torch takes a sum over no axis for one over all of them.
     return values.sum(axes) if axes else values
 
@@ -48,8 +47,8 @@ class _Sums(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, logits: torch.Tensor, targets: torch.Tensor, axes: tuple[int, ...]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        ctx: Any, logits: Tensor, targets: Tensor, axes: tuple[int, ...]
+    ) -> tuple[Tensor, Tensor]:
         probabilities = torch.sigmoid(logits)
         ctx.save_for_backward(logits, targets, probabilities)
         ctx.axes = axes
@@ -59,8 +58,8 @@ class _Sums(torch.autograd.Function):
 
     @staticmethod
     def backward(
-        ctx: Any, by_true_positive: torch.Tensor, by_predicted: torch.Tensor
-    ) -> tuple[torch.Tensor | None, ...]:
+        ctx: Any, by_true_positive: Tensor, by_predicted: Tensor
+    ) -> tuple[Tensor | None, ...]:
         logits, targets, probabilities = ctx.saved_tensors
         if torch.is_grad_enabled():
             sums, gradients = _sums(logits, targets, ctx.axes), (by_true_positive, by_predicted)

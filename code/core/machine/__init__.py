@@ -1,1 +1,1 @@
-"""The machine: its devices, and the processes that train together on it."""
+"""The machine: its devices, and the processes that train together."""

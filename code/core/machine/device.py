@@ -1,4 +1,4 @@
-"""Where a training is computed."""
+"""The device that computes, and its threads and memory."""
 
 import ctypes
 import os
@@ -13,10 +13,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def choose_device(wanted: str = "auto", num_threads: int | None = None) -> torch.device:
-    """The device that is asked for; sets torch's number of threads as well.
+    """The requested device; also sets torch's number of threads.
 
     Raises:
-        InputError: CUDA where torch finds none.
+        InputError: CUDA is requested and torch finds none.
     """
     if num_threads := num_threads or threads_of_each_process():
         torch.set_num_threads(num_threads)
@@ -30,9 +30,9 @@ def choose_device(wanted: str = "auto", num_threads: int | None = None) -> torch
 
 
 def threads_of_each_process() -> int | None:
-    """This machine's cores over the processes that train together on it; None: as torch decides.
+    """This machine's cores per training process on it; None: torch decides.
 
-    How many there are is known of those that torch's elastic launch has started.
+    The number of processes is known if torch's elastic launch started them.
     """
     processes = os.environ.get("LOCAL_WORLD_SIZE")
     if distributed.size() == 1 or processes is None or "OMP_NUM_THREADS" in os.environ:
@@ -43,10 +43,10 @@ def threads_of_each_process() -> int | None:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep the memory of freed tensors for the next ones.
+    """Make the C library keep the memory of freed tensors for later ones.
 
-    It would hand large blocks back to the system, which clears them page by page for the next
-    step: on a CPU that is a sixth of a step's time. Nothing happens where there is no glibc.
+    By default it returns large blocks to the system, which must clear them again page by page: on a
+    CPU that takes a sixth of a step's time. Does nothing without glibc.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

@@ -1,8 +1,8 @@
-"""Several processes that train one model: which of them this is, and what they tell each other.
+"""Communication between the processes that train one model.
 
-With one process nothing here communicates. The first process (rank 0) is the only one that writes
-to an experiment's folder, and what it read or measured there is told to the others, so that none
-can decide otherwise. Every function has to be called by all processes, in the same order.
+With a single process, nothing here communicates. Only the first process (rank 0) writes to an
+experiment's folder. What it reads or measures is sent to the others, so that all of them decide
+alike. All processes must call these functions in the same order.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,12 +36,12 @@ def is_first() -> bool:
 
 
 def any_of(mine: bool) -> bool:
-    """Whether it is true in any process."""
+    """Whether the value is true in any process."""
     return highest(int(mine)) > 0
 
 
 def highest(mine: int) -> int:
-    """The highest number of all processes."""
+    """The highest number over all processes."""
     if size() == 1:
         return mine
     number = torch.tensor(mine)
@@ -50,7 +50,7 @@ def highest(mine: int) -> int:
 
 
 def wait_for_all() -> None:
-    """Go on when all processes have come here."""
+    """Return once all processes have called this."""
     highest(0)
 
 
@@ -64,7 +64,7 @@ def gathered(mine: T) -> list[T]:
 
 
 def gathered_rows(rows: Tensor, sizes: Sequence[int]) -> Tensor:
-    """The rows of all processes, one after another; `sizes` are their numbers, near each other."""
+    """The rows of all processes, concatenated; `sizes` holds their counts, which are similar."""
     padded = rows.new_zeros((max(sizes), *rows.shape[1:]))
     padded[: len(rows)] = rows
     parts = [torch.empty_like(padded) for _ in sizes]
@@ -73,10 +73,10 @@ def gathered_rows(rows: Tensor, sizes: Sequence[int]) -> Tensor:
 
 
 class GatheredRows(torch.autograd.Function):
-    """`gathered_rows`, with the gradient of this process's rows.
+    """`gathered_rows` with a gradient for this process's rows.
 
-    DistributedDataParallel takes the mean over the processes of gradients that are to be summed
-    here, hence their number as a factor.
+    The gradients are to be summed, but DistributedDataParallel averages them over the processes:
+    hence the factor.
     """
 
     @staticmethod
@@ -91,10 +91,10 @@ class GatheredRows(torch.autograd.Function):
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What the first process makes; the others only hear of it.
+    """What the first process makes, sent to all others.
 
     Raises:
-        InputError: in all of them, where it is raised in the first.
+        InputError: in all processes, if the first one raises it.
     """
     if size() == 1:
         return make()
@@ -112,11 +112,11 @@ def from_first(make: Callable[[], T]) -> T:
 
 @contextmanager
 def first_before_others() -> Iterator[None]:
-    """The first process does the body alone: what it leaves on the disk, such as downloads and
-    caches, the others then find there.
+    """Run the body in the first process before the others, which then find its downloads and caches
+    on disk.
 
     Raises:
-        InputError: in all of them, where it is raised in the first.
+        InputError: in all processes, if the first one raises it.
     """
     if size() == 1:
         yield
@@ -134,11 +134,11 @@ def first_before_others() -> Iterator[None]:
 
 
 def together(batches: Iterable[T]) -> Iterator[T]:
-    """Hand on batches as long as every process has its next one.
+    """Yield batches while every process has a next one.
 
     Raises:
-        InputError: in all of them, where one cannot read its next batch for such an error.
-        RuntimeError: likewise for any other error.
+        InputError: in all processes, if one cannot read its next batch because of one.
+        RuntimeError: likewise, for any other error.
     """
     if size() == 1:
         yield from batches
@@ -158,7 +158,7 @@ def together(batches: Iterable[T]) -> Iterator[T]:
 
 
 def _first_problem(mine: Exception | None) -> Exception:
-    """The error of the first process that has one, the same in all of them."""
+    """The first error in the order of the processes, equal in all of them."""
     told = None if mine is None else (isinstance(mine, InputError), str(mine))
     is_mistake, text = next(problem for problem in gathered(told) if problem)
     return InputError(text) if is_mistake else RuntimeError(text)

@@ -1,4 +1,4 @@
-"""Joining the processes that train together, and leaving them so that none is left behind."""
+"""Join the processes that train together, and leave so that no process is left behind."""
 
 import atexit
 import json
@@ -16,10 +16,10 @@ from torch.distributed.rendezvous import rendezvous
 
 from core.errors import InputError
 
-# How long a process waits for another, which may be filling a cache. One that has ended is noticed
-# at once, by its connections.
+# How long a process waits for another, which may be filling a cache. A process that ended is
+# noticed at once by its closed connections.
 _PATIENCE = timedelta(hours=12)
-# What the first process may take to write down that all were stopped, or that all failed.
+# The time the first process gets to record that all were stopped, or that all failed.
 _LAST_WORDS, _FEW_WORDS = timedelta(seconds=20), timedelta(seconds=1)
 _LOOK_SECONDS = 0.05
 _GONE = re.compile(r"closed by peer|reset by peer|Broken pipe|Connection refused|failed to recv")
@@ -32,7 +32,7 @@ _FAILURE, _ENDED = "failure", "ended"
 
 @dataclass(frozen=True)
 class ProcessRank:
-    """Which of the processes that were launched this is: in all, on its machine, of how many."""
+    """The rank of this process, overall and on its machine, and the number of processes."""
 
     rank: int
     local_rank: int
@@ -40,11 +40,11 @@ class ProcessRank:
 
 
 class OtherProcessError(RuntimeError):
-    """Another process failed, by a defect; it has raised the error itself."""
+    """Another process failed because of a bug; that process raises the error itself."""
 
 
 class _Joined:
-    """What this process shares with the others beside torch's own group: words under keys."""
+    """Key-value stores that this process shares with the others, besides torch's own group."""
 
     store: dist.Store | None = None
     job: dist.Store | None = None
@@ -54,14 +54,14 @@ class _Joined:
 
 @contextmanager
 def joined(place: ProcessRank) -> Iterator[None]:
-    """Be one of the processes that train together, for the time of the body.
+    """Be one of the processes that train together while the body runs.
 
-    Which error ends one of them is told to the others. Each leaves after the first, which writes
-    down how it all ended: a launcher ends all as soon as one has. One that fails alone is not
-    waited for, but noticed by the connections that end with its process.
+    An error in one process is reported to the others. Each leaves after the first process, which
+    writes down how the run ended: a launcher kills all processes as soon as one ends. A process
+    that fails alone is noticed by its closed connections.
 
     Raises:
-        InputError: another process failed, with its words.
+        InputError: another process failed; with its message.
     """
     _join(place)
     job = _Joined.job = dist.PrefixStore(f"job_{next(_Joined.numbers)}", _Joined.store)
@@ -79,20 +79,20 @@ def joined(place: ProcessRank) -> Iterator[None]:
             job.compare_set(_FAILURE, "", told)
         raise
     finally:
-        # The store is gone where it was the first process's own, and that one has ended.
+        # The store is gone if the first process hosted it and has ended.
         with suppress(RuntimeError):
             job.set(_ENDED, "") if place.rank == 0 else _wait_for_first(job, patience)
 
 
 @contextmanager
 def others_may_fail() -> Iterator[None]:
-    """Tell of the error of another process instead of how this one noticed.
+    """Report another process's error instead of its symptom in this one.
 
-    That is a connection that the other closed, or the signal of a launcher which ends all.
+    Symptoms are a closed connection, or the signal of a launcher that ends all processes.
 
     Raises:
-        InputError: as said, or the other process was killed.
-        OtherProcessError: it failed by a defect.
+        InputError: the other process raised it, or was killed.
+        OtherProcessError: the other process failed because of a bug.
     """
     try:
         yield
@@ -113,7 +113,7 @@ def _wait_for_first(job: dist.Store, patience: timedelta) -> None:
 
 
 def _join(place: ProcessRank) -> None:
-    """Open the connections; a process that is launched for several trainings keeps them."""
+    """Open the connections; a process that runs several trainings keeps them."""
     if dist.is_initialized():
         return
     backend = "gloo"
@@ -133,13 +133,13 @@ def _join(place: ProcessRank) -> None:
 
 
 def _leave() -> None:
-    """After a failure, what was begun on a connection may never end."""
+    """After a failure, an operation on a connection may never end."""
     if _Joined.is_whole:
         dist.destroy_process_group()
 
 
 def _failure_of_another() -> tuple[bool, str] | None:
-    """Whether it was a user's mistake, and its words."""
+    """Whether it was a user's mistake, and its message."""
     if _Joined.job is None:
         return None
     with suppress(RuntimeError):

@@ -16,7 +16,7 @@ _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def _own_operators_load() -> bool:
-    """Whether torchvision's compiled operators are there once its own library is loaded."""
+    """Whether torchvision's compiled operators exist once its own library is loaded."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         return True

@@ -61,7 +61,7 @@ class ConvNeXtAttoCBAM(TimmClassifier):
 
 @registry.register("resnet50", tags=["resnet"])
 class ResNet50(TimmClassifier):
-    """ResNet-50: 24 M parameters, batch normalisation, learns from scratch in few epochs.
+    """ResNet-50: 24 M parameters, batch normalisation, learns from scratch in a few epochs.
 
     Source: He et al. 2016, "Deep Residual Learning for Image Recognition"
     """
@@ -73,8 +73,8 @@ class ResNet50(TimmClassifier):
 class ResNet10Slim(TimmClassifier):
     """ResNet of 10 layers and 0.3 M parameters, from scratch: learns within minutes on a CPU.
 
-    One block a stage of 16 to 128 channels; there are no published weights for it. Average and
-    maximum pooling together, since an average alone drowns small defects.
+    One block per stage, of 16 to 128 channels; there are no published weights for it. Average and
+    maximum pooling together, since an average alone hides small defects.
     Source: He et al. 2016, "Deep Residual Learning for Image Recognition"; the stem of He et al.
     2019, "Bag of Tricks for Image Classification with Convolutional Neural Networks"
     """
@@ -126,6 +126,6 @@ class TimmNetwork(TimmClassifier):
         backbone: Annotated[str, Field(description="a name from timm.list_models()")] = "resnet18",
         **options: Any,
     ) -> None:
-        # A plain string: nn.Module takes it before its own constructor has run.
+        # nn.Module accepts a plain string before its own constructor has run.
         self.backbone_name = backbone
         super().__init__(**options)

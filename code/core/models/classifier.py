@@ -7,44 +7,27 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import InputError
-from core.models.attention.placement import attach_cbam
-from core.models.gradient_checkpointing import checkpoint_stages
+from core.models import parameters
+from core.models.attention import attach_cbam
+from core.models.backbone_training import checkpoint_stages, freeze_up_to, layer_of_parameter
 from core.models.input_layer import fixed_size, install_input_layer
-from core.models.layers import layer_of_parameter
 from core.models.mask_head import MaskHead, build_fusion, mask_size
-from core.models.parameters import (
-    BackboneOptions,
-    DropPathRate,
-    DropRate,
-    FreezeBackbone,
-    FreezeStages,
-    Fusion,
-    KernelSize,
-    MaskHeadSwitch,
-    MaskHeadWidth,
-    NumClasses,
-    Pooling,
-    Pretrained,
-    Reduction,
-    StageNumbers,
-    Weights,
-)
 from core.models.pooling import replace_pooling
 from core.models.pretrained import create_backbone
-from core.models.stages import find_stages, freeze_up_to
+from core.models.stages import find_stages
 from core.models.weights import load_weights
 
-# Shares are kept this far from 0 and 1: a class that the training part hardly has starts at
+# Shares are kept this far from 0 and 1: a class that is very rare in the training part starts at
 # -6.9, from where it can still be learned.
 SMALLEST_SHARE = 0.001
 
 
 class TimmClassifier(nn.Module):
-    """A timm network whole, from its stem to its own head, for strips of steel.
+    """A whole timm network, from its stem to its own head, for strips of steel.
 
-    `backbone` is timm's network under timm's names. Attention follows its stages by a hook, its
-    pooling layer is replaced in place, its head (ImageNet's final norm where there is one, and a
-    linear layer) is its own. A subclass names the network and states what else differs.
+    `backbone` is timm's network with timm's names. Attention follows its stages by a hook, its
+    pooling layer is replaced in place, and its head (ImageNet's final norm, if any, and a linear
+    layer) is its own. A subclass names the network and states what else differs.
 
     Shape: (batch, 1 or 3, height, width), uint8 or floating in 0..1 -> logits (batch, classes);
     with a mask head a dict of `logits` and `mask_logits` (batch, classes, height / 4, width / 4)
@@ -55,21 +38,21 @@ class TimmClassifier(nn.Module):
     def __init__(
         self,
         *,
-        num_classes: NumClasses = 4,
-        pretrained: Pretrained = True,
-        weights: Weights = None,
-        cbam_stages: StageNumbers = (),
-        cbam_reduction: Reduction = 16,
-        cbam_kernel_size: KernelSize = 7,
-        pooling: Pooling = "average",
-        drop_rate: DropRate = 0.0,
-        drop_path_rate: DropPathRate = 0.0,
-        freeze_backbone: FreezeBackbone = False,
-        freeze_stages: FreezeStages = 0,
-        mask_head: MaskHeadSwitch = False,
-        mask_head_width: MaskHeadWidth = 32,
-        fusion: Fusion = None,
-        backbone_options: BackboneOptions = None,
+        num_classes: parameters.NumClasses = 4,
+        pretrained: parameters.Pretrained = True,
+        weights: parameters.Weights = None,
+        cbam_stages: parameters.StageNumbers = (),
+        cbam_reduction: parameters.Reduction = 16,
+        cbam_kernel_size: parameters.KernelSize = 7,
+        pooling: parameters.Pooling = "average",
+        drop_rate: parameters.DropRate = 0.0,
+        drop_path_rate: parameters.DropPathRate = 0.0,
+        freeze_backbone: parameters.FreezeBackbone = False,
+        freeze_stages: parameters.FreezeStages = 0,
+        mask_head: parameters.MaskHeadSwitch = False,
+        mask_head_width: parameters.MaskHeadWidth = 32,
+        fusion: parameters.Fusion = None,
+        backbone_options: parameters.BackboneOptions = None,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -81,8 +64,9 @@ class TimmClassifier(nn.Module):
         )
         self.last_layers = self._find_last_layers()
         self.stages = find_stages(self.backbone, self.backbone_name)
+        self.stage_indices = [stage.index for stage in self.stages]
         size = fixed_size(self.backbone, options)
-        # Before attention: it trains after a frozen stage too.
+        # Before attention is added, which trains after a frozen stage too.
         freeze_up_to(self.backbone, self.stages, freeze_stages, size)
         cbam_options = {"reduction": cbam_reduction, "kernel_size": cbam_kernel_size}
         self.attention = attach_cbam(self.backbone, self.stages, cbam_stages, size, **cbam_options)
@@ -93,7 +77,7 @@ class TimmClassifier(nn.Module):
             self.has_trained_head = load_weights(self, weights, self.last_layers)
         if freeze_backbone:
             self._freeze_backbone()
-        # After the backbone: with the same seed, it starts as it would without a mask head.
+        # After the backbone, which therefore starts the same, by the same seed, without one.
         channels = [stage.channels for stage in self.stages]
         self.mask_head = MaskHead(channels, num_classes, mask_head_width) if mask_head else None
         self.fusion = build_fusion(mask_head, fusion, num_classes)
@@ -104,7 +88,7 @@ class TimmClassifier(nn.Module):
         images = self._normalised(images)
         if self.mask_head is None:
             return self.backbone(images)
-        last, maps = self.backbone.forward_intermediates(images, indices=self._stage_indices())
+        last, maps = self.backbone.forward_intermediates(images, indices=self.stage_indices)
         logits = self.backbone.forward_head(last)
         mask_logits = self.mask_head(maps, mask_size(images.shape[-2:]))
         if self.fusion is not None:
@@ -117,20 +101,18 @@ class TimmClassifier(nn.Module):
         Shape: each (batch, channels, height / reduction, width / reduction) of its stage
         """
         return self.backbone.forward_intermediates(
-            self._normalised(images),
-            indices=self._stage_indices(),
-            intermediates_only=True,
+            self._normalised(images), indices=self.stage_indices, intermediates_only=True
         )
 
     def check_image_size(self, height: int, width: int) -> None:
-        """Raises InputError where the network takes images of another size alone."""
+        """Raises InputError if the network accepts images of another size only."""
         self.input_layer.check_size(height, width)
 
     def set_class_shares(self, shares: Sequence[float]) -> None:
         """Start at the log-odds log(p / (1 - p)) of each class's share of the images.
 
-        So the first steps are not spent on learning how rare defects are. Shares are kept within
-        [SMALLEST_SHARE, 1 - SMALLEST_SHARE]. A head that `weights` brought along stays as it is.
+        The first steps are then not spent on learning how rare defects are. Shares are kept
+        within [SMALLEST_SHARE, 1 - SMALLEST_SHARE]. A head that came with `weights` stays as it is.
 
         Raises:
             ValueError: not one share in 0..1 per class.
@@ -144,32 +126,28 @@ class TimmClassifier(nn.Module):
         log_odds = torch.tensor([math.log(share / (1 - share)) for share in kept])
         with torch.no_grad():
             for name in self.last_layers:
-                bias = self.get_submodule(name).bias
-                bias.copy_(log_odds)
+                self.get_submodule(name).bias.copy_(log_odds)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Keep no activations inside of stages, and compute them again in the backward pass.
+        """Keep no activations inside stages, and compute them again in the backward pass.
 
         Raises:
-            InputError: the backbone cannot, or would leave out its attention.
+            InputError: the backbone cannot do so, or would leave out its attention.
         """
         checkpoint_stages(self.backbone, self.attention, enable, self.input_layer.size)
 
     def group_matcher(self, coarse: bool = False) -> Callable[[str], float]:
-        """Number of the layer, from the stem up, of each parameter's name, for `layer_decay`."""
+        """The number of a parameter's layer, from the stem up, by its name, for `layer_decay`."""
         return layer_of_parameter(self, coarse)
 
     def train(self, mode: bool = True) -> "TimmClassifier":
-        """Training mode, except where all is frozen: no moving statistics, no dropped paths."""
+        """Training mode, except for frozen modules: no moving statistics, no dropped paths."""
         super().train(mode)
         for module in self.backbone.modules():
             frozen = [not parameter.requires_grad for parameter in module.parameters()]
             if frozen and all(frozen):
                 module.eval()
         return self
-
-    def _stage_indices(self) -> list[int]:
-        return [stage.index for stage in self.stages]
 
     def _normalised(self, images: Tensor) -> Tensor:
         return self.input_layer(images, next(self.parameters()).dtype)
@@ -181,10 +159,10 @@ class TimmClassifier(nn.Module):
                 parameter.requires_grad_(False)
 
     def _find_last_layers(self) -> tuple[str, ...]:
-        """Where the layers are that give the logits: more than one in a distilled network."""
+        """Names of the layers that give the logits: more than one in a distilled network."""
         classifier = self.backbone.get_classifier()
-        parts = classifier if isinstance(classifier, tuple) else (classifier,)
-        inside = {module for part in parts for module in part.modules()}
+        heads = classifier if isinstance(classifier, tuple) else (classifier,)
+        inside = {module for head in heads for module in head.modules()}
         names = tuple(
             name
             for name, module in self.named_modules()

@@ -1,8 +1,7 @@
 """The weight gradient of depthwise convolutions as matrix products, in bfloat16 on CPUs.
 
-torch leaves that gradient to a routine that takes a third and more of a ConvNeXt's training step
-there, and slows down further from float32 to bfloat16; batched matrix products have fast bfloat16
-instructions.
+torch's own routine takes a third or more of a ConvNeXt's training step there, and is slower in
+bfloat16 than in float32; batched matrix products have fast bfloat16 instructions.
 """
 
 from typing import Any
@@ -11,24 +10,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Rows of an image that are multiplied at once. Of the products of all of them with all of the
-# kernel's height around, only those of neighbours are used: fewer rows waste less, more compute
-# faster.
+# Rows of an image that are multiplied at once. Only the products of neighbouring rows are used:
+# fewer rows waste less, more rows compute faster.
 ROWS = 64
-# For 3x3 kernels torch has a routine of its own, which is faster.
+# For 3x3 kernels torch has a faster routine.
 SMALLEST_KERNEL = 5
 
 
 def use_matmul_gradients(model: nn.Module) -> int:
     """Let the model's depthwise convolutions compute weight gradients by `weight_gradient`.
 
-    Weights, names and outputs stay what they are. Returns how many convolutions it concerns: those
-    with one filter of at least 5x5 a channel, stride 1, no dilation, and zeros around that keep the
-    size.
+    Weights, names and outputs stay the same. Returns how many convolutions are concerned: those
+    with one filter per channel of at least 5x5, stride 1, no dilation, and zero padding that keeps
+    the size.
     """
     concerned = [module for module in model.modules() if _is_concerned(module)]
     for convolution in concerned:
-        # In place, so that whoever holds the module holds the new one.
+        # In place, so that every reference to the module sees the new one.
         convolution.__class__ = DepthwiseConv2d
     return len(concerned)
 
@@ -36,7 +34,7 @@ def use_matmul_gradients(model: nn.Module) -> int:
 class DepthwiseConv2d(nn.Conv2d):
     """A depthwise convolution that keeps the size, trained by `weight_gradient` where that pays.
 
-    It does in bfloat16 on a CPU, by autocast or by its inputs; all else is torch's.
+    That is in bfloat16 on a CPU, by autocast or by its inputs; everything else is left to torch.
     """
 
     def forward(self, images: Tensor) -> Tensor:
@@ -64,7 +62,7 @@ class DepthwiseConvolution(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         images, weight = ctx.saved_tensors
         for_images, for_weight, for_bias = ctx.needs_input_grad
-        # Of the images alone: asked for the bias's, torch computes the weight's as well.
+        # Only that of the images: asked for the bias's, torch computes the weight's as well.
         of_images, _, _ = torch.ops.aten.convolution_backward(
             gradient, images, weight, None, [1, 1], _padding(weight), [1, 1], False,
             [0, 0], len(weight), [for_images, False, False],
@@ -74,18 +72,17 @@ class DepthwiseConvolution(torch.autograd.Function):
 
 
 def weight_gradient(images: Tensor, gradient: Tensor, kernel_size: tuple[int, int]) -> Tensor:
-    """Of a depthwise convolution that keeps the size, by its input and its output's gradient.
+    """That of a depthwise convolution that keeps the size, from its input and output gradient.
 
-    For each shift to the side, the product of all rows of the gradient with all rows of the images
-    holds on its diagonals what the rows of the kernel get. Sums over the diagonals in float32 at
-    least.
+    For each horizontal shift, the product of all rows of the gradient with all rows of the images
+    holds the terms of a kernel row on a diagonal. They are summed in float32 or float64.
 
     Shape: images and gradient (batch, channels, height, width); returns (channels, 1, *kernel_size)
     in their type. Kernel sizes are odd.
     """
     batch, channels, height, width = images.shape
     above, beside = (size // 2 for size in kernel_size)
-    # Rows so wide that what is shifted beyond one's end meets the gradient's zeros.
+    # Rows so wide that what is shifted past the end of a row meets zeros of the gradient.
     padded = width + 2 * beside
     row, tall = batch * padded, height + 2 * above
     length = channels * tall * row

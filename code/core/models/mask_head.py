@@ -1,4 +1,4 @@
-"""Where in the image a defect is: logits of masks, and what they add to the image's logits."""
+"""Where in the image a defect is: logits of masks, and how they change the image's logits."""
 
 import math
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ MASK_STRIDE = 4
 # Shares of defect pixels are kept this far from 0 and 1.
 SMALLEST_PIXEL_SHARE = 1e-4
 
-# Small, so that a training starts at the bias everywhere, and the fused logits at the image's own.
+# Small: every pixel starts at the bias, and the fused logits at the image's own.
 _FIRST_WEIGHTS_STD = 0.01
 
 
 class MaskHead(nn.Module):
     """A feature pyramid over the maps of a backbone's stages, ending in one logit per class.
 
-    Each map passes a 1x1 convolution to `width` channels; coarse ones are enlarged and added to
+    A 1x1 convolution brings each map to `width` channels; coarse maps are enlarged and added to
     finer ones; two 3x3 convolutions follow. The bias is the log-odds of a defect pixel.
 
     Shape: maps (batch, channels, height, width) of each stage, fine to coarse
@@ -66,8 +66,8 @@ class MaskHead(nn.Module):
 class MaskFusion(nn.Module):
     """Adds the evidence of the masks to the image's logits: g_c (max + log mean exp of m_c).
 
-    Both poolings are counted from the log-odds of a defect pixel, so that a mask without
-    evidence adds nothing; the gain g_c is learned, one per class.
+    Both poolings are relative to the log-odds of a defect pixel, so that a mask without evidence
+    adds nothing; the gain g_c is learned, one per class.
 
     Shape: logits (batch, C), mask logits (batch, C, height, width) -> (batch, C)
     Source: Pinheiro and Collobert 2015, "From Image-level to Pixel-level Labeling with
@@ -93,7 +93,7 @@ def mask_size(image_size: Sequence[int]) -> tuple[int, int]:
 
 
 def build_fusion(mask_head: bool, fusion: bool | None, num_classes: int) -> MaskFusion | None:
-    """The fusion where it is wanted: with a mask head, unless it is switched off.
+    """The fusion, if it is wanted: by default, with a mask head.
 
     Raises:
         InputError: fusion without a mask head.
@@ -106,7 +106,7 @@ def build_fusion(mask_head: bool, fusion: bool | None, num_classes: int) -> Mask
 
 
 def _convolution(width: int) -> list[nn.Module]:
-    # By the batch: normalised strip by strip, a clean one would look as lively as a defective one.
+    # Over the batch: normalised one by one, a clean strip would look as varied as a defective one.
     return [
         nn.Conv2d(width, width, 3, padding=1, bias=False),
         nn.BatchNorm2d(width),

@@ -1,8 +1,11 @@
-"""What a model answers with."""
+"""What a model answers with, and its first answer, by which lazy layers get their shapes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 Output = Tensor | Mapping[str, Tensor]
 
@@ -10,3 +13,15 @@ Output = Tensor | Mapping[str, Tensor]
 def logits_of(output: Output) -> Tensor:
     """A model answers with logits, or with a dict that holds them among other things."""
     return output["logits"] if isinstance(output, Mapping) else output
+
+
+@torch.no_grad()
+def initialize_lazy_layers(model: nn.Module, image_shape: Sequence[int]) -> None:
+    """Give layers such as nn.LazyConv2d their parameters, by one black image.
+
+    A model without such layers is left alone. `image_shape` is (channels, height, width).
+    """
+    if any(map(is_lazy, chain(model.parameters(), model.buffers()))):
+        was_training = model.training
+        model.eval()(torch.zeros(1, *image_shape, dtype=torch.uint8))
+        model.train(was_training)

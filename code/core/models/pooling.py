@@ -1,6 +1,6 @@
 """Pooling of the last feature map into one vector per image."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from timm.layers import SelectAdaptivePool2d
@@ -10,8 +10,8 @@ from core.errors import InputError
 
 PoolingKind = Literal["average", "max", "average_max", "log_sum_exp"]
 
-# Between the average (0) and the maximum (infinity): in a map of 8 x 50 positions, one that
-# stands out by 1.2 = log(400) / 5 weighs as much as all others together.
+# Between the average (0) and the maximum (infinity): in a map of 8 x 50 positions, one position
+# that is higher by 1.2 = log(400) / 5 weighs as much as all others together.
 SHARPNESS = 5.0
 
 
@@ -20,11 +20,10 @@ class GlobalPooling(nn.Module):
 
     average_max: the mean of both. log_sum_exp: log(mean(exp(r x))) / r with r = `SHARPNESS`,
     a smooth maximum that passes gradient to every position; computed in at least float32.
-    `dimensions` are those of height and width: (2, 3), or (1, 2) where channels stand last.
+    `dimensions` are those of height and width: (2, 3), or (1, 2) with the channels last.
 
-    Shape: (batch, channels, height, width) -> (batch, channels, 1, 1) where `keep`, else
+    Shape: (batch, channels, height, width) -> (batch, channels, 1, 1) with `keep`, else
     (batch, channels)
-
     Source: log_sum_exp: Pinheiro and Collobert 2015, "From Image-level to Pixel-level Labeling
     with Convolutional Networks"
     """
@@ -33,8 +32,6 @@ class GlobalPooling(nn.Module):
         self, kind: PoolingKind, keep: bool = False, dimensions: tuple[int, int] = (2, 3)
     ) -> None:
         super().__init__()
-        if kind not in get_args(PoolingKind):
-            raise InputError(f"model: pooling={kind!r}: choose {', '.join(get_args(PoolingKind))}")
         self.kind = kind
         self.keep = keep
         self.dimensions = dimensions
@@ -51,19 +48,16 @@ class GlobalPooling(nn.Module):
 
     def _log_mean_exp(self, features: Tensor) -> Tensor:
         wide = features if features.dtype == torch.float64 else features.float()
-        # Less the maximum, every exponential is at most 1 and the largest is 1: their mean
-        # neither overflows nor vanishes.
+        # Relative to the maximum, the largest exponential is 1: the mean neither overflows nor
+        # vanishes.
         peak = wide.detach().amax(self.dimensions, keepdim=True)
         mean = torch.exp(SHARPNESS * (wide - peak)).mean(self.dimensions, keepdim=self.keep)
         peak = peak if self.keep else peak.squeeze(self.dimensions)
         return (peak + torch.log(mean) / SHARPNESS).to(features.dtype)
 
-    def extra_repr(self) -> str:
-        return repr(self.kind)
-
 
 def replace_pooling(backbone: nn.Module, kind: PoolingKind) -> None:
-    """Put `kind` in the place of the backbone's own pooling, the rest of its head untouched.
+    """Replace the backbone's own pooling by `kind`; the rest of its head stays.
 
     Raises:
         InputError: the backbone has no pooling layer and `kind` is not the default.
@@ -74,13 +68,13 @@ def replace_pooling(backbone: nn.Module, kind: PoolingKind) -> None:
         if isinstance(layer, SelectAdaptivePool2d) and not layer.is_identity()
     ]
     for layer in layers:
-        # timm's pooling layers flatten either in `pool` itself or in the module behind it.
+        # timm's pooling layers flatten either in `pool` itself or in the module after it.
         flattens = getattr(layer.pool, "flatten", False)
         dimensions = getattr(layer.pool, "dim", (2, 3))
         layer.pool = GlobalPooling(kind, keep=not flattens, dimensions=dimensions)
         layer.pool_type = kind
     if not layers and kind != "average":
         raise InputError(
-            f"model: pooling={kind!r}: this backbone pools in a way of its own: "
+            f"model: pooling={kind!r}: this backbone has its own way of pooling: "
             "give model.pooling=average, or choose a convolutional backbone"
         )

@@ -18,10 +18,11 @@ from timm.models._hub import download_cached_file
 from torch import nn
 
 from core.errors import InputError
+from core.models.weights import first_line
 from core.validation import nearest
 
-# The hub's own downloads retry for most of a minute where there is no network; one request that
-# may take this long tells whether there is one.
+# Without a network the hub's own downloads retry for most of a minute; one request that may take
+# this long tells whether there is a network.
 CONNECT_SECONDS = 5.0
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -32,18 +33,18 @@ def create_backbone(
 ) -> nn.Module:
     """timm's network `name` for three-channel images, built with `settings`.
 
-    A setting that is zero is left out where the network does not know it.
+    A setting that is zero is left out if the network does not have it.
 
     Raises:
         InputError: an unknown name or tag, an option that the network refuses, or pretrained
-            weights that do not exist or cannot be had.
+            weights that do not exist or are not available.
     """
     config = _known_config(name)
     for key in {"in_chans", "features_only", "global_pool", "pretrained_cfg", *settings}:
         if key in backbone_options:
             raise InputError(
-                f"model: backbone_options={backbone_options}: {key} is not theirs to set: "
-                "use the parameters of the model itself"
+                f"model: backbone_options={backbone_options}: {key} cannot be set here: use the "
+                "parameters of the model itself"
             )
     blame = f"backbone_options={backbone_options}: see timm.create_model"
     if pretrained:
@@ -58,16 +59,16 @@ def create_backbone(
     except (TypeError, ValueError, RuntimeError, LookupError, AssertionError, SafetensorError) as e:
         if not (pretrained or backbone_options):
             raise
-        raise InputError(f"model: {name} cannot be built ({_first_line(e)}) with {blame}") from e
+        raise InputError(f"model: {name} cannot be built ({first_line(e)}) with {blame}") from e
 
 
 def pretrained_file(name: str, config: PretrainedCfg) -> Path:
-    """Where the pretrained weights of `name` lie on this machine, downloaded on first use.
+    """Path of the pretrained weights of `name` on this machine, downloaded on first use.
 
     Raises:
         InputError: there are none, or they are not in the cache and cannot be downloaded.
     """
-    instead = "pass a local file with model.weights=FILE, or do without: model.pretrained=false"
+    instead = "give a local file with model.weights=FILE, or set model.pretrained=false"
     if not config.has_weights:
         raise InputError(f"model.pretrained=true: timm has no weights for {name}: {instead}")
     try:
@@ -76,13 +77,14 @@ def pretrained_file(name: str, config: PretrainedCfg) -> Path:
         wanted = f"{_hub_files(config)[0]} of {config.hf_hub_id}, from the Hugging Face hub"
         raise InputError(
             f"model.pretrained=true: cannot get {wanted if config.hf_hub_id else config.url} "
-            f"({type(error).__name__}: {_first_line(error)}): {instead}"
+            f"({type(error).__name__}: {first_line(error)}): {instead}"
         ) from error
 
 
 def _known_config(name: str) -> PretrainedCfg:
+    architecture = name.partition(".")[0]
     if not timm.is_model(name):
-        guess = nearest(name.partition(".")[0], timm.list_models())
+        guess = nearest(architecture, timm.list_models())
         raise InputError(
             f"model: backbone={name!r}: timm has no network of this name{guess}; "
             "timm.list_models() lists them"
@@ -90,7 +92,6 @@ def _known_config(name: str) -> PretrainedCfg:
     try:
         return get_pretrained_cfg(name) or PretrainedCfg()
     except RuntimeError:
-        architecture = name.partition(".")[0]
         known = timm.list_pretrained(f"{architecture}.*")
         raise InputError(
             f"model: backbone={name!r}: timm has no weights of this tag{nearest(name, known)}; "
@@ -130,7 +131,3 @@ def _from_hub(config: PretrainedCfg) -> Path:
 
 def _hub_files(config: PretrainedCfg) -> tuple[str, ...]:
     return (config.hf_hub_filename,) if config.hf_hub_filename else HUB_FILES
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), "no reason given")[:200]

@@ -1,4 +1,4 @@
-"""Weights from a local file, every key accounted for."""
+"""Weights from a local file, every key of which is accounted for."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +12,13 @@ EXAMPLES = 3
 
 
 def load_weights(model: nn.Module, path: str, head: Sequence[str]) -> bool:
-    """Load `path` into `model`, whose part `backbone` is a timm network.
-
-    Returns whether the file also brought a trained head for these classes.
+    """Load `path` into `model`, whose `backbone` is a timm network.
 
     The file is safetensors or a state_dict, of the timm network alone or of a whole model of
-    this project. Layers named in `head` are left as they are where the file has none or another
-    number of classes, and so is attention that the file does not know.
+    this project. Layers named in `head` stay as they are if the file has none, or another number
+    of classes, and so does attention that the file does not have.
+
+    Returns whether the file also brought a trained head for these classes.
 
     Raises:
         InputError: no such file, another format, or keys or shapes of another network.
@@ -47,29 +47,31 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
     Raises:
         InputError: no such file, or another format.
     """
+    where = f"model.weights={path}"
     if not Path(path).is_file():
         found = "is a folder" if Path(path).is_dir() else "does not exist"
         raise InputError(
-            f"model.weights={path}: {found}: give a .safetensors file or a state_dict saved by "
-            "torch.save, or model.weights=null"
+            f"{where}: {found}: give a .safetensors file or a state_dict saved by torch.save, or "
+            "model.weights=null"
         )
     expected = "expected safetensors or a state_dict saved by torch.save"
     try:
         state = load_state_dict(path, device="cpu", weights_only=True)
-    except Exception as error:  # the unpickler can trip over anything in a file of another format
-        reason = next(iter(str(error).splitlines()), "")[:200]
-        raise InputError(
-            f"model.weights={path}: cannot be read ({type(error).__name__}: {reason}): {expected}"
-        ) from error
+    except Exception as error:  # a file of another format can raise anything in the unpickler
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"{where}: cannot be read ({reason}): {expected}") from error
     for key, value in state.items():
         if not isinstance(value, Tensor):
-            raise InputError(
-                f"model.weights={path}: {key} is of type {type(value).__name__}, "
-                f"not a tensor: {expected}"
-            )
+            found = f"{key} is of type {type(value).__name__}, not a tensor"
+            raise InputError(f"{where}: {found}: {expected}")
     if not state:
-        raise InputError(f"model.weights={path}: holds no tensors: {expected}")
+        raise InputError(f"{where}: holds no tensors: {expected}")
     return state
+
+
+def first_line(error: Exception) -> str:
+    """What the error says, cut off at 200 characters."""
+    return next(iter(str(error).strip().splitlines()), "no reason given")[:200]
 
 
 def _only_in(keys: Sequence[str], layers: Sequence[str]) -> bool:

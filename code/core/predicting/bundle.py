@@ -8,32 +8,32 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core.errors import InputError
+from core.files.reading import MEBIBYTE
 from core.files.writing import replacing
 from core.predicting.onnx_model import OnnxModel
 from core.predicting.signature import Signature
 
 MODEL, THRESHOLDS, CHECKSUMS = "model.onnx", "thresholds.json", "SHA256SUMS"
 PARITY = f"{MODEL}.parity.json"
-MIB = 1 << 20
-# Every member that a bundle has, and how large it may be: what is read is never more than this.
+# The members of a bundle, and how large each may be: no more than this is ever read.
 LARGEST = {
-    MODEL: 2048 * MIB,  # protocol buffers end there
-    PARITY: MIB,
-    "config.yaml": MIB,
-    THRESHOLDS: MIB,
-    "MODEL_CARD.md": MIB,
-    CHECKSUMS: MIB,
+    MODEL: 2048 * MEBIBYTE,  # protocol buffers end there
+    PARITY: MEBIBYTE,
+    "config.yaml": MEBIBYTE,
+    THRESHOLDS: MEBIBYTE,
+    "MODEL_CARD.md": MEBIBYTE,
+    CHECKSUMS: MEBIBYTE,
 }
-# As any file of the same content, whenever it was packed.
+# Always the same, so that equal content gives equal files.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def write_bundle(path: Path, members: Mapping[str, bytes], signature: Signature) -> None:
-    """Pack `members`, every one of `LARGEST` but the thresholds and the checksums.
+    """Pack `members`: all of `LARGEST` but the thresholds and the checksums.
 
-    The checksums are in the form that `sha256sum --check` reads.
+    `sha256sum --check` can read the checksums.
     """
-    content = {**members, THRESHOLDS: thresholds_file(signature)}
+    content = {**members, THRESHOLDS: _thresholds(signature)}
     sums = "".join(f"{_digest(data)}  {name}\n" for name, data in sorted(content.items()))
     content[CHECKSUMS] = sums.encode()
     assert content.keys() == LARGEST.keys()
@@ -46,28 +46,27 @@ def write_bundle(path: Path, members: Mapping[str, bytes], signature: Signature)
 
 
 def open_bundle(path: Path) -> OnnxModel:
-    """The model in a bundle, once every checksum is right.
+    """The model in a bundle, once every checksum is right. Nothing is unpacked to the disk.
 
     Raises:
-        InputError: no zip file, members that are missing, unknown, given twice or too large, a
-            checksum that is wrong, or thresholds that are not the model's.
+        InputError: not a zip file, members that are missing, unknown, given twice or too large, a
+            wrong checksum, or thresholds that are not the model's.
     """
-    content = read_bundle(path)
+    content = _read_members(path)
+    _check_sums(path, content)
     model = OnnxModel(content[MODEL], str(path))
-    if content[THRESHOLDS] != thresholds_file(model.signature):
+    if content[THRESHOLDS] != _thresholds(model.signature):
         raise InputError(
-            f"{path}: {THRESHOLDS} does not say what {MODEL} says: pack it again with "
-            "code/export.py --bundle"
+            f"{path}: {THRESHOLDS} and {MODEL} differ: pack it again with code/export.py --bundle"
         )
     return model
 
 
-def read_bundle(path: Path) -> dict[str, bytes]:
-    """Every member by its name; nothing is unpacked to the disk. Raises as `open_bundle` does."""
+def _read_members(path: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             _check_members(path, archive.infolist())
-            content = {entry.filename: _read(path, archive, entry) for entry in archive.infolist()}
+            return {entry.filename: _read(path, archive, entry) for entry in archive.infolist()}
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
@@ -75,25 +74,18 @@ def read_bundle(path: Path) -> dict[str, bytes]:
             f"{path}: not a whole zip file ({error}): copy it again, or pack it again with "
             "code/export.py --bundle"
         ) from None
-    _check_sums(path, content)
-    return content
-
-
-def thresholds_file(signature: Signature) -> bytes:
-    """The signature for a reader: classes, thresholds, image size."""
-    return (json.dumps(json.loads(signature.to_json()), indent=2) + "\n").encode()
 
 
 def _check_members(path: Path, entries: list[zipfile.ZipInfo]) -> None:
     names = [entry.filename for entry in entries]
     for entry in entries:
         name = entry.filename
-        # The list of allowed names leaves no room for paths: `../x` is simply not in it.
+        # A path that leads elsewhere, such as `../x`, is not a known name either.
         if name not in LARGEST:
             raise InputError(f"{path}: holds {name!r}, which no bundle does: it was not unpacked")
         if entry.file_size > LARGEST[name]:
             raise InputError(
-                f"{path}: {name} says to be {entry.file_size} bytes large; expected at most "
+                f"{path}: {name} claims to be {entry.file_size} bytes large; expected at most "
                 f"{LARGEST[name]}"
             )
     if missing := LARGEST.keys() - names:
@@ -103,7 +95,7 @@ def _check_members(path: Path, entries: list[zipfile.ZipInfo]) -> None:
 
 
 def _read(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """A member, and not one byte more than it may have, whatever its header says."""
+    """A member, never more than it may have, whatever its header says."""
     most = LARGEST[entry.filename]
     with archive.open(entry) as stream:
         content = stream.read(most + 1)
@@ -121,6 +113,11 @@ def _check_sums(path: Path, content: Mapping[str, bytes]) -> None:
                 f"{path}: the checksum of {name} is wrong: the file was changed or damaged; copy "
                 "it again, or pack it again with code/export.py --bundle"
             )
+
+
+def _thresholds(signature: Signature) -> bytes:
+    """The signature for a reader: classes, thresholds, image size."""
+    return (json.dumps(json.loads(signature.to_json()), indent=2) + "\n").encode()
 
 
 def _digest(data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Which images are meant by the words of a command line: files, folders, globs, a list."""
+"""The images that the words of a command line mean: files, folders, globs, a list."""
 
 import glob
 import os
@@ -15,17 +15,15 @@ class ImageList:
     """The images that `words` name, in the order in which they are named.
 
     A folder means the images directly in it, sorted by name; a word with `*`, `?` or `[` that is
-    no file is a glob, `**` included; `-` is a list on standard input, one path a line. Any other
-    word is taken for a file: one that ends as images do may be missing.
+    no file is a glob, `**` included; `-` is a list on standard input, one path per line. Any other
+    word is a file, which may be missing if it ends as images do.
 
     Raises:
-        InputError: a folder or a glob without an image, or a word that is nothing of all this.
+        InputError: a folder or a glob without an image, or a word that is none of these.
     """
 
     def __init__(self, words: Sequence[str], extensions: Sequence[str], lines: TextIO) -> None:
-        self.words = tuple(words)
-        self.extensions = tuple(extensions)
-        self.lines = lines
+        self.words, self.extensions, self.lines = tuple(words), tuple(extensions), lines
         if self.words.count(STANDARD_INPUT) > 1:
             raise InputError("-: standard input can be read only once: give `-` once")
         counts = [self._count(word) for word in self.words]
@@ -51,7 +49,7 @@ class ImageList:
     def _count(self, word: str) -> int | None:
         if word == STANDARD_INPUT:
             return None
-        # An empty word, as of a variable that is not set, would be the folder that one stands in.
+        # As a path, an empty word (a variable that is not set) would be the current folder.
         if not word or not (_is_glob(word) or Path(word).exists() or self._is_image(word)):
             raise InputError(f"{word or repr(word)}: no such file or folder; expected images")
         count = sum(1 for _ in self._images(word))

@@ -1,4 +1,4 @@
-"""An exported model as a predictor: ONNX Runtime, numpy, and no torch."""
+"""An exported model as a predictor: ONNX Runtime and numpy, without torch."""
 
 import os
 from pathlib import Path
@@ -12,25 +12,26 @@ SIGNATURE_KEY = "signature"
 
 
 class OnnxModel:
-    """A model that code/export.py wrote, its calibration and thresholds inside."""
+    """A model that code/export.py wrote, with its calibration and thresholds inside."""
 
     def __init__(self, source: Path | bytes, name: str) -> None:
-        """`source` is the file or what it holds; `name` is what messages call it.
+        """`source` is the file or its content; messages call it `name`.
 
         Raises:
-            InputError: no ONNX model, or not one of this project.
+            InputError: not an ONNX model, or not one of this project.
         """
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        # As torch does; by itself, ONNX Runtime takes every core.
-        options.intra_op_num_threads = _threads()
-        options.log_severity_level = 4  # what fails is raised as well
+        # As many threads as torch would use; by default, ONNX Runtime takes every core.
+        asked = os.environ.get("OMP_NUM_THREADS", "")
+        options.intra_op_num_threads = int(asked) if asked.isdigit() else 0
+        options.log_severity_level = 4  # failures are raised as well
         try:
             self.session = onnxruntime.InferenceSession(
                 source, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # the runtime's own errors have no base class but this
+        except Exception as error:  # the runtime's own errors share no other base class
             reason = str(error).partition("\n")[0][:160]
             raise InputError(
                 f"{name}: not a whole ONNX model ({reason}): export it again with code/export.py"
@@ -47,9 +48,3 @@ class OnnxModel:
         """Probabilities (batch, classes) of images uint8 (batch, channels, height, width)."""
         (input_name,) = (entry.name for entry in self.session.get_inputs())
         return self.session.run(None, {input_name: images})[0].astype(np.float64)
-
-
-def _threads() -> int:
-    """What OMP_NUM_THREADS asks for, 0 (all cores) where it asks for nothing."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdigit() else 0

@@ -9,7 +9,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from core.data.image_header import EXTENSIONS
-from core.data.images import read_image
 from core.errors import InputError
 from core.experiments.reading import RESULTS_FILE, find_experiment, read_experiment
 from core.predicting.bundle import open_bundle
@@ -18,17 +17,14 @@ from core.predicting.onnx_model import OnnxModel
 from core.predicting.predictor import Ensemble, Flips, Predictor
 from core.predicting.row_files import Outcome, check_output, write_rows
 from core.predicting.signature import Signature
-from core.predicting.stream import Row, predict_images
+from core.predicting.stream import Row, predict_images, read_strip
 
 PassOn = Callable[[Iterable[Row]], Iterator[Row]]
 
 
 @dataclass(frozen=True)
 class PredictionOptions:
-    """How the images are predicted: at which thresholds, seen how often, how many at once.
-
-    `overlay` is a folder for pictures of what was found, which `draw` makes.
-    """
+    """How the images are predicted; `overlay` is a folder for pictures, which `draw` makes."""
 
     output: Path
     flips: bool = False
@@ -45,7 +41,8 @@ def predict_to_file(
 ) -> Outcome:
     """Predict `images`, which ImageList reads, by one model or the mean of several.
 
-    `draw` makes, for a model and the signature to decide by, what draws each row that it passes on.
+    `draw` takes the model and the signature with the thresholds in use. It returns a function that
+    draws each row and passes it on.
 
     Raises:
         InputError: a model that cannot be read, models that do not fit, no images, or a file that
@@ -58,18 +55,18 @@ def predict_to_file(
     model = members[0] if len(members) == 1 else Ensemble(members)
     predictor = Flips(model) if options.flips else model
     signature = predictor.signature
-    shown = signature.at_default() if options.default_thresholds else signature
+    decided_by = signature.at_default() if options.default_thresholds else signature
     if options.overlay:
         _check_overlay(model, options.overlay)
-    drawn = draw(model, shown) if draw else iter
-    read = partial(read_image, image_size=signature.image_size, channels=signature.channels)
+    drawn = draw(model, decided_by) if draw else iter
+    read = partial(read_strip, signature=signature)
     rows = tqdm(
         predict_images(predictor, listed, read, options.batch_size),
         total=listed.total,
         unit="image",
         disable=None,  # off unless standard error is a terminal
     )
-    return write_rows(options.output, drawn(rows), shown)
+    return write_rows(options.output, drawn(rows), decided_by)
 
 
 def open_model(path: Path) -> Predictor:
@@ -85,7 +82,7 @@ def open_model(path: Path) -> Predictor:
             raise InputError(f"{path}: no such file; expected what code/export.py wrote")
         return OnnxModel(path, str(path)) if path.suffix == ".onnx" else open_bundle(path)
     folder = find_experiment(path)
-    # Here and not above: an exported model is predicted with where torch is not installed.
+    # Imported here because exported models are used where torch is not installed.
     from core.predicting.trained_model import TrainedModel
 
     if folds := read_experiment(folder).look_up("folds"):
@@ -94,7 +91,7 @@ def open_model(path: Path) -> Predictor:
 
 
 def _check_overlay(model: Predictor, folder: Path) -> None:
-    """Refuse what shows nothing of where it looks. Raises InputError."""
+    """Raises InputError for a model that cannot show where it looks."""
     if isinstance(model, Ensemble):
         raise InputError(
             f"--overlay {folder}: shows where one model looks, and this is the mean of "
@@ -102,7 +99,7 @@ def _check_overlay(model: Predictor, folder: Path) -> None:
         )
     if isinstance(model, OnnxModel):
         raise InputError(
-            f"--overlay {folder}: an exported model answers with probabilities only: name the "
+            f"--overlay {folder}: an exported model returns probabilities only: name the "
             f"experiment that it was exported from ({model.signature.model})"
         )
 
@@ -111,7 +108,7 @@ def _check_images(images: Sequence[str]) -> None:
     for word in images:
         try:
             Path(word).exists()
-        except OSError as error:  # a name that is too long, a folder that may not be looked into
+        except OSError as error:  # a name that is too long, or a folder without permission
             raise InputError(f"{word}: {error.strerror}: name an image or a folder") from None
         if (Path(word) / RESULTS_FILE).is_file() or word.endswith((".onnx", ".zip")):
             raise InputError(

@@ -1,6 +1,6 @@
-"""Models as predictors, and two ways to average several answers into one."""
+"""Models as predictors, and two ways to average several predictions into one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -8,22 +8,26 @@ import numpy as np
 from core.errors import InputError
 from core.predicting.signature import Signature, threshold_version
 
+Predict = Callable[[np.ndarray], np.ndarray]
+"""Images uint8 (batch, channels, height, width) to probabilities (batch, classes)."""
+
 
 class Predictor(Protocol):
-    """A model that is ready to be asked."""
+    """A `Predict` that knows its classes, images and thresholds; its probabilities are float64."""
 
     signature: Signature
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities of images uint8 (batch, channels, height, width).
+    def __call__(self, images: np.ndarray) -> np.ndarray: ...
 
-        Shape: (batch, classes), float64.
-        """
-        ...
+
+def predict_in_batches(predict: Predict, images: np.ndarray, batch_size: int) -> np.ndarray:
+    """The probabilities of any number of images, at most `batch_size` of them at once."""
+    starts = range(0, len(images), batch_size)
+    return np.concatenate([predict(images[start : start + batch_size]) for start in starts])
 
 
 class Ensemble:
-    """The mean of the probabilities of several models, decided at the mean of their thresholds.
+    """The mean of the probabilities of several models, with the mean of their thresholds.
 
     Raises:
         InputError: models of different classes or images.
@@ -61,15 +65,10 @@ class Flips:
 
 
 def _check_alike(first: Signature, other: Signature) -> None:
+    one, two = (signature.model_dump(mode="json") for signature in (first, other))
     for key in ("class_names", "image_size", "channels"):
-        expected, found = getattr(first, key), getattr(other, key)
-        if expected != found:
+        if one[key] != two[key]:
             raise InputError(
-                f"--ensemble: {other.model} has {key}={_readable(found)}, and {first.model} "
-                f"{key}={_readable(expected)}: only models of the same can be averaged"
+                f"--ensemble: {other.model} has {key}={two[key]}, and {first.model} "
+                f"{key}={one[key]}: only models with the same can be averaged"
             )
-
-
-def _readable(value: object) -> object:
-    """A tuple as a list, which reads better in a message."""
-    return list(value) if isinstance(value, tuple) else value

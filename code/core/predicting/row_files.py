@@ -1,6 +1,5 @@
 """Rows of predictions as CSV or as JSON lines, by the file's suffix."""
 
-import csv
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,14 +7,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from core.errors import InputError
-from core.files.spreadsheet import as_text
+from core.files.tables import write_cells
 from core.files.writing import replacing
 from core.predicting.signature import Signature
 from core.predicting.stream import Row
 
 
 def check_output(path: Path) -> None:
-    """Refuse, before any work, a file that could not be written. Raises InputError."""
+    """Raises InputError for a file that could not be written, before any work is done."""
     if path.suffix.lower() not in _WRITERS:
         raise InputError(
             f"--output {path}: unknown suffix {path.suffix!r}; expected {' or '.join(_WRITERS)}"
@@ -33,11 +32,7 @@ class Outcome:
 
 
 def write_rows(path: Path, rows: Iterable[Row], signature: Signature) -> Outcome:
-    """Write every row, the file whole or not at all.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
+    """Write every row, the file whole or not at all. Raises InputError where it cannot be."""
     outcome = Outcome()
 
     def counted() -> Iterator[Row]:
@@ -60,36 +55,29 @@ def write_rows(path: Path, rows: Iterable[Row], signature: Signature) -> Outcome
 
 
 def _write_csv(stream: TextIO, rows: Iterable[Row], signature: Signature) -> None:
-    writer = csv.writer(stream, lineterminator="\n")
     names = signature.class_names
     columns = [f"probability_{name}" for name in names] + [f"decision_{name}" for name in names]
-    writer.writerow(["image", *columns, "model", "thresholds", "error"])
-    versions = [as_text(signature.model), as_text(signature.threshold_version)]
-    for row in rows:
+    versions = (signature.model, signature.threshold_version)
+
+    def cells(row: Row) -> list[Any]:
         if row.probabilities is None:
-            cells: list[Any] = [""] * len(columns)
-        else:
-            cells = [repr(float(value)) for value in row.probabilities]
-            cells += [int(found) for found in row.probabilities >= signature.thresholds]
-        writer.writerow([as_text(row.image), *cells, *versions, as_text(row.error)])
+            return [""] * len(columns)
+        found = row.probabilities >= signature.thresholds
+        return [*map(float, row.probabilities), *map(int, found)]
+
+    table = ([row.image, *cells(row), *versions, row.error] for row in rows)
+    write_cells(stream, ["image", *columns, "model", "thresholds", "error"], table, float_format="")
 
 
 def _write_json_lines(stream: TextIO, rows: Iterable[Row], signature: Signature) -> None:
-    names = signature.class_names
     for row in rows:
-        probabilities = decisions = None
+        content: dict[str, Any] = {"image": row.image, "probabilities": None, "decisions": None}
         if row.probabilities is not None:
-            probabilities = dict(zip(names, row.probabilities.tolist(), strict=True))
-            found = (row.probabilities >= signature.thresholds).tolist()
-            decisions = dict(zip(names, found, strict=True))
-        content = {
-            "image": row.image,
-            "probabilities": probabilities,
-            "decisions": decisions,
-            "model": signature.model,
-            "thresholds": signature.threshold_version,
-            "error": row.error or None,
-        }
+            found = row.probabilities >= signature.thresholds
+            for key, values in (("probabilities", row.probabilities), ("decisions", found)):
+                content[key] = dict(zip(signature.class_names, values.tolist(), strict=True))
+        versions = {"model": signature.model, "thresholds": signature.threshold_version}
+        content |= {**versions, "error": row.error or None}
         stream.write(json.dumps(content, allow_nan=False) + "\n")
 
 

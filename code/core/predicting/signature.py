@@ -1,4 +1,4 @@
-"""What a trained model says of itself: all that predicting needs beside the weights."""
+"""What predicting needs to know about a trained model, beside its weights."""
 
 import hashlib
 import json
@@ -6,22 +6,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 from core.validation import Settings, validate
 
-DEFAULT_THRESHOLD = 0.5
+Side = Annotated[int, Field(ge=1)]
 
 
 class Signature(Settings):
     """Classes, input and thresholds of a model.
 
-    `model` names it and the version of its weights. `thresholds` belong to the probabilities that
-    the model gives, calibrated where it is; they may pass 1, where a class is never to be found.
+    `model` is its name and the version of its weights. `thresholds` are for the probabilities that
+    it returns, which may be calibrated; one above 1 means that a class is never found.
     """
 
     schema_version: Literal[1] = 1
     model: str
     class_names: Annotated[tuple[str, ...], Field(min_length=1)]
-    image_size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+    image_size: tuple[Side, Side]
     channels: Literal[1, 3]
     thresholds: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]
     threshold_version: str
@@ -38,7 +39,7 @@ class Signature(Settings):
 
     @classmethod
     def from_json(cls, text: str, where: str) -> "Signature":
-        """Raises InputError, naming `where`, for what is no signature."""
+        """Raises InputError, naming `where`, for text that is not a signature."""
         try:
             values = json.loads(text)
         except ValueError:
@@ -46,12 +47,10 @@ class Signature(Settings):
         return validate(cls, values if isinstance(values, dict) else {}, where)
 
     def at_default(self) -> "Signature":
-        """The same model, every class decided at 0.5."""
+        """The same model with 0.5 as the threshold of each class."""
+        thresholds = (DEFAULT_THRESHOLD,) * len(self.class_names)
         return self.model_copy(
-            update={
-                "thresholds": (DEFAULT_THRESHOLD,) * len(self.class_names),
-                "threshold_version": str(DEFAULT_THRESHOLD),
-            }
+            update={"thresholds": thresholds, "threshold_version": str(DEFAULT_THRESHOLD)}
         )
 
 

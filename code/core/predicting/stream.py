@@ -1,16 +1,18 @@
-"""Predictions of any number of images, in constant memory: reading ahead while the model works."""
+"""Predictions for any number of images, in constant memory: reading ahead while the model works."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from core.data.images import read_image
 from core.errors import InputError
-from core.predicting.predictor import Predictor
+from core.files.threads import map_in_threads
+from core.predicting.predictor import Predict
+from core.predicting.signature import Signature
 
 # Decoding releases the interpreter's lock, so threads are enough; two keep up with a GPU's share.
 READERS = 2
@@ -21,7 +23,7 @@ Read = Callable[[Path], np.ndarray]
 
 @dataclass(frozen=True)
 class Row:
-    """What was found on one image; `error` says why nothing could be.
+    """The prediction for one image; `error` says why there is none.
 
     Shape: probabilities (classes,) and pixels uint8 (channels, height, width), None with an error.
     """
@@ -32,46 +34,41 @@ class Row:
     pixels: np.ndarray | None = None
 
 
+def read_strip(path: Path, signature: Signature) -> np.ndarray:
+    """An image as the model takes it. Shape: uint8 (channels, height, width).
+
+    Raises:
+        InputError: unreadable, or of another size.
+    """
+    pixels = read_image(path, signature.image_size, signature.channels)
+    return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
+
+
 def predict_images(
-    predictor: Predictor, images: Iterable[str], read: Read, batch_size: int
+    predict: Predict, images: Iterable[str], read: Read, batch_size: int
 ) -> Iterator[Row]:
     """A row per image, in their order. An image that cannot be read costs its own row only."""
-    contents = _read_ahead(images, read, batch_size * BATCHES_AHEAD)
+    contents = map_in_threads(
+        partial(_read_one, read=read),
+        images,
+        num_threads=READERS,
+        ahead=batch_size * BATCHES_AHEAD,
+    )
     while group := list(islice(contents, batch_size)):
         readable = [content for _, content in group if not isinstance(content, InputError)]
-        answers = iter(predictor(np.stack(readable)) if readable else ())
+        probabilities = iter(predict(np.stack(readable)) if readable else ())
         for image, content in group:
             if isinstance(content, InputError):
                 yield Row(image, None, str(content))
             else:
-                yield Row(image, next(answers), pixels=content)
+                yield Row(image, next(probabilities), pixels=content)
 
 
-def _read_ahead(
-    images: Iterable[str], read: Read, ahead: int
-) -> Iterator[tuple[str, np.ndarray | InputError]]:
-    waiting: deque[tuple[str, Future]] = deque()
-    with ThreadPoolExecutor(READERS) as pool:
-        try:
-            for image in images:
-                waiting.append((image, pool.submit(_read_one, image, read)))
-                if len(waiting) > ahead:
-                    image, content = waiting.popleft()
-                    yield image, content.result()
-            while waiting:
-                image, content = waiting.popleft()
-                yield image, content.result()
-        finally:
-            for _, content in waiting:
-                content.cancel()
-
-
-def _read_one(image: str, read: Read) -> np.ndarray | InputError:
-    """Channels first, or why not."""
+def _read_one(image: str, read: Read) -> tuple[str, np.ndarray | InputError]:
+    """The image with its pixels, or with the reason why there are none."""
     if "\0" in image:
-        return InputError(f"{image!r}: no path can hold a null byte")
+        return image, InputError(f"{image!r}: no path can hold a null byte")
     try:
-        pixels = read(Path(image))
+        return image, read(Path(image))
     except InputError as error:
-        return error
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+        return image, error

@@ -1,89 +1,107 @@
-"""A finished experiment's model, read back from its folder and ready to be asked."""
+"""The model of a finished experiment: read from model_final.pt, built, and ready to predict."""
 
 import hashlib
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from pydantic import Field, ValidationError, model_validator
 from torch import nn
 
 from core.errors import InputError
 from core.experiments.reading import Experiment, read_experiment
+from core.experiments.schema import ClassScaling, first_problem
 from core.files.checkpoint import load_checkpoint
 from core.machine.device import choose_device, keep_freed_memory
 from core.metrics.scaling import Scaling
 from core.models.output import logits_of
 from core.models.parameters import without_weights
 from core.models.registry import get_registry
-from core.predicting.signature import Signature, threshold_version
+from core.predicting.signature import Side, Signature, threshold_version
+from core.validation import Settings
 
 MODEL_FILE = "model_final.pt"
+MODEL_SCHEMA_VERSION = 1
 
 
-def load_model(experiment: Experiment) -> nn.Module:
-    """The model of model_final.pt, built by its registered name.
+class FinalModel(Settings):
+    """The content of model_final.pt, as `ClassificationTask.test` writes it.
 
-    Raises:
-        InputError: no such file, or not the weights of this model.
+    `model` has the registered name and the parameters, without the mask head where the data had no
+    masks. `thresholds` are for the model's own probabilities, which `scaling` calibrates.
     """
-    file = experiment.path / MODEL_FILE
-    values = without_weights(experiment.results["config"]["model"])
-    content, name = load_checkpoint(file), values.pop("name")
-    try:
-        weights = content["state_dict"]
-        if not any(key.startswith("mask_head.") for key in weights):
-            # Wanted, but left out where the data had image-level labels only.
-            values |= {key: None for key in ("fusion",) if key in values}
-            values |= {key: False for key in ("mask_head",) if key in values}
-        model = get_registry().instantiate(name, **values)
-        model.load_state_dict(weights)
-    except (KeyError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{file}: does not fit model {name} of this version ({reason})") from None
-    return model.eval()
 
+    file: Path
+    schema_version: Literal[MODEL_SCHEMA_VERSION]
+    experiment: str
+    model: dict[str, Any]
+    image_size: tuple[Side, Side]
+    channels: Literal[1, 3]
+    class_names: Annotated[tuple[str, ...], Field(min_length=1)]
+    thresholds: dict[str, float]
+    threshold_criterion: str
+    scaling: dict[str, ClassScaling] | None
+    state_dict: dict[str, Any]
 
-def read_scaling(experiment: Experiment) -> Scaling | None:
-    """The scaling that calibrates the experiment's probabilities; None where it has none."""
-    scaling = experiment.look_up("calibration", "scaling")
-    if not scaling:
-        return None
-    rows = [scaling[name] for name in experiment.class_names]
-    return Scaling(
-        np.array([row["slope"] for row in rows]), np.array([row["intercept"] for row in rows])
-    )
+    @model_validator(mode="after")
+    def _one_of_each_per_class(self) -> "FinalModel":
+        names = set(self.class_names)
+        if set(self.thresholds) != names or (self.scaling and set(self.scaling) != names):
+            raise ValueError("expected one threshold, and one scaling or none, for each class")
+        return self
 
+    def build(self) -> nn.Module:
+        """The model with its weights, in evaluation mode.
 
-def read_signature(experiment: Experiment) -> Signature:
-    """What the model of an experiment says of itself, its thresholds calibrated as it is.
+        Raises:
+            InputError: this version has no model of that name with these parameters and weights.
+        """
+        values = without_weights(self.model)
+        name = values.pop("name", None)
+        try:
+            model = get_registry().instantiate(name, **values)
+            model.load_state_dict(self.state_dict)
+        except (KeyError, RuntimeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(
+                f"{self.file}: does not fit model {name} of this version ({reason})"
+            ) from None
+        return model.eval()
 
-    Raises:
-        InputError: model_final.pt cannot be read.
-    """
-    data, scaling = experiment.results["config"]["data"], read_scaling(experiment)
-    chosen = experiment.results["thresholds"]
-    thresholds = np.array([chosen[name] for name in experiment.class_names], dtype=np.float64)
-    if scaling is not None:
-        # Above 1 it stands for "never", which the scaling, finite everywhere, would bring in reach.
-        thresholds = np.where(thresholds > 1, thresholds, scaling(thresholds))
-    values = tuple(thresholds.tolist())
-    return Signature(
-        model=f"{experiment.name}@{_version(experiment.path / MODEL_FILE)}",
-        class_names=tuple(experiment.class_names),
-        image_size=tuple(data["image_size"]),
-        channels=data["channels"],
-        thresholds=values,
-        threshold_version=threshold_version(
-            experiment.look_up("threshold_criterion") or "experiment", values
-        ),
-    )
+    def calibration(self) -> Scaling | None:
+        """The scaling that calibrates the probabilities; None where there is none."""
+        if not self.scaling:
+            return None
+        rows = [self.scaling[name] for name in self.class_names]
+        return Scaling(
+            *(np.array([getattr(r, key) for r in rows]) for key in ("slope", "intercept"))
+        )
+
+    def signature(self) -> Signature:
+        """What predicting needs to know; its thresholds are for calibrated probabilities."""
+        thresholds = np.array([self.thresholds[name] for name in self.class_names])
+        if (scaling := self.calibration()) is not None:
+            # Above 1 means "never"; scaled, it would come within reach.
+            thresholds = np.where(thresholds > 1, thresholds, scaling(thresholds))
+        values = tuple(thresholds.tolist())
+        with self.file.open("rb") as stream:
+            version = hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+        return Signature(
+            model=f"{self.experiment}@{version}",
+            class_names=self.class_names,
+            image_size=self.image_size,
+            channels=self.channels,
+            thresholds=values,
+            threshold_version=threshold_version(self.threshold_criterion, values),
+        )
 
 
 class TrainedModel:
-    """The model of an experiment as a predictor; calibrated where the experiment is."""
+    """The model of an experiment as a predictor, calibrated if the experiment is."""
 
     def __init__(self, path: Path, device: torch.device | None = None) -> None:
-        """On `device`, by default the fastest there is.
+        """On `device`, by default the fastest that is available.
 
         Raises:
             InputError: `path` is no completed experiment of this version.
@@ -96,9 +114,9 @@ class TrainedModel:
             )
         self.device = device or choose_device()
         keep_freed_memory()
-        self.scaling = read_scaling(self.experiment)
-        self.signature = read_signature(self.experiment)
-        self.model = load_model(self.experiment).to(self.device)
+        final = read_final_model(self.experiment)
+        self.scaling, self.signature = final.calibration(), final.signature()
+        self.model = final.build().to(self.device)
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -108,32 +126,32 @@ class TrainedModel:
         return probabilities if self.scaling is None else self.scaling(probabilities)
 
 
-class WholeGraph(nn.Module):
-    """A trained model with all that stands around it: uint8 images to calibrated probabilities.
+def read_final_model(experiment: Experiment) -> FinalModel:
+    """The final model of an experiment.
 
-    Shape: (batch, channels, height, width) uint8 -> (batch, classes) float32
+    Raises:
+        InputError: there is no such file, or not one that a training writes.
     """
-
-    def __init__(self, trained: TrainedModel) -> None:
-        super().__init__()
-        self.model = trained.model
-        scaling = trained.scaling
-        self.is_calibrated = scaling is not None
-        if scaling is not None:
-            self.register_buffer("slopes", torch.tensor(scaling.slopes, dtype=torch.float32))
-            intercepts = torch.tensor(scaling.intercepts, dtype=torch.float32)
-            self.register_buffer("intercepts", intercepts)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits = logits_of(self.model(images)).float()
-        if self.is_calibrated:
-            logits = logits * self.slopes + self.intercepts
-        return logits.sigmoid()
-
-
-def _version(file: Path) -> str:
+    file = experiment.path / MODEL_FILE
+    content = load_checkpoint(file)
     try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
-    except OSError:
-        raise InputError(f"{file}: no such checkpoint") from None
+        values = _completed(content, experiment) if isinstance(content, dict) else {}
+        return FinalModel.model_validate({**values, "file": file})
+    except ValidationError as error:
+        raise InputError(
+            f"{file}: {first_problem(error)}; expected the final model of a training: copy it "
+            "again, or train again"
+        ) from None
+
+
+def _completed(content: dict[str, Any], experiment: Experiment) -> dict[str, Any]:
+    """The content; what a file of an earlier version lacks is taken from results.json."""
+    if "schema_version" in content:
+        return content
+    return {
+        **content,
+        "schema_version": MODEL_SCHEMA_VERSION,
+        "experiment": experiment.name,
+        "threshold_criterion": experiment.look_up("threshold_criterion") or "experiment",
+        "scaling": experiment.look_up("calibration", "scaling"),
+    }

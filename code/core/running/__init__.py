@@ -1,1 +1,1 @@
-"""From a checked config to a finished experiment: what trains, resumes and launches."""
+"""From a checked config to a finished experiment: train, resume, cross-validate, launch."""

@@ -1,4 +1,4 @@
-"""The model and the loss that a config names, made for the data at hand."""
+"""Build the model and the loss that a config names, for the data at hand."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,22 +8,25 @@ import torch
 from torch import nn
 
 from core.command.config import TrainConfig
-from core.data.annotations import LabelTable
+from core.data.label_table import LabelTable
 from core.errors import InputError
 from core.losses.factory import get_loss
 from core.models.depthwise import use_matmul_gradients
+from core.models.output import initialize_lazy_layers
 from core.models.registry import get_registry as get_model_registry
 from core.running.mask_supervision import usable_model, warn_of_head_left_out
 from core.training.precision import choose_precision
 
 
 def build_model(
-    values: Mapping[str, Any], table: LabelTable, shares: np.ndarray, image_size: tuple[int, int]
+    values: Mapping[str, Any], table: LabelTable, shares: np.ndarray, image_shape: tuple[int, ...]
 ) -> nn.Module:
-    """The registered model of that name, its head's bias at the log-odds of the class shares.
+    """Build the model by its name; its head's bias starts at the log-odds of the class shares.
+
+    `image_shape` is (channels, height, width).
 
     Raises:
-        InputError: a model for other numbers of classes, or for images of another size alone.
+        InputError: the model does not fit the number of classes or the image size.
     """
     warn_of_head_left_out(values, table)
     params = {key: v for key, v in usable_model(values, table).items() if key != "name"}
@@ -34,16 +37,17 @@ def build_model(
             f"classes ({', '.join(table.class_names)}): set model.num_classes={num_classes}"
         )
     model = get_model_registry().instantiate(values["name"], **params)
-    # A model of a newcomer need not have these.
+    # Optional methods of a model.
     if check_image_size := getattr(model, "check_image_size", None):
-        check_image_size(*image_size)
+        check_image_size(*image_shape[1:])
+    initialize_lazy_layers(model, image_shape)
     if set_class_shares := getattr(model, "set_class_shares", None):
         set_class_shares(shares)
     return model
 
 
 def checkpoint_gradients(model: nn.Module, name: str) -> None:
-    """Have the model compute its activations again in the backward pass."""
+    """Make the model recompute its activations in the backward pass."""
     switch = getattr(model, "set_grad_checkpointing", None)
     if switch is None:
         raise InputError(
@@ -54,10 +58,10 @@ def checkpoint_gradients(model: nn.Module, name: str) -> None:
 
 
 def multiply_depthwise(model: nn.Module, config: TrainConfig, device: torch.device) -> None:
-    """Have the model's depthwise convolutions compute their weight gradients as matrix products.
+    """Make depthwise convolutions compute their weight gradients as matrix products.
 
     Raises:
-        InputError: where that would change nothing.
+        InputError: this would change nothing.
     """
     wanted = "runtime.depthwise_gradient='matmul'"
     precision = choose_precision(config.runtime.precision, device).name
@@ -76,10 +80,10 @@ def multiply_depthwise(model: nn.Module, config: TrainConfig, device: torch.devi
 def build_loss(
     values: Mapping[str, Any], table: LabelTable, counts: np.ndarray, total: int
 ) -> nn.Module:
-    """The registered loss of that type, told of the class counts of the training part."""
+    """Build the loss by its type, and give it the class counts of the training part."""
     if values.get("reduction") == "none":
         raise InputError("loss.reduction='none': a training minimises one number: use mean or sum")
-    # The trainer has image labels only: a loss of masks, or of a single class, is refused here.
+    # This loss gets image labels only: a loss for masks, or for a single class, is refused here.
     loss = get_loss(values, masks=False)
     if loss.index_targets:
         raise InputError(

@@ -1,4 +1,4 @@
-"""From a checked config to a finished experiment: where the rooms meet."""
+"""Compose an experiment from a checked config, and run it."""
 
 import logging
 from functools import partial
@@ -11,18 +11,19 @@ from core.analysis.text_tables import summary_table
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.data.sampling import expected_shares, image_weights
-from core.data.splitting import Split
+from core.data.split_file import Split
 from core.experiments.folder import ExperimentFolder
 from core.machine.device import choose_device, keep_freed_memory
 from core.machine.distributed import first_before_others, is_first
 from core.machine.process_group import others_may_fail
+from core.predicting.trained_model import MODEL_SCHEMA_VERSION
 from core.running.components import (
     build_loss,
     build_model,
     checkpoint_gradients,
     multiply_depthwise,
 )
-from core.running.experiment_record import LoadedData, TrainingSetup, describe
+from core.running.experiment_record import LoadedData, TrainingSetup, describe, overview
 from core.running.loading import build_loaders, choose_split, read_data
 from core.running.mask_supervision import (
     build_mask_loss,
@@ -51,7 +52,7 @@ log = logging.getLogger(__name__)
 def train(config: TrainConfig) -> dict[str, Any]:
     """Run one experiment and return what its results.json holds.
 
-    All input is read and checked, and everything is built, before a folder is made: a mistake
+    All input is read and checked, and everything is built, before a folder is made. So a mistake
     leaves nothing behind.
     """
     data = read_data(config.data)
@@ -69,15 +70,16 @@ def run(
     folder: ExperimentFolder,
     checkpoint: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Train what was built into a folder, and report it.
+    """Train `setup` in `folder`, and write its report.
 
-    With a `checkpoint`, to which the learner has been restored, go on from there.
+    With a `checkpoint`, to which the learner has been restored, continue from it.
     """
     interruption = Interruption()
     with folder.running(interruption):
-        log.info("Experiment %s on %s", folder.path, setup.learner.device)
+        log.info("Experiment %s", folder.path)
         if is_first():
             describe(folder, config, setup)
+            log.info("%s\n", overview(folder.results))
         trainer = build_trainer(config, setup, folder, interruption)
         if checkpoint:
             trainer.continue_from(checkpoint)
@@ -94,7 +96,7 @@ def run(
                 )
     if not is_first():
         return results
-    # Only now: the report reads what a completed experiment wrote, as it would on another day.
+    # At the end, because the report reads what a completed experiment wrote.
     log.info("\nReport: %s", write_report(folder.path))
     log.info("Model card: %s", write_model_card(folder.path))
     log.info("Results: %s", folder.results_file)
@@ -102,10 +104,10 @@ def run(
 
 
 def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
-    """Build what the config names, for these data and this split.
+    """Build what the config names, for this data and this split.
 
     Raises:
-        InputError: a value is not what it should be, or does not fit the data.
+        InputError: a value is invalid, or does not fit the data.
     """
     device = choose_device(config.runtime.device, config.runtime.num_threads)
     keep_freed_memory()
@@ -123,7 +125,8 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
     seed_everything(seed)
     drawn = expected_shares(labels, image_weights(labels, config.data.sampler))
     with first_before_others():
-        model = build_model(config.model, table, drawn, config.data.image_size)
+        image_shape = (config.data.channels, *config.data.image_size)
+        model = build_model(config.model, table, drawn, image_shape)
     pixel_shares = pixel_shares_of(model, table, known_masks(config, table, split["train"]))
     objective = Objective(
         build_loss(config.loss, table, counts, total=len(labels)),
@@ -149,6 +152,7 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
         seed,
         config.evaluation,
         final_model={
+            "schema_version": MODEL_SCHEMA_VERSION,
             "model": usable_model(config.model, table),
             "image_size": list(config.data.image_size),
             "channels": config.data.channels,

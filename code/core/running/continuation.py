@@ -1,4 +1,4 @@
-"""An experiment's training, continued in its own folder."""
+"""Continue an experiment's training in its own folder."""
 
 import logging
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.command.config import TrainConfig
-from core.data.splitting import Split, read_split
+from core.data.split_file import Split, read_split
 from core.errors import InputError
 from core.experiments.environment import command_line, describe_environment
 from core.experiments.folder import ExperimentFolder, read_results
@@ -33,12 +33,12 @@ def continue_training(
     split: Split | None = None,
     changed: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Go on from the newest whole checkpoint in `path`, or from the beginning without any.
+    """Continue from the newest whole checkpoint in `path`, or start over if there is none.
 
-    The split is the folder's own; where a `split` is given, it must be the same.
+    The folder's own split is used; if `split` is given, it must be equal.
 
     Raises:
-        InputError: other data, another split, or checkpoints that do not fit.
+        InputError: the data, the split or the checkpoints do not fit.
     """
     checkpoints = Checkpoints(path / "checkpoints")
 
@@ -47,7 +47,7 @@ def continue_training(
         return checkpoints.newest(), _own_split(config, data, path, split)
 
     found, own_split = from_first(read)
-    # Weights come from the checkpoint; the files that the model began with may be gone.
+    # Weights come from the checkpoint; the initial weights' file may be gone.
     begun = found.state is not None
     built = _continued(config, found.state) if begun else config
     setup = build(built, data, own_split)
@@ -64,9 +64,9 @@ def continue_training(
 
 
 def _continued(config: TrainConfig, state: Mapping[str, Any]) -> TrainConfig:
-    """The config by which the learner of a checkpoint is built again.
+    """The config that rebuilds the learner of a checkpoint.
 
-    In the numbers that it began in: `auto` may mean others on another device.
+    It keeps the precision it began with: `auto` may choose another one on another device.
     """
     precision = state.get("precision", config.runtime.precision)
     runtime = config.runtime.model_copy(update={"precision": precision})
@@ -74,10 +74,10 @@ def _continued(config: TrainConfig, state: Mapping[str, Any]) -> TrainConfig:
 
 
 def check_fingerprint(path: Path, data: LoadedData, config: TrainConfig) -> None:
-    """Refuse to go on with other images or labels.
+    """Refuse to continue with other images or labels.
 
     Raises:
-        InputError: the data set is not the one that the experiment in `path` was begun with.
+        InputError: the data set differs from the one that the experiment in `path` began with.
     """
     known = read_results(path).get("data", {}).get("fingerprint")
     if known is not None and known != data.table.fingerprint():
@@ -90,7 +90,7 @@ def check_fingerprint(path: Path, data: LoadedData, config: TrainConfig) -> None
 def describe_resumption(
     changed: Mapping[str, Any], found: FoundCheckpoint | None = None
 ) -> dict[str, Any]:
-    """What `experiment.resumed_at` says beside the time."""
+    """The entries of `experiment.resumed_at` in addition to the time."""
     entry: dict[str, Any] = {"command": command_line(), "changed": dict(changed)}
     if found:
         state = found.state or {"history": [], "epoch_progress": None}
@@ -113,7 +113,7 @@ def _own_split(config: TrainConfig, data: LoadedData, path: Path, split: Split |
 
 
 def _warn_of_another_machine(path: Path, device: Any) -> None:
-    """What may change the last digits of the figures."""
+    """Warn about what may change the last digits of the figures."""
     results = read_results(path)
     was = results.get("environment")
     if not was:
@@ -130,7 +130,7 @@ def _warn_of_another_machine(path: Path, device: Any) -> None:
     ]
     devices = results.get("computation", {}).get("devices", 1)
     if devices != size():
-        # Dropout is drawn by each process for its own images.
+        # Each process draws dropout for its own images.
         changes.append(f"devices was {devices}, is {size()}")
     if changes:
         log.warning("The last digits of the figures may differ: %s", "; ".join(changes))

@@ -1,27 +1,29 @@
-"""K trainings that between them test every image once."""
+"""Cross-validation: K trainings that together test every image once."""
 
 import logging
 import shutil
 from collections.abc import Mapping
+from dataclasses import astuple, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from omegaconf import OmegaConf
 
-from core.analysis.label_errors import rank_label_errors, share_of_flips_found
+from core.analysis.label_errors import Suspect, rank_label_errors, share_of_flips_found
 from core.analysis.text_tables import summary_table
 from core.command.config import TrainConfig
-from core.data.folds import stratified_folds
 from core.data.settings import DataSettings
-from core.data.splitting import Split
+from core.data.split_file import Split
+from core.data.splitting import stratified_folds
 from core.errors import InputError
 from core.experiments.environment import command_line
 from core.experiments.folder import ExperimentFolder, read_results
+from core.experiments.predictions import PREDICTIONS_FILE, read_rows, value_columns
 from core.files.spreadsheet import as_text
-from core.files.writing import replacing, write_text
+from core.files.tables import read_records, write_table
+from core.files.writing import write_text
 from core.machine.distributed import from_first, is_first
 from core.metrics.evaluation import with_intervals
 from core.metrics.intervals import Bootstrap
@@ -44,16 +46,15 @@ _FLIPS_FOUND = (
 def cross_validate(
     config: TrainConfig, resumed: Path | None = None, changed: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Train once per fold and score the out-of-fold probabilities of all images together.
+    """Train once per fold, and score the out-of-fold probabilities of all images together.
 
-    Fold k is tested by the training that chose its best epoch on fold k + 1 and learnt from the
-    rest. Folds are multi-label stratified and keep near-duplicates together. Each is an experiment
-    of its own in `fold_1/`, `fold_2/`, ... In a folder that is `resumed`, complete folds are kept
-    and a begun one goes on from its last checkpoint; `changed` is what its config was changed in.
+    Fold k is tested by the training that chose its best epoch on fold k + 1 and learned from the
+    rest. Folds are multi-label stratified and keep near-duplicates together. Each fold is an
+    experiment in `fold_1/`, `fold_2/`, ... In a `resumed` folder, complete folds are kept and a
+    begun fold continues from its last checkpoint; `changed` lists the changes to its config.
 
     Raises:
-        InputError: data or values that are not what they should be, or other data than those of
-            the folder to resume.
+        InputError: data or values are invalid, or the data differs from that of the resumed folder.
     """
     if config.data.split_strategy != DataSettings().split_strategy:
         raise InputError(
@@ -99,7 +100,7 @@ def fold_split(folds: np.ndarray, fold: int, num_folds: int) -> Split:
 
 
 def _fold(config: TrainConfig, data: LoadedData, split: Split, path: Path) -> dict[str, Any]:
-    """The results of one fold, trained as far as it is not."""
+    """The results of one fold; train it unless it is complete."""
     known, is_begun = from_first(lambda: (read_results(path), (path / "config.yaml").is_file()))
     if known.get("status") == "completed":
         log.info("%s is complete", path)
@@ -137,24 +138,17 @@ def _describe(folder: ExperimentFolder, config: TrainConfig, data: LoadedData) -
 def _summarise(
     folder: ExperimentFolder, config: TrainConfig, results: list[dict[str, Any]]
 ) -> None:
-    """Out-of-fold predictions, their figures, the spread over folds, suspected label errors."""
+    """Write out-of-fold predictions, their figures and spread over folds, and suspected label
+    errors."""
     names = list(results[0]["data"]["class_names"])
-    tables = []
-    for number in range(1, len(results) + 1):
-        predictions = pd.read_csv(folder.path / f"fold_{number}" / "predictions.csv")
-        tables.append(predictions[predictions.split == "test"].assign(fold=number))
-    table = pd.concat(tables).sort_values("image_id", ignore_index=True)
-    with replacing(folder.path / "predictions.csv") as temporary:
-        table.to_csv(temporary, index=False, float_format="%.17g")
-    labels = table[[f"label_{name}" for name in names]].to_numpy()
-    probabilities = table[[f"probability_{name}" for name in names]].to_numpy()
-    suspects = rank_label_errors(table.image_id.tolist(), labels, probabilities, names)
-    suspected = pd.DataFrame(suspects)
-    suspected["class_name"] = suspected["class_name"].map(as_text)
-    with replacing(folder.path / "label_errors.csv") as temporary:
-        suspected.to_csv(temporary, index=False)
+    image_ids, labels, probabilities = _write_out_of_fold(folder.path, len(results), names)
+    suspects = rank_label_errors(image_ids, labels, probabilities, names)
+    header = [field.name for field in fields(Suspect)]
+    rows = map(astuple, suspects)
+    write_table(folder.path / "label_errors.csv", header, rows, float_format="")
     if config.data.label_noise:
-        flipped = set(pd.read_csv(folder.path / "flipped_labels.csv").image_id)
+        flips = read_records(folder.path / "flipped_labels.csv", ("image_id", "class_name"))
+        flipped = {row["image_id"] for _, row in flips}
         folder.record(label_errors=share_of_flips_found(suspects, flipped))
     settings = config.evaluation
     bootstrap = Bootstrap(settings.bootstrap_resamples, settings.confidence, config.experiment.seed)
@@ -170,8 +164,27 @@ def _summarise(
     )
 
 
+def _write_out_of_fold(
+    path: Path, num_folds: int, names: list[str]
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Write predictions.csv with what the fold that tested an image said of it; return the same.
+
+    Shape: image ids (images,), labels and probabilities (images, classes).
+    """
+    rows = [
+        (image_id, "test", *map(int, values[: len(names)]), *values[len(names) :], number)
+        for number in range(1, num_folds + 1)
+        for image_id, values in read_rows(path / f"fold_{number}" / PREDICTIONS_FILE, names, "test")
+    ]
+    rows.sort(key=lambda row: as_text(row[0]))  # in the order of what the file shows
+    header = ["image_id", "split", *value_columns(names), "fold"]
+    write_table(path / PREDICTIONS_FILE, header, rows)
+    labels, probabilities = np.split(np.array([row[2:-1] for row in rows]), 2, axis=1)
+    return [row[0] for row in rows], labels.astype(np.int64), probabilities
+
+
 def _spread(values: list[float | None]) -> dict[str, float | None]:
-    """Mean and sample standard deviation over the folds where the figure is defined."""
+    """Mean and sample standard deviation over the folds in which the figure is defined."""
     defined = [value for value in values if value is not None]
     return {
         "mean": float(np.mean(defined)) if defined else None,

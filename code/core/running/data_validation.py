@@ -11,8 +11,7 @@ from core.command.config import store_data_groups
 from core.command.help import keys_text, store_help_text
 from core.data.annotations import find_sources
 from core.data.settings import DataSettings
-from core.data.validation.report import as_json, as_text
-from core.data.validation.settings import ReportSettings
+from core.data.validation.report import ReportSettings, as_json, as_text
 from core.data.validation.validate import validate_data
 from core.errors import InputError
 from core.files.writing import write_json

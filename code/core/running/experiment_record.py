@@ -1,4 +1,4 @@
-"""What results.json says of an experiment before its first step."""
+"""What results.json holds before the first step of a training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from torch import nn
 
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
-from core.data.annotations import LabelTable
 from core.data.duplicates import duplicate_groups, write_duplicates
 from core.data.image_source import ImageSource
-from core.data.label_noise import write_flips
+from core.data.label_table import LabelTable
 from core.data.sampling import describe_sampler
-from core.data.splitting import Split, write_split
+from core.data.split_file import Split, write_split
+from core.data.weak_supervision import write_flips
 from core.experiments.environment import command_line, describe_environment
 from core.experiments.folder import ExperimentFolder
 from core.files.writing import write_text
@@ -27,7 +27,7 @@ from core.training.task import Task
 
 @dataclass(frozen=True)
 class LoadedData:
-    """A label table, the pairs of its images that are near-duplicates, and the images."""
+    """A label table, its near-duplicate pairs, and the source of its images."""
 
     table: LabelTable
     duplicate_pairs: list[tuple[int, int]]
@@ -35,7 +35,7 @@ class LoadedData:
 
     @property
     def groups(self) -> np.ndarray | None:
-        """Group of each image, for a split that keeps groups whole; None: no duplicates."""
+        """Group of each image, for a split that keeps groups together; None: no duplicates."""
         if not self.duplicate_pairs:
             return None
         return duplicate_groups(len(self.table), self.duplicate_pairs)
@@ -43,7 +43,7 @@ class LoadedData:
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """Everything a training is handed, built from a config."""
+    """Everything that a training needs, built from a config."""
 
     data: LoadedData
     split: Split
@@ -53,7 +53,7 @@ class TrainingSetup:
 
 
 def describe(folder: ExperimentFolder, config: TrainConfig, setup: TrainingSetup) -> None:
-    """Everything about the experiment that is known before its first step."""
+    """Write everything that is known about the experiment before its first step."""
     resolved = config.resolved()
     write_text(folder.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
     write_split(folder.path / "split.csv", setup.data.table, setup.split)
@@ -88,8 +88,27 @@ def describe(folder: ExperimentFolder, config: TrainConfig, setup: TrainingSetup
     )
 
 
+def overview(results: Mapping[str, Any]) -> str:
+    """What is about to be trained, on how many images of each class, for the terminal."""
+    model, computation, data = results["model"], results["computation"], results["data"]
+    parts = data["split"]["parts"]
+    columns = ["images", "clean", *data["class_names"]]
+    widths = [max(len(column), 6) for column in columns]
+    lines = [
+        f"{model['name']}, {model['num_parameters'] / 1e6:.1f} million parameters, "
+        f"{results['loss']['type']}, {computation['precision']} on "
+        f"{results['environment']['hardware']['device']}",
+        f"{'':<10}" + "  ".join(f"{c:>{w}}" for c, w in zip(columns, widths, strict=True)),
+    ]
+    for name, part in parts.items():
+        counts = [part["num_images"], part["clean"], *part["class_counts"].values()]
+        row = "  ".join(f"{count:>{w}}" for count, w in zip(counts, widths, strict=True))
+        lines.append(f"{name:<10}{row}")
+    return "\n".join(lines)
+
+
 def write_flips_of(folder: ExperimentFolder, config: TrainConfig, data: LoadedData) -> None:
-    """Write flipped_labels.csv, where labels were flipped on purpose."""
+    """Write flipped_labels.csv if labels were flipped on purpose."""
     if share := config.data.label_noise:
         write_flips(
             folder.path / "flipped_labels.csv", data.table, share, config.data.generation_seed
@@ -97,7 +116,7 @@ def write_flips_of(folder: ExperimentFolder, config: TrainConfig, data: LoadedDa
 
 
 def describe_initial_weights(model: nn.Module, values: Mapping[str, Any]) -> dict[str, str | None]:
-    """Where the weights come from that training began with; no source: from random numbers."""
+    """The source of the initial weights; None: they are random."""
     if values.get("weights"):
         return {"source": Path(values["weights"]).name, "licence": None}
     published = getattr(getattr(model, "backbone", None), "pretrained_cfg", {})
@@ -108,7 +127,7 @@ def describe_initial_weights(model: nn.Module, values: Mapping[str, Any]) -> dic
 
 
 def describe_data(config: TrainConfig, data: LoadedData, split: Split) -> dict[str, Any]:
-    """What was read, and how it was split."""
+    """Describe the data and its split."""
     table = data.table
     names, folds = table.class_names, config.training.folds
 

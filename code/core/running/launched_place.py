@@ -1,4 +1,4 @@
-"""Which process of a training this one is, by the environment that torchrun or SLURM set."""
+"""The rank of this process, from the environment that torchrun or SLURM sets."""
 
 import logging
 import os
@@ -17,10 +17,10 @@ _NUM_PORTS = 20_000
 
 @contextmanager
 def as_launched(tells_all: bool = False) -> Iterator[None]:
-    """Be one of the processes that a launcher has started; without one nothing happens.
+    """Be one of the processes that a launcher started; without a launcher, do nothing.
 
-    The first of them alone speaks: the others keep their log to themselves and, unless `tells_all`,
-    end without a word for a mistake of the user's, which is the first one's as well.
+    Only the first process logs. Unless `tells_all`, the others end silently on a user's mistake,
+    which the first one reports.
     """
     place = launched_place(os.environ)
     if place is None:
@@ -28,7 +28,7 @@ def as_launched(tells_all: bool = False) -> Iterator[None]:
         return
     if "MASTER_ADDR" not in os.environ:
         os.environ |= meeting_point(os.environ)
-    # Depthwise convolutions on a CPU; it costs a copy.
+    # Harmless: depthwise convolutions on a CPU cause a copy.
     warnings.filterwarnings("ignore", "Grad strides do not match")
     if place.rank > 0:
         logging.disable(logging.CRITICAL)
@@ -43,9 +43,10 @@ def as_launched(tells_all: bool = False) -> Iterator[None]:
 
 
 def launched_place(environment: Mapping[str, str]) -> ProcessRank | None:
-    """What torch's launchers, or SLURM's srun, say of this process; None: it is alone.
+    """The rank that torch's launchers or SLURM's srun give this process; None: there is one
+    process.
 
-    The script of an sbatch job sees SLURM's variables too, before srun has started anything.
+    The script of an sbatch job sees SLURM's variables too, before srun starts anything.
     """
     of_torch = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
     of_slurm = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS")
@@ -59,7 +60,7 @@ def launched_place(environment: Mapping[str, str]) -> ProcessRank | None:
 
 
 def meeting_point(environment: Mapping[str, str]) -> dict[str, str]:
-    """Where the processes of a SLURM job step meet: its first machine, a port of the job's own."""
+    """Where the processes of a SLURM job step meet: on its first machine, at a port of the job."""
     nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST")
     # Such as `gpu[03-05,9],big1`.
     first = re.match(r"([^,\[]+)(?:\[(\w+))?", nodes or "localhost")

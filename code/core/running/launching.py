@@ -1,4 +1,4 @@
-"""A training in one process or in several, which are started here unless a launcher did."""
+"""Run a training in one process or in several; start them unless a launcher did."""
 
 import json
 import logging
@@ -30,19 +30,20 @@ log = logging.getLogger(__name__)
 Work = Callable[[], dict[str, Any]]
 
 _START_METHOD = "spawn"
-# The third signal does not ask any more.
+# The third signal kills.
 _PATIENT_SIGNALS = 2
 
 
 def launch(config: TrainConfig, work: Work) -> dict[str, Any]:
-    """Do `work` in `runtime.devices` processes, or in those that a launcher has started.
+    """Do `work` in `runtime.devices` processes, or in those that a launcher started.
 
-    With one it is done right here. `work` must be importable: it is sent to the processes.
+    With one process, it is done in this one. `work` is sent to the processes, so it must be
+    importable.
 
     Raises:
-        InputError: more devices than there are or than images in a batch, or what any of the
-            processes raises.
-        KeyboardInterrupt: the processes were asked to stop, and have.
+        InputError: there are fewer devices, or fewer images in a batch, or any of the processes
+        raises one.
+        KeyboardInterrupt: the processes were asked to stop, and did.
     """
     check_devices(config)
     if size() > 1 or config.runtime.devices == 1:
@@ -51,10 +52,10 @@ def launch(config: TrainConfig, work: Work) -> dict[str, Any]:
 
 
 def check_devices(config: TrainConfig) -> None:
-    """Refuse what cannot be trained on so many devices.
+    """Check that the config can be trained on this number of devices.
 
     Raises:
-        InputError: as said.
+        InputError: it cannot.
     """
     devices, launched, batch_size = config.runtime.devices, size(), config.data.batch_size
     if launched > 1 and devices not in (1, launched):
@@ -84,7 +85,7 @@ def check_devices(config: TrainConfig) -> None:
 
 
 def _in_processes(devices: int, work: Work) -> dict[str, Any]:
-    # Only here: their import takes a second that a training in one process can save.
+    # Imported here because it takes a second, which a single process can save.
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -103,7 +104,7 @@ def _in_processes(devices: int, work: Work) -> dict[str, Any]:
             max_restarts=0,
             start_method=_START_METHOD,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
-            # Those that stop a training are passed on by this module.
+            # This module passes on the signals that stop a training.
             signals_to_handle="SIGQUIT",
         )
         try:
@@ -116,7 +117,7 @@ def _in_processes(devices: int, work: Work) -> dict[str, Any]:
 
 
 def _one_of_several(work: Work) -> dict[str, Any] | None:
-    """In each process: the results in the first; None where it was asked to stop."""
+    """Run in each process. Returns the results in the first one; None if asked to stop."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     start_log()
     try:
@@ -126,7 +127,7 @@ def _one_of_several(work: Work) -> dict[str, Any] | None:
     except KeyboardInterrupt:
         return None
     except Exception:
-        # It ends already, and the launcher now sends a signal to all that are left.
+        # This process is ending, and the launcher now sends a signal to the others.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         raise
@@ -134,7 +135,7 @@ def _one_of_several(work: Work) -> dict[str, Any] | None:
 
 @contextmanager
 def _signals_passed_on() -> Iterator[list[int]]:
-    """Leave it to the processes to stop; yields the signals that came."""
+    """Pass signals on to the processes; yields the signals received."""
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield asked
@@ -160,10 +161,10 @@ def _signals_passed_on() -> Iterator[list[int]]:
 
 
 def _tell(failed: Exception, folder: Path, asked: list[int]) -> NoReturn:
-    """Raise what ended the processes, by the files that they left."""
+    """Raise the error that ended the processes, read from the files they left."""
     errors = [json.loads(file.read_text())["message"] for file in folder.rglob("error.json")]
     errors.sort(key=lambda error: int(error["extraInfo"]["timestamp"]))
-    # Some only noticed that another one failed.
+    # Some processes only noticed that another one failed.
     first, *_ = sorted(errors, key=partial(_is_of, OtherProcessError)) or [None]
     if first and _is_of(InputError, first):
         raise InputError(first["message"].partition(": ")[2]) from None
@@ -179,7 +180,7 @@ def _is_of(kind: type[Exception], error: dict[str, Any]) -> bool:
 
 
 def _silence(name: str) -> None:
-    """Keep torch's report of a failure to itself, which is told in one line."""
+    """Silence torch's report of a failure, which is reported in one line."""
     loggers = logging.Logger.manager.loggerDict
     for known in [name, *(known for known in loggers if known.startswith(f"{name}."))]:
         logging.getLogger(known).setLevel(logging.CRITICAL + 1)

@@ -1,4 +1,4 @@
-"""From settings to a label table, its split, and batches of its strips."""
+"""Read the label table, split it, and load batches of its strips."""
 
 import logging
 import os
@@ -9,32 +9,34 @@ from torch.utils.data import DataLoader
 
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
-from core.data.annotations import LabelTable, read_label_table
+from core.data.annotations import read_label_table
 from core.data.dataset import StripDataset
-from core.data.descriptor_file import kept_descriptors
-from core.data.duplicates import find_duplicate_pairs
+from core.data.duplicates import find_duplicate_pairs, kept_descriptors
 from core.data.image_cache import open_images
-from core.data.label_noise import flip_labels
+from core.data.label_table import LabelTable
 from core.data.loaders import make_loader
-from core.data.sampling import image_weights
+from core.data.sampling import BatchShard, image_weights
 from core.data.settings import DataSettings
-from core.data.sharing import Share
-from core.data.splitting import Split, split_by_strategy
+from core.data.split_file import Split
+from core.data.splitting import split_by_strategy
+from core.data.weak_supervision import flip_labels
 from core.machine.device import choose_device
 from core.machine.distributed import first_before_others, rank, size
 from core.running.experiment_record import LoadedData
 from core.running.mask_supervision import mask_request
+from core.synthetic.generator import StripSettings
 from core.synthetic.store import ensure_strips
 
 log = logging.getLogger(__name__)
 
 
 def read_data(data: DataSettings) -> LoadedData:
-    """The label table, where its images come from, and its near-duplicates.
+    """Read the label table, open its images, and find its near-duplicates.
 
     Raises:
-        InputError: the data set is not what it should be.
+        InputError: the data set is invalid.
     """
+    log.info("Reading the strips in %s", data.root)
     with first_before_others():
         table = read_table(data)
         found = LoadedData(
@@ -44,7 +46,7 @@ def read_data(data: DataSettings) -> LoadedData:
 
 
 def choose_split(config: TrainConfig, data: LoadedData) -> Split:
-    """The split that `data.split_strategy` names, near-duplicates in one part."""
+    """The split that `data.split_strategy` names, with near-duplicates kept together."""
     return split_by_strategy(
         data.table,
         config.data.split_strategy,
@@ -55,36 +57,31 @@ def choose_split(config: TrainConfig, data: LoadedData) -> Split:
 
 
 def read_table(data: DataSettings) -> LabelTable:
-    """The label table of `data.root`; synthetic strips are generated into it first.
+    """Read the label table of `data.root`; generate synthetic strips there first.
 
-    Labels are wrong in it where `data.label_noise` asks for that.
+    With `data.label_noise`, some labels are flipped.
     """
     table = read_label_table(find_root(data), data.class_names, data.image_size, data.on_bad_image)
     return flip_labels(table, data.label_noise, data.generation_seed)
 
 
 def find_root(data: DataSettings) -> Path:
-    """The folder of the data set; synthetic strips are generated into it first."""
+    """The folder of the data set; synthetic strips are generated there first."""
     if data.source != "synthetic":
         return data.root
-    return ensure_strips(
-        data.root,
-        num_images=data.num_images,
-        image_size=data.image_size,
-        class_shares=data.class_shares,
-        seed=data.generation_seed,
-        # A process takes seconds to start: one for each few hundred strips.
-        num_workers=max(1, min(os.cpu_count() or 1, data.num_images // 250)),
+    settings = StripSettings(
+        data.num_images, data.image_size, data.class_shares, data.generation_seed
     )
+    # A process takes seconds to start: use one per few hundred strips.
+    num_workers = max(1, min(os.cpu_count() or 1, data.num_images // 250))
+    return ensure_strips(data.root, settings, num_workers)
 
 
 def find_duplicates(table: LabelTable, data: DataSettings) -> list[tuple[int, int]]:
-    """Pairs of near-duplicate strips, which must not straddle the split; none where not wanted."""
+    """Pairs of near-duplicate strips, which the split keeps together; none if switched off."""
     if not data.group_duplicates:
         return []
-    descriptors = kept_descriptors(
-        table.image_paths, data.image_size, data.cache_folder, os.cpu_count() or 1
-    )
+    descriptors = kept_descriptors(table.image_paths, data.image_size, data.cache_folder)
     pairs = find_duplicate_pairs(descriptors)
     if pairs:
         log.info("%d pairs of near-duplicate strips are kept in one part each", len(pairs))
@@ -98,7 +95,7 @@ def build_loaders(
     pipeline: AugmentationPipeline,
     mask_loss: nn.Module | None = None,
 ) -> dict[str, DataLoader]:
-    """A loader per part; only the one that is trained on is shuffled and augmented.
+    """A loader per part of the split; only the training part is shuffled and augmented.
 
     Processes that train together share each batch.
     """
@@ -111,12 +108,12 @@ def build_loaders(
             data.table,
             split[part],
             settings.image_size,
-            # Where nothing is changed, whole batches are read at once.
+            # Without a transform, whole batches are read at once.
             transform=pipeline if training and not pipeline.is_empty else None,
             masks=mask_request(config, data.table, mask_loss, split["train"] if training else None),
             channels=settings.channels,
             images=data.images,
-            share=Share(rank(), size()) if size() > 1 else None,
+            shard=BatchShard(rank(), size()) if size() > 1 else None,
             batch_transform=pipeline.batch_transform if training else None,
         )
         return make_loader(

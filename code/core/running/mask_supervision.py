@@ -1,4 +1,4 @@
-"""What masks have to do with a training: the head, its loss, and what samples hold of them."""
+"""Masks in a training: the head, its loss, and the masks in the samples."""
 
 import logging
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ from torch import nn
 
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
-from core.data.annotations import LabelTable
 from core.data.dataset import MaskRequest
-from core.data.label_noise import choose_flips
-from core.data.mask_targets import MaskTargets, choose_known_masks, measure_pixel_shares
+from core.data.label_table import LabelTable
+from core.data.mask_targets import MaskTargets, measure_pixel_shares
+from core.data.weak_supervision import choose_flips, choose_known_masks
 from core.errors import InputError
 from core.losses.base import BaseLoss
 from core.losses.factory import get_loss
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 
 
 def usable_model(model: Mapping[str, Any], table: LabelTable) -> dict[str, Any]:
-    """The model's values, without its mask head where the data has image-level labels only."""
+    """The model's values; without its mask head if the data has image-level labels only."""
     if model.get("mask_head") and table.masks is None:
         return {**model, "mask_head": False, "fusion": None}
     return dict(model)
 
 
 def warn_of_head_left_out(model: Mapping[str, Any], table: LabelTable) -> None:
-    """Say so where `usable_model` leaves the mask head out."""
+    """Warn if `usable_model` leaves the mask head out."""
     if model.get("mask_head") and table.masks is None:
         log.warning(
             "model.mask_head=true: %s has image-level labels only: trained without the mask head",
@@ -40,10 +40,10 @@ def warn_of_head_left_out(model: Mapping[str, Any], table: LabelTable) -> None:
 def check_mask_supervision(
     config: TrainConfig, table: LabelTable, pipeline: AugmentationPipeline
 ) -> None:
-    """Refuse a mask loss or blackout without masks, and a mask head that nothing would train.
+    """Check that there are masks for what needs them, and a loss for the mask head.
 
     Raises:
-        InputError: as said.
+        InputError: something is missing.
     """
     model, mask_loss = config.model, config.mask_loss
     if mask_loss is not None and table.masks is None:
@@ -84,12 +84,12 @@ def check_mask_supervision(
 
 
 def known_masks(config: TrainConfig, table: LabelTable, train: np.ndarray) -> np.ndarray:
-    """Which images' masks may be used: `data.mask_fraction` of those at `train`, bool (images,).
+    """The images whose masks may be used: `data.mask_fraction` of those in `train`; bool (images,).
 
-    Not those of images with a label flipped on purpose: they would tell of the flip.
+    Images with a label flipped on purpose are left out: their masks would reveal the flip.
 
     Raises:
-        InputError: there is a mask loss, and not one image for it.
+        InputError: there is a mask loss, but no image for it.
     """
     share = config.data.mask_fraction
     known = choose_known_masks(table.labels, train, share, config.experiment.seed)
@@ -108,7 +108,7 @@ def known_masks(config: TrainConfig, table: LabelTable, train: np.ndarray) -> np
 def build_mask_loss(
     config: TrainConfig, table: LabelTable, train: np.ndarray, pixel_shares: np.ndarray | None
 ) -> tuple[BaseLoss | None, float]:
-    """The loss of masks and its weight, told how many of the masks' cells show each class."""
+    """The loss of masks and its weight; it gets the number of mask cells per class."""
     if config.mask_loss is None:
         return None, 1.0
     values = dict(config.mask_loss)
@@ -130,9 +130,9 @@ def build_mask_loss(
 
 
 def pixel_shares_of(model: nn.Module, table: LabelTable, known: np.ndarray) -> np.ndarray | None:
-    """Share of the masks' cells that show each class, told to the mask head; None without one.
+    """The share of mask cells per class, also given to the mask head; None without a head.
 
-    Measured on the images whose masks are `known`, bool (images,).
+    Measured on the images whose masks are `known`; bool (images,).
     """
     head = getattr(model, "mask_head", None)
     if head is None:
@@ -148,8 +148,8 @@ def mask_request(
     mask_loss: BaseLoss | None,
     train: np.ndarray | None = None,
 ) -> MaskRequest | None:
-    """What samples hold of their masks: targets where there is a mask loss, whole masks for
-    scoring, and in training (of the images at `train`), for transforms too, which are known.
+    """The masks that samples hold: targets if there is a mask loss, whole masks for scoring, and,
+    for the training images in `train`, which masks are known.
     """
     if table.masks is None:
         return None
@@ -163,5 +163,5 @@ def mask_request(
 
 
 def usable_mask_head(config: TrainConfig, table: LabelTable) -> bool:
-    """Whether the model has a mask head, and the data masks."""
+    """Whether the model has a mask head and the data has masks."""
     return bool(config.model.get("mask_head")) and table.masks is not None

@@ -1,4 +1,4 @@
-"""What to change when the device's memory is full, and the largest batch that it can hold."""
+"""Advice when memory runs out, and the largest batch that fits."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -17,15 +17,15 @@ from core.training.trainer import update
 log = logging.getLogger(__name__)
 
 AUTO = "auto"
-# What of a batch is left free for memory in pieces too small to use.
+# The share of a batch left free, because fragmented memory cannot be used.
 _FREE_SHARE = 16
-# How torch begins its error where the memory of the machine itself is full.
+# How torch's error begins when the machine itself is out of memory.
 _MACHINE_IS_FULL = "DefaultCPUAllocator"
 
 
 @contextmanager
 def explaining_out_of_memory(config: TrainConfig) -> Iterator[None]:
-    """Turn running out of memory into a line that says with what, and what to change.
+    """Turn running out of memory into one line that says what to change.
 
     Raises:
         InputError: it ran out.
@@ -39,20 +39,21 @@ def explaining_out_of_memory(config: TrainConfig) -> Iterator[None]:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether the memory of the device, or of the machine, was full."""
+    """Whether the device or the machine ran out of memory."""
     return isinstance(error, torch.OutOfMemoryError) or _MACHINE_IS_FULL in str(error)
 
 
 def settle_batch_size(
     config: TrainConfig, build: Callable[[TrainConfig], TrainingSetup]
 ) -> TrainConfig:
-    """The config with the number that `data.batch_size=auto` stands for here.
+    """The config with `data.batch_size=auto` replaced by a number.
 
-    The largest batch whose training steps fit into the device's memory, found by trying, less
-    a sixteenth. `build` builds what a config names.
+    That is the largest batch whose training steps fit into the device's memory, found by trial,
+    less a sixteenth. `build` builds what a config names.
 
     Raises:
-        InputError: on the CPU, where trying would end the process, or not even one image fits.
+        InputError: the device is a CPU, where a trial could kill the process; or not even one image
+        fits.
     """
     if config.data.batch_size != AUTO:
         return config
@@ -76,7 +77,7 @@ def settle_batch_size(
 
 
 def settled_values(given: TrainConfig) -> dict[str, str]:
-    """By their dotted keys, the values of `given` that `settle_batch_size` puts a number for."""
+    """The values of `given`, by their dotted keys, that `settle_batch_size` replaces."""
     return {"data.batch_size": AUTO} if given.data.batch_size == AUTO else {}
 
 
@@ -93,7 +94,7 @@ def largest_that(fits: Callable[[int], bool], most: int) -> int:
 
 
 def _fits(config: TrainConfig, build: Callable[[TrainConfig], TrainingSetup]) -> bool:
-    """Whether two steps fit: the first also makes room for what the optimizer remembers."""
+    """Whether two steps fit: only the second one runs with the optimizer's state allocated."""
     try:
         setup = build(config)
         setup.learner.model.train()

@@ -3,28 +3,29 @@
 import hashlib
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from core.errors import InputError
 from core.files.run_length import encode
-from core.files.writing import write_json, write_text
+from core.files.tables import write_table
+from core.files.threads import map_ahead
+from core.files.writing import write_json
 from core.synthetic.shares import ClassShares, assign_labels
 from core.synthetic.strip import draw_strip
 
 # Part of a stored set's name: raise it with any change of what is drawn.
 GENERATOR_VERSION = 1
 MANIFEST_NAME = "manifest.json"
-Progress = Callable[[int, int], None]
 # As the real strips: three equal channels, quality 90.
 _JPEG_OPTIONS = [cv2.IMWRITE_JPEG_QUALITY, 90]
-_STRIPS_PER_TASK = 8
+_HEADER = ("ImageId", "ClassId", "EncodedPixels")
 
 
 @dataclass(frozen=True)
@@ -51,64 +52,37 @@ class StripSettings:
         if not isinstance(self.class_shares, str):
             object.__setattr__(self, "class_shares", tuple(float(s) for s in self.class_shares))
 
-    def manifest(self) -> dict:
+    def manifest(self) -> dict[str, Any]:
         """The settings and the generator's version, as they are written beside the strips."""
         return {"generator_version": GENERATOR_VERSION, **asdict(self)}
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One strip to draw: its number, its file name, its labels."""
-
-    index: int
-    name: str
-    labels: tuple[int, ...]
-
-
-def generate_strips(
-    root: Path,
-    *,
-    num_images: int,
-    image_size: tuple[int, int] = (256, 1600),
-    class_shares: ClassShares = "natural",
-    seed: int = 42,
-    num_workers: int = 1,
-    progress: Progress | None = None,
-) -> Path:
+def generate_strips(root: Path, settings: StripSettings, num_workers: int = 1) -> Path:
     """Generate a data set of strips under `root`, the same for any number of workers.
 
-    `progress` is called with (strips done, strips in all).
+    A progress bar is shown on a terminal only.
 
     Raises:
-        InputError: a setting out of its range, or `root` already holds images.
+        InputError: class shares that cannot be met, or `root` already holds images.
     """
-    settings = StripSettings(num_images, image_size, class_shares, seed)
-    root = Path(root)
-    images = root / "train_images"
+    images = Path(root) / "train_images"
     if images.exists():
         raise InputError(f"{images}: exists already; generate into a new folder")
-    labels = assign_labels(num_images, settings.class_shares, np.random.default_rng(seed))
+    generator = np.random.default_rng(settings.seed)
+    labels = assign_labels(settings.num_images, settings.class_shares, generator)
     images.mkdir(parents=True)
-    names = _file_names(num_images, seed)
-    named = zip(names, labels.tolist(), strict=True)
-    tasks = [_Task(index, name, tuple(row)) for index, (name, row) in enumerate(named)]
-    rows: list[str] = []
-    done = 0
-    for written, new_rows in _written(tasks, partial(_write, settings, images), num_workers):
-        done += written
-        rows += new_rows
-        if progress:
-            progress(done, num_images)
-    write_text(root / "train.csv", "\n".join(["ImageId,ClassId,EncodedPixels", *sorted(rows), ""]))
-    write_json(root / MANIFEST_NAME, {**settings.manifest(), **_counts(labels)})
-    return root
-
-
-def _counts(labels: np.ndarray) -> dict:
-    return {
+    names = _file_names(settings.num_images, settings.seed)
+    strips = list(zip(range(len(names)), names, labels, strict=True))
+    rows = map_ahead(
+        _pool(num_workers), partial(_write, settings, images), strips, bar="generating strips"
+    )
+    write_table(root / "train.csv", _HEADER, sorted(row for of_strip in rows for row in of_strip))
+    counts = {
         "images_per_class": dict(enumerate(labels.sum(axis=0).tolist(), start=1)),
         "clean_images": int((labels.sum(axis=1) == 0).sum()),
     }
+    write_json(root / MANIFEST_NAME, settings.manifest() | counts)
+    return root
 
 
 def _file_names(num_images: int, seed: int) -> list[str]:
@@ -122,26 +96,12 @@ def _file_names(num_images: int, seed: int) -> list[str]:
     return list(names)
 
 
-def _written(
-    tasks: list[_Task], write: Callable[[list[_Task]], list[str]], num_workers: int
-) -> Iterator[tuple[int, list[str]]]:
-    """Number of strips and rows of train.csv, chunk by chunk, in the order of the tasks."""
-    chunks = [tasks[i : i + _STRIPS_PER_TASK] for i in range(0, len(tasks), _STRIPS_PER_TASK)]
-    if num_workers <= 1 or len(chunks) == 1:
-        for chunk in chunks:
-            yield len(chunk), write(chunk)
-        return
+def _pool(num_workers: int) -> Executor:
+    if num_workers <= 1:
+        return ThreadPoolExecutor(1)
     # Spawned, not forked: the parent may hold threads of torch and OpenCV.
-    pool = ProcessPoolExecutor(
-        min(num_workers, len(chunks)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-    )
-    try:
-        for chunk, rows in zip(chunks, pool.map(write, chunks), strict=True):
-            yield len(chunk), rows
-    finally:
-        pool.shutdown(cancel_futures=True)
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker)
 
 
 def _start_worker() -> None:
@@ -150,14 +110,14 @@ def _start_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def _write(settings: StripSettings, images: Path, tasks: list[_Task]) -> list[str]:
-    """Draw and write some strips; their rows of train.csv."""
-    rows = []
-    for task in tasks:
-        rng = np.random.default_rng(np.random.SeedSequence((settings.seed, task.index)))
-        image, masks = draw_strip(rng, settings.image_size, np.array(task.labels))
-        grey = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-        _, encoded = cv2.imencode(".jpg", grey, _JPEG_OPTIONS)
-        (images / task.name).write_bytes(encoded.tobytes())
-        rows += [f"{task.name},{c},{encode(mask)}" for c, mask in sorted(masks.items())]
-    return rows
+def _write(
+    settings: StripSettings, images: Path, strip: tuple[int, str, np.ndarray]
+) -> list[tuple[str, int, str]]:
+    """Draw and write strip number `index`; its rows of train.csv."""
+    index, name, labels = strip
+    rng = np.random.default_rng(np.random.SeedSequence((settings.seed, index)))
+    image, masks = draw_strip(rng, settings.image_size, labels)
+    grey = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    _, encoded = cv2.imencode(".jpg", grey, _JPEG_OPTIONS)
+    (images / name).write_bytes(encoded.tobytes())
+    return [(name, class_id, encode(mask)) for class_id, mask in sorted(masks.items())]

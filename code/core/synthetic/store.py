@@ -7,56 +7,29 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tqdm import tqdm
-
 from core.errors import InputError
 from core.files.reading import read_json
 from core.files.writing import to_json
-from core.synthetic.generator import (
-    MANIFEST_NAME,
-    Progress,
-    StripSettings,
-    generate_strips,
-)
-from core.synthetic.shares import ClassShares
+from core.synthetic.generator import MANIFEST_NAME, StripSettings, generate_strips
 
 
-def ensure_strips(
-    base: Path,
-    *,
-    num_images: int,
-    image_size: tuple[int, int] = (256, 1600),
-    class_shares: ClassShares = "natural",
-    seed: int = 42,
-    num_workers: int = 1,
-    progress: Progress | None = None,
-) -> Path:
+def ensure_strips(base: Path, settings: StripSettings, num_workers: int = 1) -> Path:
     """Folder under `base` with the strips of these settings, generated unless it is there.
 
     Two processes that race both generate; the first to finish names the folder, and the other
-    takes it. Without `progress` a bar is shown on a terminal, and nothing elsewhere.
+    takes it.
 
     Raises:
-        InputError: a setting out of its range, `base` not writable, or strips missing from a
+        InputError: class shares that cannot be met, `base` not writable, or strips missing from a
             folder that was complete once.
     """
-    settings = StripSettings(num_images, image_size, class_shares, seed)
     folder = Path(base) / folder_name(settings)
     if folder.exists():
         _require_complete(folder, settings)
         return folder
     temporary = _temporary_folder(folder)
     try:
-        with tqdm(total=num_images, desc="generating strips", unit="strip", disable=None) as bar:
-            generate_strips(
-                temporary,
-                num_images=num_images,
-                image_size=settings.image_size,
-                class_shares=settings.class_shares,
-                seed=seed,
-                num_workers=num_workers,
-                progress=progress or (lambda done, _: bar.update(done - bar.n)),
-            )
+        generate_strips(temporary, settings, num_workers)
         _rename(temporary, folder, settings)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

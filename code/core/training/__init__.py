@@ -1,1 +1,1 @@
-"""Training and what it reports: finished objects in, an experiment folder with figures out."""
+"""Training: one loop for every kind of learning, and the tasks it is given."""

@@ -1,4 +1,4 @@
-"""What may happen in a training, beside what always does."""
+"""Optional reactions to each epoch of a training."""
 
 import shutil
 from pathlib import Path
@@ -6,23 +6,23 @@ from typing import Any, Protocol
 
 
 class Callback(Protocol):
-    """Told of each finished epoch and of the end, however the training ends.
+    """Called after each epoch, and once at the end, however the training ends.
 
-    A training that is resumed tells its earlier epochs again first.
+    A resumed training first repeats the calls for its earlier epochs.
     """
 
     def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> None:
         """`record` is the epoch's entry in the history of results.json."""
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """The training has ended."""
 
 
 class TensorBoard:
-    """Writes the numbers of each epoch to `<experiment>/tensorboard/`, which it begins anew."""
+    """Writes the numbers of each epoch to `<experiment>/tensorboard/`, starting from empty."""
 
     def __init__(self, folder: Path) -> None:
-        # Only here: its import takes a second that most runs can save.
+        # Imported here because it takes a second, which most runs can save.
         from torch.utils.tensorboard import SummaryWriter
 
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The checkpoints of a training: which there are, and which one to go on from."""
+"""The checkpoints of a training, and which of them to continue from."""
 
 import time
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from core.files.checkpoint import UnreadableCheckpointError, load_checkpoint, sa
 from core.machine.distributed import is_first, wait_for_all
 from core.training.learner import Learner
 
-# What a training goes on by beside its learner.
+# What a training continues from, in addition to its learner.
 PLACE = ("history", "best_epoch", "training_seconds", "epoch_progress")
 
 
 def restore(learner: Learner, state: dict[str, Any], file: Path) -> None:
-    """Set the learner back to the state in `file`.
+    """Restore the learner to the state in `file`.
 
     Raises:
-        InputError: the state is not of this model, loss or optimizer.
+        InputError: the state belongs to another model, loss or optimizer.
     """
     try:
         learner.load_state_dict(state)
@@ -36,7 +36,7 @@ def restore(learner: Learner, state: dict[str, Any], file: Path) -> None:
 
 @dataclass(frozen=True)
 class FoundCheckpoint:
-    """The state to go on from and its file, if any, and what is wrong with newer files."""
+    """The state to continue from and its file, if any; and the problems of newer files."""
 
     state: dict[str, Any] | None
     file: Path | None
@@ -44,23 +44,22 @@ class FoundCheckpoint:
 
 
 class Checkpoints:
-    """`last.pt`, from which a training goes on, and `best.pt`, its best epoch."""
+    """`last.pt`, from which a training continues, and `best.pt`, its best epoch."""
 
     def __init__(self, folder: Path, minutes: float | None = None) -> None:
-        """`minutes` between two checkpoints within an epoch; None: at its end only."""
+        """`minutes` between checkpoints within an epoch; None: only at its end."""
         self.folder, self.minutes = folder, minutes
         self._saved_at = time.monotonic()
 
     def file(self, which: str) -> Path:
-        """The file of the `last` or the `best` one."""
+        """The file of the `last` or the `best` checkpoint."""
         return self.folder / f"{which}.pt"
 
     def save(self, state: dict[str, Any], is_best: bool) -> None:
-        """Write last.pt, and then best.pt where the state is that of the best epoch.
+        """Write last.pt, and then best.pt if the state is that of the best epoch.
 
-        In this order best.pt is never ahead of last.pt; where it fell behind, as a process that
-        is killed in between leaves it, `mend` makes up for it. Of several processes, all of which
-        call this, the first writes.
+        In this order best.pt is never newer than last.pt. If the process is killed in between,
+        `mend` writes best.pt later. All processes call this; only the first one writes.
         """
         if is_first():
             save_checkpoint(self.file("last"), state)
@@ -74,7 +73,7 @@ class Checkpoints:
         return bool(self.minutes) and time.monotonic() - self._saved_at >= 60 * self.minutes
 
     def weights(self, which: str) -> dict[str, Any]:
-        """What is tested of the `last` or the `best` one: `model`, `objective` and `history`.
+        """`model`, `objective` and `history` of the `last` or the `best` checkpoint, to be tested.
 
         Raises:
             InputError: the file is not a whole checkpoint.
@@ -83,7 +82,7 @@ class Checkpoints:
         return {key: state[key] for key in ("model", "objective", "history")}
 
     def newest(self, device: torch.device | str = "cpu") -> FoundCheckpoint:
-        """last.pt, or best.pt where last.pt is not whole, or neither."""
+        """The state of last.pt; of best.pt if last.pt is damaged; or of neither."""
         problems = []
         for which in ("last", "best"):
             file = self.file(which)
@@ -102,7 +101,7 @@ class Checkpoints:
         return FoundCheckpoint(None, None, problems)
 
     def mend(self, found: FoundCheckpoint) -> None:
-        """Make last.pt and best.pt what the state to go on from says that they are.
+        """Make last.pt and best.pt match the state to continue from.
 
         Raises:
             InputError: the best epoch was an earlier one, and its checkpoint is lost.

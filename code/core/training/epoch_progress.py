@@ -1,4 +1,4 @@
-"""How far an epoch has come, and whether all of its numbers were finite."""
+"""The progress of an epoch, and the check that all its numbers are finite."""
 
 import math
 import time
@@ -14,7 +14,7 @@ from core.errors import InputError
 T = TypeVar("T")
 
 CHECK_EVERY = 50
-"""Steps between two looks. A look makes the device finish all of its work."""
+"""Updates between two checks. A check makes the device finish all of its work."""
 
 _SHOWN_IMAGES = 16
 
@@ -23,9 +23,8 @@ _SHOWN_IMAGES = 16
 class Step:
     """One update of the weights by a batch, or by several whose gradients were summed.
 
-    `number` is that of the first batch within the epoch. The loss of each batch and
-    `gradient_norm` are scalars left on the device; the norm is None where an infinite one is
-    nothing wrong.
+    `number` counts batches within the epoch and is that of the first batch. Losses and
+    `gradient_norm` are scalars left on the device. The norm is None if it may be infinite.
     """
 
     number: int
@@ -37,11 +36,11 @@ class Step:
 
 @dataclass
 class EpochProgress:
-    """The sums of an epoch over the batches that were learnt, and the seconds they took.
+    """Sums over the batches of an epoch so far, and the time they took.
 
-    `total_loss` is summed on the device: reading a number each step would make the device wait
-    for Python. `learning_rate` is that of the first step. `step` counts batches, also where
-    several make one update: it is the place in the order of the images.
+    `total_loss` is summed on the device: reading a number at each step would make the device wait
+    for Python. `learning_rate` is that of the first step. `step` counts batches, even if several
+    make one update: it is the position in the order of the images.
     """
 
     epoch: int
@@ -62,10 +61,10 @@ class EpochProgress:
         return cls(epoch, learning_rate, torch.zeros((), dtype=torch.float64, device=device))
 
     def grouped(self, batches: Iterable[T], number: int) -> Iterator[list[T]]:
-        """Lists of `number` batches, the last one of what is left; the waiting for them is timed.
+        """Lists of `number` batches, the last one with the remainder; times the waiting for them.
 
-        A list is complete before anything is made of it: whatever happens while one of its batches
-        is read, the learner stands between two updates.
+        A list is complete before it is used. So if reading a batch fails, the learner is between
+        two updates.
         """
         iterator = iter(batches)
         while True:
@@ -77,10 +76,10 @@ class EpochProgress:
             yield group
 
     def add(self, step: Step) -> None:
-        """Count one update: mean loss and images of each of its batches.
+        """Count one update: the mean loss and the images of each of its batches.
 
         Raises:
-            InputError: as `check`, which every `CHECK_EVERY` steps are handed to.
+            InputError: see `check`, which runs once every `CHECK_EVERY` updates.
         """
         for loss, image_ids in zip(step.losses, step.image_ids, strict=True):
             self.total_loss += loss.double() * len(image_ids)
@@ -91,20 +90,20 @@ class EpochProgress:
             self.check()
 
     def check(self) -> None:
-        """Look at the steps since the last look, so that a late look still names the first bad one.
+        """Check the updates since the last check, and name the first bad one.
 
-        From the first gradient that is not finite all weights are spoilt, and with them every later
-        loss: the gradient is watched too, or the batch after the guilty one would be blamed.
+        A gradient that is not finite spoils all weights, and so every later loss. Gradients are
+        checked too; otherwise the batch after the faulty one would be blamed.
 
         Raises:
-            InputError: a loss or gradient is NaN or infinite; names the first such step, its
-                images, learning rate, loss and gradient norm; of a summed gradient all of the
-                images.
+            InputError: a loss or gradient is NaN or infinite. The message names the first such
+            step, its learning rate, loss and gradient norm, and its images; for a summed gradient,
+            all of them.
         """
         if not self._unchecked:
             return
         steps, self._unchecked = self._unchecked, []
-        # One transfer of all numbers together.
+        # All numbers in a single transfer.
         scalars = [value.double() for step in steps for value in _watched(step)]
         values = iter(torch.stack(scalars).tolist())
         for step in steps:
@@ -123,7 +122,7 @@ class EpochProgress:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """What `restored` takes, in plain values."""
+        """Plain values for `restored`."""
         return {
             "epoch": self.epoch,
             "learning_rate": self.learning_rate,
@@ -136,7 +135,7 @@ class EpochProgress:
 
     @classmethod
     def restored(cls, state: dict[str, Any], device: torch.device | str = "cpu") -> "EpochProgress":
-        """The progress that `state` was taken of; the seconds go on from now."""
+        """The progress that `state` describes; its time continues from now."""
         total_loss = torch.tensor(state["total_loss"], dtype=torch.float64, device=device)
         return cls(**{**state, "total_loss": total_loss})
 
@@ -145,7 +144,7 @@ class EpochProgress:
 
 
 def _watched(step: Step) -> list[torch.Tensor]:
-    """The losses, and then the norm if it is watched."""
+    """The losses, and then the gradient norm if it is checked."""
     return [*step.losses, *([] if step.gradient_norm is None else [step.gradient_norm])]
 
 

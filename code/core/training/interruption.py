@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first lets the step end and be saved, the second ends the run at once."""
+"""What ends a training early: SIGINT, SIGTERM, and a worker process that dies."""
 
 import os
 import signal
@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from core.errors import InputError
 from core.machine import distributed
 
-# Among several processes: one Ctrl-C may reach each of them from the terminal and from the process
-# that launched them.
+# With several processes, one Ctrl-C may reach each of them twice: from the terminal and from the
+# process that launched them.
 _ECHO_SECONDS = 1.0
 _NOTICE = b"\nStopping after this step and saving it; once more stops at once\n"
 
@@ -19,10 +20,9 @@ _NOTICE = b"\nStopping after this step and saving it; once more stops at once\n"
 class Interruption:
     """Whether a run was asked to stop.
 
-    Inside of `deferred` the first signal only sets `requested`, and whoever deferred it looks
-    there after each step. Anywhere else, and from the second signal on, it is a
-    KeyboardInterrupt where the run stands. Files are whole after either. Of several processes
-    those that hear of a signal stop with the others, at the same step.
+    Inside `deferred`, the first signal only sets `requested`; the caller checks it after each step.
+    Elsewhere, and from the second signal on, a signal raises KeyboardInterrupt. All files are whole
+    in either case. With several processes, all of them stop at the same step.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Interruption:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Leave it to the caller to stop once `requested`."""
+        """Let the caller choose when to stop once `requested` is set."""
         self._deferred = True
         try:
             yield
@@ -41,7 +41,7 @@ class Interruption:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle SIGINT, and SIGTERM, which schedulers send. Only the main thread may ask."""
+        """Handle SIGINT, and SIGTERM, which schedulers send. Only the main thread can do this."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -63,3 +63,27 @@ class Interruption:
         if distributed.is_first():
             # Straight to the descriptor: a stream may be in the middle of a write of its own.
             os.write(2, _NOTICE)
+
+
+@contextmanager
+def explaining_dead_workers(interruption: Interruption) -> Iterator[None]:
+    """Explain in one line when a worker process of a loader dies.
+
+    torch raises wherever the main process happens to be, so this encloses a whole epoch. A
+    scheduler that sends SIGTERM to all processes of a run also kills the workers.
+
+    Raises:
+        InputError: a worker was killed or ended.
+        KeyboardInterrupt: it ended because the run was asked to stop.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        if interruption.requested:
+            raise KeyboardInterrupt from error
+        raise InputError(
+            "data.num_workers: a worker process that reads images was killed, often because memory "
+            f"ran out ({str(error).partition('.')[0]}): use fewer workers, and resume"
+        ) from error

@@ -1,4 +1,4 @@
-"""What learning changes, and in what it is computed."""
+"""Model, objective and optimizer: the state that training changes."""
 
 import math
 from contextlib import AbstractContextManager, nullcontext
@@ -48,13 +48,13 @@ class Learner:
         device: torch.device,
         runtime: RuntimeSettings | None = None,
     ) -> "Learner":
-        """Move model and objective to the device and make optimizer and schedule for them.
+        """Move model and objective to the device; create the optimizer and its schedule.
 
-        `steps_per_epoch` is the number of batches; `runtime` says how they are computed, and is
-        float32 and nothing else without.
+        `steps_per_epoch` is the number of batches. Without `runtime`, everything is computed in
+        plain float32.
 
         Raises:
-            InputError: an optimizer, or a way to compute, that is not to be had.
+            InputError: the optimizer, or the way to compute, is not available.
         """
         runtime = runtime or RuntimeSettings(precision="float32", channels_last=False)
         precision = choose_precision(runtime.precision, device)
@@ -67,7 +67,7 @@ class Learner:
         num_updates = -(-steps_per_epoch // settings.accumulation_steps)
         average = None
         if settings.ema_decay is not None:
-            # With its warm-up an average of few updates is not one of the initial weights.
+            # Without the warm-up, an average over few updates would mostly be initial weights.
             average = ModelEmaV3(model, decay=settings.ema_decay, use_warmup=True)
         learner = cls(
             model,
@@ -86,14 +86,14 @@ class Learner:
             learner.model.compile()
             learner.evaluated_model.compile()
         if distributed.size() > 1:
-            # Buffers are the same in all processes without being sent.
+            # Buffers are equal in all processes without being sent.
             learner.exchange = DistributedDataParallel(
                 model, forward_sync_buffers=False, gradient_as_bucket_view=True
             )
         return learner
 
     def clip_gradients(self) -> Tensor | None:
-        """Clip the summed gradients; their norm before, None where it may be infinite.
+        """Clip the summed gradients; return their norm before, or None if it may be infinite.
 
         A scaler tries out how far it may scale, and leaves out a step whose gradients became
         infinite by that.
@@ -107,7 +107,7 @@ class Learner:
         return None if scaled else norm
 
     def step(self) -> None:
-        """Step optimizer, schedule and average, and forget the gradients."""
+        """Step the optimizer, the schedule and the average; clear the gradients."""
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -117,9 +117,10 @@ class Learner:
             self.average.update(self.model, step=self.num_updates)
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, optimizer and the number of updates, on which the learning rate depends.
+        """Weights, optimizer state and the number of updates, which sets the learning rate.
 
-        `model` is what is evaluated. Where that is an average, `training_model` is what goes on.
+        `model` is the evaluated model. If that is an average, `training_model` holds the weights
+        that training continues from.
         """
         state = {
             "model": self.evaluated_model.state_dict(),
@@ -135,10 +136,10 @@ class Learner:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Set the learner back, its learning rate to what its own schedule says.
+        """Restore the learner; its own schedule sets the learning rate.
 
         Raises:
-            KeyError, RuntimeError, TypeError, ValueError: the state is of another learner.
+            KeyError, RuntimeError, TypeError, ValueError: the state belongs to another learner.
         """
         self.evaluated_model.load_state_dict(state["model"])
         if self.average is not None:
@@ -151,25 +152,25 @@ class Learner:
         self.scheduler.step_update(self.num_updates)
 
     def __str__(self) -> str:
-        """The names of what it is made of."""
+        """The class names of model, loss and optimizer."""
         objective = getattr(self.objective, "name", type(self.objective).__name__)
         return f"{type(self.model).__name__}, {objective} and {type(self.optimizer).__name__}"
 
     @property
     def trained_model(self) -> nn.Module:
-        """What a training step calls: among several processes `model` in its wrapper."""
+        """What a training step calls: with several processes, `model` in its wrapper."""
         return self.model if self.exchange is None else self.exchange
 
     def exchanging_gradients(self, wanted: bool) -> AbstractContextManager[None]:
-        """Whether a backward pass sums the gradients of all processes, or only its own."""
+        """Context in which a backward pass sums gradients over all processes, if `wanted`."""
         return nullcontext() if wanted or self.exchange is None else self.exchange.no_sync()
 
     @property
     def evaluated_model(self) -> nn.Module:
-        """What is validated, kept and tested: the averaged weights where there are any."""
+        """What is validated, saved and tested: the averaged weights, if there are any."""
         return self.model if self.average is None else self.average.module
 
     @property
     def learning_rate(self) -> float:
-        """That of the next step, of the last layers where layers have rates of their own."""
+        """The rate of the next step; with layer decay, the rate of the last layers."""
         return max(group["lr"] for group in self.optimizer.param_groups)

@@ -1,4 +1,4 @@
-"""Optimizer and learning-rate schedule, both timm's."""
+"""Optimizer and learning-rate schedule, both from timm."""
 
 import math
 from typing import Any
@@ -20,13 +20,13 @@ from core.validation import nearest
 
 
 def create_optimizer(model: nn.Module, loss: nn.Module, settings: TrainingSettings):
-    """The optimizer over the model's trainable parameters and the loss's own, if it has any.
+    """The optimizer for the trainable parameters of the model and, if it has any, of the loss.
 
-    Biases, norms and the loss's parameters are not decayed: decay would pull learned loss
-    weights towards each other.
+    Biases, norms and parameters of the loss get no weight decay: it would pull learned loss weights
+    towards each other.
 
     Raises:
-        InputError: timm knows no optimizer of that name, or nothing is left to train.
+        InputError: timm has no optimizer of that name, or no parameter is trainable.
     """
     name = settings.optimizer.lower()
     if name not in list_optimizers():
@@ -68,9 +68,9 @@ def _groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]
 def create_scheduler(
     optimizer: optim.Optimizer, settings: TrainingSettings, steps_per_epoch: int
 ) -> CosineLRScheduler:
-    """Linear warm-up, then a cosine to `min_learning_rate`; stepped once an update.
+    """Linear warm-up, then a cosine to `min_learning_rate`; stepped once per update.
 
-    The warm-up takes at most half of the training, so that a short run also reaches its peak.
+    The warm-up takes at most half of the training, so that short runs reach the peak too.
     """
     total = settings.num_epochs * steps_per_epoch
     warmup = min(math.ceil(settings.warmup_epochs * steps_per_epoch), total // 2)

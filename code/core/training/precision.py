@@ -1,4 +1,4 @@
-"""In which numbers the forward pass computes."""
+"""The number format of the forward pass."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ import torch
 from core.errors import InputError
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# What torch calls a processor's instructions for bfloat16; without one it emulates them, slower
-# than float32.
+# torch's names for processor instructions for bfloat16. Without them it emulates bfloat16, which is
+# slower than float32.
 _PROCESSOR_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16")
 
 
@@ -16,7 +16,7 @@ _PROCESSOR_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16")
 class Precision:
     """Convolutions and matrix products in `name` on `device_type`; weights stay float32.
 
-    Losses and metrics are outside of `autocast`: they are computed in float32 from the logits.
+    Losses and metrics are outside `autocast`: they are computed in float32 from the logits.
     """
 
     name: str = "float32"
@@ -29,7 +29,7 @@ class Precision:
         )
 
     def gradient_scaler(self) -> torch.amp.GradScaler:
-        """Keeps small gradients above float16's smallest number; does nothing in other numbers."""
+        """Keeps small gradients representable in float16; does nothing in other formats."""
         return torch.amp.GradScaler(self.device_type, enabled=self.name == "float16")
 
 
@@ -37,10 +37,10 @@ FLOAT32 = Precision()
 
 
 def choose_precision(wanted: str, device: torch.device) -> Precision:
-    """`wanted`, or with `auto` bfloat16 where the device computes in it natively, else float32.
+    """`wanted`; `auto` is bfloat16 if the device computes in it natively, else float32.
 
     Raises:
-        InputError: float16 on a CPU, whose gradients would vanish for want of fast arithmetic.
+        InputError: float16 is not supported on a CPU.
     """
     if wanted == "float16" and device.type != "cuda":
         raise InputError(
@@ -53,7 +53,7 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for bfloat16, by what torch says of it."""
+    """Whether torch reports instructions for bfloat16 on the device."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()

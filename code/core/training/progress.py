@@ -8,10 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Criterion:
-    """The validation figure that the best epoch has the best of.
+    """The validation figure by which epochs are ranked.
 
-    Of two epochs that share it the one with the lower validation loss is better: early in a
-    training many epochs share a figure of 0. An undefined figure is worse than any other.
+    Ties are broken by the lower validation loss: early in a training, many epochs have a figure of
+    0. An undefined figure is worse than any other.
     """
 
     figure: str
@@ -19,7 +19,7 @@ class Criterion:
     larger_is_better: bool = True
 
     def rank(self, record: Mapping[str, Any]) -> tuple[float, float]:
-        """What is larger for a better epoch."""
+        """A key that is larger for a better epoch."""
         validation = record["validation"]
         value = validation[self.figure]
         if value is None:
@@ -29,7 +29,7 @@ class Criterion:
 
 @dataclass
 class Progress:
-    """The records of the finished epochs, which of them is the best, and the seconds they took."""
+    """The records of the finished epochs, the best of them, and the time they took."""
 
     criterion: Criterion | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -38,12 +38,12 @@ class Progress:
     _started: float = field(default_factory=time.perf_counter)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Continue from a `state_dict`."""
         self.history, self.best_epoch = list(state["history"]), state["best_epoch"]
         self._earlier_seconds, self._started = state["training_seconds"], time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds of it."""
+        """The entries of a checkpoint."""
         return {
             "history": self.history,
             "best_epoch": self.best_epoch,
@@ -52,16 +52,25 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Those of the processes before this one included, whatever the clock on the wall did."""
+        """Training time, that of earlier processes included; independent of the wall clock."""
         return self._earlier_seconds + time.perf_counter() - self._started
+
+    def time_left(self, num_epochs: int) -> str:
+        """An estimate for the epochs up to `num_epochs`, by the mean time of those so far."""
+        done = len(self.history)
+        minutes, seconds = divmod(round(self.seconds / done * (num_epochs - done)), 60)
+        hours, minutes = divmod(minutes, 60)
+        if hours:
+            return f"{hours} h {minutes:02d} min"
+        return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
 
     @property
     def next_epoch(self) -> int:
-        """The epoch that is to be run, counted from 1."""
+        """The epoch to run next, counted from 1."""
         return len(self.history) + 1
 
     def add(self, record: dict[str, Any]) -> bool:
-        """Append an epoch's record; True when it is the best one yet."""
+        """Append an epoch's record; True if it is the best one so far."""
         best = self.history[self.best_epoch - 1] if self.history else None
         rank = self.criterion.rank if self.criterion else None
         is_best = best is None or rank is None or rank(record) > rank(best)

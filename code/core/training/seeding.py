@@ -1,4 +1,4 @@
-"""Every random number of a training comes from (seed, epoch), and from the process's number."""
+"""All random numbers of a training follow from (seed, epoch) and the rank of the process."""
 
 import os
 import random
@@ -14,9 +14,9 @@ from core.machine import distributed
 def seed_everything(seed: int, epoch: int = 0, rank: int = 0) -> None:
     """Seed Python's, numpy's and torch's generators from (seed, epoch, rank).
 
-    Done at the start of each epoch, so that an epoch's dropout does not depend on what was drawn
-    before it, and a resumed training draws what the uninterrupted one drew. Processes that train
-    together draw different numbers, the first of them those of a process alone.
+    Called at the start of each epoch, so that its dropout does not depend on earlier draws, and a
+    resumed training draws the same numbers as one that was not interrupted. Processes that train
+    together draw different numbers; the first draws those of a single process.
     """
     key = (seed, epoch, rank) if rank else (seed, epoch)
     state = int(np.random.SeedSequence(key).generate_state(1)[0])
@@ -31,15 +31,15 @@ def seed_epoch(seed: int, epoch: int) -> None:
 
 
 def random_states(device: torch.device) -> list[dict[str, Any]]:
-    """The state of all generators within an epoch, one of each process."""
+    """The state of all generators within an epoch, one entry per process."""
     return distributed.gathered(_random_state(device))
 
 
 def restore_random_state(states: Sequence[dict[str, Any]], device: torch.device) -> None:
-    """Take up this process's generators where `random_states` found them.
+    """Restore this process's generators to what `random_states` returned.
 
-    Among another number of processes they stay as they were seeded. A state that was taken on
-    another kind of device leaves the generator of this one alone.
+    With another number of processes they stay as they were seeded. A state from another kind of
+    device leaves this device's generator unchanged.
     """
     if len(states) != distributed.size():
         return
@@ -53,7 +53,7 @@ def restore_random_state(states: Sequence[dict[str, Any]], device: torch.device)
 
 
 def _random_state(device: torch.device) -> dict[str, Any]:
-    """In what a checkpoint may hold."""
+    """In types that a checkpoint may hold."""
     name, keys, *position = np.random.get_state()
     state = {
         "python": random.getstate(),
@@ -66,11 +66,11 @@ def _random_state(device: torch.device) -> dict[str, Any]:
 
 
 def set_determinism(deterministic: bool) -> None:
-    """Choose only algorithms that repeat; an operation without one warns and runs anyway."""
+    """Use only deterministic algorithms; an operation that has none warns and runs anyway."""
     if deterministic:
-        # cuBLAS repeats only with a fixed workspace, and reads this at its first call.
+        # cuBLAS is deterministic only with a fixed workspace, and reads this at its first call.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
-    # Filling memory that nothing reads before it is written costs time and changes no result.
+    # Filling memory that is written before it is read costs time and changes no result.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = not deterministic

@@ -1,4 +1,4 @@
-"""Settings of a training, of the experiment that holds it and of the machine it runs on."""
+"""Settings of the training, the experiment and the machine."""
 
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ from core.validation import Settings
 
 
 class TrainingSettings(Settings):
-    """How the weights are found."""
+    """How the model is trained."""
 
     num_epochs: Annotated[int, Field(ge=1, description="passes over the training part")] = 50
     learning_rate: Annotated[float, Field(gt=0, description="peak, after the warm-up")] = 3e-4
@@ -58,7 +58,7 @@ class TrainingSettings(Settings):
 
 
 class ExperimentSettings(Settings):
-    """What the experiment is called and where it is kept."""
+    """Name and place of the experiment."""
 
     name: Annotated[
         str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder is NAME_DATE_TIME")
@@ -72,7 +72,7 @@ class ExperimentSettings(Settings):
 
 
 class RuntimeSettings(Settings):
-    """The machine."""
+    """The machine that trains."""
 
     device: Annotated[
         Literal["auto", "cpu", "cuda"], Field(description="auto: CUDA where there is one")
@@ -102,5 +102,5 @@ class RuntimeSettings(Settings):
     )
 
     def uses_channels_last(self, device: torch.device) -> bool:
-        """What `channels_last` means on this device."""
+        """Whether to use channels_last on this device."""
         return device.type == "cuda" if self.channels_last == "auto" else self.channels_last

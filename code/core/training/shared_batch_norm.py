@@ -1,4 +1,4 @@
-"""Batch normalisation by the statistics of a whole batch that several processes share."""
+"""Batch normalisation over the whole batch that several processes share."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ from core.machine import distributed
 
 
 def share_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model with each batch normalisation over the images of all processes.
+    """The model, with each batch normalisation taken over the images of all processes.
 
-    On CUDA it is torch's SyncBatchNorm, which does not run on a CPU. Parameters, buffers and their
-    names stay as they were.
+    On CUDA this is torch's SyncBatchNorm, which does not run on a CPU. Parameters, buffers and
+    their names do not change.
     """
     if device.type == "cuda":
         return convert_sync_batchnorm(model)
@@ -30,10 +30,10 @@ def share_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 class SharedBatchNorm(_BatchNorm):
-    """Takes the place of `norm`, and what stands in it of timm's activation.
+    """Replaces `norm`, and keeps the activation of timm's variant.
 
-    With n_r numbers a channel of mean m_r and variance v_r in process r, and n = sum n_r, the mean
-    is m = sum n_r m_r / n and the variance sum n_r (v_r + (m_r - m)^2) / n.
+    Let process r have n_r numbers per channel, with mean m_r and variance v_r, and n = sum n_r. The
+    mean is m = sum n_r m_r / n, the variance sum n_r (v_r + (m_r - m)^2) / n.
     """
 
     def __init__(self, norm: _BatchNorm) -> None:
@@ -68,18 +68,18 @@ class SharedBatchNorm(_BatchNorm):
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor, number: Tensor) -> None:
         self.num_batches_tracked += 1
-        # Without a momentum, the mean over all batches.
+        # Without a momentum: the mean over all batches.
         share = self.momentum or 1 / float(self.num_batches_tracked)
         unbiased = variance * (number / (number - 1).clamp(min=1))
         self.running_mean.lerp_(mean.to(self.running_mean), share)
         self.running_var.lerp_(unbiased.to(self.running_var), share)
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Of any number of dimensions."""
+        """Any number of dimensions is accepted."""
 
 
 def _statistics(values: Tensor, axes: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and variance a channel over all processes, and over how many numbers."""
+    """Mean, variance and count of numbers per channel, over all processes."""
     variance, mean = torch.var_mean(values, axes, correction=0)
     number = torch.full_like(mean, values.numel() / values.shape[1])
     rows = _GatheredWithSummedGradient.apply(torch.stack([mean, variance, number]))
@@ -87,12 +87,12 @@ def _statistics(values: Tensor, axes: list[int]) -> tuple[Tensor, Tensor, Tensor
     total = numbers.sum(0)
     mean = (numbers * means).sum(0) / total
     variance = (numbers * (variances + (means - mean) ** 2)).sum(0) / total
-    # A batch of fewer images than processes, which each of them read whole, counts once.
+    # A batch with fewer images than processes is read whole by each of them: count it once.
     return mean, variance, number if torch.equal(rows, rows[:1].expand_as(rows)) else total
 
 
 class _GatheredWithSummedGradient(torch.autograd.Function):
-    """The rows of all processes, (processes, *shape); gradients of a row are summed."""
+    """The rows of all processes, (processes, *shape); the gradients of each row are summed."""
 
     @staticmethod
     def forward(ctx: Any, row: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a trainer is given: a kind of learning."""
+"""The interface between the trainer and a kind of learning."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ Guard = Callable[[Iterable[Batch]], Iterator[Batch]]
 
 
 class TrainBatches(Protocol):
-    """The batches of an epoch; each holds `image` and `image_id`, one of each per image."""
+    """The batches of an epoch; each has `image` and `image_id`, with one entry per image."""
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None: ...
 
@@ -27,7 +27,7 @@ class TrainBatches(Protocol):
 
 
 class Folder(Protocol):
-    """Where a training writes; of several processes the first alone does."""
+    """Where a training writes; with several processes, only the first one does."""
 
     path: Path
     results: dict[str, Any]
@@ -42,69 +42,69 @@ class Folder(Protocol):
 class Task(ABC):
     """How a batch becomes a loss, how an epoch is validated, and what is tested at the end.
 
-    `objective` is a module whose parameters, where it has any, are learnt beside the model's.
-    Epochs are counted from 1.
+    The parameters of `objective`, if it has any, are trained together with the model's. Epochs are
+    counted from 1.
     """
 
     criterion: Criterion | None = None
-    """By what the best epoch is chosen; None: the last one is the best."""
+    """What the best epoch is chosen by; None: the last epoch is the best."""
 
     def __init__(self, objective: nn.Module, train_batches: TrainBatches, seed: int) -> None:
         self.objective, self.train_batches, self.seed = objective, train_batches, seed
 
     @property
     def sums_over_images(self) -> bool:
-        """Whether the loss of a batch is the sum over its images, and not their mean."""
+        """Whether the loss of a batch is a sum over its images instead of a mean."""
         return False
 
     def begin_epoch(self, epoch: int) -> None:
-        """An epoch begins, or is gone on with."""
+        """Called before an epoch begins or is continued."""
         return None
 
     def epoch_state(self) -> Any:
-        """What a checkpoint within an epoch has to hold of the task."""
+        """What a checkpoint within an epoch has to hold for this task."""
         return None
 
     def restore_epoch_state(self, state: Any, device: torch.device) -> None:
-        """Go on within an epoch; after `begin_epoch`."""
+        """Continue within an epoch; called after `begin_epoch`."""
         return None
 
     def forward(self, learner: Learner, batch: Batch) -> Any:
-        """What the model answers, in the learner's precision."""
+        """The output of the model, computed in the learner's precision."""
         images = batch["image"].to(learner.device, non_blocking=True)
         with learner.precision.autocast():
             return learner.trained_model(images)
 
     @abstractmethod
     def loss(self, output: Any, batch: Batch) -> Tensor:
-        """The loss of a batch, a scalar, outside of the model's precision."""
+        """The loss of a batch, a scalar; computed outside the model's precision."""
 
     def loss_record(self) -> dict[str, Any]:
-        """What the losses of the epoch were made of: entries of its record."""
+        """Entries for the epoch's record that describe its loss."""
         return {}
 
     @abstractmethod
     def validate(self, learner: Learner, guard: Guard, epoch: int) -> dict[str, Any]:
-        """Figures of the validation part, `loss` and the criterion's among them.
+        """Validation figures, among them `loss` and the criterion's figure.
 
-        `guard` stands around the batches, so that a stop is noticed between them.
+        Wrap the batches in `guard`, so that a stop is noticed between them.
 
         Raises:
-            InputError: what the model answers is not finite.
+            InputError: an output of the model is not finite.
         """
 
     def tell(self, validation: Mapping[str, Any]) -> str:
-        """The validation's figures as the line of an epoch in the log says them."""
-        return f"validation loss {validation['loss']:.4f}"
+        """The validation figures for the epoch's line in the log."""
+        return f"validation {validation['loss']:.3g}"
 
     def record(self) -> dict[str, Any]:
-        """Sections of results.json that may change from epoch to epoch."""
+        """Sections of results.json that can change with each epoch."""
         return {}
 
     @abstractmethod
     def test(self, learner: Learner, folder: Folder) -> dict[str, Any]:
-        """Test the weights that the learner holds, write what is left of them, and return sections
-        of results.json. Called in all processes; the first alone writes.
+        """Test the learner's weights, write the outcome, and return sections of results.json.
+        Called in all processes; only the first one writes.
         """
 
 

@@ -12,9 +12,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from core.machine.distributed import any_of, from_first, highest, is_first, together
 from core.training.callbacks import Callback
 from core.training.checkpoint import Checkpoints
-from core.training.data_workers import data_workers_may_die
 from core.training.epoch_progress import EpochProgress, Step
-from core.training.interruption import Interruption
+from core.training.interruption import Interruption, explaining_dead_workers
 from core.training.learner import Learner
 from core.training.progress import Progress
 from core.training.seeding import random_states, restore_random_state, seed_epoch
@@ -25,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Trainer:
-    """Trains a task, keeps its best epoch, and tests that one."""
+    """Trains a task, keeps its best epoch, and tests that epoch."""
 
     def __init__(
         self,
@@ -45,11 +44,11 @@ class Trainer:
         self._begun_epoch: dict[str, Any] | None = None
 
     def continue_from(self, state: dict[str, Any]) -> None:
-        """Take up a checkpoint's history and place; its learner has been restored already."""
+        """Continue from a checkpoint, to which the learner has already been restored."""
         self.progress.restore(state)
         self._begun_epoch = state["epoch_progress"]
         if self.progress.history:
-            # A loss with a schedule reports the weights of the last epoch that it saw.
+            # A loss with a schedule reports its weights for the last epoch it was told.
             self.task.begin_epoch(len(self.progress.history))
             self._publish()
             for record in self.progress.history:
@@ -76,7 +75,7 @@ class Trainer:
                 name = self.task.criterion.name
                 log.info("No better validation %s for %d epochs: stopping early", name, patience)
                 break
-            with self.interruption.deferred(), data_workers_may_die(self.interruption):
+            with self.interruption.deferred(), explaining_dead_workers(self.interruption):
                 self.run_epoch()
             if any_of(self.interruption.requested):
                 raise KeyboardInterrupt
@@ -104,15 +103,14 @@ class Trainer:
         self.save(is_best=is_best)
         self._publish()
         log.info(
-            "epoch %d/%d  loss %.4f  %s  (best: epoch %d)  %.1f images/s, %.0f %% of the time "
-            "waiting for data",
+            "epoch %d/%d  loss %.3g  %s%s  %s left",
             epoch, self.settings.num_epochs, train["loss"], task.tell(validation),
-            self.progress.best_epoch, train["images_per_second"], 100 * train["data_wait_share"],
+            " (best)" if is_best else "", self.progress.time_left(self.settings.num_epochs),
         )  # fmt: skip
         self._call_back(record)
 
     def _begin_epoch(self, epoch: int) -> EpochProgress:
-        """Seed the epoch, and go on within it where a checkpoint was saved there."""
+        """Seed the epoch; continue within it if the checkpoint was saved within it."""
         device, state = self.learner.device, self._begun_epoch
         self._begun_epoch = None
         seed_epoch(self.task.seed, epoch)
@@ -126,7 +124,7 @@ class Trainer:
         return begun
 
     def save(self, begun: EpochProgress | None = None, *, is_best: bool = False) -> None:
-        """Save a checkpoint, within an epoch where one has `begun` and all of it is finite."""
+        """Save a checkpoint; within an epoch, check first that all its numbers are finite."""
         within = None
         if begun:
             begun.check()
@@ -139,18 +137,18 @@ class Trainer:
         self.checkpoints.save({**state, "epoch_progress": within}, is_best)
 
     def _after_step(self, begun: EpochProgress) -> None:
-        """Save where it is time to, or where the training is to stop, which it then does."""
-        # 2 is to stop, which saves as well.
+        """Save if a checkpoint is due; stop if the training was asked to."""
+        # 2 means stop, which saves as well.
         wanted = 2 if self.interruption.requested else int(self.checkpoints.are_due())
         if highest(wanted) == 1:
             self.save(begun)
         self._stop_where_asked(begun)
 
     def _guarded(self, batches: Iterable[Batch], begun: EpochProgress) -> Iterator[Batch]:
-        """Hand on batches, and save what was reached when the next one cannot be had.
+        """Yield the batches; save before an error or a stop between them ends the run.
 
-        Between two batches the learner is whole, also where several make one update, so that an
-        unreadable image, or a stop that is asked for during the validation, costs no update.
+        Between two batches the learner is consistent, even if several batches make one update. So
+        an unreadable image, or a stop during validation, loses no update.
         """
         try:
             for batch in together(batches):
@@ -174,7 +172,7 @@ class Trainer:
             callback.on_epoch_end(record, self.progress.best_epoch)
 
     def _test(self) -> None:
-        """Everything reported comes from one checkpoint, which the first process reads back."""
+        """All reported figures come from one checkpoint, read back from disk."""
         state = from_first(lambda: self.checkpoints.weights(self.settings.tested_epoch))
         self.learner.evaluated_model.load_state_dict(state["model"])
         self.learner.objective.load_state_dict(state["objective"])
@@ -189,9 +187,9 @@ def train_epoch(
     begun: EpochProgress,
     after_step: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-    """Update the weights once for every `accumulation_steps` batches, the last few included.
+    """Update the weights once per `accumulation_steps` batches, and once for the remainder.
 
-    Returns mean loss, images per second and share of time spent waiting, of the whole epoch.
+    Returns the mean loss, images per second and share of time spent waiting, for the whole epoch.
 
     Raises:
         InputError: a loss or gradient that is not finite.
@@ -210,11 +208,11 @@ def train_epoch(
 def update(
     learner: Learner, task: Task, group: Sequence[Batch]
 ) -> tuple[list[torch.Tensor], torch.Tensor | None]:
-    """Forward and backward of each batch, then one step of the optimizer.
+    """Forward and backward for each batch, then one step of the optimizer.
 
-    Each batch counts by its images, so that for losses that are means over images the gradient is
-    that of one batch of all of them. Several processes exchange gradients once an update.
-    Returns the losses, detached, and the norm of the gradients before they were clipped.
+    Each batch is weighted by its number of images: for losses that are means over images, the
+    gradient equals that of one large batch. Several processes exchange gradients once per update.
+    Returns the detached losses and the gradient norm before clipping.
     """
     num_images = sum(len(batch["image_id"]) for batch in group)
     losses = []

@@ -1,1 +1,1 @@
-"""Every image and every row of a data set, checked before an hour is spent on it."""
+"""A check of every image and every row of a data set, before training begins."""

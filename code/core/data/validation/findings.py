@@ -1,75 +1,92 @@
-"""What was found in a data set: errors that training refuses, and warnings that it does not."""
+"""What is wrong in a data set, or looks wrong: errors that training refuses, and warnings."""
 
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
-from core.data.mistakes import (
-    EmptyMaskError,
-    ImageSizeError,
-    MissingLabelError,
-    RepeatedLabelError,
-    TruncatedImageError,
-    UnknownImageError,
-)
+import numpy as np
+
+from core.data.label_table import LabelTable
+from core.data.validation.inspection import Grey, Inspection
 from core.errors import InputError
-from core.files.run_length import MaskOutsideError
 
 Level = Literal["error", "warning"]
 
-_KINDS: dict[type[InputError], str] = {
-    TruncatedImageError: "truncated image",
-    ImageSizeError: "image of another size",
-    UnknownImageError: "label of a missing image",
-    MissingLabelError: "image that no label names",
-    RepeatedLabelError: "label twice",
-    EmptyMaskError: "label without pixels",
-    MaskOutsideError: "mask outside the strip",
-}
+CONTRADICTION = "labels contradict masks"
+# The emptiest of 100 real strips is black in 94.9 % of its pixels, and still shows 5 % of steel;
+# the brightest is white in 19.9 %.
+_NEARLY_BLACK = 0.98
+_SATURATED = 0.5
+_FLAT = 2.0
+# A mask that lies beside the steel rather than on its edge.
+_ON_BORDER = 0.5
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, or looks it."""
+    """One thing that is wrong, or looks wrong."""
 
     level: Level
     kind: str
     message: str
 
 
-class Findings:
-    """Findings in the order in which they were made."""
+def of_errors(errors: Iterable[InputError], kind: str, level: Level = "error") -> Iterator[Finding]:
+    """Errors of the readers; `kind` is for those without a kind of their own."""
+    return (Finding(level, getattr(error, "kind", kind), str(error)) for error in errors)
 
-    def __init__(self) -> None:
-        self.all: list[Finding] = []
 
-    def add(self, level: Level, kind: str, message: str) -> None:
-        """Note something that no reader refuses."""
-        self.all.append(Finding(level, kind, message))
+def of_strips(paths: Sequence[Path], inspections: Sequence[Inspection]) -> Iterator[Finding]:
+    """Strips that show next to nothing, and masks that overlap or lie on a black border."""
+    for path, inspection in zip(paths, inspections, strict=True):
+        if inspection.grey is not None:
+            yield from _of_grey(path.name, inspection.grey)
+        masks = inspection.masks
+        if masks is None:
+            continue
+        area = int(masks.areas.sum()) - masks.overlap
+        if masks.overlap:
+            message = f"{path.name}: {masks.overlap} pixels belong to two or more classes"
+            yield Finding("warning", "masks that overlap", message)
+        if area and masks.on_border > _ON_BORDER * area:
+            message = f"{path.name}: {masks.on_border} of {area} pixels lie beside the steel"
+            yield Finding("warning", "masks on a black border", message)
 
-    def add_mistakes(
-        self, mistakes: Iterable[InputError], kind: str, level: Level = "error"
-    ) -> None:
-        """Note what a reader refused; `kind` is for a mistake without a name of its own."""
-        for mistake in mistakes:
-            self.add(level, _KINDS.get(type(mistake), kind), str(mistake))
 
-    def count(self, level: Level) -> int:
-        """How many of that level there are."""
-        return sum(finding.level == level for finding in self.all)
+def _of_grey(name: str, grey: Grey) -> Iterator[Finding]:
+    if grey.black > _NEARLY_BLACK:
+        message = f"{name}: {100 * grey.black:.1f} % of its pixels are black"
+        yield Finding("warning", "nearly black strip", message)
+    elif grey.white > _SATURATED:
+        message = f"{name}: {100 * grey.white:.1f} % of its pixels are white"
+        yield Finding("warning", "saturated strip", message)
+    elif grey.standard_deviation < _FLAT:
+        message = f"{name}: grey levels vary by {grey.standard_deviation:.2f} only"
+        yield Finding("warning", "flat strip", message)
 
-    def kinds(self) -> dict[tuple[Level, str], int]:
-        """Level and kind with their number, errors first, then by number."""
-        counted = Counter((finding.level, finding.kind) for finding in self.all)
-        order = sorted(counted.items(), key=lambda entry: (entry[0][0], -entry[1], entry[0][1]))
-        return dict(order)
 
-    def examples(self, level: Level, kind: str, most: int) -> list[str]:
-        """The first messages of a kind."""
-        chosen = [f.message for f in self.all if (f.level, f.kind) == (level, kind)]
-        return chosen[:most]
+def of_masks(table: LabelTable, inspections: Sequence[Inspection]) -> Iterator[Finding]:
+    """Labels that contradict the pixels of their own masks."""
+    for index, inspection in enumerate(inspections):
+        if inspection.masks is None:
+            continue
+        area = inspection.masks.areas
+        for column in np.flatnonzero(table.labels[index].astype(bool) != (area > 0)):
+            has = f"{area[column]} pixels" if area[column] else "no pixel"
+            label = f"{table.class_names[column]}={table.labels[index, column]}"
+            message = f"{table.image_ids[index]}: {label}, but {has} in {table.source}"
+            yield Finding("error", CONTRADICTION, message)
 
-    def as_json(self) -> list[dict[str, Any]]:
-        """For the report."""
-        return [asdict(finding) for finding in self.all]
+
+def of_duplicates(table: LabelTable, pairs: Iterable[tuple[int, int]]) -> Iterator[Finding]:
+    """Near-duplicates with different labels."""
+    for pair in pairs:
+        sets = [table.label_set(index) for index in pair]
+        if sets[0] != sets[1]:
+            first, second = (
+                f"{table.image_ids[index]} ({'+'.join(names) or 'clean'})"
+                for index, names in zip(pair, sets, strict=True)
+            )
+            message = f"{first} and {second} show the same steel"
+            yield Finding("warning", "near-duplicates with other labels", message)

@@ -1,17 +1,16 @@
 """One image and its masks, decoded and measured."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from core.data.images import header_size, read_grey
+from core.data.images import header_size, read_image
 from core.data.strip_hash import StripDescriptors, relief_hash, strip_relief
 from core.errors import InputError
+from core.files.threads import map_in_threads
 
 # The black beside the steel is 0 to 10 of 255 grey levels, with a few brighter specks of noise;
 # in 100 real strips the brightest twentieth of a column of steel is above 40.
@@ -46,7 +45,7 @@ class MaskFigures:
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """What is known of an image; an `error` leaves the rest unknown."""
+    """What is known about an image; with an `error` most of the rest is unknown."""
 
     size: tuple[int, int] | None
     num_bytes: int
@@ -61,27 +60,34 @@ MasksOf = Callable[[int], np.ndarray | None]
 
 
 def inspect_images(
-    paths: Sequence[Path], image_size: tuple[int, int], masks_of: MasksOf, num_workers: int
+    paths: Sequence[Path], image_size: tuple[int, int], masks_of: MasksOf, num_threads: int
 ) -> list[Inspection]:
-    """Decode and measure every image, in threads, since decoding releases the interpreter's lock.
+    """Decode and measure every image.
 
-    `masks_of` gives the masks (C, H, W) of the image at a position, None where it has none. A bar
-    is shown on a terminal, and nothing elsewhere.
+    `masks_of` gives the masks (C, H, W) of the image at a position, None where it has none.
     """
     inspect = partial(_inspect, image_size=tuple(image_size), masks_of=masks_of)
-    pool = ThreadPoolExecutor(num_workers)
+    numbered = list(enumerate(paths))
+    return list(map_in_threads(inspect, numbered, num_threads=num_threads, bar="checking strips"))
+
+
+def _inspect(
+    numbered: tuple[int, Path], *, image_size: tuple[int, int], masks_of: MasksOf
+) -> Inspection:
+    index, path = numbered
+    size, num_bytes = None, 0
     try:
-        inspected = tqdm(
-            pool.map(inspect, range(len(paths)), paths),
-            total=len(paths),
-            desc="checking strips",
-            unit="strip",
-            disable=None,
-        )
-        return list(inspected)
-    finally:
-        # After Ctrl-C the thousands of strips still to come are not read.
-        pool.shutdown(cancel_futures=True)
+        size = header_size(path, image_size)
+        num_bytes = path.stat().st_size
+        image = read_image(path, image_size)
+    except InputError as error:
+        return Inspection(size, num_bytes, error)
+    except OSError as error:
+        return Inspection(size, num_bytes, InputError(f"{path}: vanished ({error.strerror})"))
+    grey = measure_grey(image)
+    masks = masks_of(index)
+    figures = None if masks is None else measure_masks(masks, grey)
+    return Inspection(size, num_bytes, None, grey, figures, *strip_relief(image))
 
 
 def measure_grey(image: np.ndarray) -> Grey:
@@ -101,7 +107,7 @@ def measure_grey(image: np.ndarray) -> Grey:
 
 
 def measure_masks(masks: np.ndarray, grey: Grey) -> MaskFigures:
-    """Areas, overlap and what lies on a black border. Shape: masks uint8 (C, H, W)."""
+    """Areas, overlap and pixels on a black border. Shape: masks uint8 (C, H, W)."""
     total = masks.sum(axis=0, dtype=np.int64)
     width = masks.shape[2]
     on_border = total[:, : grey.left_border].astype(bool).sum()
@@ -111,26 +117,8 @@ def measure_masks(masks: np.ndarray, grey: Grey) -> MaskFigures:
 
 
 def descriptors_of(inspections: Sequence[Inspection]) -> StripDescriptors:
-    """The descriptors by which near-duplicates are found, of images without an error."""
+    """The descriptors that near-duplicates are found by, of images without an error."""
     reliefs = np.stack([inspection.relief for inspection in inspections])
     hashes = np.stack([relief_hash(relief) for relief in reliefs])
     steel = np.array([inspection.steel for inspection in inspections], np.float32)
     return StripDescriptors(hashes, reliefs, steel)
-
-
-def _inspect(
-    index: int, path: Path, *, image_size: tuple[int, int], masks_of: MasksOf
-) -> Inspection:
-    size, num_bytes = None, 0
-    try:
-        size = header_size(path, image_size)
-        num_bytes = path.stat().st_size
-        image = read_grey(path, image_size)
-    except InputError as error:
-        return Inspection(size, num_bytes, error)
-    except OSError as error:
-        return Inspection(size, num_bytes, InputError(f"{path}: vanished ({error.strerror})"))
-    grey = measure_grey(image)
-    masks = masks_of(index)
-    figures = None if masks is None else measure_masks(masks, grey)
-    return Inspection(size, num_bytes, None, grey, figures, *strip_relief(image))

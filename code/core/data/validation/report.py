@@ -1,23 +1,39 @@
 """A validation as a report: JSON with everything, and a text with the figures and examples."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from core.data.validation.validate import Validation
+from core.validation import Settings
 
 SCHEMA_VERSION = 1
 _PERCENTILES = {"lowest": 0, "percentile_5": 5, "median": 50, "percentile_95": 95, "highest": 100}
 
 
+class ReportSettings(Settings):
+    """Where the report is written, and how much of it is printed."""
+
+    file: Path = Field(
+        Path("experiments/results/data_report.json"),
+        description="JSON file with everything that was found; written whole, over an older one",
+    )
+    examples: int = Field(5, ge=0, le=1000, description="lines that are printed of each finding")
+
+
 def as_json(validation: Validation) -> dict[str, Any]:
     """Everything that was found, for `core.files.writing.write_json`."""
-    table, findings = validation.table, validation.findings
-    whole = [one for one in validation.inspections if one.error is None]
-    greys = [one.grey for one in whole]
-    sizes = Counter("x".join(map(str, one.size)) for one in validation.inspections if one.size)
+    table, inspections = validation.table, validation.inspections
+    greys = [one.grey for one in inspections if one.grey is not None]
+    sizes = Counter("x".join(map(str, one.size)) for one in inspections if one.size)
+    width = validation.settings.image_size[1]
+    borders = [(grey.left_border + grey.right_border) / width for grey in greys]
+    borders = [share for share in borders if share > 0]
     return {
         "schema_version": SCHEMA_VERSION,
         "root": str(validation.root),
@@ -25,22 +41,22 @@ def as_json(validation: Validation) -> dict[str, Any]:
         "compared_sources": validation.compared_sources,
         "expected_size": list(validation.settings.image_size),
         "num_images": len(validation.paths),
-        "num_usable_images": len(whole),
-        "num_errors": findings.count("error"),
-        "num_warnings": findings.count("warning"),
+        "num_usable_images": len(greys),
+        "num_errors": validation.count("error"),
+        "num_warnings": validation.count("warning"),
         "labels": _labels(validation),
         "sizes": dict(sizes.most_common()),
-        "bytes": _spread(one.num_bytes for one in whole),
+        "bytes": _spread(one.num_bytes for one in inspections if one.grey is not None),
         "grey": {
             "mean": _spread(grey.mean for grey in greys),
             "standard_deviation": _spread(grey.standard_deviation for grey in greys),
             "black_share": _spread(grey.black for grey in greys),
             "white_share": _spread(grey.white for grey in greys),
         },
-        "black_borders": _borders(validation),
+        "black_borders": {"num_images": len(borders), "width_share": _spread(borders)},
         "masks": _masks(validation),
         "near_duplicates": _pairs(validation),
-        "findings": findings.as_json(),
+        "findings": [asdict(finding) for finding in validation.findings],
     }
 
 
@@ -55,12 +71,7 @@ def as_text(validation: Validation, examples: int) -> str:
         lines += ["", *_label_lines(content)]
     if content["num_usable_images"]:
         lines += ["", *_figure_lines(content)]
-    for (level, kind), number in validation.findings.kinds().items():
-        lines += ["", f"{level.upper()}: {kind}, {number}"]
-        shown = validation.findings.examples(level, kind, examples)
-        lines += [f"  {line}" for line in shown]
-        if len(shown) < number:
-            lines.append(f"  and {number - len(shown)} more in the report")
+    lines += _finding_lines(validation, examples)
     counts = (("error", content["num_errors"]), ("warning", content["num_warnings"]))
     lines += ["", ", ".join(f"{n} {level}{'' if n == 1 else 's'}" for level, n in counts)]
     return "\n".join(lines)
@@ -70,25 +81,13 @@ def _labels(validation: Validation) -> dict[str, Any] | None:
     table = validation.table
     if table is None or not len(table):
         return None
-    counts = table.labels.sum(axis=0, dtype=int).tolist()
+    counts = dict(zip(table.class_names, table.class_counts.tolist(), strict=True))
     sets = Counter("+".join(table.label_set(index)) for index in range(len(table)))
     return {
-        "class_counts": dict(zip(table.class_names, counts, strict=True)),
-        "class_shares": {
-            name: count / len(table) for name, count in zip(table.class_names, counts, strict=True)
-        },
+        "class_counts": counts,
+        "class_shares": {name: count / len(table) for name, count in counts.items()},
         "clean": sets.pop("", 0),
         "label_sets": dict(sets.most_common()),
-    }
-
-
-def _borders(validation: Validation) -> dict[str, Any]:
-    width = validation.settings.image_size[1]
-    borders = [one.grey for one in validation.inspections if one.grey is not None]
-    shares = [(grey.left_border + grey.right_border) / width for grey in borders]
-    return {
-        "num_images": sum(share > 0 for share in shares),
-        "width_share": _spread(share for share in shares if share > 0),
     }
 
 
@@ -160,16 +159,31 @@ def _figure_lines(content: dict[str, Any]) -> list[str]:
         f" standard deviation {deviation['mean']:.1f}",
         f"black borders    {borders['num_images']} images{width}",
     ]
-    if content["near_duplicates"] is not None:
-        found = content["near_duplicates"]
+    if found := content["near_duplicates"]:
         lines.append(
             f"near-duplicates  {found['num_pairs']} pairs, {found['num_with_other_labels']} of "
             "them with other labels"
         )
-    if content["masks"] is not None:
-        masks = content["masks"]
+    if masks := content["masks"]:
         lines.append(
             f"masks            {masks['num_overlapping']} images with classes that overlap, "
             f"{masks['num_on_border']} with pixels on a black border"
         )
     return lines
+
+
+def _finding_lines(validation: Validation, examples: int) -> Iterator[str]:
+    """Each kind with its number and first messages: errors first, then by number."""
+    messages: dict[tuple[str, str], list[str]] = {}
+    for finding in validation.findings:
+        messages.setdefault((finding.level, finding.kind), []).append(finding.message)
+    for (level, kind), found in sorted(messages.items(), key=_by_level_and_number):
+        yield from ("", f"{level.upper()}: {kind}, {len(found)}")
+        yield from (f"  {message}" for message in found[:examples])
+        if len(found) > examples:
+            yield f"  and {len(found) - examples} more in the report"
+
+
+def _by_level_and_number(entry: tuple[tuple[str, str], list[str]]) -> tuple[str, int, str]:
+    (level, kind), found = entry
+    return level, -len(found), kind

@@ -1,4 +1,4 @@
-"""The validation of a data set: everything that is wrong with it, not the first thing only."""
+"""The validation of a data set: every error in it, not only the first."""
 
 import os
 from dataclasses import dataclass, field
@@ -6,104 +6,134 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.annotations import LabelTable, find_sources, images_of
+from core.data.annotations import find_sources, list_images, read_labels, read_other_labels
 from core.data.duplicates import duplicate_groups, find_duplicate_pairs
-from core.data.mistakes import Mistakes
+from core.data.label_table import LabelTable, contradictions
 from core.data.settings import DataSettings
 from core.data.splitting import split_by_strategy
-from core.data.validation.findings import Findings
+from core.data.validation.findings import (
+    CONTRADICTION,
+    Finding,
+    Level,
+    of_duplicates,
+    of_errors,
+    of_masks,
+    of_strips,
+)
 from core.data.validation.inspection import Inspection, descriptors_of, inspect_images
-from core.data.validation.label_checks import check_masks, compare_sources, read_all_labels
-from core.data.validation.strip_checks import check_strips
 from core.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """What was found of a data set.
+    """What was found in a data set.
 
-    `table` is what could be read of its labels, None without any; `inspections` stand in the
-    order of `paths`, and so does the table.
+    `table` is what could be read of its labels, None for nothing; `inspections` are in the order
+    of `paths`, and so is the table.
     """
 
     root: Path
     settings: DataSettings
-    findings: Findings
     paths: tuple[Path, ...]
     inspections: list[Inspection]
     table: LabelTable | None
+    findings: list[Finding]
     compared_sources: list[str] = field(default_factory=list)
     duplicate_pairs: list[tuple[int, int]] = field(default_factory=list)
 
+    def count(self, level: Level) -> int:
+        """How many findings have that level."""
+        return sum(finding.level == level for finding in self.findings)
+
     @property
     def usable(self) -> bool:
-        """Training would take the data."""
-        return not self.findings.count("error")
+        """Whether training would take the data."""
+        return not self.count("error")
 
 
 def validate_data(root: Path, settings: DataSettings) -> Validation:
-    """Check every row and every image of the data set in `root`, by the readers of training.
+    """Check every row and every image of the data set in `root`, with the readers of training.
 
     An image that cannot be used is an error, or with `settings.on_bad_image="skip"` a warning.
     Images are checked in `settings.num_workers` threads, one per core with 0.
     """
-    findings = Findings()
-    table = read_all_labels(root, settings, findings)
+    findings: list[Finding] = []
+    table = _read_labels(root, settings, findings)
     paths = table.image_paths if table is not None else _images_alone(root)
     masks = table.masks if table is not None else None
 
     def masks_of(index: int) -> np.ndarray | None:
         return masks[index] if masks is not None and table.labels[index].any() else None
 
-    workers = settings.num_workers or os.cpu_count() or 1
-    inspections = inspect_images(paths, settings.image_size, masks_of, workers)
-    level = "warning" if settings.on_bad_image == "skip" else "error"
+    threads = settings.num_workers or os.cpu_count() or 1
+    inspections = inspect_images(paths, settings.image_size, masks_of, threads)
     broken = {index: i.error for index, i in enumerate(inspections) if i.error is not None}
-    findings.add_mistakes(broken.values(), "image that cannot be decoded", level)
+    level = "warning" if settings.on_bad_image == "skip" else "error"
+    findings += of_errors(broken.values(), "image that cannot be decoded", level)
     if paths and len(broken) == len(paths):
-        findings.add("error", "data set", f"{root}: none of {len(paths)} images can be used")
-    check_strips(paths, inspections, findings)
-    validation = Validation(root, settings, findings, paths, inspections, table)
-    if table is None:
-        return validation
-    areas = {i: one.masks.areas for i, one in enumerate(inspections) if one.masks is not None}
-    check_masks(table, areas, findings)
-    validation.compared_sources.extend(compare_sources(root, table, settings, findings))
-    validation.duplicate_pairs.extend(_duplicates(table, inspections, settings, findings))
-    if validation.usable:
-        _check_split(validation, broken)
+        message = f"{root}: none of {len(paths)} images can be used"
+        findings.append(Finding("error", "data set", message))
+    findings += of_strips(paths, inspections)
+    validation = Validation(root, settings, paths, inspections, table, findings)
+    if table is not None:
+        findings += of_masks(table, inspections)
+        _compare_sources(validation)
+        validation.duplicate_pairs.extend(_find_duplicates(validation))
+        findings += of_duplicates(table, validation.duplicate_pairs)
+        if validation.usable:
+            _check_split(validation, broken)
     return validation
+
+
+def _read_labels(root: Path, settings: DataSettings, findings: list[Finding]) -> LabelTable | None:
+    """The table that training would read, without what is wrong in it; None for no table."""
+    errors: list[InputError] = []
+    try:
+        source = find_sources(root)[0]
+        return read_labels(root, source, settings.class_names, settings.image_size, errors)
+    except InputError as error:
+        findings += of_errors([error], "data set")
+        return None
+    finally:
+        findings += of_errors(errors, "wrong label")
 
 
 def _images_alone(root: Path) -> tuple[Path, ...]:
     """The images of a data set whose labels cannot be read at all."""
     try:
-        return images_of(root, find_sources(root)[0], Mistakes())
+        return list_images(root, find_sources(root)[0])
     except InputError:
         return ()
 
 
-def _duplicates(
-    table: LabelTable,
-    inspections: list[Inspection],
-    settings: DataSettings,
-    findings: Findings,
-) -> list[tuple[int, int]]:
+def _compare_sources(validation: Validation) -> None:
+    """Compare the table with the other sources of the same labels.
+
+    A class that only one of two sources shows is an error: one of them is wrong. What cannot be
+    read in a source that training does not read is a warning.
+    """
+    root, table, findings = validation.root, validation.table, validation.findings
+    for source in find_sources(root)[1:]:
+        errors: list[InputError] = []
+        try:
+            other = read_other_labels(root, source, table, validation.settings.image_size, errors)
+        except InputError as error:
+            errors.append(error)
+        for error in errors:
+            findings.append(Finding("warning", "source that training does not read", str(error)))
+        if not errors:
+            validation.compared_sources.append(source)
+            for found in contradictions(table, other):
+                findings.append(Finding("error", CONTRADICTION, f"{found}; one of them is wrong"))
+
+
+def _find_duplicates(validation: Validation) -> list[tuple[int, int]]:
+    inspections = validation.inspections
     whole = [index for index, one in enumerate(inspections) if one.error is None]
-    if not settings.group_duplicates or not whole:
+    if not validation.settings.group_duplicates or not whole:
         return []
     found = find_duplicate_pairs(descriptors_of([inspections[index] for index in whole]))
-    pairs = [(whole[first], whole[second]) for first, second in found]
-    for pair in pairs:
-        (first, ones), (second, others) = ((table.image_ids[i], table.label_set(i)) for i in pair)
-        if ones != others:
-            findings.add(
-                "warning",
-                "near-duplicates with other labels",
-                f"{first} ({'+'.join(ones) or 'clean'}) and {second} "
-                f"({'+'.join(others) or 'clean'}) show the same steel",
-            )
-    return pairs
+    return [(whole[first], whole[second]) for first, second in found]
 
 
 def _check_split(validation: Validation, broken: dict[int, InputError]) -> None:
@@ -116,4 +146,4 @@ def _check_split(validation: Validation, broken: dict[int, InputError]) -> None:
     try:
         split_by_strategy(table, settings.split_strategy, 0, settings.split_file, groups[kept])
     except InputError as error:
-        validation.findings.add("error", "split", str(error))
+        validation.findings.append(Finding("error", "split", str(error)))

@@ -14,7 +14,7 @@ _LEAST_SECONDS = 60.0
 
 
 class HistoryPlot:
-    """A callback: the curves of a training, drawn anew at most once a minute and at the end."""
+    """Callback that draws the training curves, at most once a minute and at the end."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -29,7 +29,7 @@ class HistoryPlot:
             self.close()
 
     def close(self) -> None:
-        """Draw what has not been drawn yet."""
+        """Draw the epochs that have not been drawn yet."""
         if self._best_epoch is not None:
             plot_history(self.path, self.history, self._best_epoch)
             self._best_epoch, self._drawn_at = None, time.monotonic()
@@ -38,7 +38,7 @@ class HistoryPlot:
 def plot_history(path: Path, history: list[dict[str, Any]], best_epoch: int) -> None:
     """Losses, validation macro-F1 and average precision, and the weights of a compound loss."""
     epochs = [record["epoch"] for record in history]
-    # Figure itself rather than pyplot: no global state, and no display is looked for.
+    # Figure instead of pyplot: no global state, and no search for a display.
     parts = list(history[-1].get("loss_weights", {}))
     rows = 3 if parts else 2
     figure = Figure(figsize=(8, 3.5 * rows), layout="constrained")

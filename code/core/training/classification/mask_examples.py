@@ -37,9 +37,9 @@ def write_mask_examples(
 ) -> None:
     """Write examples.json and, for each example, two PNG: the probabilities and the true mask.
 
-    `dataset` holds the scored images in their order, masks included. The model is in evaluation
-    mode. Probabilities are 0 to 255 and of the mask logits' size, the true mask 0 or 255 and of
-    the image's.
+    `dataset` holds the scored images in order, with their masks. The model must be in evaluation
+    mode. Probabilities are stored as 0 to 255 at the size of the mask logits, the true mask as 0 or
+    255 at the size of the image.
     """
     device = next(model.parameters()).device
     folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a training minimises: the loss of the image labels and, with masks, that of the masks."""
+"""What classification minimises: the loss of the image labels, plus that of the masks if any."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,22 +13,22 @@ Batch = Mapping[str, Any]
 
 
 def logits_of(output: Output) -> Tensor:
-    """A model answers with logits, or with a dict that holds them among other things."""
+    """The logits of a model's output: the output itself, or its entry `logits`."""
     return output["logits"] if isinstance(output, Mapping) else output
 
 
-SHARES = "shares"
+SHARD_SIZES = "shard_sizes"
 """Key of a shared batch: how many of its images each process has, in their order."""
 
 
 class Objective(nn.Module):
     """Loss of the image labels + `mask_weight` x loss of the masks.
 
-    Images whose masks are not known count in the first term only. Losses are computed in at
-    least float32, whatever the precision of the logits.
+    Images without known masks count in the first term only. Losses are computed in float32 or
+    better, whatever the precision of the logits.
 
-    Shape: of a batch `labels` (batch, C) and, with a mask loss, `mask_targets` (batch, C, *size of
-    the mask logits), `has_masks` (batch,) and, where the loss uses them, `distance_maps`
+    Shape: a batch holds `labels` (batch, C). With a mask loss it also holds `mask_targets` (batch,
+    C, *size of the mask logits), `has_masks` (batch,) and, if the loss uses them, `distance_maps`.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Objective(nn.Module):
 
     @property
     def name(self) -> str:
-        """That of the loss of the image labels."""
+        """The class name of the loss of the image labels."""
         return type(self.image_loss).__name__
 
     def set_epoch(self, epoch: int) -> None:
@@ -64,9 +64,9 @@ class Objective(nn.Module):
             loss.set_epoch(epoch)
 
     def terms(self) -> dict[str, dict[str, float]]:
-        """`raw`, `weighted` and `weight` of each term, means since `set_epoch` over the training
-        images, for masks over those whose masks are known; the parts of a compound loss stand
-        under its term's name and their own.
+        """`raw`, `weighted` and `weight` of each term: means since `set_epoch` over the training
+        images, for masks over the images with known masks. The components of a compound loss are
+        named after their term and themselves.
         """
         if self.mask_loss is None:
             return self.image_loss.terms()
@@ -82,7 +82,7 @@ class Objective(nn.Module):
         return terms | self._by_term({"image_labels": self.image_loss, "masks": self.mask_loss})
 
     def epoch_state(self) -> dict[str, Any]:
-        """What `terms` is made of, beside the state_dict, for a checkpoint within an epoch."""
+        """What a checkpoint within an epoch needs in addition to the state_dict."""
         return {
             "sums": self._sums,
             "num_images": self._num_images,
@@ -90,21 +90,21 @@ class Objective(nn.Module):
         }
 
     def restore_epoch_state(self, state: dict[str, Any], device: torch.device) -> None:
-        """Go on within an epoch; after `set_epoch`, which begins one."""
+        """Continue within an epoch; call it after `set_epoch`, which begins one."""
         self._sums = None if state["sums"] is None else state["sums"].to(device)
         self._num_images = state["num_images"]
         for loss, of_loss in zip(self._losses(), state["losses"], strict=True):
             loss.restore_epoch_state(of_loss)
 
     def get_weights(self) -> dict[str, float]:
-        """The current weight of each part of a compound loss."""
+        """The current weight of each component of a compound loss."""
         weights = self.image_loss.get_weights()
         if self.mask_loss is not None:
             weights |= {f"masks/{k}": w for k, w in self.mask_loss.get_weights().items()}
         return weights
 
     def record(self) -> dict[str, Any]:
-        """The sections of results.json that say what was minimised, resolved values included."""
+        """Sections of results.json that describe the losses, with resolved values."""
         image = self.image_loss.get_params()
         sections: dict[str, Any] = {"loss": {"type": image["type"], "params": image}}
         if self.mask_loss is not None:
@@ -115,9 +115,9 @@ class Objective(nn.Module):
         return sections
 
     def _mask_term(self, mask_logits: Tensor, batch: Batch, known: Tensor) -> Tensor:
-        # `known` was chosen on the CPU, where the batch is: the device need not be waited for.
+        # `known` was chosen on the CPU, where the batch is, to avoid waiting for the device.
         if len(known) == 0:
-            # Part of the graph still, so that no parameter is without a gradient.
+            # Still part of the graph, so that every parameter gets a gradient.
             return mask_logits.sum() * 0.0
         rows = known.to(mask_logits.device, non_blocking=True)
         names = ["mask_targets"]
@@ -133,14 +133,14 @@ class Objective(nn.Module):
         return [loss for loss in (self.image_loss, self.mask_loss) if loss is not None]
 
     def whole_batch(self, output: Output, batch: Batch) -> tuple[Output, Batch]:
-        """Output and targets of all images of a batch that several processes share.
+        """Output and targets for all images of a batch that several processes share.
 
-        Each process computes the model for its own images, and the loss of all of them: what the
-        others computed is gathered, a few numbers an image, and enters as a constant. So every
-        loss, also one that is no mean over images, every term and every learned weight is what one
-        process would find. A batch that is not shared stays as it is.
+        Each process runs the model on its own images and computes the loss of all images: the
+        outputs of the others, a few numbers per image, are gathered and enter as constants. So
+        every loss, every term and every learned weight equals that of a single process, even for a
+        loss that is not a mean over images. A batch that is not shared is returned unchanged.
         """
-        sizes = batch.get(SHARES)
+        sizes = batch.get(SHARD_SIZES)
         if sizes is None:
             return output, batch
         logits = logits_of(output).float()
@@ -150,7 +150,7 @@ class Objective(nn.Module):
             outputs["mask_logits"] = output["mask_logits"].float()
             names = [name for name in ("mask_targets", "distance_maps") if name in batch]
             targets |= {name: batch[name].to(logits.device) for name in names}
-            # On the CPU, where the objective looks at them without waiting for the device.
+            # On the CPU, where the objective reads them without waiting for the device.
             targets["has_masks"] = torch.as_tensor(batch["has_masks"]).to(torch.uint8)
         whole = {name: GatheredRows.apply(rows, sizes) for name, rows in outputs.items()}
         return whole, {**batch, **{key: gathered_rows(r, sizes) for key, r in targets.items()}}

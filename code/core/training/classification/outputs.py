@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from core.errors import InputError
 from core.machine.distributed import gathered_rows
 from core.metrics.localization import MaskScores
-from core.training.classification.mask_scores import score_masks
-from core.training.classification.objective import SHARES, Objective, logits_of
+from core.training.classification.objective import SHARD_SIZES, Objective, logits_of
 from core.training.epoch_progress import named
 from core.training.precision import FLOAT32, Precision
 
@@ -45,9 +45,9 @@ def predict(
     device: torch.device,
     precision: Precision = FLOAT32,
 ) -> ModelOutputs:
-    """Run the model in evaluation mode over a loader; masks are scored where a batch has them.
+    """Run the model in evaluation mode over a loader; score masks if the batches have them.
 
-    Of a batch that several processes share each computes its images, and all get the whole.
+    If several processes share a batch, each computes its own images and all get all outputs.
     """
     model.eval()
     objective.eval()
@@ -74,8 +74,35 @@ def predict(
     )
 
 
+@torch.no_grad()
+def score_masks(mask_logits: Tensor, masks: Tensor) -> MaskScores:
+    """Compare the masks of a batch, at full size, with mask logits of any smaller size.
+
+    A pixel counts as predicted if its bilinearly enlarged logit is above 0.
+
+    Shape: mask_logits (batch, C, h, w), masks (batch, C, H, W) in {0, 1}.
+    """
+    truth = masks.to(mask_logits.device) > 0
+    logits = mask_logits.float()
+    enlarged = functional.interpolate(
+        logits, size=truth.shape[-2:], mode="bilinear", align_corners=False
+    )
+    predicted = enlarged > 0
+    both = (predicted & truth).sum((-2, -1), dtype=torch.float64)
+    pixels = truth.sum((-2, -1), dtype=torch.float64)
+    total = predicted.sum((-2, -1), dtype=torch.float64) + pixels
+    dice = torch.where(total > 0, 2 * both / total, 1.0)
+    # The cells that hold a pixel of the mask: a strip's smallest defects are a pixel wide.
+    cells = functional.adaptive_max_pool2d(truth.float(), logits.shape[-2:])
+    peak = logits.flatten(2).argmax(-1, keepdim=True)
+    inside = cells.flatten(2).gather(-1, peak).squeeze(-1).double()
+    inside = torch.where(pixels > 0, inside, torch.nan)
+    # 0 / 0 is NaN: neither image nor prediction shows the class.
+    return MaskScores(*(part.cpu().numpy() for part in (dice, both / (total - both), inside)))
+
+
 def check_finite(outputs: ModelOutputs, epoch: int, learning_rate: float) -> None:
-    """Look at the validation part: the last step of an epoch can spoil weights unnoticed.
+    """Check the validation outputs: the last step of an epoch can spoil the weights unnoticed.
 
     Raises:
         InputError: a logit or the loss is NaN or infinite.
@@ -93,7 +120,7 @@ def check_finite(outputs: ModelOutputs, epoch: int, learning_rate: float) -> Non
 
 def _of_whole_batch(scores: MaskScores, batch: dict[str, Any]) -> MaskScores:
     """The scores of all images of a batch that several processes share."""
-    if SHARES not in batch:
+    if SHARD_SIZES not in batch:
         return scores
     rows = torch.from_numpy(np.stack([scores.dice, scores.iou, scores.peak_inside], axis=1))
-    return MaskScores(*gathered_rows(rows, batch[SHARES]).numpy().swapaxes(0, 1))
+    return MaskScores(*gathered_rows(rows, batch[SHARD_SIZES]).numpy().swapaxes(0, 1))

@@ -23,7 +23,7 @@ from core.training.task import Batch, Folder, Guard, Task, get_registry
 
 @get_registry().register("classification")
 class ClassificationTask(Task):
-    """Multi-label classification; the best epoch is that of the highest validation macro-F1."""
+    """Multi-label classification; the best epoch has the highest validation macro-F1."""
 
     objective: Objective
     criterion = Criterion("macro_f1", "macro-F1")
@@ -37,9 +37,9 @@ class ClassificationTask(Task):
         evaluation: EvaluationSettings | None = None,
         final_model: Mapping[str, Any] | None = None,
     ) -> None:
-        """`loaders` has the keys train, validation and test, and train_evaluation where the
-        training part is to be scored as well: its images unaugmented and in order.
-        `final_model` is what model_final.pt needs beside weights and thresholds.
+        """`loaders` has the keys train, validation and test. It has train_evaluation, the training
+        part unaugmented and in order, if that part is scored as well. `final_model` is what
+        model_final.pt holds that is known before the test.
         """
         super().__init__(objective, loaders["train"], seed)
         self.loaders, self.class_names = dict(loaders), tuple(class_names)
@@ -93,10 +93,10 @@ class ClassificationTask(Task):
         return self.objective.record()
 
     def test(self, learner: Learner, folder: Folder) -> dict[str, Any]:
-        """Score every part but the augmented one; writes predictions.csv and model_final.pt.
+        """Score every part that is not augmented; write predictions.csv and model_final.pt.
 
-        It is computed in float32, whatever the training computed in: thresholds, figures and
-        predictions are those of the model as it is predicted with and exported.
+        This runs in float32, whatever precision training used: so thresholds, figures and
+        predictions are those of the model that is later used and exported.
         """
         model = learner.evaluated_model
         parts = {
@@ -113,8 +113,11 @@ class ClassificationTask(Task):
             write_mask_examples(folder.path / "masks", model, dataset, scores, self.class_names)
         content = {
             **self.final_model,
+            "experiment": folder.path.name,
             "class_names": list(self.class_names),
             "thresholds": report["thresholds"],
+            "threshold_criterion": report["threshold_criterion"],
+            "scaling": report["calibration"].get("scaling"),
             "state_dict": model.state_dict(),
         }
         save_checkpoint(folder.path / "model_final.pt", content)

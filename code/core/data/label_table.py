@@ -1,0 +1,118 @@
+"""The label table: which images there are, and which defect classes each of them shows."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import InputError
+
+Encoded = Mapping[int, Sequence[tuple[int, Any]]]
+"""By position of an image: the column of a class, and the code of a mask of it."""
+
+
+class Masks:
+    """The masks of a table's images, decoded when they are asked for.
+
+    `draw(plane, code)` sets the pixels of a code in an empty plane uint8 (H, W). Codes are checked
+    when the table is read.
+    """
+
+    def __init__(
+        self, encoded: Encoded, shape: tuple[int, int, int], draw: Callable[[np.ndarray, Any], None]
+    ) -> None:
+        self._encoded = encoded
+        self._shape = shape
+        self._draw = draw
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Masks of the image at `index`, uint8 (C, H, W)."""
+        masks = np.zeros(self._shape, np.uint8)
+        for column, code in self._encoded.get(index, ()):
+            self._draw(masks[column], code)
+        return masks
+
+    def take(self, indices: Sequence[int]) -> "Masks":
+        """The masks of the images at these positions."""
+        encoded = {new: self._encoded.get(old, ()) for new, old in enumerate(indices)}
+        return Masks(encoded, self._shape, self._draw)
+
+
+@dataclass(frozen=True)
+class SkippedImage:
+    """An image that was left out, and why."""
+
+    image_id: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class LabelTable:
+    """Images sorted by id, their multi-hot labels (N, C) and, where the source has any, masks."""
+
+    image_paths: tuple[Path, ...]
+    image_ids: tuple[str, ...]
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    masks: Masks | None
+    source: str
+    skipped: tuple[SkippedImage, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """Images per class, int64 (C,)."""
+        return self.labels.sum(axis=0, dtype=np.int64)
+
+    def label_set(self, index: int) -> tuple[str, ...]:
+        """The classes that the image at `index` shows."""
+        shown = zip(self.class_names, self.labels[index], strict=True)
+        return tuple(name for name, label in shown if label)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over ids, labels and file sizes: the same for the same data in any folder."""
+        digest = hashlib.sha256()
+        rows = self.labels.tolist()
+        for path, image_id, row in zip(self.image_paths, self.image_ids, rows, strict=True):
+            try:
+                num_bytes = path.stat().st_size
+            except OSError as error:
+                raise InputError(
+                    f"{path}: cannot be read ({error.strerror}); it was there when the data were "
+                    "checked: put it back"
+                ) from None
+            digest.update(f"{image_id}\0{row}\0{num_bytes}\n".encode())
+        return digest.hexdigest()
+
+    def without(self, reasons: Mapping[int, str]) -> "LabelTable":
+        """The table without the images at these positions; `skipped` lists them with reasons."""
+        kept = [index for index in range(len(self)) if index not in reasons]
+        labels = self.labels[kept]
+        labels.flags.writeable = False
+        return replace(
+            self,
+            image_paths=tuple(self.image_paths[index] for index in kept),
+            image_ids=tuple(self.image_ids[index] for index in kept),
+            labels=labels,
+            masks=None if self.masks is None else self.masks.take(kept),
+            skipped=tuple(SkippedImage(self.image_ids[i], reasons[i]) for i in sorted(reasons)),
+        )
+
+
+def contradictions(table: LabelTable, other: LabelTable) -> Iterator[str]:
+    """A sentence for each class of an image that only one of two tables names.
+
+    Both tables hold the same images and classes in the same order.
+    """
+    for index, column in np.argwhere(table.labels != other.labels):
+        named, silent = (other, table) if other.labels[index, column] else (table, other)
+        what = "pixels" if silent.masks is not None else "label"
+        yield (
+            f"{table.image_ids[index]}: {table.class_names[column]} is in {named.source}, but no "
+            f"{what} of it in {silent.source}"
+        )

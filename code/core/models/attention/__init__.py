@@ -1,1 +1,0 @@
-"""Attention modules that a model puts after its stages."""

@@ -1,0 +1,214 @@
+"""`resume=`: find an experiment that was interrupted, and the config to continue it with."""
+
+import copy
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from core.command.config import TrainConfig, check_config
+from core.errors import InputError
+from core.experiments.folder import read_results
+from core.experiments.lock import is_locked
+from core.experiments.reading import flatten
+from core.files.reading import read_yaml
+from core.running.continuation import continue_training
+from core.running.cross_validation import cross_validate
+from core.running.loading import read_data
+from core.running.out_of_memory import AUTO
+from core.validation import nearest
+
+log = logging.getLogger(__name__)
+
+LATEST = "latest"
+CONFIG_FILE = "config.yaml"
+# Keys that change no figure, or only its last digits (the device, the number of devices or
+# threads).
+FREE = {
+    "data.root", "data.cache", "data.cache_dir", "data.num_workers", "experiment.results_dir",
+    "runtime.device", "runtime.devices", "runtime.num_threads",
+    "training.checkpoint_minutes", "training.tensorboard",
+}  # fmt: skip
+_NUM_EPOCHS = "training.num_epochs"
+
+
+def find_training(
+    wanted: str, given: Mapping[str, Any], results_dir: Path
+) -> tuple[TrainConfig, Callable[[], dict[str, Any]]]:
+    """The config of the experiment that `wanted` names, and a function that continues it.
+
+    `given` holds the values of the command line by their dotted keys.
+
+    Raises:
+        InputError: there is no such experiment, nothing is left to do in it, or a value would
+        change its result. The function raises one for other data.
+    """
+    path = find_resumed(wanted, results_dir)
+    config, changed = resumed_config(path, given)
+    _check_unfinished(path, config, changed)
+    if config.training.folds:
+        _check_whole(path)
+        return config, partial(cross_validate, config, path, changed)
+    return config, partial(_continue, config, path, changed)
+
+
+def _continue(config: TrainConfig, path: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
+    return continue_training(config, read_data(config.data), path, changed=changed)
+
+
+def _check_unfinished(path: Path, config: TrainConfig, changed: Mapping[str, Any]) -> None:
+    results = read_results(path)
+    if results.get("status") != "completed":
+        return
+    if "training.num_epochs" not in changed:
+        more = "" if config.training.folds else "; a larger training.num_epochs=N trains on"
+        raise InputError(f"resume={path}: is completed, nothing is left to do{more}")
+    before, _ = changed["training.num_epochs"]
+    if len(results.get("history", [])) < before:
+        raise InputError(
+            f"resume={path}: stopped early after epoch {len(results['history'])} of {before}, and "
+            f"would again: train anew with a larger training.early_stopping_patience"
+        )
+
+
+def _check_whole(path: Path) -> None:
+    """A fold is continued by its cross-validation, which has the same config."""
+    parent = path.resolve().parent
+    if not (parent / CONFIG_FILE).is_file():
+        return
+    if read_config(parent).training.folds:
+        raise InputError(f"resume={path}: is one fold of {parent}: give resume={parent}")
+
+
+def find_resumed(wanted: str, results_dir: Path) -> Path:
+    """The folder that `resume=` names: a path, a name in `results_dir`, or `latest`.
+
+    Raises:
+        InputError: there is no such folder, it holds no experiment, or a process is working in it.
+    """
+    if wanted == LATEST:
+        return _latest(results_dir)
+    path = Path(wanted) if Path(wanted).exists() else results_dir / wanted
+    if not path.is_dir():
+        known = [entry.name for entry in results_dir.glob("*")] if results_dir.is_dir() else []
+        raise InputError(
+            f"resume={wanted}: no such folder{nearest(Path(wanted).name, known)}: give the folder "
+            f"of an experiment, its name in {results_dir}, or {LATEST}"
+        )
+    if not (path / CONFIG_FILE).is_file():
+        raise InputError(
+            f"resume={wanted}: has no {CONFIG_FILE}, so nothing was begun there: give the folder "
+            "of an experiment, or train anew"
+        )
+    if is_locked(path):
+        raise InputError(
+            f"resume={wanted}: another process is training in it: wait for it, or end it first"
+        )
+    return path
+
+
+def _latest(results_dir: Path) -> Path:
+    found = [path.parent for path in results_dir.glob(f"*/{CONFIG_FILE}")]
+    found = [path for path in found if _status(path) != "completed" and not is_locked(path)]
+    if not found:
+        raise InputError(
+            f"resume={LATEST}: no unfinished experiment in {results_dir}: name its folder, or "
+            "set experiment.results_dir"
+        )
+    found.sort(key=lambda path: (_created_at(path), path.name))
+    if found[:-1]:
+        others = ", ".join(path.name for path in reversed(found[:-1]))
+        log.info("The newest of %d unfinished experiments; the others: %s", len(found), others)
+    return found[-1]
+
+
+def _status(path: Path) -> str | None:
+    return read_results(path).get("status")
+
+
+def _created_at(path: Path) -> float:
+    """Seconds since 1970; without a readable results.json, the time of config.yaml."""
+    try:
+        text = read_results(path)["experiment"]["created_at"]
+        return datetime.fromisoformat(text).timestamp()
+    except (KeyError, TypeError, ValueError):
+        return (path / CONFIG_FILE).stat().st_mtime
+
+
+def read_config(path: Path) -> TrainConfig:
+    """The config.yaml of an experiment.
+
+    Raises:
+        InputError: it cannot be read, or is not a config of this version.
+    """
+    file = path / CONFIG_FILE
+    content = read_yaml(file)
+    try:
+        return check_config(OmegaConf.create(content))
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    except (OmegaConfBaseException, AttributeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"{file}: is not the config of an experiment ({reason})") from None
+
+
+def resumed_config(
+    path: Path, given: Mapping[str, Any]
+) -> tuple[TrainConfig, dict[str, list[Any]]]:
+    """The config that the experiment in `path` continues with, and the changes to its own.
+
+    `given` holds dotted keys. Changes are {key: [was, is]}.
+
+    Raises:
+        InputError: `given` would change the result; names all such keys.
+    """
+    config = read_config(path)
+    own = flatten(config.resolved())
+    settled = _settled(path)
+    differing = [
+        key
+        for key, value in given.items()
+        if (key not in own or own[key] != value) and not (value == AUTO == settled.get(key))
+    ]
+    changed = {key: [_look_up(config.resolved(), key), given[key]] for key in differing}
+    refused = [key for key in changed if key not in FREE and not _raised(key, changed, config)]
+    if refused:
+        listed = "; ".join(f"{key} was {changed[key][0]}, is {changed[key][1]}" for key in refused)
+        hint = "" if config.training.folds else f"; {_NUM_EPOCHS} may only be raised"
+        raise InputError(
+            f"resume={path}: was begun with another config ({listed}): leave these out, or train "
+            f"anew{hint if _NUM_EPOCHS in refused else ''}"
+        )
+    # It says where to look for experiments; this one stays where it is.
+    changed.pop("experiment.results_dir", None)
+    values = copy.deepcopy(config.resolved())
+    for key, (_, value) in changed.items():
+        section, _, name = key.partition(".")
+        values[section][name] = value
+    return check_config(OmegaConf.create(values)), changed
+
+
+def _settled(path: Path) -> Mapping[str, Any]:
+    """The words that were given, by the dotted keys whose values now hold numbers instead."""
+    experiment = read_results(path).get("experiment")
+    settled = experiment.get("settled") if isinstance(experiment, dict) else None
+    return settled if isinstance(settled, dict) else {}
+
+
+def _look_up(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values
+
+
+def _raised(key: str, changed: Mapping[str, list[Any]], config: TrainConfig) -> bool:
+    """Complete folds cannot train on, so the number of epochs of a cross-validation is fixed."""
+    if key != _NUM_EPOCHS or config.training.folds:
+        return False
+    was, now = changed[key]
+    return now > was

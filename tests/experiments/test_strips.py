@@ -1,0 +1,71 @@
+"""Where an experiment's strips are: one answer for everybody who asks."""
+
+import re
+from pathlib import Path
+
+import pytest
+from experiment_factory import read_results, write_experiment, write_results
+
+from core.errors import InputError
+from core.experiments.reading import Experiment, read_experiment
+from core.experiments.strips import Strips
+
+
+@pytest.fixture
+def experiment(tmp_path) -> Experiment:
+    """Its strips stand in two folders of the recorded root."""
+    folder, root = write_experiment(tmp_path, images=20), tmp_path / "strips"
+    results = read_results(folder)
+    results["data"]["root"] = str(root)
+    write_results(folder, results)
+    read = read_experiment(folder)
+    for place, parts in (("a", ("train", "test")), ("b", ("validation",))):
+        (root / place).mkdir(parents=True)
+        for part in parts:
+            for image_id in Strips(read).ids(part):
+                (root / place / image_id).write_text("")
+    return read
+
+
+def test_parts_are_those_of_the_split_and_files_are_found_by_id(experiment):
+    strips = Strips(experiment)
+    assert strips.root == experiment.path.parent / "strips"
+    for part in ("train", "validation", "test"):
+        ids = strips.ids(part)
+        assert len(ids) == experiment.look_up("data", "split", "parts", part, "num_images")
+        assert ids == sorted(ids)
+        place = "b" if part == "validation" else "a"
+        assert strips.files(ids) == [strips.root / place / image_id for image_id in ids]
+
+
+def test_a_root_that_is_given_wins(experiment, tmp_path):
+    image_id = Strips(experiment).ids("test")[0]
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    (moved / image_id).write_text("")
+    strips = Strips(experiment, moved)
+    assert strips.find(image_id) == moved / image_id
+    other = strips.ids("train")[0]
+    with pytest.raises(
+        InputError, match=rf"{re.escape(str(moved))}: holds no {other}.*--data-root"
+    ):
+        strips.files([image_id, other])
+
+
+def test_no_folder_is_an_error_only_where_it_was_given(experiment, tmp_path):
+    results = {**experiment.results, "data": {**experiment.results["data"], "root": "gone"}}
+    gone = Experiment(experiment.path, results)
+    with pytest.raises(InputError, match="nowhere is not a folder"):
+        Strips(gone, tmp_path / "nowhere")
+    strips = Strips(gone)
+    assert strips.find(strips.ids("test")[0]) is None
+    with pytest.raises(InputError, match=r"gone: holds no .*experiment_a.*--data-root"):
+        strips.files(strips.ids("test"))
+
+
+def test_an_id_does_not_lead_out_of_the_data_set(experiment):
+    (Path(experiment.path) / "secret.jpg").write_text("")
+    strips = Strips(experiment)
+    assert strips.find("../secret.jpg") is None
+    assert strips.find(str(experiment.path / "secret.jpg")) is None
+    assert strips.find("x" * 300) is None

@@ -1,0 +1,113 @@
+"""Every command in README.md and the guides: trainings compose, the others run."""
+
+import json
+import logging
+import runpy
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import REPOSITORY
+from guides import arguments_of, commands
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+TRAIN = "code/train.py"
+TRAININGS = [command for command in commands() if TRAIN in command]
+OTHERS = [command for command in commands() if TRAIN not in command]
+# What choosing one of their options changes stands under other keys.
+CHOICES = ("experiment", "data", "model", "loss", "augmentation", "supervision", "resume")
+
+# Options that keep it cheap: benchmarks get next to no time.
+ONCE, SLIM = ["--rounds", "1"], ["--model", "resnet10_slim"]
+SIZE = ["--image-size", "64", "320"]
+STRIPS = [*SIZE, "--num-images", "24"]
+RUN_HERE = {
+    "code/validate_data.py": ["data.image_size=[32,160]"],
+    "code/benchmark.py losses": ["--budget-seconds", "0.01", "--losses", "bce_with_logits"],
+    "code/benchmark.py loader": [*STRIPS, *ONCE, "--batch-size", "4"],
+    "code/benchmark.py step": [*SIZE, *ONCE, *SLIM],
+    "code/benchmark.py inference": [*SIZE, *ONCE, *SLIM],
+    "code/benchmark.py predict": [*STRIPS, *ONCE, *SLIM],
+    "code/benchmark.py epoch": [*STRIPS, *ONCE],
+    "code/benchmark.py split": ONCE,
+    "code/benchmark.py metrics": ONCE,
+    "code/benchmark.py trainer": [*STRIPS, *ONCE, *SLIM],
+    "code/benchmark.py memory": [*STRIPS, "--batch-size", "4"],
+}
+
+
+@pytest.mark.parametrize("command", TRAININGS)
+def test_training_commands_compose(command, compose):
+    words = arguments_of(command, TRAIN)
+    overrides = [word for word in words if word not in ("-m", "--help")]
+    # Keys of a launcher that is an optional install.
+    overrides = [word for word in overrides if not word.startswith(("hydra/", "hydra."))]
+    jobs: list[list[str]] = [[]]
+    for override in overrides:
+        key, _, value = override.partition("=")
+        choices = value.split(",") if "-m" in words else [value]
+        jobs = [[*job, f"{key}={choice}"] for job in jobs for choice in choices]
+    for job in jobs:
+        config = compose(*job).resolved()
+        for override in job:
+            assert was_set(config, override), f"{override} had no effect"
+
+
+def was_set(config: dict[str, Any], override: str) -> bool:
+    key = override.partition("=")[0]
+    if key in CHOICES:
+        return True
+    wanted = OverridesParser.create().parse_override(override).value()
+    value: Any = config
+    for part in key.split("."):
+        value = value[part]
+    return value == wanted or (wanted is False and value is None)
+
+
+@pytest.fixture(scope="module")
+def workplace(trained, tmp_path_factory) -> Path:
+    """A folder with one experiment and its data, in which the commands write."""
+    folder = tmp_path_factory.mktemp("workplace")
+    shutil.copytree(trained.parents[2], folder, dirs_exist_ok=True)
+    (folder / "data").mkdir()
+    root = json.loads((trained / "results.json").read_text())["data"]["root"]
+    (folder / "data" / "severstal").symlink_to(root)
+    for sweep in ("loss_comparison", "mask_supervision"):
+        (folder / "experiments" / "results" / sweep).symlink_to(trained.parent)
+    return folder
+
+
+def does_not_compile(*_: Any) -> None:
+    raise RuntimeError("not compiled in this test")
+
+
+# In the order of the guides: a command may need what an earlier one wrote.
+@pytest.mark.parametrize("command", OTHERS)
+def test_other_commands_run(command, workplace, monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.metrics.RESAMPLES", 20)
+    # What the fixture learned in two epochs is noise, and so is what int8 costs it.
+    monkeypatch.setattr("core.exporting.parity.MOST_LOST", 1.0)
+    # Compiling takes half a minute; tests/benchmarks/test_latency.py compiles.
+    monkeypatch.setattr("torch.compile", lambda model, **_: does_not_compile)
+    if "-m pytest" in command:
+        return
+    if command.startswith("pip install"):
+        assert command.count("==") == 1
+        return
+    python, script, *words = shlex.split(command)
+    assert python == "python"
+    monkeypatch.chdir(workplace)
+    words = [name for word in words for name in sorted(map(str, Path().glob(word))) or [word]]
+    here = RUN_HERE.get(script) or RUN_HERE.get(" ".join([script, *words[:1]]), [])
+    monkeypatch.setattr(sys, "argv", [script, *words, *here])
+    # Each command configures logging for the standard output of its own process.
+    logging.getLogger().handlers.clear()
+    try:
+        runpy.run_path(str(REPOSITORY / script), run_name="__main__")
+    finally:
+        GlobalHydra.instance().clear()
+    assert capsys.readouterr().out.strip()

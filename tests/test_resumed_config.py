@@ -1,0 +1,188 @@
+"""What may change where a training is resumed, what may not, and which training is found."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import BFLOAT16
+from outcomes import differences, outcome, read
+
+
+def test_auto_goes_on_in_the_precision_it_began_in(
+    uninterrupted, interrupt, train_command, monkeypatch
+):
+    """Begun where bfloat16 is native, and resumed where it is not."""
+    monkeypatch.setattr("core.training.precision.has_bfloat16", lambda device: True)
+    more = [*BFLOAT16, "training.accumulation_steps=4"]
+    path = interrupt(*more, "runtime.precision=auto", steps=3)
+    monkeypatch.setattr("core.training.precision.has_bfloat16", lambda device: False)
+    assert train_command(f"resume={path}").exit_code == 0
+    assert not differences(outcome(uninterrupted(*more)), outcome(path))
+    assert read(path)["computation"]["precision"] == "bfloat16"
+    assert read(path)["config"]["runtime"]["precision"] == "auto"
+
+
+def test_an_automatic_batch_size_may_be_given_again(
+    uninterrupted, interrupt, train_command, monkeypatch
+):
+    """Found where there is CUDA to try it on, and kept where there is not."""
+    monkeypatch.setattr(
+        "core.running.composition.settle_batch_size",
+        lambda config, build: replace(
+            config, data=config.data.model_copy(update={"batch_size": 8})
+        ),
+    )
+    path = interrupt("data.batch_size=auto", steps=9)
+    assert read(path)["config"]["data"]["batch_size"] == 8
+    assert read(path)["experiment"]["settled"] == {"data.batch_size": "auto"}
+    ended = train_command(f"resume={path}", "data.batch_size=auto")
+    assert ended.exit_code == 0, ended.errors
+    assert not differences(outcome(uninterrupted()), outcome(path))
+    assert read(path)["config"]["data"]["batch_size"] == 8
+    assert read(path)["experiment"]["settled"] == {"data.batch_size": "auto"}
+    refused = train_command(f"resume={path}", "training.num_epochs=9", "data.batch_size=4")
+    assert "data.batch_size was 8, is 4" in refused.errors
+
+
+def test_the_cache_may_change(uninterrupted, interrupt, train_command, tmp_path):
+    path = interrupt(steps=9)
+    given = ["data.cache=disk", f"data.cache_dir={tmp_path / 'cache'}"]
+    ended = train_command(f"resume={path}", *given)
+    assert ended.exit_code == 0, ended.errors
+    assert not differences(outcome(uninterrupted()), outcome(path))
+    assert read(path)["experiment"]["resumed_at"][0]["changed"]["data.cache"][1] == "disk"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "after"), [(0, 2), (2, 1)])
+def test_workers_may_change(before, after, uninterrupted, interrupt, train_command):
+    path = interrupt(f"data.num_workers={before}", steps=9)
+    ended = train_command(f"resume={path}", f"data.num_workers={after}")
+    assert ended.exit_code == 0, ended.errors
+    assert not differences(outcome(uninterrupted()), outcome(path))
+    changed = read(path)["experiment"]["resumed_at"][0]["changed"]
+    assert changed == {"data.num_workers": [before, after]}
+    assert read(path)["config"]["data"]["num_workers"] == after
+
+
+def test_more_epochs_follow_the_schedule_of_the_new_length(
+    uninterrupted, with_dropout, train_command, tmp_path
+):
+    path = Path(shutil.copytree(uninterrupted(), tmp_path / "results" / "copied"))
+    ended = train_command(f"resume={path}", "training.num_epochs=5")
+    assert ended.exit_code == 0, ended.errors
+    results = read(path)
+    assert [record["epoch"] for record in results["history"]] == [1, 2, 3, 4, 5]
+    assert results["config"]["training"]["num_epochs"] == 5
+    assert results["history"][:3] == read(uninterrupted())["history"]
+    straight = train_command(
+        *with_dropout, "training.num_epochs=5", f"experiment.results_dir={tmp_path / 'straight'}"
+    )
+    assert straight.exit_code == 0
+    (other,) = (tmp_path / "straight").iterdir()
+    rates = [[record["learning_rate"] for record in read(p)["history"]] for p in (path, other)]
+    assert rates[0][3:] == rates[1][3:]
+    assert rates[0][:3] != rates[1][:3]
+    refused = train_command(f"resume={path}")
+    assert "is completed, nothing is left to do" in refused.errors
+
+
+@pytest.fixture(scope="module")
+def half_done(uninterrupted, tmp_path_factory) -> Path:
+    """A results folder with one unfinished experiment; only for what is refused."""
+    results_dir = tmp_path_factory.mktemp("half_done")
+    path = Path(shutil.copytree(uninterrupted(), results_dir / "experiment_begun"))
+    change_results(path, status="interrupted")
+    return results_dir
+
+
+def change_results(path: Path, **sections) -> None:
+    results = read(path)
+    (path / "results.json").write_text(json.dumps({**results, **sections}))
+
+
+REFUSED = {
+    "training.learning_rate=0.1": ["training.learning_rate was 0.01, is 0.1"],
+    "training.num_epochs=2": ["training.num_epochs was 3, is 2", "may only be raised"],
+    "experiment.seed=7": ["experiment.seed was 42, is 7"],
+    "loss.type=bce_with_logits": ["loss.type was focal_loss, is bce_with_logits"],
+    "model.name=resnet50": ["model.name was timm, is resnet50"],
+    "augmentation=none": ["augmentation.horizontal_flip"],
+    "data.batch_size=4": ["data.batch_size was 8, is 4"],
+    "data.batch_size=auto": ["data.batch_size was 8, is auto"],
+    "evaluation.confidence=0.5": ["evaluation.confidence was 0.95, is 0.5"],
+    "runtime.precision=bfloat16": ["runtime.precision was float32, is bfloat16"],
+    "training.ema_decay=0.9": ["training.ema_decay was None, is 0.9"],
+    "data.num_images=48": ["data.num_images was 60, is 48"],
+}
+
+
+@pytest.mark.parametrize("override", REFUSED)
+def test_what_would_change_the_result_is_refused(override, half_done, train_command):
+    before = snapshot(half_done)
+    ended = train_command(
+        "resume=experiment_begun", f"experiment.results_dir={half_done}", override
+    )
+    assert ended.exit_code == 2
+    (line,) = ended.errors.strip().splitlines()
+    assert all(words in line for words in REFUSED[override]), line
+    assert snapshot(half_done) == before
+
+
+def snapshot(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_all_differences_are_listed_and_the_run_s_own_values_may_be_repeated(
+    half_done, train_command, with_dropout
+):
+    given = ["training.learning_rate=0.1", "loss.gamma=3", "data.num_workers=1"]
+    ended = train_command(*with_dropout, *given, f"resume={half_done / 'experiment_begun'}")
+    assert ended.exit_code == 2
+    listed = ended.errors.partition("(")[2].partition(")")[0]
+    assert listed == "loss.gamma was 2.0, is 3; training.learning_rate was 0.01, is 0.1"
+
+
+def test_other_data_are_refused(half_done, train_command, tmp_path):
+    path = Path(shutil.copytree(half_done / "experiment_begun", tmp_path / "begun"))
+    change_results(path, data={**read(path)["data"], "fingerprint": "another"})
+    ended = train_command(f"resume={path}")
+    assert ended.exit_code == 2
+    assert "is not the data set that" in ended.errors
+
+
+def test_latest_is_the_newest_that_is_not_completed(
+    uninterrupted, train_command, tmp_path, monkeypatch
+):
+    resumed = []
+    monkeypatch.setattr(
+        "core.running.resuming.continue_training", lambda c, d, p, **_: resumed.append(p)
+    )
+    where = f"experiment.results_dir={tmp_path}"
+    times = {"older": "2026-03-04T12:00:00+00:00", "newer": "2026-03-04T13:30:00+01:00"}
+    times["newest_but_completed"] = "2026-03-05T12:00:00+00:00"
+    for name, created_at in times.items():
+        path = Path(shutil.copytree(uninterrupted(), tmp_path / name))
+        status = "completed" if "completed" in name else "running"
+        change_results(path, status=status, experiment={"created_at": created_at})
+    assert train_command("resume=latest", where).exit_code == 0
+    assert resumed == [tmp_path / "newer"]
+    (tmp_path / "newer" / "results.json").write_text("{cut o")  # its age is that of config.yaml
+    assert train_command("resume=latest", where).exit_code == 0
+    assert resumed[1:] == [tmp_path / "newer"]
+
+
+def test_an_experiment_may_be_moved_to_another_place(
+    uninterrupted, interrupt, train_command, tmp_path, tiny
+):
+    path = interrupt(steps=9)
+    data = next(value for value in tiny if value.startswith("data.root=")).partition("=")[2]
+    moved_data = shutil.copytree(data, tmp_path / "moved" / "data")
+    moved = Path(shutil.move(path, tmp_path / "moved" / "here"))
+    ended = train_command(f"resume={moved}", f"data.root={moved_data}")
+    assert ended.exit_code == 0, ended.errors
+    assert not differences(outcome(uninterrupted()), outcome(moved))
+    assert read(moved)["experiment"]["name"] == "here"
+    assert str(path) not in (moved / "results.json").read_text().replace(str(moved_data), "")
