@@ -15,33 +15,24 @@ Range = Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Series:
-    """A line; points whose y is None are left out."""
+    """A line, `solid` or `dashed`; points whose y is None are left out."""
 
     label: str
     points: Sequence[tuple[float, float | None]]
     colour: str = COLOURS[0]
-    dashed: bool = False
+    style: str = "solid"
     dots: bool = False
-
-    @property
-    def legend_key(self) -> str:
-        return "dash" if self.dashed else "key"
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A single labelled point, filled or hollow; with `line`, an upright line at x instead."""
+    """A single labelled point, a filled `dot` or a hollow `ring`, or an upright line, a `bar`."""
 
     label: str
     x: float
     y: float = 0.0
+    style: str = "dot"
     colour: str = "#222222"
-    filled: bool = True
-    line: bool = False
-
-    @property
-    def legend_key(self) -> str:
-        return "bar" if self.line else "dot" if self.filled else "ring"
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,7 @@ class Axes:
 def line_chart(title: str, series: Sequence[Series], axes: Axes, marks: Sequence[Mark] = ()) -> str:
     """A figure: title, chart and legend."""
     points = [(x, y) for one in series for x, y in one.points if y is not None]
-    points += [(mark.x, mark.y) for mark in marks if not mark.line]
+    points += [(mark.x, mark.y) for mark in marks if mark.style != "bar"]
     if not points:
         return f"<figure><figcaption>{escape(title)}</figcaption><p>nothing to draw</p></figure>"
     xs, ys = zip(*points, strict=True)
@@ -73,7 +64,7 @@ def line_chart(title: str, series: Sequence[Series], axes: Axes, marks: Sequence
     drawn += [_labels(axes), *(_line(one, x, y) for one in series)]
     drawn += [_mark(mark, x(mark.x), y(mark.y)) for mark in marks]
     legend = "".join(
-        f'<span><i class="{one.legend_key}" style="--c:{one.colour}"></i>{escape(one.label)}</span>'
+        f'<span><i class="{one.style}" style="--c:{one.colour}"></i>{escape(one.label)}</span>'
         for one in (*series, *marks)
     )
     return (
@@ -114,7 +105,7 @@ def _text(x: float, y: float, text: str, style: str = 'text-anchor="middle"') ->
 def _line(series: Series, x: Callable[[float], float], y: Callable[[float], float]) -> str:
     points = [(x(a), y(b)) for a, b in series.points if b is not None]
     path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
-    dash = ' stroke-dasharray="5 4"' if series.dashed else ""
+    dash = ' stroke-dasharray="5 4"' if series.style == "dashed" else ""
     drawn = [
         f'<polyline class="line" points="{path}" stroke="{series.colour}"{dash}>'
         f"<title>{escape(series.label)}</title></polyline>"
@@ -126,10 +117,13 @@ def _line(series: Series, x: Callable[[float], float], y: Callable[[float], floa
 
 def _mark(mark: Mark, x: float, y: float) -> str:
     title = f"<title>{escape(mark.label)}</title>"
-    if mark.line:
+    if mark.style == "bar":
         place = f'x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{BOTTOM}"'
         return f'<line {place} stroke="{mark.colour}" stroke-dasharray="2 3">{title}</line>'
-    place, fill = f'cx="{x:.1f}" cy="{y:.1f}" r="5"', mark.colour if mark.filled else "#fff"
+    place, fill = (
+        f'cx="{x:.1f}" cy="{y:.1f}" r="5"',
+        "#fff" if mark.style == "ring" else mark.colour,
+    )
     return f'<circle {place} fill="{fill}" stroke="{mark.colour}" stroke-width="2">{title}</circle>'
 
 

@@ -78,11 +78,9 @@ def compare_results(
     groups = _groups(chosen, images, key)
     pairs, notes = _pairs(groups, sort, key, bootstrap or Bootstrap())
     if len(groups) > 1:
-        notes.insert(
-            0,
-            f"{len(groups)} different sets of test images ({groups[0].label} to "
-            f"{groups[-1].label}): ranked within each set only",
-        )
+        labels = f"{groups[0].label} to {groups[-1].label}"
+        sets = f"{len(groups)} different sets of test images ({labels})"
+        notes = [f"{sets}: ranked within each set only", *notes]
     seeds = summarise_seeds(chosen, images, shown_figures(chosen, sort, key))
     differences = config_differences(chosen)
     return Comparison(sort, key, groups, differences, pairs, seeds, problems, notes)

@@ -1,19 +1,23 @@
-"""MODEL_CARD.md: how a model was made, what it reaches, and where it must not be trusted."""
+"""MODEL_CARD.md: how a model was made, what it reaches, and where it must not be trusted.
 
-from collections.abc import Iterable
+The text is in model_card_template.md, whose {keys} are those of results.json or computed here.
+"""
+
+import re
 from pathlib import Path
+from typing import Any
 
 from core.analysis.text_tables import METRIC_TITLES, escaped, markdown, number, with_bounds
 from core.experiments.reading import Experiment, read_experiment
 from core.files.writing import write_text
 
 CARD_FILE = "MODEL_CARD.md"
+TEMPLATE = Path(__file__).with_name("model_card_template.md").read_text(encoding="utf-8")
 FIGURES = ("precision", "recall", "f1", "average_precision")
-PARTS = ("train", "validation", "test")
 DATA_LICENCES = {
-    "severstal": "Data: read from the data set named above, which is not part of this project. "
-    "The Severstal strips are subject to the rules of their Kaggle competition.",
-    "synthetic": "Data: drawn by the generator of this project; no third party has rights in them.",
+    "severstal": "read from the data set named above, which is not part of this project. The "
+    "Severstal strips are subject to the rules of their Kaggle competition.",
+    "synthetic": "drawn by the generator of this project; no third party has rights in them.",
 }
 # With fewer test images of a class, its figures are hardly more than examples.
 FEW_IMAGES = 30
@@ -35,63 +39,60 @@ def write_model_card(path: Path | str) -> Path:
 
 def model_card(experiment: Experiment) -> str:
     """The card as Markdown, from results.json alone."""
-    sections = {
-        "Model": _model(experiment),
-        "Data": _data(experiment),
-        "Figures": _figures(experiment),
-        "Thresholds and calibration": _decisions(experiment),
-        "Limits": _list(limits(experiment)),
-        "Environment": _environment(experiment),
-        "Licences": _list(_licences(experiment)),
-    }
-    text = [f"# {escaped(experiment.name)}"]
-    text += [f"## {title}\n\n{content}" for title, content in sections.items()]
-    return "\n\n".join(text) + "\n"
+    computed = _computed(experiment)
+
+    def value(match: re.Match[str]) -> str:
+        key = match[1]
+        return str(computed[key] if key in computed else experiment.look_up(*key.split(".")))
+
+    return re.sub(r"\{([\w.]+)\}", value, TEMPLATE)
 
 
-def _model(experiment: Experiment) -> str:
+def _computed(experiment: Experiment) -> dict[str, Any]:
+    """What the template shows and results.json does not hold in this form."""
     look_up = experiment.look_up
-    return _list(
-        [
-            f"{look_up('config', 'model', 'name')}, {look_up('model', 'num_parameters') or 0:,} "
-            f"parameters, trained with {look_up('config', 'loss', 'type')} and seed "
-            f"{look_up('experiment', 'seed')}",
-            f"for {_size(experiment)} images (height x width) with "
-            f"{look_up('config', 'data', 'channels')} channel(s); each shows any of the classes "
-            f"{', '.join(experiment.class_names)}, or none",
-            f"weights of epoch {look_up('tested_epoch')} of {len(look_up('history') or [])}; "
-            f"training started at {look_up('experiment', 'created_at')}",
-            f"made by `{look_up('experiment', 'command')}`",
-        ]
-    )
+    packages = (look_up("environment", "packages") or {}).items()
+    commit, hardware = (look_up("environment", key) or {} for key in ("git", "hardware"))
+    weights, source = look_up("model", "initial_weights") or {}, look_up("config", "data", "source")
+    error = ("macro", "expected_calibration_error")
+    licence = weights.get("licence") or "not stated by its source"
+    return {
+        "name": escaped(experiment.name),
+        "parameters": f"{look_up('model', 'num_parameters') or 0:,}",
+        "size": _size(experiment),
+        "classes": ", ".join(experiment.class_names),
+        "epochs": len(look_up("history") or []),
+        "fingerprint": str(look_up("data", "fingerprint"))[:16],
+        "pairs": look_up("data", "num_duplicate_pairs") or 0,
+        "parts": _parts(experiment),
+        "confidence": f"{100 * (look_up('test', 'intervals', 'confidence') or 0.95):g}",
+        "figures": _figures(experiment),
+        "error_before": number(look_up("calibration", "before", *error)),
+        "error_after": number(look_up("calibration", "after", *error)),
+        "thresholds": _thresholds(experiment),
+        "limits": "\n".join(f"- {line}" for line in limits(experiment)),
+        "packages": ", ".join(f"{name} {version}" for name, version in packages),
+        "commit": f"{commit.get('commit')}{' (with changes)' if commit.get('changed') else ''}",
+        "processor": hardware.get("accelerator") or hardware.get("processor"),
+        "data_licence": DATA_LICENCES.get(source, f"source {source}, licence not recorded."),
+        "weights_licence": f"initialised from {weights['source']}; licence: {licence}."
+        if weights.get("source")
+        else "trained from scratch, from random numbers.",
+    }
 
 
-def _data(experiment: Experiment) -> str:
-    names, look_up = experiment.class_names, experiment.look_up
-    parts = look_up("data", "split", "parts") or {}
+def _parts(experiment: Experiment) -> str:
+    names, parts = experiment.class_names, experiment.look_up("data", "split", "parts") or {}
     rows = [["part", "images", "clean", *names]]
-    for part in [part for part in PARTS if part in parts]:
+    for part in [part for part in ("train", "validation", "test") if part in parts]:
         counts = parts[part].get("class_counts") or {}
         rows.append([part, parts[part].get("num_images"), parts[part].get("clean")])
         rows[-1] += [counts.get(name) for name in names]
-    text = (
-        f"{look_up('data', 'num_images')} images of source {look_up('config', 'data', 'source')} "
-        f"(labels from {look_up('data', 'source')}, fingerprint "
-        f"`{str(look_up('data', 'fingerprint'))[:16]}`), split by "
-        f"{look_up('data', 'split', 'strategy')} with seed {look_up('data', 'split', 'seed')}; "
-        f"{look_up('data', 'num_duplicate_pairs') or 0} pairs of near-duplicates, both images of a "
-        "pair in the same part."
-    )
-    return f"{text}\n\n{markdown(rows)}"
+    return markdown(rows)
 
 
 def _figures(experiment: Experiment) -> str:
-    look_up = experiment.look_up
-    confidence = look_up("test", "intervals", "confidence") or 0.95
-    blocks = [
-        f"On the {look_up('test', 'num_images')} test images, with {100 * confidence:g} % "
-        "bootstrap intervals over images. The headline is macro-F1 of the classes at 0.5."
-    ]
+    look_up, tables = experiment.look_up, []
     keys = [(name, ("per_class", name)) for name in experiment.class_names]
     for part, title in (("test", "At 0.5"), ("test_at_thresholds", "At the thresholds below")):
         rows = [["class", "support", *(METRIC_TITLES[metric] for metric in FIGURES)]]
@@ -102,29 +103,17 @@ def _figures(experiment: Experiment) -> str:
                 bounds = look_up(part, "intervals", *where, metric)
                 rows[-1].append(with_bounds(look_up(part, *where, metric), bounds))
         if look_up(part):
-            blocks.append(f"{title}:\n\n{markdown(rows)}")
-    return "\n\n".join(blocks)
+            tables.append(f"{title}:\n\n{markdown(rows)}")
+    return "\n\n".join(tables)
 
 
-def _decisions(experiment: Experiment) -> str:
-    look_up = experiment.look_up
-    scaling = look_up("calibration", "scaling") or {}
+def _thresholds(experiment: Experiment) -> str:
+    scaling = experiment.look_up("calibration", "scaling") or {}
     rows = [["class", "threshold", *(["slope", "intercept"] if scaling else [])]]
-    for name, threshold in (look_up("thresholds") or {}).items():
+    for name, threshold in (experiment.look_up("thresholds") or {}).items():
         fitted = (scaling.get(name) or {}).values()
         rows.append([name, *(number(value, 4) for value in (threshold, *fitted))])
-    before, after = (
-        number(look_up("calibration", when, "macro", "expected_calibration_error"))
-        for when in ("before", "after")
-    )
-    text = (
-        f"Chosen on the validation part by {look_up('threshold_criterion')}. Calibration: "
-        f"{look_up('calibration', 'method')}; expected calibration error on the test part "
-        f"{before}{f', {after} after calibration' if scaling else ''}."
-    )
-    if scaling:
-        text += " The thresholds apply to the probabilities before calibration."
-    return f"{text}\n\n{markdown(rows)}"
+    return markdown(rows)
 
 
 def limits(experiment: Experiment) -> list[str]:
@@ -156,36 +145,5 @@ def limits(experiment: Experiment) -> list[str]:
     return found
 
 
-def _environment(experiment: Experiment) -> str:
-    environment = experiment.look_up("environment") or {}
-    packages, commit, hardware = (
-        environment.get(key) or {} for key in ("packages", "git", "hardware")
-    )
-    versions = ", ".join(f"{name} {version}" for name, version in packages.items())
-    changed = " (with changes)" if commit.get("changed") else ""
-    processor = hardware.get("accelerator") or hardware.get("processor")
-    return _list(
-        [
-            f"Python {environment.get('python')}, {versions}",
-            f"code: commit {commit.get('commit')}{changed}",
-            f"{processor}, {hardware.get('torch_threads')} threads",
-        ]
-    )
-
-
-def _licences(experiment: Experiment) -> list[str]:
-    source = str(experiment.look_up("config", "data", "source"))
-    weights = experiment.look_up("model", "initial_weights") or {}
-    data = DATA_LICENCES.get(source, f"Data: source {source}, licence not recorded.")
-    if not weights.get("source"):
-        return [data, "Weights: trained from scratch, from random numbers."]
-    licence = weights.get("licence") or "not stated by its source"
-    return [data, f"Weights: initialised from {weights['source']}; licence: {licence}."]
-
-
 def _size(experiment: Experiment) -> str:
     return "x".join(map(str, experiment.look_up("config", "data", "image_size") or []))
-
-
-def _list(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)

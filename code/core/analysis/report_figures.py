@@ -89,7 +89,7 @@ def training_curves(experiment: Experiment) -> str:
     history = [flatten(record) for record in experiment.look_up("history") or []]
     if not history:
         return paragraph("No epoch was recorded.")
-    best = [Mark("best epoch", experiment.look_up("best_epoch") or 0, line=True)]
+    best = [Mark("best epoch", experiment.look_up("best_epoch") or 0, style="bar")]
 
     def chart(title: str, y_label: str, keys: Mapping[str, str], **ranges: Any) -> str:
         series = []
@@ -127,12 +127,12 @@ def precision_recall(experiment: Experiment, test: Predictions) -> str:
         thin = np.unique(np.linspace(0, len(recall) - 1, CURVE_POINTS).astype(int))
         curve = list(zip(recall[thin].tolist(), precision[thin].tolist(), strict=True))
         share = float(labels.mean())
-        marks = [_operating_point("at 0.5", labels, scores, DEFAULT_THRESHOLD, filled=False)]
+        marks = [_operating_point("at 0.5", labels, scores, DEFAULT_THRESHOLD, "ring")]
         if (chosen := experiment.look_up("thresholds", name)) is not None:
             marks.append(_operating_point(f"at {chosen:.2f}, chosen", labels, scores, chosen))
         series = [
             Series("curve", curve, COLOURS[c % len(COLOURS)]),
-            Series("chance", [(0.0, share), (1.0, share)], GREY, dashed=True),
+            Series("chance", [(0.0, share), (1.0, share)], GREY, "dashed"),
         ]
         average = number(figure(experiment, ("per_class", name, "average_precision")))
         axes = Axes("recall", "precision", UNIT, UNIT)
@@ -151,7 +151,7 @@ def reliability(experiment: Experiment, test: Predictions) -> str:
     charts, rows = [], []
     for c, name in enumerate(names):
         series = [
-            Series("ideal", [(0.0, 0.0), (1.0, 1.0)], GREY, dashed=True),
+            Series("ideal", [(0.0, 0.0), (1.0, 1.0)], GREY, "dashed"),
             Series("model", _curve(before[name]), COLOURS[c % len(COLOURS)], dots=True),
         ]
         rows.append([name])
@@ -166,13 +166,13 @@ def reliability(experiment: Experiment, test: Predictions) -> str:
 
 
 def _operating_point(
-    label: str, labels: np.ndarray, scores: np.ndarray, threshold: float, *, filled: bool = True
+    label: str, labels: np.ndarray, scores: np.ndarray, threshold: float, style: str = "dot"
 ) -> Mark:
     predicted = scores >= threshold
     hits = int((labels & predicted).sum())
     # Without a prediction there is no precision: the curve starts at 1 there.
     precision = hits / predicted.sum() if predicted.any() else 1.0
-    return Mark(label, hits / labels.sum(), float(precision), filled=filled)
+    return Mark(label, hits / labels.sum(), float(precision), style)
 
 
 def _curve(figures: Mapping[str, Any]) -> list[tuple[float, float | None]]:
