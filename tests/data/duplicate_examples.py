@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from core.data.strip_hash import StripDescriptors, relief_hash, strip_relief
+from core.data.strip_hash import StripDescriptors, strip_relief
 
 
 def encoded(image: np.ndarray, quality: int = 75) -> np.ndarray:
@@ -43,10 +43,7 @@ COPIES = {
 
 def describe(images: Iterable[np.ndarray]) -> StripDescriptors:
     """Descriptors of images that are no files."""
-    described = [strip_relief(np.ascontiguousarray(image)) for image in images]
-    hashes = np.stack([relief_hash(relief) for relief, _ in described])
-    steel = np.array([share for _, share in described], np.float32)
-    return StripDescriptors(hashes, np.stack([relief for relief, _ in described]), steel)
+    return StripDescriptors.of(strip_relief(np.ascontiguousarray(image)) for image in images)
 
 
 def joined(*several: StripDescriptors) -> StripDescriptors:

@@ -40,9 +40,11 @@ def test_skipped_images_are_listed_and_the_others_keep_their_labels_and_masks(ro
     expected = read_label_table(whole, image_size=SIZE)
     with caplog.at_level(logging.WARNING):
         table = read_label_table(root, image_size=SIZE, on_bad_image="skip")
-    assert [image.image_id for image in table.skipped] == [strip_ids(6)[i] for i in (1, 3, 4)]
-    for image, words in zip(table.skipped, ["truncated", "16x16", "strip_004"], strict=True):
-        assert words in image.reason
+    assert list(table.skipped) == [strip_ids(6)[i] for i in (1, 3, 4)]
+    for reason, words in zip(
+        table.skipped.values(), ["truncated", "16x16", "strip_004"], strict=True
+    ):
+        assert words in reason
     (record,) = caplog.records
     assert "3 of 6 images are skipped" in record.getMessage()
     kept = [0, 2, 5]
@@ -63,7 +65,7 @@ def test_rows_of_a_skipped_image_are_checked_all_the_same(root):
 def test_nothing_is_skipped_of_good_images(tmp_path, caplog):
     root = kaggle_folder(tmp_path, ROWS, num_images=6)
     table = read_label_table(root, image_size=SIZE, on_bad_image="skip")
-    assert table.skipped == ()
+    assert not table.skipped
     assert not caplog.records
 
 

@@ -11,8 +11,7 @@ from fuzzing import BYTES, CELLS, IDS, JSON, changed, fuzzed, refused_or, replac
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.bitmap import decode_bitmap
-from core.data.bitmap_json import read_bitmap_json
+from core.data.bitmap_json import decode_bitmap, read_bitmap_json
 from core.data.images import check_header, read_image
 from core.data.kaggle_csv import read_kaggle_csv
 from core.data.label_csv import read_label_csv

@@ -223,7 +223,7 @@ def test_borders_and_masks_are_measured_by_pixels():
     image[5, 5] = 255  # a speck is no steel
     grey = measure_grey(image)
     assert (grey.left_border, grey.right_border) == (10, 20)
-    assert grey.black == pytest.approx(0.3, abs=1e-3)
+    assert grey.black_share == pytest.approx(0.3, abs=1e-3)
     masks = np.zeros((2, 32, 100), np.uint8)
     masks[0, 0, 5:15] = 1
     masks[1, 0, 12:16] = 1

@@ -8,8 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strip_folders import SIZE
 
-from core.data.image_header import IncompleteHeaderError, NotAnImageError, parse_header
-from core.data.images import check_header, read_image
+from core.data.images import (
+    IncompleteHeaderError,
+    NotAnImageError,
+    check_header,
+    parse_header,
+    read_image,
+)
 from core.errors import InputError
 
 

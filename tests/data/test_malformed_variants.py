@@ -87,7 +87,7 @@ def check_variant(root: Path, size: tuple[int, int]) -> bool:
     check_table(root, table, size)
     assert errors <= BEYOND_READERS, validation.findings
     try:
-        skipped = {i.image_id for i in read_label_table(root, None, size, "skip").skipped}
+        skipped = set(read_label_table(root, None, size, "skip").skipped)
     except InputError:
         skipped = set(table.image_ids)
     for path in table.image_paths:

@@ -179,5 +179,6 @@ def test_a_part_without_a_class_is_told(tmp_path, caplog):
     path.write_text("image_id,split\n00000.jpg,train\n00001.jpg,validation\n00002.jpg,test\n")
     split_by_strategy(table, "file", 0, path)
     assert [record.getMessage() for record in caplog.records] == [
-        f"No image of defect_2 in the {part} part: undefined there" for part in ("train", "test")
+        f"No image of defect_2 in part {part}: its figures are undefined"
+        for part in ("train", "test")
     ]

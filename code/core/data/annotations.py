@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from core.data.bitmap_json import read_bitmap_json
-from core.data.checks import check_class_names, check_image_id, collecting
-from core.data.image_header import EXTENSIONS
-from core.data.images import check_header, read_image
+from core.data.checks import Errors, check_class_names, check_image_id, collecting
+from core.data.images import EXTENSIONS, check_header, read_image
 from core.data.kaggle_csv import read_kaggle_csv
 from core.data.label_csv import read_label_csv
 from core.data.label_table import LabelTable, contradictions
@@ -82,9 +81,7 @@ def find_sources(root: Path) -> list[str]:
     )
 
 
-def list_images(
-    root: Path, source: str, errors: list[InputError] | None = None
-) -> tuple[Path, ...]:
+def list_images(root: Path, source: str, errors: Errors = None) -> tuple[Path, ...]:
     """The image files that a source in `root` labels, sorted by name.
 
     The folder, not the table, says which images there are.
@@ -119,7 +116,7 @@ def read_labels(
     source: str,
     class_names: Sequence[str] | None,
     image_size: tuple[int, int],
-    errors: list[InputError] | None = None,
+    errors: Errors = None,
 ) -> LabelTable:
     """The table of one of the sources in `root`, before its images are read.
 
@@ -145,7 +142,7 @@ def read_other_labels(
     source: str,
     table: LabelTable,
     image_size: tuple[int, int],
-    errors: list[InputError] | None = None,
+    errors: Errors = None,
 ) -> LabelTable:
     """What another source says of the images and classes of `table`.
 

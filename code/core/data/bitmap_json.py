@@ -4,20 +4,35 @@ Format: `size` {height, width} and `objects[]`, each with `classTitle`, `geometr
 `bitmap.data` = base64(zlib(PNG)) and `bitmap.origin` = [x, y]. A clean image has no objects.
 """
 
+import base64
+import binascii
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from core.data.bitmap import decode_bitmap
-from core.data.checks import check_complete, collecting, find_image
+from core.data.checks import (
+    EMPTY_MASK,
+    DataError,
+    Errors,
+    check_complete,
+    collecting,
+    find_image,
+)
+from core.data.images import IncompleteHeaderError, NotAnImageError, parse_header
 from core.data.kaggle_csv import SEVERSTAL_CLASS_NAMES
 from core.data.label_table import Masks
 from core.errors import InputError
 from core.files.reading import read_json
+from core.files.run_length import MaskOutsideError
 from core.validation import nearest
+
+# A PNG of a mask is never larger than its pixels by more than this; a bomb is.
+_SPARE_BYTES = 1 << 16
 
 
 class _Size(BaseModel):
@@ -46,7 +61,7 @@ def read_bitmap_json(
     image_ids: Sequence[str],
     class_names: tuple[str, ...] | None,
     image_size: tuple[int, int],
-    errors: list[InputError] | None = None,
+    errors: Errors = None,
 ) -> tuple[np.ndarray, tuple[str, ...], Masks]:
     """Labels (N, C) uint8 in the order of `image_ids`, the class names, and the masks.
 
@@ -54,15 +69,16 @@ def read_bitmap_json(
 
     Raises:
         InputError: a file that is not such a JSON, an unknown class, a bitmap that cannot be
-            decoded or leaves the image, or an image or a JSON without the other. With `errors`,
-            what can be left out is added there instead.
+            decoded or leaves the image, or an image or a JSON without the other.
     """
     names = class_names or SEVERSTAL_CLASS_NAMES
     positions = {image_id: index for index, image_id in enumerate(image_ids)}
     labels = np.zeros((len(image_ids), len(names)), np.uint8)
     bitmaps: dict[int, list[tuple[int, _Bitmap]]] = {}
     files: dict[int, Path] = {}
-    for path in _files(folder):
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is a file; expected a folder with one JSON per image")
+    for path in sorted(path for path in folder.iterdir() if path.suffix == ".json"):
         with collecting(errors):
             files[find_image(path.name.removesuffix(".json"), positions, str(path))] = path
     with collecting(errors):
@@ -86,12 +102,6 @@ def _draw(plane: np.ndarray, bitmap: _Bitmap) -> None:
     plane[y : y + pixels.shape[0], x : x + pixels.shape[1]] |= pixels
 
 
-def _files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: is a file; expected a folder with one JSON per image")
-    return sorted(path for path in folder.iterdir() if path.suffix == ".json")
-
-
 def _checked_column(
     item: _Object, names: tuple[str, ...], image_size: tuple[int, int], where: str
 ) -> int:
@@ -105,7 +115,8 @@ def _checked_column(
     try:
         decode_bitmap(item.bitmap.data, item.bitmap.origin, image_size)
     except InputError as error:
-        raise type(error)(f"{where}: {error}; export the file again") from None
+        error.args = (f"{where}: {error}; export the file again",)
+        raise
     return names.index(title)
 
 
@@ -126,3 +137,54 @@ def _read(path: Path, image_size: tuple[int, int]) -> _Annotation:
             f"{image_size[0]}x{image_size[1]}: mend the file, or set data.image_size"
         )
     return annotation
+
+
+def decode_bitmap(data: str, origin: tuple[int, int], image_size: tuple[int, int]) -> np.ndarray:
+    """The mask, uint8 of 0 and 1, of its own height and width; `origin` is its [x, y].
+
+    A PNG with an alpha channel marks the mask by alpha, any other by a value above 0.
+
+    Raises:
+        InputError: not base64, zlib or PNG, no pixel in it, or not inside the image.
+    """
+    png = _inflate(data, 4 * image_size[0] * image_size[1] + _SPARE_BYTES)
+    try:
+        header = parse_header(png)
+    except (NotAnImageError, IncompleteHeaderError):
+        raise InputError("bitmap.data holds no PNG; expected base64(zlib(PNG))") from None
+    x, y = origin
+    if x < 0 or y < 0 or x + header.width > image_size[1] or y + header.height > image_size[0]:
+        raise MaskOutsideError(
+            f"bitmap of {header.height}x{header.width} pixels at origin [{x}, {y}] leaves the "
+            f"image; expected it inside {image_size[0]}x{image_size[1]}"
+        )
+    try:
+        pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        pixels = None
+    if pixels is None or pixels.shape[:2] != (header.height, header.width):
+        raise InputError("bitmap.data holds a PNG that cannot be decoded")
+    if pixels.ndim == 3:
+        pixels = pixels[:, :, 3] if pixels.shape[2] == 4 else pixels.max(axis=2)
+    if not pixels.any():
+        raise DataError("bitmap without a single pixel; expected a mask", kind=EMPTY_MASK)
+    return (pixels > 0).astype(np.uint8)
+
+
+def _inflate(data: str, limit: int) -> bytes:
+    try:
+        compressed = base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        raise InputError(
+            f"bitmap.data begins with {data[:16]!r}; expected base64(zlib(PNG))"
+        ) from None
+    stream = zlib.decompressobj()
+    try:
+        content = stream.decompress(compressed, limit)
+    except zlib.error as error:
+        raise InputError(f"bitmap.data is not zlib ({error}); expected base64(zlib(PNG))") from None
+    if not stream.eof:
+        raise InputError(
+            "bitmap.data is cut off or larger than the image; expected base64(zlib(PNG))"
+        )
+    return content

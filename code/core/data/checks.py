@@ -13,56 +13,22 @@ from core.validation import nearest
 # it, takes 2.4 MiB.
 _MOST_BYTES_PER_IMAGE = MEBIBYTE // 16
 _LONGEST_LINE = 4 * MEBIBYTE
+# Where errors are collected; with None the first one ends the reading, as training wants it.
+Errors = list[InputError] | None
+EMPTY_MASK, REPEATED_LABEL = "label without pixels", "label twice"
 
 
 class DataError(InputError):
-    """An error in a data set; a validation counts it by its `kind`."""
+    """An error in a data set that a validation counts by its `kind`, such as `label twice`."""
 
-    kind: str
-
-
-class TruncatedImageError(DataError):
-    """An image file without its end."""
-
-    kind = "truncated image"
-
-
-class ImageSizeError(DataError):
-    """An image of another size than `data.image_size`."""
-
-    kind = "image of another size"
-
-
-class UnknownImageError(DataError):
-    """A label of an image that is not in the folder."""
-
-    kind = "label of a missing image"
-
-
-class MissingLabelError(DataError):
-    """Images without a row, in a layout that needs one for each."""
-
-    kind = "image that no label names"
-
-
-class RepeatedLabelError(DataError):
-    """The same label twice."""
-
-    kind = "label twice"
-
-
-class EmptyMaskError(DataError):
-    """A label whose mask has no pixel."""
-
-    kind = "label without pixels"
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 @contextmanager
-def collecting(errors: list[InputError] | None) -> Iterator[None]:
-    """Add an InputError of the row, annotation or image read within to `errors`, and go on.
-
-    Without a list the first error ends the reading, as training wants it.
-    """
+def collecting(errors: Errors) -> Iterator[None]:
+    """Around the reading of one row, annotation or image: collect its InputError, and go on."""
     try:
         yield
     except InputError as error:
@@ -72,11 +38,7 @@ def collecting(errors: list[InputError] | None) -> Iterator[None]:
 
 
 def check_image_id(image_id: str, where: str) -> None:
-    """Check that an image id is a plain file name.
-
-    Raises:
-        InputError: empty, `.` or `..`, a path, or a character that cannot be printed.
-    """
+    """Check that an image id is a plain file name that can be printed. Raises InputError."""
     plain = image_id.isprintable() and not set(image_id) & set("/\\")
     if not plain or image_id.strip(". ") == "":
         raise InputError(
@@ -86,10 +48,10 @@ def check_image_id(image_id: str, where: str) -> None:
 
 
 def check_class_names(names: Sequence[str], where: str) -> tuple[str, ...]:
-    """The names as a tuple; each must do as a column, as a key and within a file name.
+    """The names as a tuple, each of use as a column, as a key and within a file name.
 
     Raises:
-        InputError: none, a name twice, or a name that is empty or not printable.
+        InputError: none, a name twice, or one that is of no such use.
     """
     if not names:
         raise InputError(f"{where}: no class names; expected at least one")
@@ -106,34 +68,28 @@ def check_class_names(names: Sequence[str], where: str) -> tuple[str, ...]:
 
 
 def find_image(image_id: str, positions: dict[str, int], where: str) -> int:
-    """Position of a row's image in the table.
-
-    Raises:
-        InputError: not a file name, or no such image in the folder.
-    """
+    """Position of a row's image in the table. Raises InputError for an image that is not there."""
     if image_id in positions:
         return positions[image_id]
     check_image_id(image_id, where)
-    raise UnknownImageError(
+    raise DataError(
         f"{where}: image {image_id[:80]!r} is not in the image folder"
         f"{nearest(image_id, positions)}; expected one of its {len(positions)} files: "
-        "add the image, or remove the row"
+        "add the image, or remove the row",
+        kind="label of a missing image",
     )
 
 
 def check_complete(
     where: Path, image_ids: Sequence[str], found: Collection[int], what: str, expected: str
 ) -> None:
-    """Check that each image has its row or file; `found` holds the positions of those with one.
-
-    Raises:
-        MissingLabelError: some have none.
-    """
+    """Check that each image has its row or file, as those at the positions `found` have."""
     missing = [image_id for index, image_id in enumerate(image_ids) if index not in found]
     if missing:
-        raise MissingLabelError(
+        raise DataError(
             f"{where}: no {what} for image {missing[0]!r} ({len(missing)} of {len(image_ids)} "
-            f"images have none); expected {expected}"
+            f"images have none); expected {expected}",
+            kind="image that no label names",
         )
 
 

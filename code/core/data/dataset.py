@@ -13,8 +13,7 @@ from core.data.label_table import LabelTable
 from core.data.sampling import BatchShard
 from core.errors import InputError
 
-Sample = dict[str, Any]
-Batch = dict[str, Any]
+Sample = Batch = dict[str, Any]
 
 Strip = tuple[np.ndarray, np.ndarray | None, np.ndarray]
 """Image uint8 (H, W) or (H, W, 3), masks uint8 (C, H, W) or None where they are not known or not
@@ -22,10 +21,11 @@ wanted, and labels float32 (C,)."""
 
 
 class Transform(Protocol):
-    """Changes an image as a function of image, epoch and index.
+    """Changes image and masks alike, as a function of image, epoch and index.
 
-    With a true attribute `uses_masks` or `needs_masks` it is given masks even where samples hold
-    none; `needs_masks` requires a table that has them.
+    It returns labels of what the image still shows. With a true attribute `uses_masks` or
+    `needs_masks` it is given masks even where samples hold none; `needs_masks` requires a table
+    that has them.
     """
 
     def __call__(
@@ -36,22 +36,18 @@ class Transform(Protocol):
         *,
         epoch: int,
         index: int,
-    ) -> Strip:
-        """Image and masks changed alike, and labels of what the image still shows."""
-        ...
+    ) -> Strip: ...
 
 
 class BatchTransform(Protocol):
-    """Mixes the images of a batch, after the transform of each.
+    """Mixes the images of a batch after their transform, and keeps their number and order.
 
-    `uses_masks` and `needs_masks` are those of a transform.
+    `indices` are those that the transform was given; `uses_masks` and `needs_masks` are as there.
     """
 
     def __call__(
         self, strips: Sequence[Strip], *, epoch: int, indices: Sequence[int]
-    ) -> Sequence[Strip]:
-        """As many strips in the same order; `indices` are those that the transform was given."""
-        ...
+    ) -> Sequence[Strip]: ...
 
 
 @dataclass(frozen=True)
@@ -89,11 +85,10 @@ class StripDataset(Dataset):
 
     A sample is `image` uint8 (channels, H, W), `labels` float32 (C,), `image_id`, and what
     `masks` asks for. The transform is given the epoch and the position of the image in the whole
-    table, so that its random numbers depend on neither split nor worker. For an image that a
-    sampler draws once more, the length of the table is added to that position, and so on, so that
-    each draw is transformed in its own way. `images` is where images come from if not from the
-    table's files. With a `shard` only its images of each batch are read or, where a batch is
-    mixed, kept; they are the same as without.
+    table, so that its random numbers depend on neither split nor worker; each further draw of an
+    image adds the length of the table to that position. `images` is where images come from if not
+    from the table's files. With a `shard` only its images of each batch are read or, where a batch
+    is mixed, kept; they are the same as without.
 
     An image that was checked and then vanishes or turns bad is an InputError when it is read,
     whatever `data.on_bad_image` says: the list of skipped images in results.json must stay true.
@@ -136,13 +131,8 @@ class StripDataset(Dataset):
         # In shared memory, so that workers that outlive an epoch see it change.
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
 
-    @property
-    def epoch(self) -> int:
-        """The epoch that transforms are given."""
-        return int(self._epoch)
-
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch here and in workers; call it between epochs."""
+        """Set the epoch of the transforms, here and in workers; call it between epochs."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
@@ -150,7 +140,7 @@ class StripDataset(Dataset):
 
     def __getitem__(self, position: int) -> Sample:
         index = int(self.indices[position])
-        return self._sample(index, self._strip(index, self.epoch))
+        return self._sample(index, self._strip(index, int(self._epoch)))
 
     def __getitems__(self, draws: Sequence[int]) -> Batch:
         """One batch, all of the same epoch; draws are those of `EpochSampler`.
@@ -167,7 +157,7 @@ class StripDataset(Dataset):
         return batch if sizes is None else {**batch, "shard_sizes": sizes}
 
     def _read(self, draws: Sequence[int], kept: slice) -> Batch:
-        epoch, num_images = self.epoch, len(self)
+        epoch, num_images = int(self._epoch), len(self)
         if self._is_plain:
             return self._plain_batch(self.indices[np.asarray(draws[kept]) % num_images])
         indices = [

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from core.data.image_cache import content_key
 from core.data.label_table import LabelTable
-from core.data.split_file import Split
+from core.data.split_file import Split, part_by_image
 from core.data.strip_hash import BITS_PER_PARITY, StripDescriptors, strip_descriptors
 from core.files.tables import write_table
 from core.files.writing import replacing
@@ -19,7 +21,6 @@ log = logging.getLogger(__name__)
 
 # Of the descriptors: raise it whenever strip_hash computes something else.
 _FORMAT = 1
-_FIELDS = ("hashes", "reliefs", "steel")
 # Of 256. Copies of the kinds that are always found differ in 2 to 70; of 184,650 pairs of distinct
 # strips (100 real, 600 synthetic) none in fewer than 85.
 _MOST_DIFFERENT_BITS = 76
@@ -53,7 +54,7 @@ def kept_descriptors(
     descriptors = strip_descriptors(paths, image_size)
     try:
         with replacing(file) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **{name: getattr(descriptors, name) for name in _FIELDS})
+            np.savez(stream, **vars(descriptors))
     except OSError as error:
         log.info(
             "%s cannot be written to (%s): strips are hashed again at the next start; "
@@ -67,8 +68,8 @@ def kept_descriptors(
 def _read_descriptors(file: Path, num_images: int) -> StripDescriptors | None:
     try:
         with np.load(file, allow_pickle=False) as content:
-            descriptors = StripDescriptors(*(content[name] for name in _FIELDS))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            descriptors = StripDescriptors(**content)
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile):
         return None
     return descriptors if len(descriptors) == num_images else None
 
@@ -96,19 +97,9 @@ def duplicate_groups(num_images: int, pairs: Iterable[tuple[int, int]]) -> np.nd
 
     Shape: (num_images,); numbers count up from 0 in the order of each group's first image.
     """
-    parent = list(range(num_images))
-
-    def root(image: int) -> int:
-        while parent[image] != image:
-            parent[image] = parent[parent[image]]
-            image = parent[image]
-        return image
-
-    for first, second in pairs:
-        one, other = sorted((root(first), root(second)))
-        parent[other] = one
-    roots = [root(image) for image in range(num_images)]
-    return np.unique(roots, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    ends = np.array(list(pairs), np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(ends.shape[1]), tuple(ends)), shape=(num_images, num_images))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
 def write_duplicates(
@@ -118,7 +109,7 @@ def write_duplicates(
 
     A label set is the class names joined by `+`, and empty for a clean strip.
     """
-    part_of = {index: part for part, indices in split.items() for index in indices.tolist()}
+    part_of = part_by_image(split)
     rows = (
         [
             *(table.image_ids[index] for index in pair),

@@ -21,7 +21,7 @@ from core.data.settings import DataSettings
 from core.errors import InputError
 from core.files.locks import acquire
 from core.files.threads import map_in_threads
-from core.files.writing import write_json
+from core.files.writing import make_readable, write_json
 
 log = logging.getLogger(__name__)
 
@@ -141,10 +141,7 @@ def _is_whole(folder: Path, size: int) -> bool:
 
 def _publish(temporary: Path, whole: Path, size: int) -> None:
     """Rename a finished build; of several processes that built the same, the first one does."""
-    # mkdtemp makes folders private; a cache is as readable as any other file of the user.
-    mask = os.umask(0)
-    os.umask(mask)
-    temporary.chmod(0o777 & ~mask)
+    make_readable(temporary)
     if whole.exists() and not _is_whole(whole, size):
         shutil.rmtree(whole)
     try:

@@ -1,6 +1,7 @@
 """Where the images of a table come from: its files, or decoded images kept for all epochs."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,27 +12,24 @@ from core.data.images import read_image
 
 
 class ImageSource(Protocol):
-    """The images of a table by their position in it."""
+    """The images of a table by their position in it, uint8 (H, W) or (H, W, 3) each."""
 
     def read(self, index: int, writable: bool = True) -> np.ndarray:
-        """Image uint8 (H, W) or (H, W, 3).
-
-        Without `writable` it may be a view of the one copy that all readers share.
-        """
+        """One image; without `writable` perhaps a view of the one copy that all readers share."""
         ...
 
     def read_batch(self, indices: np.ndarray) -> np.ndarray:
-        """Images uint8 (len(indices), H, W) or (len(indices), H, W, 3), a copy."""
+        """A copy of several images, one after another."""
         ...
 
 
+@dataclass(frozen=True)
 class ImageFiles:
     """Images decoded from their files each time they are read."""
 
-    def __init__(self, paths: Sequence[Path], image_size: tuple[int, int], channels: int) -> None:
-        self.paths = paths
-        self.image_size = tuple(image_size)
-        self.channels = channels
+    paths: Sequence[Path]
+    image_size: tuple[int, int]
+    channels: int
 
     def read(self, index: int, writable: bool = True) -> np.ndarray:
         return read_image(self.paths[index], self.image_size, self.channels)

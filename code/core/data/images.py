@@ -1,15 +1,18 @@
-"""Images as uint8 arrays, with a cheap check of a file before anything is decoded."""
+"""Image files as uint8 arrays, with a cheap check of the header before anything is decoded."""
 
 import os
+import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from core.data.checks import ImageSizeError, TruncatedImageError
-from core.data.image_header import Header, IncompleteHeaderError, NotAnImageError, parse_header
+from core.data.checks import DataError
 from core.errors import InputError
 from core.files.reading import opened, read_bytes
+
+EXTENSIONS = (".jpg", ".jpeg", ".png")
 
 # A strip's header ends within 1 KiB; embedded metadata may need far more, but not this much.
 _HEAD_BYTES = 2048
@@ -18,24 +21,41 @@ _LONGEST_HEAD_BYTES = 1 << 24
 _TAIL_BYTES = 2048
 # No codec needs more for a pixel of four channels of 16 bits.
 _MOST_BYTES_PER_PIXEL = 10
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_JPEG_END = b"\xff\xd9"
+_JPEG_START_OF_SCAN = 0xDA
+# Start-of-frame markers, of all JPEG processes; C4, C8 and CC are tables and extensions.
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Markers without a payload: TEM and the restart markers.
+_JPEG_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+
+
+class NotAnImageError(ValueError):
+    """The bytes are neither a JPEG nor a PNG."""
+
+
+class IncompleteHeaderError(ValueError):
+    """The bytes end before the header does."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself: size in pixels, and where its pixel data begin, in bytes."""
+
+    height: int
+    width: int
+    pixels_offset: int
+    end_marker: bytes
 
 
 def check_header(path: Path, image_size: tuple[int, int]) -> None:
-    """Check size and completeness of an image file without decoding it.
-
-    Raises:
-        InputError: unreadable, no image, truncated, or of another size in pixels.
-    """
+    """Check an image file for size and completeness, without decoding it. Raises InputError."""
     header, tail, num_bytes = _read_header(path, image_size)
     _check(path, header, tail, num_bytes, image_size)
 
 
 def header_size(path: Path, image_size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width in the header of an image file; `image_size` bounds its bytes.
-
-    Raises:
-        InputError: unreadable, or no image.
-    """
+    """Height and width in the header of an image file; `image_size` limits its bytes."""
     header = _read_header(path, image_size)[0]
     return header.height, header.width
 
@@ -101,9 +121,10 @@ def _check(
 ) -> None:
     height, width = image_size
     if (header.height, header.width) != (height, width):
-        raise ImageSizeError(
+        raise DataError(
             f"{path}: {header.height}x{header.width} pixels (height x width); expected "
-            f"{height}x{width}: replace the file, or set data.image_size to the size of all images"
+            f"{height}x{width}: replace the file, or set data.image_size to the size of all images",
+            kind="image of another size",
         )
     if header.end_marker not in tail:
         raise _truncated(path, num_bytes)
@@ -113,8 +134,62 @@ def _most_bytes(image_size: tuple[int, int]) -> int:
     return _MOST_BYTES_PER_PIXEL * image_size[0] * image_size[1] + _LONGEST_HEAD_BYTES
 
 
-def _truncated(path: Path, num_bytes: int) -> TruncatedImageError:
-    return TruncatedImageError(
+def _truncated(path: Path, num_bytes: int) -> DataError:
+    return DataError(
         f"{path}: truncated, its {num_bytes} bytes lack the end-of-image marker; "
-        "expected a whole JPEG or PNG: copy or download the file again"
+        "expected a whole JPEG or PNG: copy or download the file again",
+        kind="truncated image",
     )
+
+
+def parse_header(head: bytes) -> Header:
+    """The header of an image file that begins with `head`.
+
+    Raises:
+        NotAnImageError: the bytes are no JPEG and no PNG.
+        IncompleteHeaderError: more of the file is needed, or it is truncated.
+    """
+    if head.startswith(b"\xff\xd8\xff"):
+        return _parse_jpeg(head)
+    if head.startswith(_PNG_SIGNATURE):
+        if len(head) < 24:
+            raise IncompleteHeaderError
+        width, height = struct.unpack_from(">II", head, 16)
+        return Header(height, width, 33, b"IEND\xaeB`\x82")
+    raise NotAnImageError
+
+
+def _parse_jpeg(head: bytes) -> Header:
+    size: tuple[int, int] | None = None
+    position = 2
+    while True:
+        position, marker, length = _next_segment(head, position)
+        if marker in _JPEG_FRAMES:
+            if position + 7 > len(head):
+                raise IncompleteHeaderError
+            size = struct.unpack_from(">HH", head, position + 3)
+        position += length
+        if marker == _JPEG_START_OF_SCAN:
+            if size is None:
+                raise NotAnImageError
+            # The marker cannot occur inside a scan, where 0xff is always followed by 0x00.
+            return Header(*size, position, _JPEG_END)
+
+
+def _next_segment(head: bytes, position: int) -> tuple[int, int, int]:
+    """Position of a segment's payload, with its two bytes of length, its marker, its length."""
+    while True:
+        if position + 4 > len(head):
+            raise IncompleteHeaderError
+        if head[position] != 0xFF:
+            raise NotAnImageError
+        marker = head[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+        elif marker in _JPEG_STANDALONE:
+            position += 2
+        else:
+            (length,) = struct.unpack_from(">H", head, position + 2)
+            if length < 2:
+                raise NotAnImageError
+            return position + 2, marker, length

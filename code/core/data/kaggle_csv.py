@@ -10,15 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.checks import EmptyMaskError, RepeatedLabelError, collecting, find_image, read_rows
+from core.data.checks import (
+    EMPTY_MASK,
+    REPEATED_LABEL,
+    DataError,
+    Errors,
+    collecting,
+    find_image,
+    read_rows,
+)
 from core.data.label_table import Masks
 from core.errors import InputError
 from core.files.run_length import decode, runs
 from core.files.tables import require_header
 
-NUM_SEVERSTAL_CLASSES = 4
-SEVERSTAL_CLASS_NAMES = tuple(f"defect_{number}" for number in range(1, NUM_SEVERSTAL_CLASSES + 1))
-
+SEVERSTAL_CLASS_NAMES = ("defect_1", "defect_2", "defect_3", "defect_4")
 _HEADER = ["ImageId", "ClassId", "EncodedPixels"]
 _JOINED_HEADER = ["ImageId_ClassId", "EncodedPixels"]
 
@@ -28,14 +34,13 @@ def read_kaggle_csv(
     image_ids: Sequence[str],
     class_names: tuple[str, ...] | None,
     image_size: tuple[int, int],
-    errors: list[InputError] | None = None,
+    errors: Errors = None,
 ) -> tuple[np.ndarray, tuple[str, ...], Masks]:
     """Labels (N, C) uint8 in the order of `image_ids`, the class names, and the masks.
 
     Raises:
         InputError: a wrong header, a class id outside the classes, a malformed or overlong
-            code, an image that is not in the folder, or an (image, class) pair twice. With
-            `errors`, what can be left out is added there instead.
+            code, an image that is not in the folder, or an (image, class) pair twice.
     """
     names = class_names or SEVERSTAL_CLASS_NAMES
     positions = {image_id: index for index, image_id in enumerate(image_ids)}
@@ -52,9 +57,10 @@ def read_kaggle_csv(
             column = _class_column(class_id, len(names), f"{where}, image {image_id}")
             first = lines.setdefault((index, column), line)
             if first != line:
-                raise RepeatedLabelError(
+                raise DataError(
                     f"{where}: image {image_id}, ClassId {class_id} already stands on line "
-                    f"{first}; expected one row per image and class: join or remove one of them"
+                    f"{first}; expected one row per image and class: join or remove one of them",
+                    kind=REPEATED_LABEL,
                 )
             if code is None:
                 continue
@@ -93,11 +99,13 @@ def _class_column(class_id: str, num_classes: int, where: str) -> int:
 
 def _check_code(code: str, image_size: tuple[int, int], where: str) -> None:
     if not code:
-        raise EmptyMaskError(
+        raise DataError(
             f"{where}: EncodedPixels is empty; expected a run-length code: add it, or remove the "
-            "row if the image does not show this class"
+            "row if the image does not show this class",
+            kind=EMPTY_MASK,
         )
     try:
         runs(code, *image_size)
     except InputError as error:
-        raise type(error)(f"{where}: {error}; correct the code or remove the row") from None
+        error.args = (f"{where}: {error}; correct the code or remove the row",)
+        raise

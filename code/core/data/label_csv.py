@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from core.data.checks import (
-    RepeatedLabelError,
+    REPEATED_LABEL,
+    DataError,
+    Errors,
     check_class_names,
     check_complete,
     collecting,
@@ -21,7 +23,7 @@ def read_label_csv(
     path: Path,
     image_ids: Sequence[str],
     class_names: tuple[str, ...] | None,
-    errors: list[InputError] | None = None,
+    errors: Errors = None,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Labels (N, C) uint8 in the order of `image_ids`, and the class names.
 
@@ -30,7 +32,7 @@ def read_label_csv(
 
     Raises:
         InputError: a wrong header, a value other than 0 or 1, an image twice, without a row, or
-            not in the folder. With `errors`, what can be left out is added there instead.
+            not in the folder.
     """
     rows = read_rows(path, len(image_ids))
     columns = _class_columns(path, next(rows)[1])
@@ -49,9 +51,10 @@ def read_label_csv(
         with collecting(errors):
             index = find_image(row[0], positions, where)
             if index in lines:
-                raise RepeatedLabelError(
+                raise DataError(
                     f"{where}: image {row[0]!r} already stands on line {lines[index]}; "
-                    "expected one row per image: remove one of them"
+                    "expected one row per image: remove one of them",
+                    kind=REPEATED_LABEL,
                 )
             lines[index] = line
             labels[index] = [_parse(row[columns[name]], name, where) for name in names]

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,48 +10,38 @@ import numpy as np
 
 from core.errors import InputError
 
-Encoded = Mapping[int, Sequence[tuple[int, Any]]]
-"""By position of an image: the column of a class, and the code of a mask of it."""
 
-
+@dataclass(frozen=True, eq=False)
 class Masks:
     """The masks of a table's images, decoded when they are asked for.
 
-    `draw(plane, code)` sets the pixels of a code in an empty plane uint8 (H, W). Codes are checked
-    when the table is read.
+    `codes` has, by position of an image, columns of classes with codes of their masks, which were
+    checked when the table was read. `draw(plane, code)` adds a mask to a plane uint8 (H, W).
+    Shape: (C, H, W) uint8 of each image.
     """
 
-    def __init__(
-        self, encoded: Encoded, shape: tuple[int, int, int], draw: Callable[[np.ndarray, Any], None]
-    ) -> None:
-        self._encoded = encoded
-        self._shape = shape
-        self._draw = draw
+    codes: Mapping[int, Sequence[tuple[int, Any]]]
+    shape: tuple[int, int, int]
+    draw: Callable[[np.ndarray, Any], None]
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Masks of the image at `index`, uint8 (C, H, W)."""
-        masks = np.zeros(self._shape, np.uint8)
-        for column, code in self._encoded.get(index, ()):
-            self._draw(masks[column], code)
+        masks = np.zeros(self.shape, np.uint8)
+        for column, code in self.codes.get(index, ()):
+            self.draw(masks[column], code)
         return masks
 
     def take(self, indices: Sequence[int]) -> "Masks":
         """The masks of the images at these positions."""
-        encoded = {new: self._encoded.get(old, ()) for new, old in enumerate(indices)}
-        return Masks(encoded, self._shape, self._draw)
-
-
-@dataclass(frozen=True)
-class SkippedImage:
-    """An image that was left out, and why."""
-
-    image_id: str
-    reason: str
+        codes = {new: self.codes.get(old, ()) for new, old in enumerate(indices)}
+        return replace(self, codes=codes)
 
 
 @dataclass(frozen=True, eq=False)
 class LabelTable:
-    """Images sorted by id, their multi-hot labels (N, C) and, where the source has any, masks."""
+    """Images sorted by id, their multi-hot labels (N, C) and, where the source has any, masks.
+
+    `skipped` has the ids of images that were left out, with the reason.
+    """
 
     image_paths: tuple[Path, ...]
     image_ids: tuple[str, ...]
@@ -59,15 +49,10 @@ class LabelTable:
     class_names: tuple[str, ...]
     masks: Masks | None
     source: str
-    skipped: tuple[SkippedImage, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.image_ids)
-
-    @property
-    def class_counts(self) -> np.ndarray:
-        """Images per class, int64 (C,)."""
-        return self.labels.sum(axis=0, dtype=np.int64)
 
     def label_set(self, index: int) -> tuple[str, ...]:
         """The classes that the image at `index` shows."""
@@ -100,15 +85,12 @@ class LabelTable:
             image_ids=tuple(self.image_ids[index] for index in kept),
             labels=labels,
             masks=None if self.masks is None else self.masks.take(kept),
-            skipped=tuple(SkippedImage(self.image_ids[i], reasons[i]) for i in sorted(reasons)),
+            skipped={self.image_ids[index]: reasons[index] for index in sorted(reasons)},
         )
 
 
 def contradictions(table: LabelTable, other: LabelTable) -> Iterator[str]:
-    """A sentence for each class of an image that only one of two tables names.
-
-    Both tables hold the same images and classes in the same order.
-    """
+    """A sentence for each class of an image that only one of two tables of these images names."""
     for index, column in np.argwhere(table.labels != other.labels):
         named, silent = (other, table) if other.labels[index, column] else (table, other)
         what = "pixels" if silent.masks is not None else "label"

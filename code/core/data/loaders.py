@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from core.data.dataset import Batch, StripDataset
+from core.data.dataset import StripDataset
 from core.data.sampling import EpochSampler
 from core.errors import InputError
 
@@ -66,16 +66,11 @@ def make_loader(
         drop_last=shuffle and single,
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
-        collate_fn=_as_read,
+        collate_fn=dict,  # the data set hands over whole batches
         worker_init_fn=_start_worker,
         # Its own, since DataLoader would otherwise draw from torch's global generator.
         generator=torch.Generator().manual_seed(seed),
     )
-
-
-def _as_read(batch: Batch) -> Batch:
-    """The data set reads whole batches."""
-    return batch
 
 
 def _start_worker(_worker: int) -> None:

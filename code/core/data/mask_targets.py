@@ -1,6 +1,7 @@
 """Targets of a mask loss: masks at the size of the mask logits."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,9 +10,8 @@ from core.data.label_table import LabelTable
 # Images of each class that its share of the pixels is measured on.
 _MEASURED_IMAGES = 100
 
-DistanceMaps = Callable[[np.ndarray], np.ndarray]
 
-
+@dataclass(frozen=True)
 class MaskTargets:
     """Makes the targets of one image, in the loader, after every flip and crop.
 
@@ -20,9 +20,8 @@ class MaskTargets:
     `distance_maps_of` is given.
     """
 
-    def __init__(self, stride: int, distance_maps_of: DistanceMaps | None = None) -> None:
-        self.stride = stride
-        self.distance_maps_of = distance_maps_of
+    stride: int
+    distance_maps_of: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __call__(self, masks: np.ndarray) -> dict[str, np.ndarray]:
         targets = max_pooled(masks, self.stride)

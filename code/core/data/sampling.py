@@ -1,7 +1,7 @@
 """Which images an epoch draws, how often, in which order, and which process reads them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -54,6 +54,7 @@ def describe_sampler(
     }
 
 
+@dataclass(eq=False)
 class EpochSampler:
     """Draws of a data set: in order, or at random as a pure function of (seed, epoch).
 
@@ -62,15 +63,12 @@ class EpochSampler:
     drew it before, the number of images, so that each draw is transformed in its own way.
     """
 
-    def __init__(
-        self, num_images: int, seed: int, shuffle: bool, weights: np.ndarray | None = None
-    ) -> None:
-        self.num_images = num_images
-        self.seed = seed
-        self.shuffle = shuffle
-        self.weights = weights
-        self.epoch = 0
-        self.start = 0
+    num_images: int
+    seed: int
+    shuffle: bool
+    weights: np.ndarray | None = None
+    epoch: int = field(default=0, init=False)
+    start: int = field(default=0, init=False)
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Choose the order of the next pass, and how many of its draws to leave out."""

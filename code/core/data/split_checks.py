@@ -30,11 +30,7 @@ def parse_strategy(strategy: str) -> tuple[float, float, float] | None:
 
 
 def check_groups(groups: np.ndarray | None, num_images: int) -> np.ndarray | None:
-    """The group numbers as an array.
-
-    Raises:
-        InputError: not one whole number per image.
-    """
+    """The group numbers as an array. Raises InputError if they are not one integer per image."""
     if groups is None:
         return None
     groups = np.asarray(groups)

@@ -17,13 +17,18 @@ PARTS = ("train", "validation", "test")
 _HEADER = ["image_id", "split"]
 
 
+def part_by_image(split: Split) -> dict[int, str]:
+    """The part of each image, by its position in the table."""
+    return {index: part for part, indices in split.items() for index in indices.tolist()}
+
+
 def write_split(path: Path, table: LabelTable, split: Split) -> None:
     """Write the part of each image, in the order of the table.
 
     Raises:
         ValueError: the parts do not cover the table exactly once.
     """
-    part_of = {index: part for part, indices in split.items() for index in indices.tolist()}
+    part_of = part_by_image(split)
     covered = sum(map(len, split.values())) == len(table) and set(part_of) == set(range(len(table)))
     if tuple(split) != PARTS or not covered:
         raise ValueError(f"expected the parts {PARTS} to cover {len(table)} images once each")
@@ -49,14 +54,13 @@ def read_split(path: Path, table: LabelTable) -> Split:
     rows = read_rows(path, len(table))
     require_header(path, next(rows)[1], _HEADER)
     positions = {image_id: index for index, image_id in enumerate(table.image_ids)}
-    skipped = {image.image_id for image in table.skipped}
     split: dict[str, list[int]] = {part: [] for part in PARTS}
     first: dict[int, tuple[int, str]] = {}
     for line, (cell, part) in rows:
         # Written by hand, or escaped by `write_split`.
         image_id = cell if cell in positions else original(cell)
         where = f"{path} line {line}"
-        if image_id in skipped:
+        if image_id in table.skipped:
             continue
         index = find_image(image_id, positions, where)
         if part not in PARTS:

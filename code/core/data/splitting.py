@@ -8,7 +8,7 @@ import numpy as np
 
 from core.data.label_table import LabelTable
 from core.data.split_checks import check_groups, check_units, parse_strategy
-from core.data.split_file import PARTS, Split, read_split
+from core.data.split_file import PARTS, Split, part_by_image, read_split
 from core.data.stratification import stratify
 from core.errors import InputError
 
@@ -121,25 +121,21 @@ def _warn_of_absent_classes(table: LabelTable, split: Split) -> None:
     for part, indices in split.items():
         for name, count in zip(table.class_names, table.labels[indices].sum(axis=0), strict=True):
             if count == 0:
-                _log.warning("No image of %s in the %s part: undefined there", name, part)
+                _log.warning("No image of %s in part %s: its figures are undefined", name, part)
 
 
 def _warn_of_straddling_groups(table: LabelTable, split: Split, groups: np.ndarray) -> None:
-    part_of = np.empty(len(table), np.int64)
-    for number, indices in enumerate(split.values()):
-        part_of[indices] = number
-    order = np.lexsort((part_of, groups))
-    straddles = (np.diff(groups[order]) == 0) & (np.diff(part_of[order]) > 0)
-    if not straddles.any():
-        return
-    position = int(straddles.argmax())
-    first, second = sorted(order[position : position + 2].tolist())
-    _log.warning(
-        "%d groups of near-duplicates straddle the parts of the split file, such as %s (%s) and "
-        "%s (%s): test figures may flatter",
-        len(np.unique(groups[order[1:][straddles]])),
-        table.image_ids[first],
-        list(split)[part_of[first]],
-        table.image_ids[second],
-        list(split)[part_of[second]],
-    )
+    part_of = part_by_image(split)
+    # Of each group the first image in each part.
+    firsts: dict[int, dict[str, int]] = {}
+    for index, group in enumerate(groups.tolist()):
+        firsts.setdefault(group, {}).setdefault(part_of[index], index)
+    straddling = [parts for parts in firsts.values() if len(parts) > 1]
+    if straddling:
+        images = [f"{table.image_ids[index]} ({part})" for part, index in straddling[0].items()]
+        _log.warning(
+            "%d groups of near-duplicates straddle the parts of the split file, such as %s: test "
+            "figures may be too good",
+            len(straddling),
+            " and ".join(images),
+        )

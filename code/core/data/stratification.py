@@ -4,7 +4,7 @@ Subsets are the parts of a split, or folds. They consist of units: images, or gr
 near-duplicates that must stay together.
 """
 
-from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 from iterstrat.ml_stratifiers import IterativeStratification
@@ -65,21 +65,6 @@ def target_counts(totals: np.ndarray, ratios: np.ndarray) -> np.ndarray:
     return targets
 
 
-@dataclass
-class _Exchange:
-    """Move a unit of counts `given` from subset `source` to `target`, and one of `taken` back.
-
-    Counts are those of one image's label set, or of all images in a group; `taken` is -1 for no
-    unit in return. `gain` is by how much the cost falls.
-    """
-
-    gain: float
-    source: int
-    target: int
-    given: int
-    taken: int
-
-
 def _even_out(
     columns: np.ndarray, subsets: np.ndarray, ratios: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
@@ -92,12 +77,9 @@ def _even_out(
     np.add.at(present, (subsets, members), 1)
     # Each exchange lowers a sum of squares, so this ends; the bound is for rounding only.
     for _ in range(len(columns)):
-        exchange = _best_exchange(sets, excess, present)
-        if exchange.gain <= _LEAST_GAIN:
+        gain, moves = _best_exchange(sets, excess, present)
+        if gain <= _LEAST_GAIN:
             break
-        moves = [(exchange.given, exchange.source, exchange.target)]
-        if exchange.taken >= 0:
-            moves.append((exchange.taken, exchange.target, exchange.source))
         chosen = [
             generator.choice(np.flatnonzero((members == count_set) & (subsets == source)))
             for count_set, source, _ in moves
@@ -110,31 +92,32 @@ def _even_out(
     return subsets
 
 
-def _best_exchange(sets: np.ndarray, excess: np.ndarray, present: np.ndarray) -> _Exchange:
-    """The exchange after which the sum of squared deviations is lowest.
+def _best_exchange(
+    sets: np.ndarray, excess: np.ndarray, present: np.ndarray
+) -> tuple[float, list[tuple[int, int, int]]]:
+    """What lowers the sum of squared deviations most: by how much, and one or two moves.
 
+    A move is that of a unit with a set of counts from one subset to another; two exchange units.
     Moving a vector w from subset p to q changes the sum by 2 w (excess_q - excess_p) + 2 |w|^2,
     where w are the counts of a unit, or the difference of two that are exchanged.
     """
-    best = _Exchange(0.0, 0, 0, 0, -1)
+    best, moves = 0.0, []
     products = sets @ sets.T if len(sets) <= _MOST_SETS else None
     squares = (sets * sets).sum(axis=1)
-    for source in range(len(excess)):
-        for target in range(len(excess)):
-            if source == target:
-                continue
-            slope = sets @ (excess[target] - excess[source])
-            gains = np.where(present[source] > 0, -2 * slope - 2 * squares, -np.inf)
-            given = int(gains.argmax())
-            if gains[given] > best.gain:
-                best = _Exchange(float(gains[given]), source, target, given, -1)
-            if products is None or source > target:
-                continue
-            norms = squares[:, None] + squares[None, :] - 2 * products
-            gains = -2 * (slope[:, None] - slope[None, :]) - 2 * norms
-            possible = (present[source] > 0)[:, None] & (present[target] > 0)[None, :]
-            gains = np.where(possible, gains, -np.inf)
-            given, taken = np.unravel_index(int(gains.argmax()), gains.shape)
-            if gains[given, taken] > best.gain:
-                best = _Exchange(float(gains[given, taken]), source, target, int(given), int(taken))
-    return best
+    for source, target in permutations(range(len(excess)), 2):
+        slope = sets @ (excess[target] - excess[source])
+        gains = np.where(present[source] > 0, -2 * slope - 2 * squares, -np.inf)
+        given = int(gains.argmax())
+        if gains[given] > best:
+            best, moves = float(gains[given]), [(given, source, target)]
+        if products is None or source > target:
+            continue
+        norms = squares[:, None] + squares[None, :] - 2 * products
+        gains = -2 * (slope[:, None] - slope[None, :]) - 2 * norms
+        possible = (present[source] > 0)[:, None] & (present[target] > 0)[None, :]
+        gains = np.where(possible, gains, -np.inf)
+        given, taken = map(int, np.unravel_index(int(gains.argmax()), gains.shape))
+        if gains[given, taken] > best:
+            best = float(gains[given, taken])
+            moves = [(given, source, target), (taken, target, source)]
+    return best, moves

@@ -1,6 +1,6 @@
 """Descriptors of strips that stay the same when a strip is copied: a hash and a small relief."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ BITS_PER_PARITY = 64
 
 @dataclass(frozen=True, eq=False)
 class StripDescriptors:
-    """What near-duplicates are found by.
+    """What near-duplicates are found by, a row for each strip.
 
     Shape: hashes uint64 (N, 4), one word per parity of the row and the column frequency: even
     even, even odd, odd even, odd odd; reliefs int8 (N, rows, columns), zero where a strip is
@@ -40,35 +40,29 @@ class StripDescriptors:
     reliefs: np.ndarray
     steel: np.ndarray
 
+    @classmethod
+    def of(cls, described: Iterable[tuple[np.ndarray, float]]) -> "StripDescriptors":
+        """From what `strip_relief` returned for each strip."""
+        reliefs, steel = zip(*described, strict=True)
+        hashes = np.stack([relief_hash(relief) for relief in reliefs])
+        return cls(hashes, np.stack(reliefs), np.array(steel, np.float32))
+
     def __len__(self) -> int:
         return len(self.hashes)
 
 
-def strip_descriptors(
-    paths: Sequence[Path], image_size: tuple[int, int], num_threads: int | None = None
-) -> StripDescriptors:
-    """Read and describe each strip, in threads, one per core unless said otherwise.
-
-    Raises:
-        InputError: an image that cannot be read, or of another size.
-    """
-    shape = _thumbnail_shape(image_size)
-    reliefs = np.zeros((len(paths), *shape), np.int8)
-    hashes = np.zeros((len(paths), 4), np.uint64)
-    steel = np.zeros(len(paths), np.float32)
+def strip_descriptors(paths: Sequence[Path], image_size: tuple[int, int]) -> StripDescriptors:
+    """Read and describe each strip. Raises InputError for an image that cannot be used."""
     read = partial(_describe_file, image_size=tuple(image_size))
-    described = map_in_threads(read, paths, num_threads=num_threads, bar="hashing strips")
-    for index, (relief, share) in enumerate(described):
-        reliefs[index], steel[index] = relief, share
-        hashes[index] = relief_hash(relief)
-    return StripDescriptors(hashes, reliefs, steel)
+    return StripDescriptors.of(map_in_threads(read, paths, bar="hashing strips"))
 
 
 def strip_relief(image: np.ndarray) -> tuple[np.ndarray, float]:
     """Small relief of the steel in a strip, even in brightness and contrast, and steel's share.
 
     Grey minus its local mean, weighted by how surely it is steel, minus the mean of each column,
-    over local contrast; the contrast of the whole strip is added, lest noise be amplified.
+    over local contrast, to which the contrast of the whole strip is added so as not to amplify
+    noise.
 
     Shape: image uint8 (H, W); relief int8 (rows, columns).
     """
@@ -91,18 +85,18 @@ def strip_relief(image: np.ndarray) -> tuple[np.ndarray, float]:
 def relief_hash(relief: np.ndarray) -> np.ndarray:
     """Signs of 256 low cosine frequencies of a relief, uint64 (4,), one word per parity.
 
-    A mirrored relief has the signs of its odd frequencies turned and all others kept, so that
-    one hash answers for the four ways in which a strip can lie.
+    Mirroring a relief inverts the signs of its odd frequencies and keeps all others, so that one
+    hash serves for the four ways in which a strip can lie.
 
     Source: Zauner 2010, Implementation and Benchmarking of Perceptual Image Hash Functions.
     """
     down = _cosines(relief.shape[0], _ROW_FREQUENCIES)
     across = _cosines(relief.shape[1], _COLUMN_FREQUENCIES)
     positive = down @ relief.astype(np.float32) @ across.T > 0
-    odd_rows = _ROW_FREQUENCIES % 2
-    odd_columns = _COLUMN_FREQUENCIES % 2
     words = [
-        np.packbits(positive[odd_rows == row][:, odd_columns == column]).view(np.uint64)[0]
+        np.packbits(
+            positive[row == _ROW_FREQUENCIES % 2][:, column == _COLUMN_FREQUENCIES % 2]
+        ).view(np.uint64)[0]
         for row in (0, 1)
         for column in (0, 1)
     ]

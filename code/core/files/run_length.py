@@ -52,8 +52,7 @@ def _check(starts: np.ndarray, lengths: np.ndarray, height: int, width: int) -> 
         if values.min() < 1 or values.max() > total:
             row = int(np.flatnonzero((values < 1) | (values > total))[0])
             kind = "malformed" if values[row] < 1 else "overlong"
-            mistake = InputError if kind == "malformed" else MaskOutsideError
-            raise mistake(
+            raise (InputError if kind == "malformed" else MaskOutsideError)(
                 f"{kind} run-length code: {name} {values[row]} of run {row + 1}; "
                 f"expected 1 to {total} for {height}x{width} pixels"
             )

@@ -52,16 +52,20 @@ def _replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
-        # mkstemp makes files private; a result is as readable as any other file of the user.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        make_readable(temporary)
         temporary.replace(path)
         _sync_folder(path.parent)
     except BaseException:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
+
+
+def make_readable(temporary: Path) -> None:
+    """Give a temporary file or folder, which tempfile makes private, the user's usual mode."""
+    mask = os.umask(0)
+    os.umask(mask)
+    temporary.chmod((0o777 if temporary.is_dir() else 0o666) & ~mask)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -143,7 +143,7 @@ def describe_data(config: TrainConfig, data: LoadedData, split: Split) -> dict[s
         "num_images": len(table),
         "class_counts": counts(table.labels),
         "skipped_images": [
-            {"image_id": image.image_id, "reason": image.reason} for image in table.skipped
+            {"image_id": image_id, "reason": reason} for image_id, reason in table.skipped.items()
         ],
         "num_duplicate_pairs": len(data.duplicate_pairs),
         "split": {

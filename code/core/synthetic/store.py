@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
 
 from core.errors import InputError
 from core.files.reading import read_json
-from core.files.writing import to_json
+from core.files.writing import make_readable, to_json
 from core.synthetic.generator import MANIFEST_NAME, StripSettings, generate_strips
 
 
@@ -55,10 +54,7 @@ def _temporary_folder(folder: Path) -> Path:
             f"{folder.parent}: cannot write generated strips there ({error.strerror}); "
             "choose a folder that can be written with data.root=DIR"
         ) from None
-    # mkdtemp makes folders private; strips are as readable as any other file of the user.
-    mask = os.umask(0)
-    os.umask(mask)
-    temporary.chmod(0o777 & ~mask)
+    make_readable(temporary)
     return temporary
 
 

@@ -34,7 +34,7 @@ class Finding:
 
 def of_errors(errors: Iterable[InputError], kind: str, level: Level = "error") -> Iterator[Finding]:
     """Errors of the readers; `kind` is for those without a kind of their own."""
-    return (Finding(level, getattr(error, "kind", kind), str(error)) for error in errors)
+    return (Finding(level, getattr(error, "kind", "") or kind, str(error)) for error in errors)
 
 
 def of_strips(paths: Sequence[Path], inspections: Sequence[Inspection]) -> Iterator[Finding]:
@@ -55,11 +55,11 @@ def of_strips(paths: Sequence[Path], inspections: Sequence[Inspection]) -> Itera
 
 
 def _of_grey(name: str, grey: Grey) -> Iterator[Finding]:
-    if grey.black > _NEARLY_BLACK:
-        message = f"{name}: {100 * grey.black:.1f} % of its pixels are black"
+    if grey.black_share > _NEARLY_BLACK:
+        message = f"{name}: {100 * grey.black_share:.1f} % of its pixels are black"
         yield Finding("warning", "nearly black strip", message)
-    elif grey.white > _SATURATED:
-        message = f"{name}: {100 * grey.white:.1f} % of its pixels are white"
+    elif grey.white_share > _SATURATED:
+        message = f"{name}: {100 * grey.white_share:.1f} % of its pixels are white"
         yield Finding("warning", "saturated strip", message)
     elif grey.standard_deviation < _FLAT:
         message = f"{name}: grey levels vary by {grey.standard_deviation:.2f} only"

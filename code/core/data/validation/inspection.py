@@ -1,6 +1,6 @@
 """One image and its masks, decoded and measured."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from core.data.images import header_size, read_image
-from core.data.strip_hash import StripDescriptors, relief_hash, strip_relief
+from core.data.label_table import LabelTable
+from core.data.strip_hash import strip_relief
 from core.errors import InputError
 from core.files.threads import map_in_threads
 
@@ -23,13 +24,13 @@ _BLACK, _WHITE = 16, 250
 class Grey:
     """Grey levels of a strip, and its black borders in columns.
 
-    `black` and `white` are the shares of its pixels of at most 16 and of at least 250.
+    `black_share` and `white_share` are of its pixels of at most 16 and of at least 250.
     """
 
     mean: float
     standard_deviation: float
-    black: float
-    white: float
+    black_share: float
+    white_share: float
     left_border: int
     right_border: int
 
@@ -52,27 +53,20 @@ class Inspection:
     error: InputError | None = None
     grey: Grey | None = None
     masks: MaskFigures | None = None
-    relief: np.ndarray | None = None
-    steel: float = 0.0
-
-
-MasksOf = Callable[[int], np.ndarray | None]
+    relief: tuple[np.ndarray, float] | None = None
 
 
 def inspect_images(
-    paths: Sequence[Path], image_size: tuple[int, int], masks_of: MasksOf, num_threads: int
+    paths: Sequence[Path], image_size: tuple[int, int], table: LabelTable | None, num_threads: int
 ) -> list[Inspection]:
-    """Decode and measure every image.
-
-    `masks_of` gives the masks (C, H, W) of the image at a position, None where it has none.
-    """
-    inspect = partial(_inspect, image_size=tuple(image_size), masks_of=masks_of)
+    """Decode and measure every image, and its masks where the table has labels with masks."""
+    inspect = partial(_inspect, image_size=tuple(image_size), table=table)
     numbered = list(enumerate(paths))
     return list(map_in_threads(inspect, numbered, num_threads=num_threads, bar="checking strips"))
 
 
 def _inspect(
-    numbered: tuple[int, Path], *, image_size: tuple[int, int], masks_of: MasksOf
+    numbered: tuple[int, Path], *, image_size: tuple[int, int], table: LabelTable | None
 ) -> Inspection:
     index, path = numbered
     size, num_bytes = None, 0
@@ -85,9 +79,9 @@ def _inspect(
     except OSError as error:
         return Inspection(size, num_bytes, InputError(f"{path}: vanished ({error.strerror})"))
     grey = measure_grey(image)
-    masks = masks_of(index)
-    figures = None if masks is None else measure_masks(masks, grey)
-    return Inspection(size, num_bytes, None, grey, figures, *strip_relief(image))
+    has_masks = table is not None and table.masks is not None and table.labels[index].any()
+    figures = measure_masks(table.masks[index], grey) if has_masks else None
+    return Inspection(size, num_bytes, None, grey, figures, strip_relief(image))
 
 
 def measure_grey(image: np.ndarray) -> Grey:
@@ -114,11 +108,3 @@ def measure_masks(masks: np.ndarray, grey: Grey) -> MaskFigures:
     on_border += total[:, max(width - grey.right_border, grey.left_border) :].astype(bool).sum()
     areas = masks.sum(axis=(1, 2), dtype=np.int64)
     return MaskFigures(areas, int((total > 1).sum()), int(on_border))
-
-
-def descriptors_of(inspections: Sequence[Inspection]) -> StripDescriptors:
-    """The descriptors that near-duplicates are found by, of images without an error."""
-    reliefs = np.stack([inspection.relief for inspection in inspections])
-    hashes = np.stack([relief_hash(relief) for relief in reliefs])
-    steel = np.array([inspection.steel for inspection in inspections], np.float32)
-    return StripDescriptors(hashes, reliefs, steel)

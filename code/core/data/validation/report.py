@@ -14,6 +14,7 @@ from core.validation import Settings
 
 SCHEMA_VERSION = 1
 _PERCENTILES = {"lowest": 0, "percentile_5": 5, "median": 50, "percentile_95": 95, "highest": 100}
+_GREY = ("mean", "standard_deviation", "black_share", "white_share")
 
 
 class ReportSettings(Settings):
@@ -47,12 +48,7 @@ def as_json(validation: Validation) -> dict[str, Any]:
         "labels": _labels(validation),
         "sizes": dict(sizes.most_common()),
         "bytes": _spread(one.num_bytes for one in inspections if one.grey is not None),
-        "grey": {
-            "mean": _spread(grey.mean for grey in greys),
-            "standard_deviation": _spread(grey.standard_deviation for grey in greys),
-            "black_share": _spread(grey.black for grey in greys),
-            "white_share": _spread(grey.white for grey in greys),
-        },
+        "grey": {name: _spread(getattr(grey, name) for grey in greys) for name in _GREY},
         "black_borders": {"num_images": len(borders), "width_share": _spread(borders)},
         "masks": _masks(validation),
         "near_duplicates": _pairs(validation),
@@ -81,7 +77,7 @@ def _labels(validation: Validation) -> dict[str, Any] | None:
     table = validation.table
     if table is None or not len(table):
         return None
-    counts = dict(zip(table.class_names, table.class_counts.tolist(), strict=True))
+    counts = dict(zip(table.class_names, table.labels.sum(axis=0, dtype=int).tolist(), strict=True))
     sets = Counter("+".join(table.label_set(index)) for index in range(len(table)))
     return {
         "class_counts": counts,
@@ -177,13 +173,10 @@ def _finding_lines(validation: Validation, examples: int) -> Iterator[str]:
     messages: dict[tuple[str, str], list[str]] = {}
     for finding in validation.findings:
         messages.setdefault((finding.level, finding.kind), []).append(finding.message)
-    for (level, kind), found in sorted(messages.items(), key=_by_level_and_number):
+    order = sorted(messages, key=lambda key: (key[0], -len(messages[key]), key[1]))
+    for level, kind in order:
+        found = messages[level, kind]
         yield from ("", f"{level.upper()}: {kind}, {len(found)}")
         yield from (f"  {message}" for message in found[:examples])
         if len(found) > examples:
             yield f"  and {len(found) - examples} more in the report"
-
-
-def _by_level_and_number(entry: tuple[tuple[str, str], list[str]]) -> tuple[str, int, str]:
-    (level, kind), found = entry
-    return level, -len(found), kind

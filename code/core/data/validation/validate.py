@@ -1,16 +1,16 @@
 """The validation of a data set: every error in it, not only the first."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
 
 from core.data.annotations import find_sources, list_images, read_labels, read_other_labels
 from core.data.duplicates import duplicate_groups, find_duplicate_pairs
 from core.data.label_table import LabelTable, contradictions
 from core.data.settings import DataSettings
 from core.data.splitting import split_by_strategy
+from core.data.strip_hash import StripDescriptors
 from core.data.validation.findings import (
     CONTRADICTION,
     Finding,
@@ -20,7 +20,7 @@ from core.data.validation.findings import (
     of_masks,
     of_strips,
 )
-from core.data.validation.inspection import Inspection, descriptors_of, inspect_images
+from core.data.validation.inspection import Inspection, inspect_images
 from core.errors import InputError
 
 
@@ -60,13 +60,8 @@ def validate_data(root: Path, settings: DataSettings) -> Validation:
     findings: list[Finding] = []
     table = _read_labels(root, settings, findings)
     paths = table.image_paths if table is not None else _images_alone(root)
-    masks = table.masks if table is not None else None
-
-    def masks_of(index: int) -> np.ndarray | None:
-        return masks[index] if masks is not None and table.labels[index].any() else None
-
     threads = settings.num_workers or os.cpu_count() or 1
-    inspections = inspect_images(paths, settings.image_size, masks_of, threads)
+    inspections = inspect_images(paths, settings.image_size, table, threads)
     broken = {index: i.error for index, i in enumerate(inspections) if i.error is not None}
     level = "warning" if settings.on_bad_image == "skip" else "error"
     findings += of_errors(broken.values(), "image that cannot be decoded", level)
@@ -100,10 +95,9 @@ def _read_labels(root: Path, settings: DataSettings, findings: list[Finding]) ->
 
 def _images_alone(root: Path) -> tuple[Path, ...]:
     """The images of a data set whose labels cannot be read at all."""
-    try:
+    with suppress(InputError):
         return list_images(root, find_sources(root)[0])
-    except InputError:
-        return ()
+    return ()
 
 
 def _compare_sources(validation: Validation) -> None:
@@ -128,11 +122,10 @@ def _compare_sources(validation: Validation) -> None:
 
 
 def _find_duplicates(validation: Validation) -> list[tuple[int, int]]:
-    inspections = validation.inspections
-    whole = [index for index, one in enumerate(inspections) if one.error is None]
-    if not validation.settings.group_duplicates or not whole:
+    reliefs = {i: one.relief for i, one in enumerate(validation.inspections) if one.relief}
+    if not validation.settings.group_duplicates or not reliefs:
         return []
-    found = find_duplicate_pairs(descriptors_of([inspections[index] for index in whole]))
+    whole, found = list(reliefs), find_duplicate_pairs(StripDescriptors.of(reliefs.values()))
     return [(whole[first], whole[second]) for first, second in found]
 
 
