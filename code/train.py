@@ -7,12 +7,12 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from core.command.choosers import check_choices, short_forms
 from core.command.config import (
     RESUME,
     check_config,
     explain_override,
     fill_config_store,
-    short_forms,
 )
 from core.command.given_values import CONFIG_NAME, given_values
 from core.command.help import store_help
@@ -33,6 +33,7 @@ CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
 def compose_and_train(config: DictConfig) -> None:
     start_log()  # where a launcher of Hydra's calls this in a process of its own
     with mistakes_in_one_line(), as_launched(), SWEEP.job():
+        check_choices(config)
         checked = check_config(config)
         if config[RESUME] is not None:
             results_dir, given = Path(checked.experiment.results_dir), given_values(config)

@@ -84,7 +84,8 @@ def compose() -> Callable:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    from core.command.config import check_config, fill_config_store, short_forms
+    from core.command.choosers import short_forms
+    from core.command.config import check_config, fill_config_store
     from core.command.help import store_help
 
     def run(*overrides: str):

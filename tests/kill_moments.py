@@ -27,7 +27,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from outcomes import differences, outcome, read
 
-from core.command.config import check_config, fill_config_store, short_forms
+from core.command.choosers import short_forms
+from core.command.config import check_config, fill_config_store
 from core.command.help import store_help
 from core.errors import EXIT_CODE, InputError
 from core.files import tables

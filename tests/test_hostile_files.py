@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY
 
-from core.analysis.strips import picture
+from core.analysis.strips import grey_image
 from core.data.annotations import read_label_table
 from core.data.images import check_header, read_image
 from core.data.kaggle_csv import read_kaggle_csv
@@ -151,10 +151,10 @@ def test_pictures_of_a_report_come_from_the_data_alone(image_id, tmp_path):
     (tmp_path / "secret.jpg").write_bytes(JPEG)
     (tmp_path / "data" / "huge.png").write_bytes(IMAGES["100,000 x 100,000 pixels"]())
     folder = ImageFolder(tmp_path / "data")
-    assert picture(folder, image_id) is None
-    assert picture(folder, "../secret.jpg") is None
-    assert picture(folder, str(tmp_path / "secret.jpg")) is None
-    assert picture(folder, "huge.png") is None
+    assert grey_image(folder, image_id) is None
+    assert grey_image(folder, "../secret.jpg") is None
+    assert grey_image(folder, str(tmp_path / "secret.jpg")) is None
+    assert grey_image(folder, "huge.png") is None
 
 
 def test_results_nested_deep_are_left_out_of_a_comparison(tmp_path):

@@ -109,7 +109,7 @@ def test_tests_in_the_table_of_faults_exist():
 def test_names_of_the_code_can_be_imported():
     unknown = []
     for path, span in every_span():
-        if re.fullmatch(r"core(\.\w+)+", span):
+        if re.fullmatch(r"(core|benchmarks)(\.\w+)+", span):
             module, _, name = span.rpartition(".")
             try:
                 found = hasattr(importlib.import_module(module), name)

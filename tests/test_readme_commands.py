@@ -91,7 +91,7 @@ def test_other_commands_run(command, workplace, monkeypatch, capsys):
     monkeypatch.setattr("benchmarks.metrics.RESAMPLES", 20)
     # What the fixture learned in two epochs is noise, and so is what int8 costs it.
     monkeypatch.setattr("core.exporting.parity.MOST_LOST", 1.0)
-    # Compiling takes half a minute; tests/exporting/test_latency.py compiles.
+    # Compiling takes half a minute; tests/benchmarks/test_latency.py compiles.
     monkeypatch.setattr("torch.compile", lambda model, **_: does_not_compile)
     if "-m pytest" in command:
         return

@@ -16,7 +16,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from benchmarks.options import Options
-from core.command.config import TrainConfig, check_config, fill_config_store, short_forms
+from core.command.choosers import short_forms
+from core.command.config import TrainConfig, check_config, fill_config_store
 from core.command.help import store_help
 from core.data.label_table import LabelTable
 from core.models.registry import get_registry

@@ -2,11 +2,11 @@
 
 
 class InputError(ValueError):
-    """Bad input: a file, a key or a value that the user can mend.
+    """Bad input: a file, a key or a value that the user can correct.
 
-    The message is one line that names the file or key, the value found, what was expected
-    and how to mend it. Entry points print that line and exit with `EXIT_CODE`; a traceback
-    is kept for defects of the project itself.
+    The message is one line that names the file or key, the value, what was expected and how to
+    correct it. Entry points print that line and exit with `EXIT_CODE`; only a defect of the
+    project itself ends in a traceback.
     """
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""pydantic, with its errors as one line that a user can act on."""
+"""Validation by pydantic, with errors of one line that a user can act on."""
 
 import difflib
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Settings(BaseModel):
-    """Base of typed settings: unknown keys refused, values frozen once validated."""
+    """Base of typed settings: unknown keys are refused, and values cannot be changed later."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, protected_namespaces=(), validate_default=True
@@ -20,7 +20,7 @@ class Settings(BaseModel):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """` (did you mean 'x'?)` where a known name is close to `name`, else the empty string."""
+    """` (did you mean 'x'?)` if a known name is close to `name`, else an empty string."""
     matches = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
@@ -39,7 +39,7 @@ def validate(model: type[Model], values: dict[str, Any], where: str) -> Model:
 
 
 def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str:
-    # A union complains once for each of its members; the one that came furthest knows best.
+    # A union has an error for each of its members; the deepest one says most.
     details = error.errors(include_url=False)
     details = [d for d in details if d["loc"][:1] == details[0]["loc"][:1]]
     first = max(details, key=lambda detail: len(_key_path(model, detail["loc"])[0]))

@@ -66,7 +66,7 @@ def test_each_is_compared_with_the_best_of_its_group(compared):
     assert worst.distinguishable
     low, high = worst.interval
     assert 0 < low < worst.difference < high
-    assert any("its lead is flattered" in note for note in compared.notes)
+    assert any("its lead is overestimated" in note for note in compared.notes)
 
 
 def test_differences_name_keys_values_and_experiments(compared):
@@ -219,7 +219,7 @@ def test_the_verdict_is_a_sentence_about_the_better_one():
     assert pair.sentence().startswith(
         "B is better than A by 0.8 points of macro_f1 [-0.4, 2.1]: not distinguishable"
     )
-    assert "only it has right: 9, that only the other has: 5 (exact McNemar p = 0.42)" in (
+    assert "only it has right: 9, that only the other has right: 5 (exact McNemar p = 0.42)" in (
         pair.sentence()
     )
     clear = Pair("A", "B", "macro_f1", 0.02, (0.01, 0.03), 0.95, 5, 9, 0.42)

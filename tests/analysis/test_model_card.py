@@ -16,7 +16,7 @@ def test_a_training_leaves_a_card(trained):
     assert text == card(trained)
     for heading in ("Model", "Data", "Figures", "Limits", "Environment", "Licences"):
         assert f"\n## {heading}\n" in text
-    assert "procedural strips: says nothing of real steel" in text
+    assert "procedural strips: says nothing about real steel" in text
     assert "trained from scratch" in text
     assert "None" not in text
 
@@ -51,7 +51,7 @@ def test_limits_follow_from_the_facts(tmp_path):
     assert "defect_2: misses more than half" in text
     assert "defect_1: 29 test images" in text
     assert "defect_3: 30 test images" not in text
-    assert "A label of 5 % of the images was flipped" in text
+    assert "One label of 5 % of the images was flipped" in text
     assert "Near-duplicates were not looked for" in text
     assert "Nearly every label set is right" in text
 
@@ -67,4 +67,4 @@ def test_licence_of_the_weights(tmp_path):
     results = read_results(folder)
     results["model"]["initial_weights"] = weights
     write_results(folder, results)
-    assert "trained on from timm convnext_atto.d2_in1k; licence: apache-2.0." in card(folder)
+    assert "initialised from timm convnext_atto.d2_in1k; licence: apache-2.0." in card(folder)

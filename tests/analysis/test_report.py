@@ -1,5 +1,6 @@
 """The report: one file, nothing from outside, everything the experiment wrote."""
 
+import base64
 import csv
 import re
 from html.parser import HTMLParser
@@ -11,7 +12,7 @@ from experiment_factory import CLASS_NAMES, read_results, write_experiment, writ
 
 from core.analysis.label_sets import confusion, set_names, short_names
 from core.analysis.report import write_report
-from core.analysis.strips import confident_mistakes, picture
+from core.analysis.strips import confident_mistakes, data_url, grey_image
 from core.errors import InputError
 from core.experiments.predictions import Predictions, read_predictions
 from core.experiments.reading import read_experiment
@@ -191,8 +192,14 @@ def test_pictures_come_from_the_data_set_only(tmp_path):
     cv2.imwrite(str(tmp_path / "secret.jpg"), np.zeros((8, 8), np.uint8))
     (images / "broken.jpg").write_bytes(b"no image")
     folder = ImageFolder(tmp_path / "data")
-    assert picture(folder, "a.jpg").startswith("data:image/jpeg;base64,")
-    assert picture(folder, "../secret.jpg") is None
-    assert picture(folder, "broken.jpg") is None
-    assert picture(folder, "absent.jpg") is None
-    assert picture(ImageFolder(tmp_path / "nowhere"), "a.jpg") is None
+    assert grey_image(folder, "a.jpg").shape == (8, 8)
+    for name in ("../secret.jpg", "broken.jpg", "absent.jpg"):
+        assert grey_image(folder, name) is None
+    assert grey_image(ImageFolder(tmp_path / "nowhere"), "a.jpg") is None
+
+
+def test_pictures_are_scaled_down_and_stand_in_the_page():
+    url = data_url(np.full((100, 2000), 90, np.uint8), width=500)
+    content = base64.b64decode(url.removeprefix("data:image/jpeg;base64,"), validate=True)
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert picture.shape == (25, 500)

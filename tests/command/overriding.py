@@ -5,7 +5,8 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from core.command.config import SHORT_FORMS, short_forms
+from core.command.choosers import short_forms
+from core.command.config import SHORT_FORMS
 
 GROUPS = {"data", "augmentation", "supervision", "experiment", *SHORT_FORMS.values()}
 

@@ -16,13 +16,13 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from overriding import group_choices, with_values
 
+from core.command.choosers import short_forms
 from core.command.config import (
     NO_MASK_LOSS,
     SHORT_FORMS,
     TrainConfig,
     check_config,
     components,
-    short_forms,
 )
 from core.data.split_file import write_split
 from core.errors import InputError

@@ -11,18 +11,10 @@ import pytest
 
 import explain
 from core.command.mistakes import run_command
+from core.experiments.drawing import OUTLINE, outlined, overlay
 from core.explaining.album import Album, Explanation
 from core.explaining.methods import HeatMap
-from core.explaining.pictures import (
-    OUTLINE,
-    PAPER,
-    TEXT_HEIGHT,
-    TEXT_MARGIN,
-    captioned,
-    contact_sheet,
-    outlined,
-    overlay,
-)
+from core.explaining.pictures import PAPER, TEXT_HEIGHT, TEXT_MARGIN, captioned, contact_sheet
 from core.explaining.true_masks import TrueMasks
 from core.predicting.trained_model import TrainedModel
 

@@ -175,11 +175,11 @@ def test_a_bad_input_of_a_part_is_named():
         ),
         (
             {"components": [{"type": "dice", "weight": 0}], "learnable_weights": True},
-            "dice_loss: weight=0 cannot be learned",
+            "dice_loss: weight=0: cannot be learned",
         ),
         (
             {"components": [{"type": "dice", "weight_step": 0.1}], "learnable_weights": True},
-            "dice_loss: a learned weight has no schedule, found weight_step",
+            "dice_loss: weight_step=0.1: a learned weight follows no schedule",
         ),
         (
             {"components": [{"type": "dice", "weight": 99}], "learnable_weights": "uncertainty"},
@@ -190,7 +190,7 @@ def test_a_bad_input_of_a_part_is_named():
                 "components": [{"type": "dice"}, {"type": "boundary"}],
                 "learnable_weights": "uncertainty",
             },
-            "component boundary_loss: it may be negative",
+            "component boundary_loss: may be negative",
         ),
     ],
 )

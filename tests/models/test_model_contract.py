@@ -14,7 +14,7 @@ from core.models.output import logits_of
 
 GREY = "take (batch, 1 or 3, height, width): images.mean(1, keepdim=True) makes it one channel"
 SCALE = "divide by 255 where not images.is_floating_point()"
-NUM_CLASSES = "give the constructor num_classes: NumClasses = 4, from core.models.parameters"
+NUM_CLASSES = "give the constructor num_classes: NumClasses = 4, from core.models"
 
 
 @for_each_model

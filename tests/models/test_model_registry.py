@@ -1,8 +1,13 @@
 """The registry of models, and the models that must be in it."""
 
+import pkgutil
+import sys
+
 import pytest
 from model_cases import REGISTRY
 
+import core.losses
+import core.models
 from core.models.registry import get_registry
 from core.registry import UnknownComponentError
 
@@ -40,6 +45,14 @@ def test_required_models_and_what_they_default_to(required):
 def test_every_parameter_is_described():
     for parameter, field in REGISTRY.schema("timm")["properties"].items():
         assert field.get("description"), parameter
+
+
+def test_importing_a_room_registers_what_is_in_it():
+    for room in (core.models, core.losses):
+        names = {f"{room.__name__}.{module.name}" for module in pkgutil.iter_modules(room.__path__)}
+        assert names <= sys.modules.keys()
+        assert len(room.get_registry()) >= 8
+        assert all(hasattr(room, name) for name in room.__all__)
 
 
 def test_unknown_model_names_the_nearest():

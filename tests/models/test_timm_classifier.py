@@ -145,7 +145,7 @@ def test_pooling_changes_the_logits_and_no_weights(option):
         ({"backbone": "resnt18"}, ("backbone='resnt18'", "did you mean 'resnet18'")),
         ({"backbone": "resnet18.a1_in2k"}, ("no weights of this tag", "resnet18.a1_in1k")),
         ({"backbone": "hf-hub:someone/net"}, ("no network of this name", "timm.list_models()")),
-        ({"backbone": "test_vit", "cbam_stages": [1]}, ("no feature map", "cbam_stages=[]")),
+        ({"backbone": "test_vit", "cbam_stages": [1]}, ("not a feature map", "cbam_stages=[]")),
         ({"backbone": "test_vit", "pooling": "max"}, ("pooling='max'", "model.pooling=average")),
         ({"backbone": "densenet121", "drop_path_rate": 0.1}, ("give model.drop_path_rate=0",)),
         ({"backbone_options": {"dims": "wide"}}, ("backbone_options", "test_convnext")),
@@ -153,7 +153,7 @@ def test_pooling_changes_the_logits_and_no_weights(option):
         ({"backbone_options": {"num_classes": 9}}, ("num_classes cannot be set here",)),
         ({"backbone": "coat_tiny", "freeze_stages": 2}, ("freeze_stages=2", "one after another")),
         ({"backbone": "coat_tiny", "cbam_stages": [1]}, ("stage1", "does not run as a module")),
-        ({"backbone": "twins_svt_small", "freeze_stages": 1}, ("freeze_stages=1", "no module")),
+        ({"backbone": "twins_svt_small", "freeze_stages": 1}, ("freeze_stages=1", "not a module")),
     ],
 )
 def test_bad_parameters_of_a_timm_network(params, words):

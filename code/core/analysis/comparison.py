@@ -1,34 +1,25 @@
-"""Experiments side by side: figures, what differs between them, and who is better."""
+"""Experiments side by side: figures, what differs between them, and which is better."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from core.analysis.pairs import Pair, compare_pair
-from core.analysis.ranking import (
-    FigureKey,
-    figure,
-    filtered,
-    find_figure,
-    interval,
-    ranked,
-    shown_figures,
-)
+from core.analysis.ranking import FigureKey, filtered, find_figure, ranked, shown_figures
 from core.analysis.seeds import NAMES, SeedSummary, summarise_seeds
 from core.errors import InputError
 from core.experiments.predictions import images_key, split_key
 from core.experiments.reading import RESULTS_DIR, Experiment, find_experiments, read_all
 from core.metrics.intervals import Bootstrap
 
-# A paired comparison takes about a second; the best of more than this is luck anyway.
+# A paired comparison takes about a second, and the best of more than this is mostly luck.
 MOST_PAIRED = 10
 BEYOND_CONFIG = (
     ("data", "fingerprint"),
     ("environment", "git", "commit"),
     ("environment", "packages", "torch"),
 )
-_CHOICES = (".type", ".name")
 
 
 @dataclass(frozen=True)
@@ -90,34 +81,27 @@ def compare_results(
         notes.insert(
             0,
             f"{len(groups)} different sets of test images ({groups[0].label} to "
-            f"{groups[-1].label}): ranked within each, not against each other",
+            f"{groups[-1].label}): ranked within each set only",
         )
-    return Comparison(
-        sort,
-        key,
-        groups,
-        config_differences(chosen),
-        pairs,
-        summarise_seeds(chosen, images, shown_figures(chosen, sort, key)),
-        problems,
-        notes,
-    )
+    seeds = summarise_seeds(chosen, images, shown_figures(chosen, sort, key))
+    differences = config_differences(chosen)
+    return Comparison(sort, key, groups, differences, pairs, seeds, problems, notes)
 
 
 def config_differences(experiments: Sequence[Experiment]) -> dict[str, dict[str, list[str]]]:
     """Each key whose value differs, with the experiments behind each value; absent is `-`.
 
-    Parameters of a component that some experiments lack altogether differ with its type, and are
-    listed only where the experiments that have them disagree.
+    Where experiments have different components, such as two losses, a parameter that only one
+    component has is not a difference of its own.
     """
     columns: dict[str, list[str]] = {}
     for position, experiment in enumerate(experiments):
-        described = experiment.config | {
-            ".".join(keys): experiment.look_up(*keys) for keys in BEYOND_CONFIG
-        }
-        for key, value in described.items():
+        beyond = {".".join(keys): experiment.look_up(*keys) for keys in BEYOND_CONFIG}
+        for key, value in (experiment.config | beyond).items():
             if key not in NAMES:
-                columns.setdefault(key, ["-"] * len(experiments))[position] = _shown(value)
+                in_json = value is None or isinstance(value, bool)
+                shown = json.dumps(value) if in_json else str(value)
+                columns.setdefault(key, ["-"] * len(experiments))[position] = shown
     differences: dict[str, dict[str, list[str]]] = {}
     for key, values in columns.items():
         if _differ(key, values, columns):
@@ -128,19 +112,10 @@ def config_differences(experiments: Sequence[Experiment]) -> dict[str, dict[str,
 
 def _differ(key: str, values: Sequence[str], columns: Mapping[str, Sequence[str]]) -> bool:
     section = key.partition(".")[0]
-    choices = [f"{section}{choice}" for choice in _CHOICES]
+    choices = (f"{section}.type", f"{section}.name")
     other_component = any(len(set(columns.get(choice, ()))) > 1 for choice in choices)
     ignored = {"-"} if other_component and key not in choices else set()
     return len(set(values) - ignored) > 1
-
-
-def figures_of(experiment: Experiment, keys: dict[str, FigureKey]) -> dict[str, Any]:
-    """Each figure with its bounds, flat: macro_f1, macro_f1_low, macro_f1_high."""
-    row: dict[str, Any] = {}
-    for name, key in keys.items():
-        low, high = interval(experiment, key) or (None, None)
-        row |= {name: figure(experiment, key), f"{name}_low": low, f"{name}_high": high}
-    return row
 
 
 def _test_images(experiments: Sequence[Experiment]) -> dict[str, str]:
@@ -161,7 +136,7 @@ def _groups(
     together: dict[str, list[Experiment]] = {}
     for experiment in ranked(experiments, key):
         together.setdefault(images[str(experiment.path)], []).append(experiment)
-    # Groups in order of their size; sorting is stable, so equal ones by their best.
+    # The largest group first; sorting is stable, so equal ones are in order of their best.
     members = sorted(together.values(), key=len, reverse=True)
     return [
         Group(_letters(position), int(group[0].results["test"]["num_images"]), group)
@@ -190,22 +165,12 @@ def _pairs(
         if len(others) > 1:
             notes.append(
                 f"{best.name} was chosen as the best of {len(group.experiments)} on the test "
-                "images themselves: its lead is flattered, and the intervals do not know it"
+                "images themselves, so its lead is overestimated; the intervals do not show this"
             )
     return pairs, notes
 
 
 def _letters(position: int) -> str:
     """A, B, ..., Z, AA, AB, ..."""
-    text = ""
-    position += 1
-    while position:
-        position, letter = divmod(position - 1, 26)
-        text = chr(ord("A") + letter) + text
-    return text
-
-
-def _shown(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return str(value).lower().replace("none", "null")
-    return str(value)
+    before, letter = divmod(position, 26)
+    return (_letters(before - 1) if before else "") + chr(ord("A") + letter)

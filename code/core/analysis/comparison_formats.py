@@ -2,11 +2,13 @@
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from core.analysis.comparison import Comparison, figures_of
+from core.analysis.comparison import Comparison
 from core.analysis.ranking import FigureKey, figure, figure_keys, interval, shown_figures
+from core.analysis.text_tables import METRIC_TITLES, aligned, markdown, number, with_bounds
 from core.files.tables import write_cells
 from core.files.writing import to_json
 
@@ -17,25 +19,13 @@ TITLES = {
     "mean_dice": "mean Dice",
     "pointing_accuracy": "peak inside the mask",
 }
-METRIC_TITLES = {"f1": "F1", "average_precision": "AP", "auroc": "AUROC"}
-MOST_NAMES = 3
+MOST_NAMES, LONGEST_VALUE = 3, 48
 Rows = list[list[str]]
-
-
-def as_table(comparison: Comparison) -> str:
-    """Aligned columns, then the differences, the verdicts and what was left out."""
-    return _document(comparison, _aligned, "- ")
-
-
-def as_markdown(comparison: Comparison) -> str:
-    """The same with Markdown tables."""
-    return _document(comparison, _markdown, "- ")
 
 
 def as_csv(comparison: Comparison) -> str:
     """One line per experiment: rank, test images, and every figure with its bounds."""
-    text = io.StringIO()
-    rows = experiment_rows(comparison)
+    text, rows = io.StringIO(), experiment_rows(comparison)
     fields = list(dict.fromkeys(key for row in rows for key in row))
     cells = ([row.get(field, "") for field in fields] for row in rows)
     write_cells(text, fields or ["experiment"], cells, float_format="")
@@ -49,55 +39,49 @@ def as_json(comparison: Comparison) -> str:
         "experiments": experiment_rows(comparison),
         "differences": comparison.differences,
         "pairs": [pair.as_dict() for pair in comparison.pairs],
-        "seeds": [summary.as_dict() for summary in comparison.seeds],
+        "seeds": [vars(summary) for summary in comparison.seeds],
         "notes": comparison.notes,
         "problems": comparison.problems,
     }
     return json.dumps(to_json(content), indent=2, allow_nan=False) + "\n"
 
 
-FORMATS: dict[str, Callable[[Comparison], str]] = {
-    "table": as_table,
-    "csv": as_csv,
-    "json": as_json,
-    "markdown": as_markdown,
-}
-
-
 def experiment_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """One flat row per experiment, ranked within its group of the same test images."""
+    """One flat row per experiment: macro_f1, macro_f1_low, macro_f1_high, and so on.
+
+    Ranks are those within the group of the same test images.
+    """
     rows = []
     for group in comparison.groups:
-        for rank, experiment in enumerate(group.experiments, start=1):
-            rows.append(
-                {
-                    "rank": rank,
-                    "experiment": experiment.name,
-                    "test_images": group.label,
-                    "num_images": group.num_images,
-                    "seed": experiment.look_up("experiment", "seed"),
-                    "model": experiment.look_up("config", "model", "name"),
-                    "loss": experiment.look_up("config", "loss", "type"),
-                }
-                | figures_of(experiment, figure_keys(experiment.class_names))
-            )
+        for rank, one in enumerate(group.experiments, start=1):
+            row = {"rank": rank, "experiment": one.name, "test_images": group.label}
+            row |= {"num_images": group.num_images, "seed": one.look_up("experiment", "seed")}
+            row |= {"model": one.look_up("config", "model", "name")}
+            row |= {"loss": one.look_up("config", "loss", "type")}
+            for name, key in figure_keys(one.class_names).items():
+                low, high = interval(one, key) or (None, None)
+                row |= {name: figure(one, key), f"{name}_low": low, f"{name}_high": high}
+            rows.append(row)
     return rows
 
 
-def _document(comparison: Comparison, table: Callable[[Rows], str], bullet: str) -> str:
-    parts = [table(_figure_rows(comparison))] if comparison.experiments else []
-    if comparison.differences:
-        parts.append("What differs:\n\n" + table(_difference_rows(comparison)))
-    if comparison.seeds:
-        parts.append("Over seeds, mean ± standard deviation:\n\n" + table(_seed_rows(comparison)))
+def as_document(table: Callable[[Rows], str], comparison: Comparison) -> str:
+    """The figures as a table, then the differences, the verdicts and what was left out."""
+    blocks = [table(_figure_rows(comparison))] if comparison.experiments else []
+    for title, rows in (
+        ("What differs", _difference_rows(comparison)),
+        ("Over seeds, mean ± standard deviation", _seed_rows(comparison)),
+    ):
+        if len(rows) > 1:
+            blocks.append(f"{title}:\n\n{table(rows)}")
     for title, lines in (
-        ("Verdicts:", [pair.sentence() for pair in comparison.pairs]),
-        ("Notes:", comparison.notes),
-        ("Left out:", comparison.problems),
+        ("Verdicts", [pair.sentence() for pair in comparison.pairs]),
+        ("Notes", comparison.notes),
+        ("Left out", comparison.problems),
     ):
         if lines:
-            parts.append(f"{title}\n\n" + "\n".join(f"{bullet}{line}" for line in lines))
-    return "\n\n".join(parts or ["No experiment to compare."]) + "\n"
+            blocks.append(f"{title}:\n\n" + "\n".join(f"- {line}" for line in lines))
+    return "\n\n".join(blocks or ["No experiment to compare."]) + "\n"
 
 
 def _figure_rows(comparison: Comparison) -> Rows:
@@ -118,9 +102,8 @@ def _figure_rows(comparison: Comparison) -> Rows:
 
 
 def _title(name: str, key: FigureKey) -> str:
-    if key[0] == "per_class":
-        return f"{key[1]} {METRIC_TITLES.get(key[-1], key[-1])}"
-    return TITLES.get(name, name)
+    is_of_a_class = key[0] == "per_class"
+    return f"{key[1]} {METRIC_TITLES[key[-1]]}" if is_of_a_class else TITLES.get(name, name)
 
 
 def _difference_rows(comparison: Comparison) -> Rows:
@@ -129,7 +112,8 @@ def _difference_rows(comparison: Comparison) -> Rows:
     for key, values in comparison.differences.items():
         for value, names in values.items():
             shown = ", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)} of {total}"
-            rows.append([key, value if len(value) <= 48 else f"{value[:45]}...", shown])
+            short = value if len(value) <= LONGEST_VALUE else f"{value[: LONGEST_VALUE - 3]}..."
+            rows.append([key, short, shown])
             key = ""
     return rows
 
@@ -140,32 +124,26 @@ def _seed_rows(comparison: Comparison) -> Rows:
     titles = [_title(name, columns[name]) for name in names]
     rows = [["experiment", "seeds", *titles, "test images"]]
     for summary in comparison.seeds:
-        cells = []
-        for name in names:
-            entry = summary.figures.get(name)
-            cells.append(
-                f"{entry['mean']:.3f} ± {entry['standard_deviation']:.3f}" if entry else "-"
-            )
+        spread = [
+            f"{number(entry['mean'])} ± {number(entry['standard_deviation'])}" if entry else "-"
+            for entry in map(summary.figures.get, names)
+        ]
         seeds = ", ".join(map(str, summary.seeds))
         images = "the same" if summary.same_images else "another per seed"
-        rows.append([f"{summary.members[0]} ...", seeds, *cells, images])
+        rows.append([f"{summary.members[0]} ...", seeds, *spread, images])
     return rows
 
 
-def with_bounds(value: float | None, bounds: Sequence[float] | None) -> str:
-    """0.921 [0.905, 0.936]; a dash where undefined."""
-    if value is None:
-        return "-"
-    return f"{value:.3f}" + (f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else "")
+def _underlined(rows: Rows) -> str:
+    """Aligned columns, with a line of dashes below the header."""
+    header, *lines = aligned(rows, text_columns=len(rows[0]))
+    dashes = ["-" * max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join([header, "  ".join(dashes), *lines])
 
 
-def _aligned(rows: Rows) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
-
-
-def _markdown(rows: Rows) -> str:
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]])
+FORMATS: dict[str, Callable[[Comparison], str]] = {
+    "table": partial(as_document, _underlined),
+    "csv": as_csv,
+    "json": as_json,
+    "markdown": partial(as_document, markdown),
+}

@@ -1,4 +1,4 @@
-"""Labels that are probably wrong, by how much a held-out prediction contradicts them."""
+"""Labels that are probably wrong, ranked by how much a held-out prediction contradicts them."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -28,35 +28,31 @@ def rank_label_errors(
 ) -> list[Suspect]:
     """Every image by its largest disagreement |label - probability|, most suspect first.
 
-    Probabilities are of images the model was not trained on: out-of-fold, or a held-out part.
-    They are Platt-scaled per class first, because a loss that weighs classes or easy images
-    shifts them, and 0.9 for one class would not mean what it means for another. `probability` is
-    the model's own.
+    The images must not be among those that the model was trained on: out-of-fold predictions, or
+    a held-out part. Probabilities are Platt-scaled per class first, because a loss that weights
+    classes or easy images shifts them, so that 0.9 means different things for two classes.
+    `probability` is the model's own.
 
     Shape: labels and probabilities (images, classes).
     Source: Northcutt 2021 (ranking by self-confidence).
     Raises:
-        InputError: what `classification_metrics` refuses.
+        InputError: as for `classification_metrics`.
     """
     labels, probabilities = check_predictions(labels, probabilities, class_names)
     scaled = fit_scaling(labels, probabilities, "platt")(probabilities)
     disagreement = np.abs(labels - scaled)
     worst = disagreement.argmax(axis=1)
     largest = disagreement[np.arange(len(labels)), worst]
-    return [
-        Suspect(
-            image_ids[row],
-            class_names[worst[row]],
-            bool(labels[row, worst[row]]),
-            float(probabilities[row, worst[row]]),
-            float(largest[row]),
-        )
-        for row in np.argsort(-largest, kind="stable")
-    ]
+    suspects = []
+    for row in np.argsort(-largest, kind="stable"):
+        label, probability = labels[row, worst[row]], probabilities[row, worst[row]]
+        found = (bool(label), float(probability), float(largest[row]))
+        suspects.append(Suspect(image_ids[row], class_names[worst[row]], *found))
+    return suspects
 
 
 def share_of_flips_found(suspects: Sequence[Suspect], flipped: Collection[str]) -> dict[str, float]:
-    """How many of the images with a flipped label stand first in a ranking as long as they are."""
+    """How many flipped labels are among as many images at the top of the ranking."""
     first = [suspect.image_id for suspect in suspects[: len(flipped)]]
     found = sum(image_id in flipped for image_id in first)
     return {

@@ -1,4 +1,4 @@
-"""Which label sets are taken for which: the confusion of a multi-label model."""
+"""The confusion of label sets: which sets a multi-label model predicts for which."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def short_names(class_names: Sequence[str]) -> list[str]:
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]) -> str:
-    """A table of true label sets by predicted ones; the rarest sets are joined in `other`.
+    """A table of true label sets by predicted ones; all but the most frequent sets are `other`.
 
     Shape: labels and predicted (images, classes), bool.
     """
@@ -58,7 +58,7 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, class_names: Sequence[s
 
 
 def _cell(count: int, total: int, same: bool) -> str:
-    """Shaded by the share of the row: blue where right, orange where taken for something else."""
+    """Shaded by the share of the row: blue where right, orange where wrong."""
     share = count / total if total else 0.0
     colour = "0,114,178" if same else "213,94,0"
     style = f' style="background:rgba({colour},{0.75 * share:.2f})"' if count else ""

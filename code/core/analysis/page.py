@@ -37,52 +37,46 @@ def table(
 ) -> str:
     """A table that scrolls sideways where it is too wide.
 
-    A cell may be (text, small print); all but the first `text_columns` stand to the right.
+    A cell may be (text, small print); all but the first `text_columns` are right-aligned.
     `groups` are titles above the header, each over so many columns.
     """
 
-    def cell(tag: str, position: int, content: Any) -> str:
-        style = ' class="n"' if position >= text_columns else ""
-        main, small = content if isinstance(content, tuple) else (content, "")
-        extra = f"<small>{escape(str(small))}</small>" if small else ""
-        return f"<{tag}{style}>{escape(str(main))}{extra}</{tag}>"
+    def line(tag: str, cells: Sequence[Any]) -> str:
+        html = []
+        for position, content in enumerate(cells):
+            style = ' class="n"' if position >= text_columns else ""
+            main, small = content if isinstance(content, tuple) else (content, "")
+            extra = f"<small>{escape(str(small))}</small>" if small else ""
+            html.append(f"<{tag}{style}>{escape(str(main))}{extra}</{tag}>")
+        return f"<tr>{''.join(html)}</tr>"
 
-    head = "".join(cell("th", position, name) for position, name in enumerate(header))
-    above = "".join(
-        f'<th colspan="{span}">{f"<span>{escape(title)}</span>" if title else ""}</th>'
-        for title, span in groups
-    )
-    above = f'<tr class="groups">{above}</tr>' if above else ""
-    body = "".join(
-        f"<tr>{''.join(cell('td', position, value) for position, value in enumerate(row))}</tr>"
-        for row in rows
-    )
-    return (
-        f'<div class="wide"><table><thead>{above}<tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    titles = (f"<span>{escape(title)}</span>" if title else "" for title, _ in groups)
+    spans = zip(titles, (span for _, span in groups), strict=True)
+    above = "".join(f'<th colspan="{span}">{title}</th>' for title, span in spans)
+    head = (f'<tr class="groups">{above}</tr>' if above else "") + line("th", header)
+    body = "".join(line("td", row) for row in rows)
+    return f'<div class="wide"><table><thead>{head}</thead><tbody>{body}</tbody></table></div>'
+
+
+def side_by_side(charts: Iterable[str]) -> str:
+    """Charts in as many columns as fit."""
+    return f'<div class="charts">{"".join(charts)}</div>'
 
 
 def cards(entries: Iterable[tuple[str, str, str]]) -> str:
     """Headline figures: (title, value, small print)."""
-    return (
-        '<div class="cards">'
-        + "".join(
-            f'<div class="card"><small>{escape(title)}</small><b>{escape(value)}</b>'
-            f"<small>{escape(small)}</small></div>"
-            for title, value, small in entries
-        )
-        + "</div>"
+    html = (
+        f'<div class="card"><small>{escape(title)}</small><b>{escape(value)}</b>'
+        f"<small>{escape(small)}</small></div>"
+        for title, value, small in entries
     )
+    return f'<div class="cards">{"".join(html)}</div>'
 
 
 def key_values(title: str, values: Mapping[str, Any]) -> str:
     """A table of settings, folded away."""
-    rows = [(key, str(value)) for key, value in values.items()]
-    return (
-        f"<details><summary>{escape(title)}</summary>"
-        f"{table(('key', 'value'), rows, text_columns=2)}</details>"
-    )
+    rows = table(("key", "value"), values.items(), text_columns=2)
+    return f"<details><summary>{escape(title)}</summary>{rows}</details>"
 
 
 def contents(sections: Iterable[tuple[str, str]]) -> str:

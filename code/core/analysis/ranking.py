@@ -1,6 +1,8 @@
-"""Which figure an experiment is ranked by, and which experiments are looked at."""
+"""The figure that experiments are ranked by, and the choice of experiments."""
 
+import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from core.errors import InputError
@@ -10,13 +12,13 @@ from core.validation import nearest
 
 FigureKey = tuple[str, ...]
 
-# The headline, then what stands beside it.
+# The headline first.
 HEADLINES: dict[str, FigureKey] = {
     "macro_f1": ("macro", "f1"),
     "macro_average_precision": ("macro", "average_precision"),
     "macro_auroc": ("macro", "auroc"),
 }
-# Where the masks of the test part were predicted.
+# For models that predict masks.
 LOCALIZATION: dict[str, FigureKey] = {
     "mean_dice": ("localization", "macro", "dice"),
     "pointing_accuracy": ("localization", "macro", "pointing_accuracy"),
@@ -24,7 +26,7 @@ LOCALIZATION: dict[str, FigureKey] = {
 
 
 def figure_keys(class_names: Iterable[str]) -> dict[str, FigureKey]:
-    """Every figure by the name that `--sort` knows it by, such as macro_f1 or defect_2_recall."""
+    """Every figure by its name for `--sort`, such as macro_f1 or defect_2_recall."""
     keys = dict(HEADLINES)
     for row in ("macro", "micro", "any_defect"):
         keys |= {f"{row}_{metric}": (row, metric) for metric in METRICS}
@@ -36,8 +38,8 @@ def figure_keys(class_names: Iterable[str]) -> dict[str, FigureKey]:
 def shown_figures(
     experiments: Sequence[Experiment], sort: str, key: FigureKey
 ) -> dict[str, FigureKey]:
-    """What is printed of each: the headlines, what they are sorted by, the same metric of each
-    class, or F1, and localisation where there is any.
+    """What is printed of each: the headlines, the figure they are sorted by, the same metric of
+    each class (or F1), and localisation where there is any.
     """
     metric = key[-1] if key[-1] in METRICS else "f1"
     classes = dict.fromkeys(name for experiment in experiments for name in experiment.class_names)
@@ -50,11 +52,7 @@ def shown_figures(
 
 
 def find_figure(name: str, experiments: Sequence[Experiment]) -> FigureKey:
-    """Where the figure of that name stands in a report.
-
-    Raises:
-        InputError: no such figure; names the nearest.
-    """
+    """The keys of the figure of that name. Raises InputError for an unknown one."""
     classes = dict.fromkeys(cls for experiment in experiments for cls in experiment.class_names)
     keys = figure_keys(classes)
     if name not in keys:
@@ -79,16 +77,13 @@ def interval(experiment: Experiment, key: FigureKey) -> list[float] | None:
 
 def ranked(experiments: Iterable[Experiment], key: FigureKey) -> list[Experiment]:
     """Best first, undefined last, equal ones by name."""
-
-    def order(experiment: Experiment) -> tuple[float, str]:
-        value = figure(experiment, key)
-        return (float("inf") if value is None else -value, experiment.name)
-
-    return sorted(experiments, key=order)
+    named = sorted(experiments, key=lambda one: one.name)
+    undefined = float("inf")
+    return sorted(named, key=lambda one: undefined if (f := figure(one, key)) is None else -f)
 
 
 def filtered(experiments: Sequence[Experiment], filters: Iterable[str]) -> list[Experiment]:
-    """Those whose config has all these values, each as `loss.type=focal_loss`.
+    """Those whose config has all these values, each given as `loss.type=focal_loss`.
 
     Raises:
         InputError: not KEY=VALUE, or a key that no experiment has.
@@ -109,10 +104,8 @@ def filtered(experiments: Sequence[Experiment], filters: Iterable[str]) -> list[
 
 def _equal(value: Any, wanted: str) -> bool:
     if value is None or isinstance(value, bool):
-        return str(value).lower() == {"null": "none"}.get(wanted.lower(), wanted.lower())
+        return json.dumps(value) == {"none": "null"}.get(wanted.lower(), wanted.lower())
     if isinstance(value, (int, float)):
-        try:
+        with suppress(ValueError):
             return float(wanted) == value
-        except ValueError:
-            return False
     return str(value).replace(" ", "") == wanted.replace(" ", "").strip("'\"")

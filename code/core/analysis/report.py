@@ -1,4 +1,4 @@
-"""A whole experiment as one HTML file that asks nothing of any server."""
+"""A whole experiment as one HTML file, which loads nothing from any server."""
 
 from collections.abc import Mapping
 from html import escape
@@ -34,12 +34,12 @@ def write_report(
 ) -> Path:
     """Write `report.html` into the folder of a completed experiment, and return its path.
 
-    Pictures come from `data_root`, by default the data set the experiment names; where that is
-    gone the report is made without them.
+    Pictures come from `data_root`, by default the data set that the experiment names; where it is
+    gone, the report has none.
 
     Raises:
         InputError: not a completed experiment, predictions that do not fit it, or a `data_root`
-            that is no folder.
+            that is not a folder.
     """
     read = read_experiment(experiment)
     parts = {split: read_predictions(read, split) for split in ("validation", "test")}
@@ -61,17 +61,18 @@ def render(experiment: Experiment, parts: Mapping[str, Predictions], images: Ima
         ("training", "Training", training_curves(experiment)),
         ("precision-recall", "Precision and recall", precision_recall(experiment, test)),
         ("calibration", "Calibration", reliability(experiment, test)),
-        ("label-sets", "Which label sets are taken for which", _label_sets(experiment, test)),
-        ("localization", "Where", localization(experiment, images)),
+        ("label-sets", "Confusion of label sets", _label_sets(experiment, test)),
+        ("localization", "Where defects are found", localization(experiment, images)),
         ("mistakes", "Most confident mistakes", mistakes(experiment, test, images)),
         ("explanations", "Where the model looks", explanations(experiment)),
         ("label-errors", "Suspected label errors", suspects(experiment, parts, images)),
         ("duplicates", "Near-duplicates", duplicates(experiment, parts)),
         ("settings", "Config and environment", _settings(experiment)),
     )
+    started = str(experiment.look_up("experiment", "created_at") or "").replace("T", " ")
     body = [
         f"<h1>{escape(experiment.name)}</h1>",
-        paragraph(str(experiment.look_up("experiment", "created_at") or ""), "soft"),
+        paragraph(started, "soft"),
         contents((name, title) for name, title, _ in sections),
         summary(experiment),
         *(section(name, title, content) for name, title, content in sections),
@@ -83,21 +84,15 @@ def _label_sets(experiment: Experiment, test: Predictions) -> str:
     predicted = test.probabilities >= DEFAULT_THRESHOLD
     text = (
         "Test images by their label set (rows) and the set predicted at 0.5 (columns). Blue is "
-        "right, orange is taken for something else; darker is a larger share of the row."
+        "right, orange is wrong; darker is a larger share of the row."
     )
     return paragraph(text) + confusion(test.labels, predicted, experiment.class_names)
 
 
 def _settings(experiment: Experiment) -> str:
-    environment = experiment.look_up("environment")
-    timings = experiment.look_up("timings")
     command = str(experiment.look_up("experiment", "command") or "")
-    return (
-        f"<p><code>{escape(command)}</code></p>"
-        + key_values("Config", experiment.config)
-        + key_values("Environment", flatten(environment or {}))
-        + key_values("Data", flatten(experiment.results["data"]))
-        + key_values("Loss", flatten(experiment.look_up("loss") or {}))
-        + key_values("Mask loss", flatten(experiment.look_up("mask_loss") or {}))
-        + key_values("Timings", flatten(timings or {}))
-    )
+    tables = [key_values("Config", experiment.config)]
+    for title in ("Environment", "Data", "Loss", "Mask loss", "Timings"):
+        values = experiment.look_up(title.lower().replace(" ", "_"))
+        tables.append(key_values(title, flatten(values or {})))
+    return f"<p><code>{escape(command)}</code></p>{''.join(tables)}"

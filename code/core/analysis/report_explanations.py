@@ -1,6 +1,5 @@
-"""The part of a report that shows where the model looks, where code/explain.py was run."""
+"""The section of a report that shows where the model looks, where code/explain.py was run."""
 
-import base64
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any
 import cv2
 
 from core.analysis.page import paragraph, table
+from core.analysis.strips import data_url
+from core.analysis.text_tables import number
 from core.experiments.reading import Experiment
 from core.files.reading import read_json
 
@@ -20,7 +21,6 @@ FIGURES = {
     "insertion": "insertion",
 }
 SHEET_WIDTH = 1000
-JPEG_QUALITY = 75
 
 
 def explanations(experiment: Experiment) -> str:
@@ -31,9 +31,9 @@ def explanations(experiment: Experiment) -> str:
             "Nothing explained yet: code/explain.py draws where the model looks, and scores it."
         )
     text = (
-        "Maps scored on the true masks, per class and beside two maps that know nothing of the "
-        "image. Deletion is better the lower, all else the higher. A map like the random one "
-        "shows nothing of the defect."
+        "Maps are scored against the true masks, per class, next to two maps that know nothing "
+        "about the image. Lower is better for deletion, higher for all others. A map that scores "
+        "like the random one says nothing about the defect."
     )
     return paragraph(text) + "".join(_explanation(experiment, file) for file in files)
 
@@ -52,34 +52,19 @@ def _explanation(experiment: Experiment, file: Path) -> str:
 def _scores(experiment: Experiment, scores: Mapping[str, Any]) -> str:
     rows = []
     for name, means in scores["maps"].items():
-        rows.append([name, "all", *(_number(means["macro"].get(key)) for key in FIGURES)])
+        rows.append([name, "all", *(number(means["macro"].get(key)) for key in FIGURES)])
         for cls in experiment.class_names:
             row = means["per_class"][cls]
-            number = f"{cls} ({row['num_images']})"
-            rows.append(["", number, *(_number(row.get(key)) for key in FIGURES)])
+            counted = f"{cls} ({row['num_images']})"
+            rows.append(["", counted, *(number(row.get(key)) for key in FIGURES)])
     header = ("map", "class (images)", *FIGURES.values())
-    return paragraph(f"{scores['num_images']} images with masks.") + table(
-        header, rows, text_columns=2
-    )
+    text = paragraph(f"{scores['num_images']} images with masks.")
+    return text + table(header, rows, text_columns=2)
 
 
 def _sheet(file: Path) -> str:
     """The contact sheet, folded away, as an inline picture."""
     picture = cv2.imread(str(file))
-    if picture is None:
-        return ""
-    height, width = picture.shape[:2]
-    if width > SHEET_WIDTH:
-        size = (SHEET_WIDTH, round(height * SHEET_WIDTH / width))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    _, content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    data = base64.b64encode(content.tobytes()).decode("ascii")
-    return (
-        "<details><summary>Pictures</summary>"
-        f'<img style="width:100%" alt="strips with maps" src="data:image/jpeg;base64,{data}">'
-        "</details>"
-    )
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    url = None if picture is None else data_url(picture, SHEET_WIDTH)
+    image = f'<img class="sheet" alt="strips with maps" src="{url}">'
+    return f"<details><summary>Pictures</summary>{image}</details>" if url else ""

@@ -1,149 +1,122 @@
-"""The parts of a report that are numbers and curves."""
+"""The sections of a report that are numbers and curves."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 
 from core.analysis.charts import COLOURS, Axes, Mark, Series, line_chart
-from core.analysis.page import cards, paragraph, table
+from core.analysis.page import cards, paragraph, side_by_side, table
 from core.analysis.ranking import figure, interval
+from core.analysis.text_tables import METRIC_TITLES, interval_text, number
 from core.experiments.predictions import Predictions
-from core.experiments.reading import Experiment
+from core.experiments.reading import Experiment, flatten
 from core.metrics.calibration import calibration_figures
 from core.metrics.scored_predictions import DEFAULT_THRESHOLD, METRICS
 
-TITLES = {
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-    "average_precision": "AP",
-    "auroc": "AUROC",
-}
 CURVE_POINTS = 200
 FEW_IMAGES = 5
 UNIT = (0.0, 1.02)
+GREY = "#9aa4ae"
+HEADLINES = {
+    "macro-F1 at 0.5": ("macro", "f1"),
+    "macro average precision": ("macro", "average_precision"),
+    "macro AUROC": ("macro", "auroc"),
+    "F1, any defect": ("any_defect", "f1"),
+    "whole label set right": ("subset_accuracy",),
+}
 
 
 def summary(experiment: Experiment) -> str:
     """What was trained on what, and the headline figures."""
     look_up = experiment.look_up
-    headlines = (
-        ("macro-F1 at 0.5", ("macro", "f1")),
-        ("macro average precision", ("macro", "average_precision")),
-        ("macro AUROC", ("macro", "auroc")),
-        ("F1, any defect", ("any_defect", "f1")),
-        ("whole label set right", ("subset_accuracy",)),
-    )
     entries = [
-        (title, _number(figure(experiment, key)), _range(interval(experiment, key)))
-        for title, key in headlines
+        (title, number(figure(experiment, key)), interval_text(interval(experiment, key)))
+        for title, key in HEADLINES.items()
     ]
-    confidence = look_up("test", "intervals", "confidence") or 0.95
     parts = look_up("data", "split", "parts") or {}
     sizes = ", ".join(f"{part} {entry.get('num_images')}" for part, entry in parts.items())
-    epochs = len(look_up("history") or [])
     trained = (
-        f"{look_up('config', 'model', 'name')} with {look_up('config', 'loss', 'type')}, "
-        f"seed {look_up('experiment', 'seed')}; best of {epochs} epochs: {look_up('best_epoch')}. "
-        f"{look_up('data', 'num_images')} images ({sizes}), split by "
-        f"{look_up('data', 'split', 'strategy')}."
+        f"{look_up('config', 'model', 'name')} with {look_up('config', 'loss', 'type')}, seed "
+        f"{look_up('experiment', 'seed')}. The best of {len(look_up('history') or [])} epochs is "
+        f"epoch {look_up('best_epoch')}. {look_up('data', 'num_images')} images ({sizes}), split "
+        f"by {look_up('data', 'split', 'strategy')}."
     )
+    confidence = look_up("test", "intervals", "confidence") or 0.95
     tested = (
-        f"Figures are of the {look_up('test', 'num_images')} test images, from the best "
-        f"checkpoint; in brackets {100 * confidence:g} % bootstrap intervals over images."
+        f"Figures on the {look_up('test', 'num_images')} test images, with the best checkpoint. In "
+        f"brackets: {100 * confidence:g} % bootstrap intervals over images."
     )
     return paragraph(trained) + cards(entries) + paragraph(tested, "soft")
 
 
 def class_table(experiment: Experiment) -> str:
-    """Figures with intervals per class at 0.5, and beside them F1 at the chosen thresholds."""
-    thresholds = experiment.look_up("thresholds") or {}
-    header = ["", "images", *TITLES.values(), "threshold", "precision", "recall", "F1"]
+    """Figures with intervals per class at 0.5, and precision, recall, F1 at chosen thresholds."""
+    look_up = experiment.look_up
+    at_chosen = METRICS[:3]
+    header = ["", "images", *(METRIC_TITLES[metric] for metric in METRICS)]
+    header += ["threshold", *(METRIC_TITLES[metric] for metric in at_chosen)]
     rows: list[list[Any]] = []
     names = [(name, ("per_class", name)) for name in experiment.class_names]
+
+    def cell(part: str, *keys: str) -> tuple[str, str]:
+        bounds = look_up(part, "intervals", *keys)
+        return number(look_up(part, *keys)), interval_text(bounds)
+
     for title, key in (*names, ("macro", ("macro",)), ("any defect", ("any_defect",))):
-        support = experiment.look_up("test", *key, "support")
+        support = look_up("test", *key, "support")
+        threshold = number(look_up("thresholds", key[-1])) if key[0] == "per_class" else ""
         row: list[Any] = [title, "" if support is None else support]
-        for metric in METRICS:
-            where = (*key, metric)
-            row.append((_number(figure(experiment, where)), _range(interval(experiment, where))))
-        row.append(_number(thresholds.get(key[-1])) if key[0] == "per_class" else "")
-        for metric in ("precision", "recall", "f1"):
-            at_chosen = experiment.look_up("test_at_thresholds", *key, metric)
-            bounds = experiment.look_up("test_at_thresholds", "intervals", *key, metric)
-            row.append((_number(at_chosen), _range(bounds)))
-        rows.append(row)
-    left_out = experiment.look_up("test", "undefined") or {}
-    undefined = ", ".join(f"{TITLES[m]} of {n}" for m, n in left_out.items() if n)
+        row += [cell("test", *key, metric) for metric in METRICS]
+        rows.append([*row, threshold])
+        rows[-1] += [cell("test_at_thresholds", *key, metric) for metric in at_chosen]
     notes = paragraph(
         "Thresholds were chosen on the validation part by the criterion "
-        f"{experiment.look_up('threshold_criterion')}. AP and AUROC do not depend on them.",
+        f"{look_up('threshold_criterion')}. AP and AUROC do not depend on them.",
         "soft",
     )
-    if undefined:
+    left_out = (look_up("test", "undefined") or {}).items()
+    if undefined := ", ".join(f"{METRIC_TITLES[metric]} of {n}" for metric, n in left_out if n):
         notes += paragraph(f"Undefined, and left out of the macro mean: {undefined} class(es).")
-    groups = (("", 2), ("at 0.5", len(METRICS)), ("at the chosen thresholds", 4))
+    groups = (("", 2), ("at 0.5", len(METRICS)), ("at the chosen thresholds", 1 + len(at_chosen)))
     return table(header, rows, groups=groups) + notes
 
 
 def training_curves(experiment: Experiment) -> str:
     """Loss and validation figures by epoch; the dotted line is the best epoch."""
-    history: Sequence[Mapping[str, Any]] = experiment.look_up("history") or []
+    history = [flatten(record) for record in experiment.look_up("history") or []]
     if not history:
         return paragraph("No epoch was recorded.")
     best = [Mark("best epoch", experiment.look_up("best_epoch") or 0, line=True)]
 
-    def over_epochs(label: str, colour: int, *keys: str) -> Series:
-        points = []
-        for record in history:
-            value: Any = record
-            for key in keys:
-                value = value.get(key) if isinstance(value, Mapping) else None
-            points.append((float(record["epoch"]), value))
-        return Series(label, points, COLOURS[colour % len(COLOURS)])
+    def chart(title: str, y_label: str, keys: Mapping[str, str], **ranges: Any) -> str:
+        series = []
+        for (label, key), colour in zip(keys.items(), itertools.cycle(COLOURS)):
+            points = [(float(record["epoch"]), record.get(key)) for record in history]
+            series.append(Series(label, points, colour))
+        return line_chart(title, series, Axes("epoch", y_label, x_step=1, **ranges), best)
 
+    losses = {"training": "train.loss", "validation": "validation.loss"}
+    macro = {
+        METRIC_TITLES[metric]: f"validation.macro_{metric}"
+        for metric in ("f1", "average_precision", "auroc")
+    }
+    classes = {name: f"validation.per_class_f1.{name}" for name in experiment.class_names}
+    weights = {key.partition(".")[2]: key for key in history[-1] if key.startswith("loss_weights.")}
     charts = [
-        line_chart(
-            "Loss",
-            [
-                over_epochs("training", 0, "train", "loss"),
-                over_epochs("validation", 1, "validation", "loss"),
-            ],
-            Axes("epoch", "loss"),
-            best,
-        ),
-        line_chart(
-            "Validation, macro",
-            [
-                over_epochs("F1", 0, "validation", "macro_f1"),
-                over_epochs("AP", 1, "validation", "macro_average_precision"),
-                over_epochs("AUROC", 2, "validation", "macro_auroc"),
-            ],
-            Axes("epoch", "figure", y_range=UNIT),
-            best,
-        ),
-        line_chart(
-            "Validation F1 per class",
-            [
-                over_epochs(name, c, "validation", "per_class_f1", name)
-                for c, name in enumerate(experiment.class_names)
-            ],
-            Axes("epoch", "F1", y_range=UNIT),
-            best,
-        ),
+        chart("Loss", "loss", losses),
+        chart("Validation, macro", "figure", macro, y_range=UNIT),
+        chart("Validation F1 per class", "F1", classes, y_range=UNIT),
     ]
-    weights = history[-1].get("loss_weights")
-    if isinstance(weights, Mapping):
-        series = [over_epochs(name, c, "loss_weights", name) for c, name in enumerate(weights)]
-        charts.append(line_chart("Learned loss weights", series, Axes("epoch", "weight"), best))
-    return f'<div class="charts">{"".join(charts)}</div>'
+    if weights:
+        charts.append(chart("Learned loss weights", "weight", weights))
+    return side_by_side(charts)
 
 
 def precision_recall(experiment: Experiment, test: Predictions) -> str:
     """A precision-recall curve per class, with the points at 0.5 and at the chosen threshold."""
-    thresholds = experiment.look_up("thresholds") or {}
     charts = []
     for c, name in enumerate(experiment.class_names):
         labels, scores = test.labels[:, c], test.probabilities[:, c]
@@ -155,46 +128,41 @@ def precision_recall(experiment: Experiment, test: Predictions) -> str:
         curve = list(zip(recall[thin].tolist(), precision[thin].tolist(), strict=True))
         share = float(labels.mean())
         marks = [_operating_point("at 0.5", labels, scores, DEFAULT_THRESHOLD, filled=False)]
-        chosen = thresholds.get(name)
-        if chosen is not None:
+        if (chosen := experiment.look_up("thresholds", name)) is not None:
             marks.append(_operating_point(f"at {chosen:.2f}, chosen", labels, scores, chosen))
         series = [
             Series("curve", curve, COLOURS[c % len(COLOURS)]),
-            Series("chance", [(0.0, share), (1.0, share)], "#9aa4ae", dashed=True),
+            Series("chance", [(0.0, share), (1.0, share)], GREY, dashed=True),
         ]
-        average = _number(figure(experiment, ("per_class", name, "average_precision")))
+        average = number(figure(experiment, ("per_class", name, "average_precision")))
         axes = Axes("recall", "precision", UNIT, UNIT)
         charts.append(line_chart(f"{name}: AP {average}", series, axes, marks))
-    return f'<div class="charts">{"".join(charts)}</div>'
+    return side_by_side(charts)
 
 
 def reliability(experiment: Experiment, test: Predictions) -> str:
     """Share of positives by predicted probability, per class, before and after scaling."""
     names = experiment.class_names
-    before = calibration_figures(test.labels, test.probabilities, names)
+    before = calibration_figures(test.labels, test.probabilities, names)["per_class"]
     after = experiment.look_up("calibration", "after", "per_class") or {}
     method = experiment.look_up("calibration", "method")
-    charts, rows = [], []
-    for c, name in enumerate(names):
-        row = before["per_class"][name]
-        series = [
-            Series("honest", [(0.0, 0.0), (1.0, 1.0)], "#9aa4ae", dashed=True),
-            Series("model", _curve(row), COLOURS[c % len(COLOURS)], dots=True),
-        ]
-        cells = [name, _number(row["expected_calibration_error"]), _number(row["brier_score"])]
-        if name in after:
-            series.append(Series(f"after {method}", _curve(after[name]), "#444444", dots=True))
-            scaled = after[name]
-            cells += [_number(scaled[k]) for k in ("expected_calibration_error", "brier_score")]
-        axes = Axes("predicted probability", "share of positives", UNIT, UNIT)
-        charts.append(line_chart(name, series, axes))
-        rows.append(cells)
     header = ["", "calibration error", "Brier score"]
     header += [f"calibration error, {method}", f"Brier score, {method}"] if after else []
-    note = paragraph(
-        f"Bins of fewer than {FEW_IMAGES} images are not drawn; they count in the table.", "soft"
-    )
-    return f'<div class="charts">{"".join(charts)}</div>{note}{table(header, rows)}'
+    charts, rows = [], []
+    for c, name in enumerate(names):
+        series = [
+            Series("ideal", [(0.0, 0.0), (1.0, 1.0)], GREY, dashed=True),
+            Series("model", _curve(before[name]), COLOURS[c % len(COLOURS)], dots=True),
+        ]
+        rows.append([name])
+        for figures in (before[name], *([after[name]] if name in after else [])):
+            rows[-1] += [number(figures[k]) for k in ("expected_calibration_error", "brier_score")]
+        if name in after:
+            series.append(Series(f"after {method}", _curve(after[name]), "#444444", dots=True))
+        axes = Axes("predicted probability", "share of positives", UNIT, UNIT)
+        charts.append(line_chart(name, series, axes))
+    note = f"Bins of fewer than {FEW_IMAGES} images are not drawn; the table includes them."
+    return side_by_side(charts) + paragraph(note, "soft") + table(header, rows)
 
 
 def _operating_point(
@@ -207,17 +175,9 @@ def _operating_point(
     return Mark(label, hits / labels.sum(), float(precision), filled=filled)
 
 
-def _curve(row: Mapping[str, Any]) -> list[tuple[float, float | None]]:
+def _curve(figures: Mapping[str, Any]) -> list[tuple[float, float | None]]:
     return [
         (point["mean_probability"], point["share_of_positives"])
-        for point in row["reliability"]
+        for point in figures["reliability"]
         if point["num_images"] >= FEW_IMAGES
     ]
-
-
-def _number(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, (int, float)) else "-"
-
-
-def _range(bounds: Any) -> str:
-    return f"[{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""

@@ -1,12 +1,14 @@
-"""The parts of a report that show single images: mistakes, doubtful labels, near-duplicates."""
+"""The sections of a report about single images: mistakes, doubtful labels, near-duplicates."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from core.analysis.label_errors import rank_label_errors
 from core.analysis.label_sets import set_names
 from core.analysis.page import paragraph, table
-from core.analysis.strips import confident_mistakes, picture, strip
+from core.analysis.strips import confident_mistakes, grey_image, strip
+from core.analysis.text_tables import number
 from core.experiments.predictions import Predictions
 from core.experiments.reading import Experiment
 from core.experiments.strips import ImageFolder
@@ -16,40 +18,47 @@ DUPLICATES_FILE = "duplicates.csv"
 MOST_MISTAKES = 8
 MOST_SUSPECTS = 12
 MOST_PAIRS = 50
+LEGEND = (
+    "Each tag is a class with its probability: bold where it is labelled, shaded where the "
+    "prediction at 0.5 is wrong."
+)
 
 
 def mistakes(experiment: Experiment, test: Predictions, images: ImageFolder) -> str:
-    """Test images where the model was surest and wrong."""
-    html = []
+    """Test images where the model was most confident, and wrong."""
+    html = [paragraph(LEGEND, "soft")]
     for title, missed in (("Missed defects", True), ("False alarms", False)):
         rows = confident_mistakes(test, missed, MOST_MISTAKES)
         html.append(f"<h3>{title}</h3>")
-        html += [_strip(experiment, test, row, images) for row in rows]
+        for row in rows:
+            image = grey_image(images, test.image_ids[row])
+            html.append(strip(image, test, row, experiment.class_names))
         if not rows:
             html.append(paragraph("None."))
-    return _LEGEND + "".join(html)
+    return "".join(html)
 
 
 def suspects(experiment: Experiment, parts: Mapping[str, Predictions], images: ImageFolder) -> str:
     """Held-out images whose label the model contradicts most."""
-    ranked = []
-    for split, part in parts.items():
-        names = experiment.class_names
-        for suspect in rank_label_errors(part.image_ids, part.labels, part.probabilities, names):
-            ranked.append((suspect.disagreement, split, suspect))
-    ranked.sort(key=lambda entry: -entry[0])
+    names = experiment.class_names
+    ranked = [
+        (split, suspect)
+        for split, part in parts.items()
+        for suspect in rank_label_errors(part.image_ids, part.labels, part.probabilities, names)
+    ]
+    ranked.sort(key=lambda entry: -entry[1].disagreement)
     html = [
         paragraph(
             "Validation and test images, by how far the calibrated probability is from the label. "
             "Either the label or the model is wrong: look before you change anything."
         )
     ]
-    for disagreement, split, suspect in ranked[:MOST_SUSPECTS]:
+    for split, suspect in ranked[:MOST_SUSPECTS]:
         part = parts[split]
-        row = part.image_ids.index(suspect.image_id)
-        says = "labelled" if suspect.labelled else "not labelled"
-        remark = f"{split}; {suspect.class_name} {says}, disagreement {disagreement:.3f}"
-        html.append(_strip(experiment, part, row, images, remark))
+        labelled = f"{suspect.class_name} {'' if suspect.labelled else 'not '}labelled"
+        remark = f"{split}; {labelled}, disagreement {number(suspect.disagreement)}"
+        row, image = part.image_ids.index(suspect.image_id), grey_image(images, suspect.image_id)
+        html.append(strip(image, part, row, names, remark))
     return "".join(html)
 
 
@@ -66,22 +75,19 @@ def duplicates(experiment: Experiment, parts: Mapping[str, Predictions]) -> str:
         known |= {image: (split, name) for image, name in zip(part.image_ids, names, strict=True)}
     rows = []
     for pair in pairs:
-        cells, sets = [], []
+        cells: list[Any] = []
         for side in ("first", "second"):
             image = pair[side]
             split, labels = known.get(image, (pair.get(f"{side}_split") or "train", None))
-            labels = labels or pair.get(f"{side}_labels") or "not recorded"
-            sets.append(labels)
-            cells += [(image, split), labels]
-        differ = "not recorded" not in sets and sets[0] != sets[1]
-        rows.append((not differ, [*cells, "different" if differ else ""]))
-    rows.sort(key=lambda row: row[0])
-    contradictory = sum(not same for same, _ in rows)
+            cells += [(image, split), labels or pair.get(f"{side}_labels") or "not recorded"]
+        differ = "not recorded" not in cells and cells[1] != cells[3]
+        rows.append([*cells, "different" if differ else ""])
+    rows.sort(key=lambda row: not row[-1])
+    contradictory = sum(row[-1] != "" for row in rows)
     text = f"{len(rows)} pairs, {contradictory} of them with different labels."
+    text += f" The first {MOST_PAIRS} are shown." if len(rows) > MOST_PAIRS else ""
     header = ("first", "label set", "second", "label set", "labels")
-    shown = [row for _, row in rows[:MOST_PAIRS]]
-    rest = f" The first {MOST_PAIRS} are shown." if len(rows) > MOST_PAIRS else ""
-    return paragraph(text + rest) + table(header, shown, text_columns=5)
+    return paragraph(text) + table(header, rows[:MOST_PAIRS], text_columns=5)
 
 
 def read_duplicates(file: Path) -> list[dict[str, str]] | None:
@@ -93,24 +99,3 @@ def read_duplicates(file: Path) -> list[dict[str, str]] | None:
     if not file.is_file():
         return None
     return [row for _, row in read_records(file, ("first", "second"))]
-
-
-_LEGEND = paragraph(
-    "Each tag is a class with its probability: bold where it is labelled, shaded where the "
-    "prediction at 0.5 is wrong.",
-    "soft",
-)
-
-
-def _strip(
-    experiment: Experiment, part: Predictions, row: int, images: ImageFolder, remark: str = ""
-) -> str:
-    image = part.image_ids[row]
-    return strip(
-        image,
-        picture(images, image),
-        part.labels[row].tolist(),
-        part.probabilities[row].tolist(),
-        experiment.class_names,
-        remark,
-    )

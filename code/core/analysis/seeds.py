@@ -9,7 +9,7 @@ import numpy as np
 from core.analysis.ranking import FigureKey, figure
 from core.experiments.reading import Experiment
 
-# What an experiment is called, or where it is kept, changes nothing in it.
+# What an experiment is called, and where it is kept, does not change its results.
 NAMES = ("experiment.name", "experiment.results_dir")
 SEED = "experiment.seed"
 
@@ -19,18 +19,14 @@ class SeedSummary:
     """One configuration, run with several seeds.
 
     `figures` holds, for each figure, its mean, sample standard deviation, lowest and highest.
-    `same_images` is false where the seed also drew another test part: the spread then holds the
-    luck of the split too.
+    `same_images` is false where the seed also chose other test images: the spread then includes
+    that of the split.
     """
 
     members: tuple[str, ...]
     seeds: tuple[Any, ...]
     figures: dict[str, dict[str, float]]
     same_images: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return vars(self)
 
 
 def summarise_seeds(
@@ -42,27 +38,32 @@ def summarise_seeds(
     """
     alike: dict[str, list[Experiment]] = {}
     for experiment in experiments:
-        config = experiment.config
-        values = sorted((k, repr(v)) for k, v in config.items() if k not in (*NAMES, SEED))
+        config = experiment.config.items()
+        values = sorted((k, repr(v)) for k, v in config if k not in (*NAMES, SEED))
         key = repr((experiment.look_up("data", "fingerprint"), values))
         alike.setdefault(key, []).append(experiment)
     summaries = []
     for members in alike.values():
         members = sorted(members, key=lambda one: str(one.config.get(SEED)))
         seeds = tuple(one.config.get(SEED) for one in members)
-        if len(set(seeds)) < 2:
-            continue
-        figures = {}
-        for name, key in keys.items():
-            values = [value for one in members if (value := figure(one, key)) is not None]
-            if len(values) > 1:
-                figures[name] = {
-                    "mean": float(np.mean(values)),
-                    "standard_deviation": float(np.std(values, ddof=1)),
-                    "lowest": min(values),
-                    "highest": max(values),
-                }
-        names = tuple(one.name for one in members)
-        same = len({images[str(one.path)] for one in members}) == 1
-        summaries.append(SeedSummary(names, seeds, figures, same))
+        if len(set(seeds)) > 1:
+            names = tuple(one.name for one in members)
+            same_images = len({images[str(one.path)] for one in members}) == 1
+            summaries.append(SeedSummary(names, seeds, _spread(members, keys), same_images))
     return summaries
+
+
+def _spread(
+    members: Sequence[Experiment], keys: Mapping[str, FigureKey]
+) -> dict[str, dict[str, float]]:
+    figures = {}
+    for name, key in keys.items():
+        values = [value for one in members if (value := figure(one, key)) is not None]
+        if len(values) > 1:
+            figures[name] = {
+                "mean": float(np.mean(values)),
+                "standard_deviation": float(np.std(values, ddof=1)),
+                "lowest": min(values),
+                "highest": max(values),
+            }
+    return figures

@@ -15,7 +15,7 @@ PICTURE_WIDTH = 900
 JPEG_QUALITY = 72
 
 
-def read_image(images: ImageFolder, image_id: str) -> np.ndarray | None:
+def grey_image(images: ImageFolder, image_id: str) -> np.ndarray | None:
     """The image in grey, uint8 (H, W); None where there is no such readable image."""
     file = images.find(image_id)
     try:
@@ -24,58 +24,49 @@ def read_image(images: ImageFolder, image_id: str) -> np.ndarray | None:
         return None
 
 
-def picture(images: ImageFolder, image_id: str) -> str | None:
-    """The image as a data URL, scaled down; None where there is no such readable image."""
-    image = read_image(images, image_id)
-    return None if image is None else data_url(image)
-
-
 def strip(
-    image_id: str,
-    picture: str | None,
-    labels: Sequence[bool],
-    probabilities: Sequence[float],
+    image: np.ndarray | None,
+    part: Predictions,
+    row: int,
     class_names: Sequence[str],
     remark: str = "",
 ) -> str:
-    """A picture with its label and probabilities; classes that are mistaken at 0.5 stand out."""
-    tags = []
-    for name, present, probability in zip(class_names, labels, probabilities, strict=True):
+    """A picture with its label and probabilities; classes that are wrong at 0.5 stand out."""
+    classes = list(zip(class_names, part.labels[row], part.probabilities[row], strict=True))
+    truth = ", ".join(name for name, present, _ in classes if present) or "none"
+    details = [f"<span>label: <b>{escape(truth)}</b></span>"]
+    details += [f"<span>{escape(remark)}</span>"] if remark else []
+    for name, present, probability in classes:
         wrong = (probability >= DEFAULT_THRESHOLD) != present
         style = f"tag{' wrong' if wrong else ''}{' on' if present else ''}"
-        tags.append(f'<span class="{style}">{escape(name)} {probability:.2f}</span>')
-    truth = ", ".join(n for n, present in zip(class_names, labels, strict=True) if present)
-    shown = (
-        f'<div class="view"><img src="{picture}" alt="{escape(image_id, quote=True)}"></div>'
-        if picture
-        else '<div class="absent">image not found</div>'
-    )
-    return (
-        f'<figure class="strip"><figcaption><code>{escape(image_id)}</code>'
-        f"<span>label: <b>{escape(truth or 'none')}</b></span>"
-        f"{f'<span>{escape(remark)}</span>' if remark else ''}{''.join(tags)}</figcaption>"
-        f"{shown}</figure>"
-    )
+        details.append(f'<span class="{style}">{escape(name)} {probability:.2f}</span>')
+    return strip_figure(image, part.image_ids[row], *details)
+
+
+def strip_figure(image: np.ndarray | None, image_id: str, *details: str) -> str:
+    """A picture below its name and details, which are HTML."""
+    url = None if image is None else data_url(image)
+    shown = '<div class="absent">image not found</div>'
+    if url:
+        shown = f'<div class="view"><img src="{url}" alt="{escape(image_id, quote=True)}"></div>'
+    caption = f"<code>{escape(image_id)}</code>{''.join(details)}"
+    return f'<figure class="strip"><figcaption>{caption}</figcaption>{shown}</figure>'
 
 
 def confident_mistakes(test: Predictions, missed: bool, most: int) -> list[int]:
-    """Rows whose defect is missed, or seen where none is, with the greatest confidence."""
-    error = np.where(
-        test.labels,
-        1 - test.probabilities if missed else 0.0,
-        0.0 if missed else test.probabilities,
-    )
+    """Rows of the most confident mistakes: missed defects, or defects seen where there are none."""
     predicted = test.probabilities >= DEFAULT_THRESHOLD
-    error[predicted == test.labels] = 0
-    worst = error.max(axis=1)
+    wrong = test.labels & ~predicted if missed else predicted & ~test.labels
+    confidence = 1 - test.probabilities if missed else test.probabilities
+    worst = np.where(wrong, confidence, 0).max(axis=1)
     return [int(row) for row in np.argsort(-worst, kind="stable")[:most] if worst[row] > 0]
 
 
-def data_url(image: np.ndarray) -> str | None:
-    """An image, grey or colour, as a JPEG that stands in a page, scaled down."""
-    height, width = image.shape[:2]
-    if width > PICTURE_WIDTH:
-        size = (PICTURE_WIDTH, max(1, round(height * PICTURE_WIDTH / width)))
+def data_url(image: np.ndarray, width: int = PICTURE_WIDTH) -> str | None:
+    """An image, grey or colour, as a JPEG within the page, at most `width` pixels wide."""
+    height, full_width = image.shape[:2]
+    if full_width > width:
+        size = (width, max(1, round(height * width / full_width)))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     encoded, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not encoded:

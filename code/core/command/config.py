@@ -1,7 +1,6 @@
 """From registries and settings to Hydra's groups, and from a composed config to checked values."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +32,9 @@ RESUME = "resume"
 
 # On the command line `model.name=X` chooses a group option, as `model=X` does.
 SHORT_FORMS = {"model.name": "model", "loss.type": "loss", "mask_loss.type": "mask_loss"}
+
+# These choose an option of a group, wherever they are written.
+CHOICES = {**SHORT_FORMS, "data.source": "data"}
 
 NO_MASK_LOSS = "none"
 
@@ -94,28 +96,6 @@ def mask_loss_names() -> list[str]:
     """The losses that can learn masks: those that allow several classes at a pixel."""
     losses = get_loss_registry()
     return [name for name in losses if not losses.get(name).index_targets]
-
-
-def short_forms(arguments: Iterable[str]) -> list[str]:
-    """Rewrite `model.name=X` to `model=X`, and `loss.type=X` likewise, before Hydra reads them.
-
-    Raises:
-        InputError: the name of a component that is not registered; lists those that are.
-    """
-    rewritten = []
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        group = SHORT_FORMS.get(key, key)
-        if equals and group in SHORT_FORMS.values():
-            known = list(components(group))
-            for name in value.split(","):
-                if name.strip("'\" ") not in known:
-                    raise InputError(
-                        f"{key}={name}: no such {group.replace('_', ' ')}{nearest(name, known)}; "
-                        f"known: {', '.join(known)}"
-                    )
-        rewritten.append(f"{group}{equals}{value}")
-    return rewritten
 
 
 def explain_override(error: Exception) -> str | None:

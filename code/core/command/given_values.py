@@ -6,13 +6,11 @@ from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from core.command.config import SHORT_FORMS, check_config
+from core.command.choosers import KEYS
+from core.command.config import check_config
 from core.experiments.reading import flatten
 
 CONFIG_NAME = "train_config"
-
-# The key that a chosen group option sets, even if the option is the default.
-_KEYS = {"data": "data.source", **{group: key for key, group in SHORT_FORMS.items()}}
 
 
 def given_values(config: DictConfig) -> dict[str, Any]:
@@ -26,7 +24,7 @@ def given_values(config: DictConfig) -> dict[str, Any]:
     """
     overrides = list(HydraConfig.get().overrides.task)
     named = [override.lstrip("+~").partition("=")[0] for override in overrides]
-    named = [_KEYS.get(name, name) for name in named]
+    named = [KEYS.get(name, name) for name in named]
     plain = flatten(check_config(compose(CONFIG_NAME)).resolved())
     composed = flatten(check_config(config).resolved())
     return {

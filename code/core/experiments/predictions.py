@@ -105,17 +105,14 @@ def read_rows(file: Path, class_names: Sequence[str], split: str) -> list[tuple[
 def _check_against_results(
     experiment: Experiment, split: str, labels: np.ndarray, file: Path
 ) -> None:
-    counted = experiment.look_up(split, "num_images")
-    if counted is not None and counted != len(labels):
-        raise InputError(
-            f"{file} has {len(labels)} images in split {split!r}; results.json counted {counted}"
-        )
+    found = {(split, "num_images"): ("images", len(labels))}
     for name, support in zip(experiment.class_names, labels.sum(axis=0), strict=True):
-        counted = experiment.look_up(split, "per_class", name, "support")
-        if counted is not None and counted != support:
+        found[split, "per_class", name, "support"] = (f"images of {name}", support)
+    for keys, (what, number) in found.items():
+        counted = experiment.look_up(*keys)
+        if counted is not None and counted != number:
             raise InputError(
-                f"{file}: {support} images of {name} in split {split!r}; results.json counted "
-                f"{counted}"
+                f"{file} has {number} {what} in split {split!r}; results.json counted {counted}"
             )
 
 

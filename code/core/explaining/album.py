@@ -8,8 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from core.experiments.drawing import outlined, overlay
 from core.explaining.methods import HeatMap
-from core.explaining.pictures import captioned, contact_sheet, outlined, overlay
+from core.explaining.pictures import captioned, contact_sheet
 from core.explaining.scores import enlarge
 from core.files.writing import replacing
 

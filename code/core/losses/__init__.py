@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 
 from core.losses.asymmetric_loss import AsymmetricLoss
-from core.losses.base import BaseLoss
+from core.losses.base import BaseLoss, Reduction, checked, reduced
 from core.losses.bce_loss import BCEWithLogits
 from core.losses.boundary_loss import BoundaryLoss
 from core.losses.compound_loss import CompoundLoss
@@ -26,8 +26,11 @@ __all__ = [
     "DiceLoss",
     "FocalLoss",
     "GeneralizedDiceLoss",
+    "Reduction",
     "SoftmaxFocalLoss",
     "TverskyLoss",
+    "checked",
     "get_loss",
     "get_registry",
+    "reduced",
 ]

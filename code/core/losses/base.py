@@ -74,7 +74,7 @@ class BaseLoss(nn.Module):
         source: str,
         class_names: Sequence[str] | None = None,
     ) -> None:
-        """Take the class counts of the training split; a loss that needs none ignores them.
+        """Take the class counts of the training part; a loss that needs none ignores them.
 
         Raises:
             InputError: a class without positives or negatives where weights are computed, or

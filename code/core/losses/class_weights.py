@@ -74,7 +74,7 @@ def check_counts(
         if n in (0, total):
             found = "no positive" if n == 0 else "no negative"
             raise InputError(
-                f"{where}: {name} has {found} in the training split, expected both: give weights "
+                f"{where}: {name} has {found} in the training part, expected both: give weights "
                 "as numbers, leave the class out, or choose another split"
             )
 
@@ -82,7 +82,7 @@ def check_counts(
 class ClassWeight(nn.Module):
     """A weight per class: None, a number, one number per class, or the name of one of `RULES`.
 
-    A rule is resolved by the class counts of the training split, handed over before the first
+    A rule is resolved by the class counts of the training part, handed over before the first
     step. Without them it is resolved by the first training batch, with one warning, and with
     Laplace smoothing (a class absent from four labels gets alpha 1 - 1/6, not 1). The value is a
     buffer, NaN until it is resolved, so that a checkpoint keeps it.
@@ -108,7 +108,7 @@ class ClassWeight(nn.Module):
         source: str,
         class_names: Sequence[str] | None = None,
     ) -> None:
-        """Take the class counts of the training split; given numbers only check their length."""
+        """Take the class counts of the training part; given numbers only check their length."""
         if self.rule is not None:
             check_counts(counts, total, f"{self.where}={self.rule}", class_names)
             self._set(counts, total, source)
@@ -153,7 +153,7 @@ class ClassWeight(nn.Module):
             )
         warnings.warn(
             f"{self.where}={self.rule} is computed from the first batch, since the counts of the "
-            f"training split are not known: {asked} before it",
+            f"training part are not known: {asked} before it",
             stacklevel=2,
         )
         positives = targets.detach().float().transpose(0, 1).flatten(1).sum(1)

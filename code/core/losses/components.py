@@ -91,24 +91,20 @@ def build_weighting(
 def _check_learnable(
     mode: str | bool, name: str, loss: BaseLoss, configured: ComponentWeight
 ) -> None:
-    where = f"loss compound: component {name}: "
-    instead = f"with learnable_weights={mode}: change it, or choose learnable_weights=false"
-    weight = configured.weight
-    if configured.weight_step:
-        raise InputError(f"{where}a learned weight has no schedule, found weight_step {instead}")
-    if weight == 0:
-        raise InputError(f"{where}weight=0 cannot be learned {instead}")
-    if mode != "uncertainty":
-        return
-    if loss.may_be_negative:
-        raise InputError(
-            f"{where}it may be negative or vanish, and its learned weight would grow without "
-            "bound: choose learnable_weights=softmax or false"
-        )
+    weight, problem = configured.weight, ""
     lowest, highest = (math.exp(sign * LOG_VARIANCE_LIMIT) / 2 for sign in (-1, 1))
-    if not lowest <= weight <= highest:
+    if configured.weight_step:
+        problem = f"weight_step={configured.weight_step}: a learned weight follows no schedule"
+    elif weight == 0:
+        problem = "weight=0: cannot be learned, give one above 0"
+    elif mode == "uncertainty" and loss.may_be_negative:
+        problem = "may be negative or vanish, and its learned weight would grow without bound"
+    elif mode == "uncertainty" and not lowest <= weight <= highest:
+        problem = f"weight={weight}: expected {lowest:.3g} to {highest:.3g}"
+    if problem:
         raise InputError(
-            f"{where}weight={weight}: expected {lowest:.3g} to {highest:.3g} {instead}"
+            f"loss compound: component {name}: {problem}: change it, or choose another "
+            f"learnable_weights than {mode}"
         )
 
 

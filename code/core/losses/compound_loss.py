@@ -183,5 +183,5 @@ def _check_distance_maps(losses: Sequence[BaseLoss]) -> None:
     if len(kinds) > 1:
         raise InputError(
             "loss compound: components of boundary_loss differ in scale or max_distance, but a "
-            "batch carries one kind of distance map: give them the same"
+            "batch carries one kind of distance map: give all of them the same"
         )

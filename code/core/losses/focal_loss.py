@@ -26,7 +26,7 @@ class FocalLoss(BaseLoss):
     target t takes the expectation: t times the positive's loss, 1 - t times the negative's.
 
     `alpha` is None (both sides weigh 1), a number, one number for each class, or `dynamic`:
-    1 - n_c / N of the training split. `alpha_normalize` divides class c by
+    1 - n_c / N of the training part. `alpha_normalize` divides class c by
     2 alpha_c (1 - alpha_c), so that under dynamic alpha all classes weigh the same.
     `class_weight` multiplies whole classes: numbers as they are, rules scaled to mean one.
     `reduction=positives` divides the sum by the number of positives (at least 1), as in the paper.

@@ -29,7 +29,7 @@ class AfterStage:
         if not is_map or output.shape[position] != self.stage.channels:
             raise InputError(
                 f"model: cbam_stages: the output of stage {self.stage.number} of this backbone is "
-                "no feature map: give model.cbam_stages=[], or choose a convolutional backbone"
+                "not a feature map: give model.cbam_stages=[], or choose a convolutional backbone"
             )
         if self.channels_last:
             return self.cbam(output.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
@@ -48,7 +48,7 @@ def attach_cbam(
     `size` is the height and width that the backbone requires, if any; `options` are CBAM's.
 
     Raises:
-        InputError: a stage that the backbone does not have, or whose output is no feature map.
+        InputError: the backbone has no such stage, or its output is not a feature map.
     """
     attention = nn.ModuleDict()
     key = f"cbam_stages={list(numbers)}"

@@ -85,7 +85,7 @@ def checkpoint_stages(
     try:
         backbone.set_grad_checkpointing(enable)
     except (AttributeError, AssertionError):
-        raise InputError(f"{key}: this backbone cannot: use false, or another backbone") from None
+        raise InputError(f"{key}: not offered by this backbone: use false or another") from None
     if left_out := attention_left_out(backbone, attention, size):
         backbone.set_grad_checkpointing(False)
         raise InputError(

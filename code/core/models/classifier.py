@@ -17,7 +17,7 @@ from core.models.pretrained import create_backbone
 from core.models.stages import find_stages
 from core.models.weights import load_weights
 
-# Shares are kept this far from 0 and 1: a class that is very rare in the training split starts at
+# Shares are kept this far from 0 and 1: a class that is very rare in the training part starts at
 # -6.9, from where it can still be learned.
 SMALLEST_SHARE = 0.001
 

@@ -59,7 +59,7 @@ def stage_module(backbone: nn.Module, stage: Stage, key: str) -> nn.Module:
         return backbone.get_submodule(stage.module)
     except AttributeError:
         raise InputError(
-            f"model: {key}: stage {stage.number} of this backbone is no module of its own: "
+            f"model: {key}: stage {stage.number} of this backbone is not a module of its own: "
             "choose another stage or backbone"
         ) from None
 

@@ -70,21 +70,14 @@ def _write_csv(stream: TextIO, rows: Iterable[Row], signature: Signature) -> Non
 
 
 def _write_json_lines(stream: TextIO, rows: Iterable[Row], signature: Signature) -> None:
-    names = signature.class_names
     for row in rows:
-        probabilities = decisions = None
+        content: dict[str, Any] = {"image": row.image, "probabilities": None, "decisions": None}
         if row.probabilities is not None:
-            probabilities = dict(zip(names, row.probabilities.tolist(), strict=True))
-            found = (row.probabilities >= signature.thresholds).tolist()
-            decisions = dict(zip(names, found, strict=True))
-        content = {
-            "image": row.image,
-            "probabilities": probabilities,
-            "decisions": decisions,
-            "model": signature.model,
-            "thresholds": signature.threshold_version,
-            "error": row.error or None,
-        }
+            found = row.probabilities >= signature.thresholds
+            for key, values in (("probabilities", row.probabilities), ("decisions", found)):
+                content[key] = dict(zip(signature.class_names, values.tolist(), strict=True))
+        versions = {"model": signature.model, "thresholds": signature.threshold_version}
+        content |= {**versions, "error": row.error or None}
         stream.write(json.dumps(content, allow_nan=False) + "\n")
 
 

@@ -1,0 +1,77 @@
+"""A component is chosen alike by a group, on the command line and in a YAML file."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from core.command import choosers
+from core.command.choosers import CONFIG_DIR, check_choices, short_forms
+from core.errors import InputError
+
+CHOSEN = """# @package _global_
+model: {name: convnext_atto, pretrained: false}
+loss: {type: bce_with_logits, label_smoothing: 0.1}
+data: {source: synthetic, num_images: 60}
+"""
+
+
+@pytest.fixture
+def compose_here(tmp_path, monkeypatch):
+    """Compose as the command line does, with one more experiment file."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    from core.command.config import check_config, fill_config_store
+    from core.command.help import store_help
+
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "chosen.yaml").write_text(CHOSEN)
+    (tmp_path / "train_config.yaml").write_text((CONFIG_DIR / "train_config.yaml").read_text())
+
+    def run(*arguments):
+        fill_config_store()
+        store_help()
+        with initialize_config_dir(str(tmp_path), version_base="1.3"):
+            overrides = short_forms(arguments, tmp_path)
+            return check_config(hydra_compose("train_config", overrides=overrides))
+
+    return run
+
+
+def test_a_file_chooses_as_a_group_does(compose_here, compose):
+    by_file = compose_here("experiment=chosen").resolved()
+    by_group = compose(
+        "model=convnext_atto", "model.pretrained=false", "loss=bce_with_logits",
+        "loss.label_smoothing=0.1", "data=synthetic", "data.num_images=60",
+    ).resolved()  # fmt: skip
+    for section in ("model", "loss", "data"):
+        assert by_file[section] == by_group[section]
+    assert "gamma" not in by_file["loss"]
+
+
+def test_the_command_line_has_precedence_over_a_file(compose_here):
+    config = compose_here("experiment=chosen", "model.name=resnet50", "data.source=severstal")
+    assert config.model["name"] == "resnet50"
+    assert "cbam_stages" in config.model
+    assert config.model["pretrained"] is False  # the file's other values stay
+    assert config.data.source == "severstal"
+    assert config.data.root.name == "severstal"
+
+
+@pytest.mark.parametrize("argument", ["model.name", "++model.name", "+model.name", "model"])
+def test_every_way_to_write_it_is_the_same(argument, compose):
+    plain = compose("model=convnext_atto").model
+    assert compose(f"{argument}=convnext_atto").model == plain
+    assert compose("data.source=synthetic").data.root.name == "synthetic"
+
+
+def test_a_name_without_its_parameters_is_refused(monkeypatch):
+    class Hydra:
+        class runtime:  # noqa: N801
+            choices = {"model": "convnext_tiny_cbam", "loss": "focal_loss"}  # noqa: RUF012
+
+    monkeypatch.setattr(choosers.HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(choosers.HydraConfig, "get", lambda: Hydra)
+    loss = {"loss": {"type": "focal_loss"}}
+    check_choices(OmegaConf.create({"model": {"name": "convnext_tiny_cbam"}, **loss}))
+    with pytest.raises(InputError, match=r"model\.name=resnet50: .* those of convnext_tiny_cbam"):
+        check_choices(OmegaConf.create({"model": {"name": "resnet50"}, **loss}))
