@@ -27,6 +27,7 @@ def trained_with(train_command, results_dir, *overrides):
     return json.loads(path.read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [["augmentation.mixup.probability=0.4"], MASKS])
 def test_it_trains_alike_with_any_number_of_workers(train_command, tiny, tmp_path, more):
     runs = [

@@ -62,6 +62,7 @@ def test_out_of_fold_figures_cover_every_image(finished):
     assert (finished / "label_errors.csv").read_text() == errors.to_csv(index=False)
 
 
+@pytest.mark.slow
 def test_resume_trains_only_what_is_missing_and_ends_the_same(
     finished, train_command, overrides, tmp_path
 ):
@@ -112,6 +113,7 @@ def test_a_split_that_folds_would_not_use_is_refused(compose, overrides, strateg
         cross_validate(config)
 
 
+@pytest.mark.slow
 def test_flips_on_purpose_are_listed_and_looked_for(completed, overrides):
     path = completed(*overrides, "data.label_noise=0.1")
     flipped = set(pd.read_csv(path / "flipped_labels.csv").image_id)

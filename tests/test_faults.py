@@ -42,6 +42,7 @@ def begin(train_command, with_dropout, tmp_path) -> Callable[..., tuple[Path, st
     return run
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_and_spoils_nothing(
     begin, train_command, faultless, monkeypatch, tmp_path
 ):
@@ -138,6 +139,7 @@ def test_a_worker_that_is_killed_ends_the_run_in_one_line(
     assert not differences(outcome(faultless), outcome(path))
 
 
+@pytest.mark.slow
 def test_an_image_that_vanishes_costs_no_step(begin, train_command, faultless, monkeypatch):
     from core.errors import InputError
 
@@ -187,6 +189,7 @@ def test_a_spoilt_last_checkpoint_gives_way_to_the_best(how, faultless, train_co
     assert not differences(outcome(faultless), outcome(path))
 
 
+@pytest.mark.slow
 def test_without_a_whole_checkpoint_the_training_starts_again(faultless, train_command, tmp_path):
     path = unfinished(faultless, tmp_path)
     for name in ("last.pt", "best.pt"):
@@ -198,6 +201,7 @@ def test_without_a_whole_checkpoint_the_training_starts_again(faultless, train_c
     assert not differences(outcome(faultless), outcome(path))
 
 
+@pytest.mark.slow
 def test_a_best_checkpoint_that_fell_behind_is_mended(faultless, train_command, tmp_path):
     """As a process leaves it that is killed between the two files, or one disk error later."""
     path = unfinished(faultless, tmp_path)
@@ -288,6 +292,7 @@ def test_a_clock_that_is_set_back_only_dates_things_earlier(
     assert not differences(outcome(faultless), outcome(path))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_the_run_after_the_last_good_checkpoint(
     begin, train_command, faultless, monkeypatch
 ):

@@ -9,6 +9,7 @@ from core.training.classification.task import ClassificationTask
 from core.training.trainer import Trainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after_epoch", [1, 2, 3])
 def test_interrupted_after_an_epoch(after_epoch, uninterrupted, interrupt, train_command):
     path = interrupt(after_epoch=after_epoch)
@@ -27,7 +28,9 @@ def test_interrupted_after_an_epoch(after_epoch, uninterrupted, interrupt, train
     assert results["experiment"]["command"].startswith("python code/train.py data=synthetic")
 
 
-@pytest.mark.parametrize("steps", [1, 9, 12, 18])
+@pytest.mark.parametrize(
+    "steps", [9, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (1, 12, 18))]
+)
 def test_interrupted_within_an_epoch(steps, uninterrupted, interrupt, train_command):
     path = interrupt(steps=steps)
     ended = train_command(f"resume={path}")
@@ -37,6 +40,7 @@ def test_interrupted_within_an_epoch(steps, uninterrupted, interrupt, train_comm
     assert 6 * (resumed["epoch"] - 1) + resumed["step"] == steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [4, 14])
 def test_learned_loss_weights_and_their_terms_go_on(steps, uninterrupted, interrupt, train_command):
     path = interrupt(*LEARNED_LOSS, steps=steps)
@@ -61,6 +65,7 @@ def test_a_loss_of_masks_and_its_terms_go_on(uninterrupted, interrupt, train_com
 AVERAGED = ["training.ema_decay=0.9", "training.layer_decay=0.8"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "accumulation", "updates", "place"),
     [(AVERAGED, 2, 4, (2, 2)), (AVERAGED, 4, 4, (2, 6)), (BFLOAT16, 4, 1, (1, 4))],
@@ -79,6 +84,7 @@ def test_averaged_and_accumulated_weights_go_on(
     assert differences(plain(last["model"]), plain(last["training_model"]))
 
 
+@pytest.mark.slow
 def test_a_stop_between_the_batches_of_one_update_leaves_it_out_whole(
     uninterrupted, with_dropout, train_command, tmp_path, monkeypatch
 ):
@@ -104,6 +110,7 @@ def test_a_stop_between_the_batches_of_one_update_leaves_it_out_whole(
     assert not differences(outcome(uninterrupted(*more)), outcome(path))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_within_an_epoch_is_saved_by_the_clock(
     uninterrupted, train_command, with_dropout, tmp_path, monkeypatch
 ):

@@ -10,6 +10,7 @@ from conftest import BFLOAT16
 from outcomes import differences, outcome, read
 
 
+@pytest.mark.slow
 def test_auto_goes_on_in_the_precision_it_began_in(
     uninterrupted, interrupt, train_command, monkeypatch
 ):
@@ -24,6 +25,7 @@ def test_auto_goes_on_in_the_precision_it_began_in(
     assert read(path)["config"]["runtime"]["precision"] == "auto"
 
 
+@pytest.mark.slow
 def test_an_automatic_batch_size_may_be_given_again(
     uninterrupted, interrupt, train_command, monkeypatch
 ):
@@ -46,6 +48,7 @@ def test_an_automatic_batch_size_may_be_given_again(
     assert "data.batch_size was 8, is 4" in refused.errors
 
 
+@pytest.mark.slow
 def test_the_cache_may_change(uninterrupted, interrupt, train_command, tmp_path):
     path = interrupt(steps=9)
     given = ["data.cache=disk", f"data.cache_dir={tmp_path / 'cache'}"]
@@ -67,6 +70,7 @@ def test_workers_may_change(before, after, uninterrupted, interrupt, train_comma
     assert read(path)["config"]["data"]["num_workers"] == after
 
 
+@pytest.mark.slow
 def test_more_epochs_follow_the_schedule_of_the_new_length(
     uninterrupted, with_dropout, train_command, tmp_path
 ):
@@ -174,6 +178,7 @@ def test_latest_is_the_newest_that_is_not_completed(
     assert resumed[1:] == [tmp_path / "newer"]
 
 
+@pytest.mark.slow
 def test_an_experiment_may_be_moved_to_another_place(
     uninterrupted, interrupt, train_command, tmp_path, tiny
 ):

@@ -82,6 +82,7 @@ def test_averaged_weights_are_validated_kept_and_tested(train_command, tiny, tmp
     assert results["validation"]["macro"]["f1"] == tested["validation"]["macro_f1"]
 
 
+@pytest.mark.slow
 def test_a_model_trained_in_bfloat16_is_tested_as_it_is_predicted_with(in_bfloat16, tmp_path):
     path = Path(shutil.copytree(in_bfloat16, tmp_path / in_bfloat16.name))
     first = pd.read_csv(path / "predictions.csv")
@@ -117,6 +118,7 @@ def test_a_compiled_model_trains_to_the_same_figures(
     assert not [key for key in state if "_orig_mod" in key]
 
 
+@pytest.mark.slow
 def test_masks_are_learnt_in_bfloat16_with_checkpointing_and_an_average(
     train_command, tiny, tmp_path
 ):
