@@ -48,13 +48,11 @@ class Strips(ImageFolder):
 
     def files(self, image_ids: Iterable[str]) -> list[Path]:
         """The files of these images. Raises InputError where one is not there."""
-        found = []
-        for image_id in image_ids:
-            path = self.find(image_id)
+        found = {image_id: self.find(image_id) for image_id in image_ids}
+        for image_id, path in found.items():
             if path is None:
                 raise self.missing(image_id)
-            found.append(path)
-        return found
+        return list(found.values())
 
     def missing(self, image_id: str) -> InputError:
         """The error that says that an image is not there."""

@@ -79,7 +79,9 @@ class Album:
     def finish(self) -> None:
         """Write contact_sheet.jpg, if there was any image."""
         if self.sheet:
-            sheet = _within(contact_sheet(self.sheet), JPEG_SIDE)
+            sheet = contact_sheet(self.sheet)
+            if (scale := JPEG_SIDE / max(sheet.shape)) < 1:
+                sheet = cv2.resize(sheet, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
             _write_picture(self.folder / "contact_sheet.jpg", sheet)
 
     def _unused_stem(self, explanation: Explanation) -> str:
@@ -121,14 +123,6 @@ class Album:
             return True
         found = explanation.probabilities[index] >= self.thresholds[index]
         return bool(found) or index == int(explanation.probabilities.argmax())
-
-
-def _within(picture: np.ndarray, side: int) -> np.ndarray:
-    """The picture, made smaller where one of its sides is longer."""
-    scale = side / max(picture.shape)
-    if scale >= 1:
-        return picture
-    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
 def _write_picture(path: Path, picture: np.ndarray) -> None:
