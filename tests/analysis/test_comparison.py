@@ -174,10 +174,22 @@ def test_many_experiments_are_listed_without_reading_their_predictions(tmp_path,
 
 
 def test_other_images_or_labels_are_refused(tmp_path):
-    one = read_experiment(write_experiment(tmp_path, name="one"))
-    other = read_experiment(write_experiment(tmp_path, name="other", data_seed=1))
+    one, same, other = (
+        read_experiment(write_experiment(tmp_path, name=name, data_seed=seed))
+        for name, seed in (("one", 0), ("same", 0), ("other", 1))
+    )
     with pytest.raises(InputError, match=r"different images \(0 of 120 and 120 in common\)"):
         compare_pair(one, other, "macro_f1", ("macro", "f1"), QUICK)
+    # Two images trade their labels, so that the classes keep their numbers of images.
+    lines = (same.path / "predictions.csv").read_text().splitlines()
+    rows = [line.split(",") for line in lines if ",test," in line]
+    first = rows[0]
+    second = next(row for row in rows if row[2:6] != first[2:6])
+    first[2:6], second[2:6] = second[2:6], first[2:6]
+    kept = [line for line in lines if ",test," not in line]
+    (same.path / "predictions.csv").write_text("\n".join([*kept, *map(",".join, rows)]) + "\n")
+    with pytest.raises(InputError, match="the same images with different labels"):
+        compare_pair(one, same, "macro_f1", ("macro", "f1"), QUICK)
 
 
 def test_a_pair_with_bad_predictions_becomes_a_note(tmp_path):
