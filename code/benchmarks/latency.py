@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.timing import seconds_in_turn
+from benchmarks.measurement import seconds_in_turn
+from core.analysis.text_tables import number
 from core.predicting.predictor import Predict
 
 BATCH_SIZES = (1, 16)
@@ -85,10 +86,6 @@ def latency_table(rows: list[dict[str, Any]]) -> str:
         lines.append(
             f"{line}{row['median_milliseconds']:>11.1f} {row['images_per_second']:>10.1f} "
             f"{row['times_as_fast']:>15.2f} {row['max_difference']:>12.1e} "
-            f"{row['first_call_seconds']:>14.1f} {_figure(row.get('macro_f1')):>10}"
+            f"{row['first_call_seconds']:>14.1f} {number(row.get('macro_f1')):>10}"
         )
     return "\n".join(lines)
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -8,10 +8,9 @@ from typing import Any
 import torch
 
 from benchmarks.loss_peers import PEERS, Call, inputs, installed_versions, ours
-from benchmarks.measurement import Contender, measure
+from benchmarks.measurement import Contender, measure, seconds_of
 from benchmarks.options import Options
 from benchmarks.profiling import peak_bytes
-from benchmarks.timing import seconds_of
 from core.analysis.text_tables import aligned, number
 from core.errors import InputError
 from core.losses import get_registry

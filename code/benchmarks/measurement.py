@@ -1,12 +1,16 @@
 """Contenders measured in turn, and how many times as fast as each other they are."""
 
 import statistics
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.timing import seconds_in_turn
+import torch
+
 from core.analysis.text_tables import aligned
+
+Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class Contender:
     """
 
     name: str
-    run: Callable[[], object]
+    run: Call
     items: int
     beside: str | None = None
 
@@ -38,6 +42,34 @@ def measure(contenders: Sequence[Contender], rounds: int) -> list[dict[str, Any]
         spread = {"lowest": min(ratios), "highest": max(ratios)}
         rows.append({**row, "ratio": statistics.median(ratios), **spread})
     return rows
+
+
+def seconds_in_turn(calls: Mapping[str, Call], rounds: int) -> dict[str, list[float]]:
+    """The seconds of each call in each round.
+
+    In each round every call takes its turn, so that whatever else the machine does affects all of
+    them alike.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            seconds[name].append(seconds_of(call))
+    return seconds
+
+
+def seconds_of(call: Call) -> float:
+    """The seconds of one call, including the work that it leaves to the GPU."""
+    _wait_for_gpu()
+    started = time.perf_counter()
+    call()
+    _wait_for_gpu()
+    return time.perf_counter() - started
+
+
+def _wait_for_gpu() -> None:
+    # Where nothing has used the GPU yet, asking it would set it up first.
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def table(rows: Sequence[dict[str, Any]], item: str) -> str:

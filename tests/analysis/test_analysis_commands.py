@@ -1,22 +1,14 @@
 """code/compare.py and code/report.py, as a user runs them."""
 
 import json
-import subprocess
 import sys
 
 import pytest
-from conftest import REPOSITORY
 from experiment_factory import write_experiment
 
-
-def run(script, *arguments):
-    return subprocess.run(
-        [sys.executable, str(REPOSITORY / "code" / script), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+import compare
+import report
+from core.command.mistakes import run_command
 
 
 @pytest.fixture(scope="module")
@@ -29,28 +21,51 @@ def results_dir(tmp_path_factory):
     return folder
 
 
-def test_compare_prints_what_can_be_compared(results_dir):
-    done = run("compare.py", "--results-dir", results_dir, "--format", "json")
-    assert done.returncode == 0, done.stderr
-    content = json.loads(done.stdout)
+@pytest.fixture
+def run(results_dir, monkeypatch, capsys):
+    """Run a command on these experiments; its output, error output and exit code."""
+
+    def run(command, *arguments):
+        words = [*map(str, arguments), "--results-dir", str(results_dir)]
+        monkeypatch.setattr(sys, "argv", [f"code/{command.__name__}.py", *words])
+        exit_code = 0
+        try:
+            run_command(command.main)
+        except SystemExit as ended:
+            exit_code = ended.code
+        return *capsys.readouterr(), exit_code
+
+    return run
+
+
+def test_compare_prints_what_can_be_compared(run):
+    output, errors, exit_code = run(compare, "--format", "json")
+    assert exit_code == 0, errors
+    content = json.loads(output)
     assert {row["experiment"] for row in content["experiments"]} == {"one", "two"}
     assert len(content["pairs"]) == 1
     assert len(content["problems"]) == 1
 
 
-def test_report_prints_where_it_is(results_dir):
-    done = run("report.py", "one", "--results-dir", results_dir)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(results_dir / "one" / "report.html")
+def test_csv_stays_clean_and_the_notes_go_to_the_error_output(run):
+    output, errors, _ = run(compare, "--format", "csv")
+    assert [line.split(",")[1] for line in output.splitlines()] == ["experiment", "one", "two"]
+    assert "not a JSON file" in errors
+
+
+def test_report_prints_where_it_is(run, results_dir):
+    output, errors, exit_code = run(report, "one")
+    assert exit_code == 0, errors
+    assert output.strip() == str(results_dir / "one" / "report.html")
     assert (results_dir / "one" / "report.html").is_file()
 
 
 @pytest.mark.parametrize(
-    ("script", "arguments"), [("compare.py", ["--sort", "accuracy"]), ("report.py", ["three"])]
+    ("command", "arguments"), [(compare, ["--sort", "accuracy"]), (report, ["three"])]
 )
-def test_a_mistake_is_one_line_and_exit_code_2(results_dir, script, arguments):
-    done = run(script, *arguments, "--results-dir", results_dir)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert "Traceback" not in done.stderr
+def test_a_mistake_is_one_line_and_exit_code_2(run, command, arguments):
+    output, errors, exit_code = run(command, *arguments)
+    assert exit_code == 2
+    assert output == ""
+    assert errors.startswith("error: ")
+    assert len(errors.strip().splitlines()) == 1

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -164,20 +165,33 @@ def test_an_undefined_figure_is_ranked_last(tmp_path):
 
 
 def test_many_experiments_are_listed_without_reading_their_predictions(tmp_path, monkeypatch):
-    for number in range(12):
-        write_experiment(tmp_path, name=f"number_{number:02d}", seed=number, images=40)
+    one = write_experiment(tmp_path, name="number_00", images=40)
+    for number in range(1, comparison_module.MOST_PAIRED + 1):
+        shutil.copytree(one, tmp_path / f"number_{number:02d}")
     monkeypatch.setattr(comparison_module, "compare_pair", None)
     compared = compare_results(results_dir=tmp_path)
-    assert len(compared.experiments) == 12
+    assert len(compared.experiments) == 11
     assert compared.pairs == []
     assert "name or filter at most 10" in compared.notes[-1]
 
 
 def test_other_images_or_labels_are_refused(tmp_path):
-    one = read_experiment(write_experiment(tmp_path, name="one"))
-    other = read_experiment(write_experiment(tmp_path, name="other", data_seed=1))
+    one, same, other = (
+        read_experiment(write_experiment(tmp_path, name=name, data_seed=seed))
+        for name, seed in (("one", 0), ("same", 0), ("other", 1))
+    )
     with pytest.raises(InputError, match=r"different images \(0 of 120 and 120 in common\)"):
         compare_pair(one, other, "macro_f1", ("macro", "f1"), QUICK)
+    # Two images trade their labels, so that the classes keep their numbers of images.
+    lines = (same.path / "predictions.csv").read_text().splitlines()
+    rows = [line.split(",") for line in lines if ",test," in line]
+    first = rows[0]
+    second = next(row for row in rows if row[2:6] != first[2:6])
+    first[2:6], second[2:6] = second[2:6], first[2:6]
+    kept = [line for line in lines if ",test," not in line]
+    (same.path / "predictions.csv").write_text("\n".join([*kept, *map(",".join, rows)]) + "\n")
+    with pytest.raises(InputError, match="the same images with different labels"):
+        compare_pair(one, same, "macro_f1", ("macro", "f1"), QUICK)
 
 
 def test_a_pair_with_bad_predictions_becomes_a_note(tmp_path):

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 import benchmark
-from benchmarks import inference, loader, memory, metrics, step, trainer
+from benchmarks import inference, loader, measurement, memory, metrics, step, trainer
 from benchmarks.measurement import Contender, measure, table
 from benchmarks.options import SUBJECTS, Options
 from benchmarks.profiling import operator_shares, shares_text
+from benchmarks.workload import our_model
 from core.errors import InputError
-from core.machine import timing
 from core.training.precision import has_bfloat16
 
 
@@ -32,7 +32,7 @@ def same_threads():
 def clock(monkeypatch):
     """A clock that moves only when a contender says so."""
     now = [0.0]
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(measurement.time, "perf_counter", lambda: now[0])
     return now
 
 
@@ -152,8 +152,6 @@ def test_loaders_deliver_the_same_strips_in_their_own_form(tmp_path):
 
 def test_networks_that_are_compared_answer_alike():
     torch.manual_seed(0)
-    from benchmarks.workload import our_model
-
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 1, 64, 320), np.uint8))
     plain, ours, *_ = inference.eager(our_model(options()).eval(), images).values()
     torch.testing.assert_close(plain(), ours(), rtol=1e-4, atol=1e-5)

@@ -40,13 +40,13 @@ def flat(nested, where=()):
     return {key: value for key, value in found.items() if key[0] != "undefined"}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10_000), images=st.integers(1, 60), decimals=st.integers(1, 3))
 def test_each_resample_equals_scikit_learn(seed, images, decimals):
     labels, probabilities = random_predictions(seed, images)
     probabilities = np.round(probabilities, decimals)
     figures = WeightedFigures(labels.astype(bool), probabilities, probabilities >= 0.5, NAMES)
-    weights = next(bootstrap_weights(labels, 5, np.random.default_rng(seed)))
+    weights = next(bootstrap_weights(labels, 3, np.random.default_rng(seed)))
     found = figures(weights)
     for column, counts in enumerate(weights.T.astype(int)):
         resample = np.repeat(labels, counts, axis=0), np.repeat(probabilities, counts, axis=0)
