@@ -5,11 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.augmentation.borders import steel_columns
 from core.augmentation.pipelines import AugmentationPipeline
 from core.augmentation.settings import AugmentationSettings, HorizontalShift
 from core.augmentation.shift import ShiftTransform, shift
-from core.augmentation.strip import Strip
+from core.augmentation.strip import Strip, steel_columns
 
 SIZE = (16, 100)
 NUM_CLASSES = 2

@@ -206,7 +206,7 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
     "data.num_images": ("data.num_images=48", lambda b: len(b.parts.data.table)),
     "data.class_shares": (
         "data.class_shares=[0.5,0.2,0.2,0.2]",
-        lambda b: b.parts.data.table.class_counts.tolist(),
+        lambda b: b.parts.data.table.labels.sum(axis=0).tolist(),
     ),
     "data.label_noise": ("data.label_noise=0.2", lambda b: b.parts.data.table.labels.sum()),
     "data.generation_seed": ("data.generation_seed=1", lambda b: b.parts.data.table.image_ids),
@@ -217,7 +217,7 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
             "data.root={half_written}",
             "model.num_classes=2",
         ],
-        lambda b: [image.image_id for image in b.parts.data.table.skipped],
+        lambda b: list(b.parts.data.table.skipped),
     ),
     "data.group_duplicates": (
         [

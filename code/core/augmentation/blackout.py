@@ -1,32 +1,28 @@
-"""Blackout: defects painted out, so that the rest of the strip is seen not to be the defect."""
+"""Blackout: defects painted out, so that the model learns that the rest is not the defect."""
 
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
 
-from core.augmentation.borders import steel_columns
-from core.augmentation.settings import Blackout
-from core.augmentation.strip import Strip, visible_labels
-
-Fill = Literal["texture", "mean"]
+from core.augmentation.settings import Blackout, Fill
+from core.augmentation.strip import Strip, steel_columns, visible_labels
 
 # Columns on either side of a defect whose mean grey the paint has to meet.
 _MARGIN = 16
 
 
+@dataclass(frozen=True)
 class BlackoutTransform:
-    """Paints out each class of an image with a probability of its own.
+    """Paints out each class of an image with the same probability, one by one.
 
     Source: the first place of Kaggle's "Severstal: Steel Defect Detection", 2019.
     """
 
-    stream = 1
-    needs_masks = True
-    uses_masks = True
-
-    def __init__(self, settings: Blackout) -> None:
-        self.settings = settings
+    settings: Blackout
+    stream: ClassVar[int] = 1
+    needs_masks: ClassVar[bool] = True
 
     def __call__(self, strip: Strip, generator: np.random.Generator) -> Strip:
         if strip.masks is None:
@@ -34,16 +30,12 @@ class BlackoutTransform:
         chosen = generator.random(len(strip.masks)) < self.settings.probability
         return black_out(strip, chosen, self.settings.fill)
 
-    def record(self) -> dict[str, Any]:
-        """What runs, in JSON's types."""
-        return {"__class_fullname__": "Blackout", **self.settings.model_dump()}
-
 
 def black_out(strip: Strip, chosen: np.ndarray, fill: Fill) -> Strip:
     """Paint out the chosen classes, but not where a class that is kept shows as well.
 
-    What is painted leaves the masks, and the label of a class of which nothing is left is 0. A
-    class that is labelled but has no pixel stays as it is: nobody knows where it is.
+    What is painted leaves the masks; a class with nothing left gets the label 0. A class that is
+    labelled but has no pixel stays as it is, since its place is unknown.
 
     Shape: chosen bool (C,).
     """
@@ -54,18 +46,12 @@ def black_out(strip: Strip, chosen: np.ndarray, fill: Fill) -> Strip:
         return strip
     remaining = masks & np.where(painted, np.uint8(0), np.uint8(255))
     defects = (kept | going).astype(bool)
-    paint = _textured if fill == "texture" else _grey
-    return Strip(
-        paint(strip.image, painted, defects),
-        remaining,
-        visible_labels(strip.labels, masks, remaining),
-    )
-
-
-def _grey(image: np.ndarray, painted: np.ndarray, defects: np.ndarray) -> np.ndarray:
-    result = image.copy()
-    result[painted] = _mean_grey(image, defects).round().astype(np.uint8)
-    return result
+    if fill == "texture":
+        image = _textured(strip.image, painted, defects)
+    else:
+        image = strip.image.copy()
+        image[painted] = _mean_grey(image, defects).round().astype(np.uint8)
+    return Strip(image, remaining, visible_labels(strip.labels, masks, remaining))
 
 
 def _mean_grey(image: np.ndarray, defects: np.ndarray) -> np.ndarray:
@@ -83,8 +69,8 @@ def _textured(image: np.ndarray, painted: np.ndarray, defects: np.ndarray) -> np
     # Looking for regions takes longest, and most of a strip has none.
     columns = np.flatnonzero(painted.any(axis=0))
     offset, stop = columns[0], columns[-1] + 1
-    part = np.ascontiguousarray(painted[:, offset:stop], np.uint8)
-    count, regions, boxes, _ = cv2.connectedComponentsWithStats(part)
+    searched = np.ascontiguousarray(painted[:, offset:stop], np.uint8)
+    count, regions, boxes, _ = cv2.connectedComponentsWithStats(searched)
     for number in range(1, count):
         left, top, width, height = boxes[number, :4]
         inside = regions[top : top + height, left : left + width] == number
@@ -110,12 +96,11 @@ def _patch(band: np.ndarray, free: np.ndarray, left: int, right: int) -> np.ndar
     beyond = [(0, 0)] * (band.ndim - 2)
     missing = max(0, width - (end - start))
     if start >= right:
-        source = band[:, start : min(end, start + width)][:, ::-1]
-        padding = (missing, 0)
+        source, padding = band[:, start : min(end, start + width)], (missing, 0)
     else:
-        source = band[:, max(start, end - width) : end][:, ::-1]
-        padding = (0, missing)
-    patch = np.pad(source.astype(np.float32), [(0, 0), padding, *beyond], "symmetric")
+        source, padding = band[:, max(start, end - width) : end], (0, missing)
+    mirrored = source[:, ::-1].astype(np.float32)
+    patch = np.pad(mirrored, [(0, 0), padding, *beyond], "symmetric")
     columns = np.flatnonzero(free)
     before, after = columns[columns < left][-_MARGIN:], columns[columns >= right][:_MARGIN]
     sides = [band[:, side].mean(axis=(0, 1)) for side in (before, after) if side.size]

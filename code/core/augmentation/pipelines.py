@@ -2,7 +2,7 @@
 
 import os
 import random
-from typing import Any, Protocol
+from typing import Any
 
 # Its import asks the network for a newer version otherwise.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -13,38 +13,23 @@ import numpy as np
 
 from core.augmentation.blackout import BlackoutTransform
 from core.augmentation.mixing import BatchMixing
-from core.augmentation.settings import AugmentationSettings
+from core.augmentation.settings import AugmentationSettings, ColorJitter, Toggle
 from core.augmentation.shift import ShiftTransform
 from core.augmentation.strip import Strip
 from core.errors import InputError
 from core.validation import validate
 
-
-class StripTransform(Protocol):
-    """A transform of image, masks and labels together."""
-
-    stream: int
-    """Its own stream of random numbers, so that none changes what another draws."""
-    needs_masks: bool
-    """Whether it can do nothing with image-level labels."""
-    uses_masks: bool
-    """Whether it does more where masks are known."""
-
-    def __call__(self, strip: Strip, generator: np.random.Generator) -> Strip:
-        """The changed strip; the given one is left as it is."""
-        ...
-
-    def record(self) -> dict[str, Any]:
-        """What runs, in JSON's types."""
-        ...
+# Of image, masks and labels together. Each has a stream of random numbers of its own, so that none
+# changes what another draws.
+StripTransform = BlackoutTransform | ShiftTransform
 
 
 class AugmentationPipeline:
     """Random transforms whose outcome is a pure function of (seed, epoch, index).
 
-    albumentations' own generators are shared by the workers of a loader and repeat each epoch;
-    here each image gets a generator of its own, so that neither the number of workers nor the
-    order of images changes a pixel.
+    Each image gets a generator of its own, so that neither the number of workers nor the order of
+    images changes a pixel. `batch_transform` mixes the images of a batch afterwards; None where
+    nothing is mixed.
     """
 
     def __init__(
@@ -57,12 +42,9 @@ class AugmentationPipeline:
     ) -> None:
         """Build the pipeline of `settings`, given as such or as a dict of toggles.
 
-        `learns_masks` says that masks are targets. `batch_transform` mixes what the pipeline
-        made of the images of a batch; None where nothing is mixed.
-
         Raises:
             InputError: an unknown toggle or a bad value; colour jitter on grey images; mixup
-                where masks are targets.
+                where masks are targets (`learns_masks`).
         """
         if not isinstance(settings, AugmentationSettings):
             settings = validate(AugmentationSettings, settings or {}, "augmentation")
@@ -85,19 +67,18 @@ class AugmentationPipeline:
 
     @property
     def needs_masks(self) -> bool:
-        """Whether a transform can do nothing with image-level labels."""
+        """Whether a transform does nothing with image-level labels."""
         return any(transform.needs_masks for transform in self._strip_transforms)
+
+    @property
+    def uses_masks(self) -> bool:
+        """Whether a transform of images does more where masks are known."""
+        return bool(self._strip_transforms)
 
     @property
     def reads_masks(self) -> bool:
         """Whether any transform, of images or of batches, looks at masks."""
-        mixing = self.batch_transform
-        return self.uses_masks or (mixing is not None and mixing.uses_masks)
-
-    @property
-    def uses_masks(self) -> bool:
-        """Whether a transform does more where masks are known."""
-        return any(transform.uses_masks for transform in self._strip_transforms)
+        return self.uses_masks or getattr(self.batch_transform, "uses_masks", False)
 
     def __call__(
         self,
@@ -108,10 +89,9 @@ class AugmentationPipeline:
         epoch: int,
         index: int,
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-        """Transform an image, its masks by the same geometry, and its labels where defects go.
+        """Transform an image, its masks by the same geometry, and labels of defects that vanish.
 
-        Shape: image uint8 (H, W) or (H, W, 3); masks uint8 (C, H, W) or None; labels float32
-        (C,); same shapes out.
+        Shape: those of a `Strip`, the same out.
         """
         strip, key = Strip(image, masks, labels), (self.seed, epoch, index)
         for transform in self._strip_transforms:
@@ -128,71 +108,49 @@ class AugmentationPipeline:
 
     def record(self) -> list[dict[str, Any]]:
         """The transforms that run, in order, in JSON's types."""
-        ours = [transform.record() for transform in self._strip_transforms]
+        ours = [transform.settings.record() for transform in self._strip_transforms]
         mixing = self.batch_transform.record() if self.batch_transform else []
         return ours + A.to_dict(self._compose)["transform"]["transforms"] + mixing
 
 
 def _strip_transforms(settings: AugmentationSettings) -> list[StripTransform]:
-    """Blackout comes first, while every defect can be seen whole."""
-    chosen: list[StripTransform] = []
-    if (blackout := settings.blackout) and blackout.probability:
-        chosen.append(BlackoutTransform(blackout))
-    if (shift := settings.horizontal_shift) and shift.probability:
-        chosen.append(ShiftTransform(shift))
-    return chosen
+    # Blackout comes first, while every defect can be seen whole.
+    toggles = ((BlackoutTransform, settings.blackout), (ShiftTransform, settings.horizontal_shift))
+    return [transform(toggle) for transform, toggle in toggles if toggle and toggle.probability]
 
 
 def _transforms(settings: AugmentationSettings, channels: int) -> list[A.BasicTransform]:
-    """strict=True: albumentations otherwise ignores an argument it does not know."""
+    """The transforms of albumentations, which with `strict` refuses an unknown argument."""
     chosen: list[A.BasicTransform] = []
+
+    def add(transform: type[A.BasicTransform], toggle: Toggle, **arguments: Any) -> None:
+        chosen.append(transform(p=toggle.probability, strict=True, **arguments))
+
     if flip := settings.horizontal_flip:
-        chosen.append(A.HorizontalFlip(p=flip.probability, strict=True))
+        add(A.HorizontalFlip, flip)
     if flip := settings.vertical_flip:
-        chosen.append(A.VerticalFlip(p=flip.probability, strict=True))
+        add(A.VerticalFlip, flip)
     if (rotation := settings.rotation) and rotation.degrees:
-        chosen.append(
-            A.Rotate(
-                limit=(-rotation.degrees, rotation.degrees),
-                border_mode=cv2.BORDER_REFLECT_101,
-                p=rotation.probability,
-                strict=True,
-            )
-        )
+        add(A.Rotate, rotation, limit=rotation.degrees, border_mode=cv2.BORDER_REFLECT_101)
     light = settings.brightness_contrast
     if light and (light.brightness or light.contrast):
-        chosen.append(
-            A.RandomBrightnessContrast(
-                brightness_limit=(-light.brightness, light.brightness),
-                contrast_limit=(-light.contrast, light.contrast),
-                p=light.probability,
-                strict=True,
-            )
-        )
-    chosen += _color_jitter(settings, channels)
+        limits = {"brightness_limit": light.brightness, "contrast_limit": light.contrast}
+        add(A.RandomBrightnessContrast, light, **limits)
+    jitter = settings.color_jitter
+    if jitter and (jitter.saturation or jitter.hue):
+        _check_colour(jitter, channels)
+        saturation = (1 - jitter.saturation, 1 + jitter.saturation)
+        hue, unchanged = (-jitter.hue, jitter.hue), {"brightness": (1, 1), "contrast": (1, 1)}
+        add(A.ColorJitter, jitter, saturation=saturation, hue=hue, **unchanged)
     if blur := settings.gaussian_blur:
-        limit = (3, blur.kernel_size)
-        chosen.append(A.GaussianBlur(blur_limit=limit, p=blur.probability, strict=True))
+        add(A.GaussianBlur, blur, blur_limit=(3, blur.kernel_size))
     return chosen
 
 
-def _color_jitter(settings: AugmentationSettings, channels: int) -> list[A.BasicTransform]:
-    jitter = settings.color_jitter
-    if not jitter or not (jitter.saturation or jitter.hue):
-        return []
+def _check_colour(jitter: ColorJitter, channels: int) -> None:
     if channels == 1:
         key, value = ("saturation", jitter.saturation) if jitter.saturation else ("hue", jitter.hue)
         raise InputError(
             f"augmentation.color_jitter.{key}={value}: grey strips have no colour to change: "
             "use augmentation.brightness_contrast, or data.channels=3 for colour images"
         )
-    return [
-        A.ColorJitter(
-            brightness=(1, 1),
-            contrast=(1, 1),
-            saturation=(1 - jitter.saturation, 1 + jitter.saturation),
-            hue=(-jitter.hue, jitter.hue),
-            p=jitter.probability,
-            strict=True,
-        )
-    ]

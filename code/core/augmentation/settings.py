@@ -1,4 +1,4 @@
-"""What can be toggled: one key a transform, off with null or false, on with true."""
+"""What can be toggled: one key for each transform, off with null or false, on with true."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,22 +8,34 @@ from core.validation import Settings
 
 Probability = Annotated[float, Field(ge=0, le=1, description="share of images it is applied to")]
 Amount = Annotated[float, Field(ge=0, le=1, description="largest change, as a share")]
+Fill = Literal["texture", "mean"]
+BetaParameter = Annotated[
+    float, Field(gt=0, le=100, description="of the Beta distribution drawn from; 1 is uniform")
+]
 
 
-class Flip(Settings):
+class Toggle(Settings):
+    """The settings of one transform."""
+
+    def record(self) -> dict[str, Any]:
+        """The transform with its settings, in JSON's types."""
+        return {"__class_fullname__": type(self).__name__, **self.model_dump()}
+
+
+class Flip(Toggle):
     """Mirror the image left to right (horizontal) or top to bottom (vertical)."""
 
     probability: Probability = 0.5
 
 
-class Rotation(Settings):
-    """Turn by up to `degrees` either way; what comes in from outside mirrors the strip's edge."""
+class Rotation(Toggle):
+    """Turn by up to `degrees` either way; the strip's edge is mirrored outwards."""
 
     degrees: Annotated[float, Field(ge=0, le=45, description="largest angle, in degrees")] = 2.0
     probability: Probability = 0.3
 
 
-class BrightnessContrast(Settings):
+class BrightnessContrast(Toggle):
     """Change brightness and contrast by up to these shares of the grey range."""
 
     brightness: Amount = 0.2
@@ -31,7 +43,7 @@ class BrightnessContrast(Settings):
     probability: Probability = 0.5
 
 
-class ColorJitter(Settings):
+class ColorJitter(Toggle):
     """Change the colour of colour strips; grey ones have no saturation and no hue to change."""
 
     saturation: Amount = 0.0
@@ -39,7 +51,7 @@ class ColorJitter(Settings):
     probability: Probability = 0.5
 
 
-class GaussianBlur(Settings):
+class GaussianBlur(Toggle):
     """Blur with a kernel of 3 to `kernel_size` pixels."""
 
     kernel_size: Annotated[int, Field(ge=3, le=31, description="largest kernel, odd, pixels")] = 5
@@ -53,46 +65,40 @@ class GaussianBlur(Settings):
         return value
 
 
-class Blackout(Settings):
+class Blackout(Toggle):
     """Paint out defects where their masks are; a label goes to 0 when all of its class is gone."""
 
-    probability: Annotated[
-        float, Field(ge=0, le=1, description="share of an image's classes it is applied to")
-    ] = 0.5
-    fill: Literal["texture", "mean"] = Field(
-        "texture", description="the strip's own texture, mirrored, or its mean grey"
+    probability: float = Field(
+        0.5, ge=0, le=1, description="share of an image's classes it is applied to"
     )
+    fill: Fill = Field("texture", description="the strip's own texture, mirrored, or its mean grey")
 
 
-class HorizontalShift(Settings):
-    """Shift along the strip, its black border staying black; without masks towards it only."""
+class HorizontalShift(Toggle):
+    """Shift along the strip; its black border stays black. Without masks only towards it."""
 
     pixels: Annotated[int, Field(ge=1, le=8192, description="longest way, in pixels")] = 64
     probability: Probability = 0.5
 
 
-class Mixup(Settings):
-    """Blend an image, and its labels, with another of the batch; not beside mask_loss."""
+class Mixup(Toggle):
+    """Blend an image, and its labels, with another of the batch; not allowed with mask_loss."""
 
     probability: Probability = 0.5
-    alpha: Annotated[
-        float, Field(gt=0, le=100, description="of the Beta law of the shares; 1 draws evenly")
-    ] = 0.2
+    alpha: BetaParameter = 0.2
 
 
-class Cutmix(Settings):
-    """Put a band of another image of the batch in, across the strip, and label what shows."""
+class Cutmix(Toggle):
+    """Insert a band of another image of the batch, across the strip, and label what shows."""
 
     probability: Probability = 0.5
-    alpha: Annotated[
-        float, Field(gt=0, le=100, description="of the Beta law of the widths; 1 draws evenly")
-    ] = 1.0
+    alpha: BetaParameter = 1.0
 
 
 class AugmentationSettings(Settings):
     """Training-time transforms. A key of null or false switches its transform off."""
 
-    # With a probability of 0 off, yet with keys to set; `true` is on with the class's defaults.
+    # A probability of 0 is off, with keys that can be set; `true` is on with the class's defaults.
     blackout: Blackout | None = Blackout(probability=0.0)
     horizontal_shift: HorizontalShift | None = HorizontalShift(probability=0.0)
 

@@ -1,14 +1,15 @@
-"""A shift along the strip that knows of its black border."""
+"""A shift along the strip that keeps its black border."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from core.augmentation.borders import steel_columns
 from core.augmentation.settings import HorizontalShift
-from core.augmentation.strip import Strip, visible_labels
+from core.augmentation.strip import Strip, steel_columns, visible_labels
 
 
+@dataclass(frozen=True)
 class ShiftTransform:
     """Moves what a strip shows to the left or right by up to some pixels.
 
@@ -16,12 +17,9 @@ class ShiftTransform:
     Without them it only goes towards a black border, where nothing but black is lost.
     """
 
-    stream = 2
-    needs_masks = False
-    uses_masks = True
-
-    def __init__(self, settings: HorizontalShift) -> None:
-        self.settings = settings
+    settings: HorizontalShift
+    stream: ClassVar[int] = 2
+    needs_masks: ClassVar[bool] = False
 
     def __call__(self, strip: Strip, generator: np.random.Generator) -> Strip:
         chance, share = generator.random(), generator.random()
@@ -35,18 +33,12 @@ class ShiftTransform:
         distance = round((leftmost + rightmost) * share) - leftmost
         return shift(strip, distance, first, last)
 
-    def record(self) -> dict[str, Any]:
-        """What runs, in JSON's types."""
-        return {"__class_fullname__": "HorizontalShift", **self.settings.model_dump()}
-
 
 def shift(strip: Strip, distance: int, first: int, last: int) -> Strip:
     """Move a strip, whose steel is in columns first to before last, to the right by `distance`.
 
-    Columns that come in from outside continue what ends there: more of the black border where
-    there is one, else the steel and its masks, mirrored.
-
-    Units: `distance` in pixels, negative to the left; at most the columns of steel.
+    Columns that come in continue what ends there: the black border, or else the steel and its
+    masks, mirrored. Units: `distance` in pixels, at most the columns of steel; negative is left.
     """
     if distance == 0:
         return strip
@@ -61,7 +53,7 @@ def shift(strip: Strip, distance: int, first: int, last: int) -> Strip:
 def _columns_coming_in(length: int, distance: int, first: int, last: int) -> np.ndarray:
     """The columns that are shown where none has moved to, int64 (|distance|,).
 
-    Of a border its outer half alone: next to the steel it is not quite black.
+    Of a border they repeat only the outer half: next to the steel it is not quite black.
     """
     columns = np.arange(length)
     if distance > 0:
@@ -76,5 +68,5 @@ def _moved(planes: np.ndarray, distance: int, coming_in: np.ndarray, axis: int) 
     """`planes` moved along `axis`, with these of its columns in the gap."""
     ends = (None, -distance) if distance > 0 else (-distance, None)
     staying = planes[(slice(None),) * axis + (slice(*ends),)]
-    parts = [np.take(planes, coming_in, axis), staying]
-    return np.concatenate(parts if distance > 0 else parts[::-1], axis)
+    pieces = [np.take(planes, coming_in, axis), staying]
+    return np.concatenate(pieces if distance > 0 else pieces[::-1], axis)

@@ -48,11 +48,7 @@ def check_image_id(image_id: str, where: str) -> None:
 
 
 def check_class_names(names: Sequence[str], where: str) -> tuple[str, ...]:
-    """The names as a tuple, each of use as a column, as a key and within a file name.
-
-    Raises:
-        InputError: none, a name twice, or one that is of no such use.
-    """
+    """The names as a tuple. Raises InputError for a name twice, or of no use in a file name."""
     if not names:
         raise InputError(f"{where}: no class names; expected at least one")
     for index, name in enumerate(names):

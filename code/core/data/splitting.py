@@ -19,9 +19,8 @@ class StratifiedSplitter:
     """Splits a multi-hot label matrix so that each class is spread by its share.
 
     Each class's count, that of clean images and the size of each part come within one image of
-    their share, except that every part gets an image of a rare class first. Where few images carry
-    many labels each, that can be impossible. The split depends on `random_state` and the labels
-    only.
+    their share, but every part gets an image of a rare class first. Where few images carry many
+    labels each, that can be impossible. The split depends on `random_state` and labels only.
     """
 
     def __init__(self, random_state: int = 42) -> None:

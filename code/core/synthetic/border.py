@@ -24,10 +24,7 @@ class Border:
         self.steel = self.distance > 0
 
     def _distance(self) -> np.ndarray:
-        """Pixels from the edge into the steel, negative on the background.
-
-        Shape: broadcasts to (height, width).
-        """
+        """Pixels from the edge into the steel, negative beside it, (height, width)."""
         height, width = self.size
         rng, scale = self.rng, height / 256
         if self.side == "none":
@@ -67,32 +64,24 @@ class Border:
         lanes = bands(rng, depth.shape[1], 12 * scale)
         glints += zone * rng.uniform(0.3, 1.6) + 0.35 * lanes - 3.0
         np.clip(glints, 0, 2, out=glints)
-        part = canvas.image[:, columns]
-        part *= 1 + rng.uniform(-0.1, 0.45) * zone + rng.uniform(0.5, 1.0) * glints
-        canvas.image[:, columns] = part
+        canvas.image[:, columns] *= (
+            1 + rng.uniform(-0.1, 0.45) * zone + rng.uniform(0.5, 1.0) * glints
+        )
 
     def draw(self, canvas: Canvas) -> None:
         """Darken the rim, light the edge, and black out the background."""
         if self.side == "none":
             return
-        rng, scale, distance = self.rng, canvas.scale, self.distance
-        rows, columns = canvas.steel.any(axis=1), canvas.steel.any(axis=0)
-        near = distance < 60 * scale
-        if self.side in ("left", "right"):
-            rows, columns = slice(None), near.any(axis=0)
-        else:
-            rows, columns = near.any(axis=1), slice(None)
-        part = canvas.image[rows][:, columns]
-        depth = distance[rows][:, columns]
-        part *= self._rim(depth, scale)
-        part[depth <= 0] = 0
-        black = rng.uniform(0, 7) + 0.6 * rng.standard_normal(part.shape, dtype=np.float32)
+        rng, scale, near = self.rng, canvas.scale, self.distance < 60 * canvas.scale
+        # Only the columns, or rows, that come near the edge change.
+        upright = self.side in ("left", "right")
+        where = (slice(None), near.any(axis=0)) if upright else (near.any(axis=1),)
+        image, depth = canvas.image[where], self.distance[where]
+        image *= self._rim(depth, scale)
+        image[depth <= 0] = 0
+        black = rng.uniform(0, 7) + 0.6 * rng.standard_normal(image.shape, dtype=np.float32)
         soft = np.clip(depth / max(1.2 * scale, 1.0), 0, 1)
-        part = soft * part + (1 - soft) * black
-        if self.side in ("left", "right"):
-            canvas.image[:, columns] = part
-        else:
-            canvas.image[rows] = part
+        canvas.image[where] = soft * image + (1 - soft) * black
 
     def _rim(self, depth: np.ndarray, scale: float) -> np.ndarray:
         """Factor on the grey values near the edge."""

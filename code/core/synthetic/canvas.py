@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Heights and widths in this package are given for a strip of 256 rows, as the real ones.
-REFERENCE_HEIGHT = 256
+Window = tuple[slice, slice]
+
+# Heights and widths in this room are given for a strip of 256 rows, as the real ones have.
+_REFERENCE_HEIGHT = 256
 
 
 @dataclass
@@ -21,15 +23,14 @@ class Canvas:
 
     @property
     def size(self) -> tuple[int, int]:
-        height, width = self.image.shape
-        return height, width
+        return self.image.shape
 
     @property
     def scale(self) -> float:
-        return self.size[0] / REFERENCE_HEIGHT
+        return self.size[0] / _REFERENCE_HEIGHT
 
     def px(self, length: float, least: float = 0.0) -> float:
-        """A length of the 256-row strip in pixels of this one, `least` at the least."""
+        """A length of the 256-row strip in pixels of this one, at least `least`."""
         return max(length * self.scale, least)
 
     def strength(self, faintest: float, strongest: float) -> float:
@@ -46,24 +47,21 @@ class Canvas:
         rows = np.flatnonzero(self.steel.any(axis=1))
         return int(rows[0]), int(rows[-1]) + 1
 
-    def window(self, row: float, column: float, size: tuple[float, float]) -> tuple[slice, slice]:
-        """Slices of the part inside the image of a box of `size` centred at (row, column)."""
-        height, width = self.size
-        top, left = int(row - size[0] / 2), int(column - size[1] / 2)
-        bottom, right = top + max(int(size[0]), 2), left + max(int(size[1]), 2)
-        return (
-            slice(min(max(top, 0), height - 1), min(max(bottom, 1), height)),
-            slice(min(max(left, 0), width - 1), min(max(right, 1), width)),
-        )
+    def window(
+        self, row: float, column: float, size: tuple[float, float]
+    ) -> tuple[Window, np.ndarray, np.ndarray]:
+        """The part inside the image of a box of `size` centred at (row, column).
 
-
-def coordinates(
-    part: tuple[slice, slice], row: float, column: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of a window, counted from (row, column).
-
-    Shape: (rows, 1) and (1, columns) float32.
-    """
-    y = np.arange(part[0].start, part[0].stop, dtype=np.float32)[:, None] - np.float32(row)
-    x = np.arange(part[1].start, part[1].stop, dtype=np.float32)[None, :] - np.float32(column)
-    return y, x
+        Shape: slices of the image, and rows (rows, 1) and columns (1, columns) float32, counted
+        from (row, column).
+        """
+        slices, offsets = [], []
+        for extent, centre, length in zip(self.size, (row, column), size, strict=True):
+            first = int(centre - length / 2)
+            last = first + max(int(length), 2)
+            inside = slice(min(max(first, 0), extent - 1), min(max(last, 1), extent))
+            positions = np.arange(inside.start, inside.stop, dtype=np.float32)
+            slices.append(inside)
+            offsets.append(positions - np.float32(centre))
+        y, x = offsets
+        return tuple(slices), y[:, None], x[None, :]

@@ -2,16 +2,13 @@
 
 import numpy as np
 
-from core.synthetic.canvas import Canvas, coordinates
+from core.synthetic.canvas import Canvas, Window
 from core.synthetic.noise import bands
 from core.synthetic.outlines import four_corners, points_of
 
 
 def draw_cracks(canvas: Canvas) -> np.ndarray:
-    """Draw one or two cracks.
-
-    Shape: mask (height, width) uint8 of 0 and 1.
-    """
+    """Draw one or two cracks; their mask uint8 (H, W) of 0 and 1."""
     mask = np.zeros(canvas.size, np.uint8)
     for _ in range(2 if canvas.rng.random() < 0.3 else 1):
         _crack(canvas, mask)
@@ -24,8 +21,7 @@ def _crack(canvas: Canvas, mask: np.ndarray) -> None:
     length = (rows[1] - rows[0]) * rng.uniform(0.3, 1.0)
     row = rng.uniform(rows[0] + length / 2, rows[1] - length / 2 + 1e-3)
     column = _near_an_edge(canvas)
-    part = canvas.window(row, column, (length, canvas.px(50, 12)))
-    y, x = coordinates(part, row, column)
+    window, y, x = canvas.window(row, column, (length, canvas.px(50, 12)))
     path = _path(canvas, y)
     # Fades towards its ends and is broken in places.
     visible = 1.4 - 1.6 * np.abs(2 * y / length) ** 6
@@ -34,15 +30,15 @@ def _crack(canvas: Canvas, mask: np.ndarray) -> None:
     width = canvas.px(rng.uniform(0.7, 1.7), 0.7) * (1 + 0.15 * bands(rng, len(y), canvas.px(9, 2)))
     width = np.clip(width, canvas.px(0.5, 0.5), None)[:, None]
     line = visible * np.exp(-(((x - path) / width) ** 2))
-    canvas.image[part] *= 1 - canvas.strength(0.25, 0.72) * line
+    canvas.image[window] *= 1 - canvas.strength(0.25, 0.72) * line
     if rng.random() < 0.35:
         lip = np.clip(bands(rng, len(y), canvas.px(20, 2)), 0, 1)[:, None] * visible
         lip = lip * np.exp(-(((x - path - 2 * width) / width) ** 2))
-        canvas.image[part] *= 1 + rng.uniform(0.1, 0.4) * lip
+        canvas.image[window] *= 1 + rng.uniform(0.1, 0.4) * lip
     if rng.random() < 0.3:
-        _branch(canvas, part, path)
+        _branch(canvas, window, path)
     margin = canvas.px(rng.uniform(3, 7), 1.5)
-    four_corners(canvas, mask, points_of(part, line > 0.3), (margin, margin))
+    four_corners(canvas, mask, points_of(window, line > 0.3), (margin, margin))
 
 
 def _near_an_edge(canvas: Canvas) -> float:
@@ -63,12 +59,12 @@ def _path(canvas: Canvas, y: np.ndarray) -> np.ndarray:
     return rng.normal(0, 0.025) * y + (wander + jitter)[:, None]
 
 
-def _branch(canvas: Canvas, part: tuple[slice, slice], path: np.ndarray) -> None:
+def _branch(canvas: Canvas, window: Window, path: np.ndarray) -> None:
     """A second, shorter and fainter line beside the first."""
     rng = canvas.rng
     first = int(rng.uniform(0, 0.6) * len(path))
     last = first + max(int(rng.uniform(0.15, 0.4) * len(path)), 2)
     offset = rng.choice([-1.0, 1.0]) * canvas.px(rng.uniform(2.5, 6), 1)
-    columns = np.arange(part[1].start, part[1].stop) - (part[1].start + part[1].stop) / 2
+    columns = np.arange(window[1].start, window[1].stop) - (window[1].start + window[1].stop) / 2
     near = np.exp(-(((columns[None, :] - path[first:last] - offset) / canvas.px(1, 0.7)) ** 2))
-    canvas.image[part][first:last] *= 1 - rng.uniform(0.15, 0.4) * near.astype(np.float32)
+    canvas.image[window][first:last] *= 1 - rng.uniform(0.15, 0.4) * near.astype(np.float32)

@@ -42,7 +42,7 @@ class StripSettings:
             raise InputError(f"data.num_images={self.num_images}: expected at least 1")
         if self.seed < 0:
             raise InputError(f"data.generation_seed={self.seed}: expected 0 or more")
-        size = tuple(int(extent) for extent in self.image_size)
+        size = tuple(map(int, self.image_size))
         if len(size) != 2 or size[0] < 32 or size[1] < 2 * size[0]:
             raise InputError(
                 f"data.image_size={list(size)}: expected [height, width] with a height of at "
@@ -50,7 +50,7 @@ class StripSettings:
             )
         object.__setattr__(self, "image_size", size)
         if not isinstance(self.class_shares, str):
-            object.__setattr__(self, "class_shares", tuple(float(s) for s in self.class_shares))
+            object.__setattr__(self, "class_shares", tuple(map(float, self.class_shares)))
 
     def manifest(self) -> dict[str, Any]:
         """The settings and the generator's version, as they are written beside the strips."""
@@ -60,18 +60,16 @@ class StripSettings:
 def generate_strips(root: Path, settings: StripSettings, num_workers: int = 1) -> Path:
     """Generate a data set of strips under `root`, the same for any number of workers.
 
-    A progress bar is shown on a terminal only.
-
     Raises:
         InputError: class shares that cannot be met, or `root` already holds images.
     """
     images = Path(root) / "train_images"
     if images.exists():
         raise InputError(f"{images}: exists already; generate into a new folder")
-    generator = np.random.default_rng(settings.seed)
-    labels = assign_labels(settings.num_images, settings.class_shares, generator)
+    num_images, seed = settings.num_images, settings.seed
+    labels = assign_labels(num_images, settings.class_shares, np.random.default_rng(seed))
     images.mkdir(parents=True)
-    names = _file_names(settings.num_images, settings.seed)
+    names = _file_names(num_images, seed)
     strips = list(zip(range(len(names)), names, labels, strict=True))
     rows = map_ahead(
         _pool(num_workers), partial(_write, settings, images), strips, bar="generating strips"
@@ -113,7 +111,7 @@ def _start_worker() -> None:
 def _write(
     settings: StripSettings, images: Path, strip: tuple[int, str, np.ndarray]
 ) -> list[tuple[str, int, str]]:
-    """Draw and write strip number `index`; its rows of train.csv."""
+    """Draw and write a strip, of a number, a name and labels; its rows of train.csv."""
     index, name, labels = strip
     rng = np.random.default_rng(np.random.SeedSequence((settings.seed, index)))
     image, masks = draw_strip(rng, settings.image_size, labels)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from core.synthetic.canvas import Canvas, coordinates
+from core.synthetic.canvas import Canvas
 from core.synthetic.noise import bands, rough_noise, soft_step
 
 
@@ -34,11 +34,10 @@ def oil_drops(canvas: Canvas) -> None:
     for _ in range(int(rng.geometric(0.25))):
         length, width = canvas.px(rng.uniform(8, 75), 3), canvas.px(rng.uniform(2.5, 9), 1.2)
         row, column = _anywhere(canvas)
-        part = canvas.window(row, column, (length, 2.5 * width))
-        y, x = coordinates(part, row, column)
+        window, y, x = canvas.window(row, column, (length, 2.5 * width))
         taper = width / 2 * np.sqrt(np.clip(1 - (2 * y / length) ** 2, 0, 1))
         taper = taper * (1 + 0.15 * bands(rng, y.shape[0], 3 * canvas.scale)[:, None])
-        canvas.image[part] *= 1 - darkness * np.clip(taper - np.abs(x) + 0.5, 0, 1)
+        canvas.image[window] *= 1 - darkness * np.clip(taper - np.abs(x) + 0.5, 0, 1)
 
 
 def smeared_trail(canvas: Canvas) -> None:
@@ -46,11 +45,10 @@ def smeared_trail(canvas: Canvas) -> None:
     rng = canvas.rng
     length, width = canvas.px(rng.uniform(40, 200), 8), canvas.px(rng.uniform(8, 30), 3)
     row, column = _anywhere(canvas)
-    part = canvas.window(row, column, (length, width))
-    y, x = coordinates(part, row, column)
+    window, y, x = canvas.window(row, column, (length, width))
     field = rough_noise(rng, (y.shape[0], x.shape[1]), (canvas.px(9, 2), canvas.px(4, 2)))
     inside = 1 - (2 * y / length) ** 2 - (2 * x / width) ** 2
-    canvas.image[part] *= 1 - rng.uniform(0.15, 0.35) * soft_step(field + 2 * inside, 1.6, 0.8)
+    canvas.image[window] *= 1 - rng.uniform(0.15, 0.35) * soft_step(field + 2 * inside, 1.6, 0.8)
 
 
 def water_stain(canvas: Canvas) -> None:
@@ -61,12 +59,11 @@ def water_stain(canvas: Canvas) -> None:
         radius = canvas.px(rng.uniform(5, 45), 2)
         stretch = rng.uniform(1.0, 2.2)
         at = row + rng.normal(0, canvas.px(30)), column + rng.normal(0, canvas.px(60))
-        part = canvas.window(*at, (3 * radius * stretch, 3 * radius))
-        y, x = coordinates(part, *at)
+        window, y, x = canvas.window(*at, (3 * radius * stretch, 3 * radius))
         distance = np.sqrt((y / stretch) ** 2 + x**2)
         disc = np.clip((radius - distance) / canvas.px(2, 1) + 0.5, 0, 1)
         ring = np.exp(-(((distance - radius) / canvas.px(2.5, 1)) ** 2))
-        canvas.image[part] *= 1 - rng.uniform(-0.06, 0.14) * disc - rng.uniform(0, 0.1) * ring
+        canvas.image[window] *= 1 - rng.uniform(-0.06, 0.14) * disc - rng.uniform(0, 0.1) * ring
 
 
 def arc(canvas: Canvas) -> None:
@@ -114,6 +111,5 @@ def chips(canvas: Canvas) -> None:
 
 def _dot(canvas: Canvas, radii: tuple[float, float], strength: float) -> None:
     row, column = _anywhere(canvas)
-    part = canvas.window(row, column, (5 * radii[0] + 2, 5 * radii[1] + 2))
-    y, x = coordinates(part, row, column)
-    canvas.image[part] *= 1 + strength * np.exp(-((y / radii[0]) ** 2) - (x / radii[1]) ** 2)
+    window, y, x = canvas.window(row, column, (5 * radii[0] + 2, 5 * radii[1] + 2))
+    canvas.image[window] *= 1 + strength * np.exp(-((y / radii[0]) ** 2) - (x / radii[1]) ** 2)

@@ -9,10 +9,7 @@ _CUBIC_DEVIATION = 0.77
 
 
 def smooth_noise(rng: np.random.Generator, size: Size, cell: tuple[float, float]) -> np.ndarray:
-    """Noise that is smooth over `cell` = (rows, columns) pixels.
-
-    Shape: `size`, float32.
-    """
+    """Noise float32 of `size` that is smooth over `cell` = (rows, columns) pixels."""
     # A cell of many pixels is as smooth when drawn coarsely and enlarged linearly, and cheaper.
     coarse = tuple(4 if pixels >= 14 else 1 for pixels in cell)
     rows, columns = (-(-extent // step) for extent, step in zip(size, coarse, strict=True))
@@ -32,10 +29,7 @@ def smooth_noise(rng: np.random.Generator, size: Size, cell: tuple[float, float]
 
 
 def bands(rng: np.random.Generator, width: int, cell: float) -> np.ndarray:
-    """Noise along the columns only.
-
-    Shape: (width,) float32.
-    """
+    """Noise along the columns only, float32 (width,)."""
     return smooth_noise(rng, (1, width), (1, cell))[0]
 
 

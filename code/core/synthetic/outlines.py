@@ -1,22 +1,19 @@
 """Outlines as an annotator draws them: few corners, somewhat generous.
 
-Points are (x, y) pairs of the defect's own pixels, in whole-image coordinates; every function
-fills its outline into a mask of 0 and 1.
+Points are (x, y) pairs of the defect's pixels, in coordinates of the image; every function fills
+its outline into a mask of 0 and 1.
 """
 
 import cv2
 import numpy as np
 
-from core.synthetic.canvas import Canvas
+from core.synthetic.canvas import Canvas, Window
 
 
-def points_of(part: tuple[slice, slice], drawn: np.ndarray) -> np.ndarray:
-    """Coordinates of the pixels that are set in `drawn`, a window `part` of the image.
-
-    Shape: (points, 2) float32, x before y.
-    """
+def points_of(window: Window, drawn: np.ndarray) -> np.ndarray:
+    """Pixels set in `drawn`, a window of the image, as float32 (points, 2), x before y."""
     y, x = np.nonzero(drawn)
-    return np.stack([x + part[1].start, y + part[0].start], axis=1).astype(np.float32)
+    return np.stack([x + window[1].start, y + window[0].start], axis=1).astype(np.float32)
 
 
 def four_corners(

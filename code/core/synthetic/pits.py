@@ -2,16 +2,13 @@
 
 import numpy as np
 
-from core.synthetic.canvas import Canvas, coordinates
+from core.synthetic.canvas import Canvas
 from core.synthetic.noise import rough_noise, smooth_noise, soft_step
 from core.synthetic.outlines import four_corners, hull, points_of
 
 
 def draw_pits(canvas: Canvas) -> np.ndarray:
-    """Draw pits in one of their three forms.
-
-    Shape: mask (height, width) uint8 of 0 and 1.
-    """
+    """Draw pits in one of their three forms; their mask uint8 (H, W) of 0 and 1."""
     form = canvas.rng.choice(3, p=[0.65, 0.23, 0.12])
     strength = canvas.strength(0.5, 1.4)
     mask = np.zeros(canvas.size, np.uint8)
@@ -61,15 +58,13 @@ def _lump(canvas: Canvas, mask: np.ndarray, strength: float) -> None:
     inset = min(width / 2, (columns[1] - columns[0]) / 2)
     row = rng.uniform(*rows)
     column = rng.uniform(columns[0] + inset, columns[1] - inset + 1e-3)
-    part = canvas.window(row, column, (1.5 * height, 1.5 * width))
-    y, x = coordinates(part, row, column)
-    size = (len(y), x.shape[1])
-    face = rough_noise(rng, size, (canvas.px(13, 2), canvas.px(13, 2)), 4)
+    window, y, x = canvas.window(row, column, (1.5 * height, 1.5 * width))
+    face = rough_noise(rng, (len(y), x.shape[1]), (canvas.px(13, 2), canvas.px(13, 2)), 4)
     inside = 1 - np.sqrt((2 * y / height) ** 2 + (2 * x / width) ** 2) + 0.12 * face
     shape = soft_step(inside, 0.1, 0.12)
     relief = np.clip(0.9 * (face - np.roll(face, 2, axis=0)) - 0.8 * y / height, -1.5, 2.5)
-    canvas.image[part] *= 1 + strength * shape * (0.3 * relief - 0.12)
-    hull(canvas, mask, points_of(part, shape > 0.4), canvas.px(4, 1))
+    canvas.image[window] *= 1 + strength * shape * (0.3 * relief - 0.12)
+    hull(canvas, mask, points_of(window, shape > 0.4), canvas.px(4, 1))
 
 
 def _pit(
@@ -83,18 +78,17 @@ def _pit(
     row = float(np.clip(row, top, bottom - 1))
     first, last = canvas.steel_columns()
     column = float(np.clip(column, first + 2 * width, last - 1 - 2 * width))
-    part = canvas.window(row, column, (8 * length, 7 * width))
-    y, x = coordinates(part, row, column)
+    window, y, x = canvas.window(row, column, (8 * length, 7 * width))
     ragged = 0.2 * smooth_noise(rng, (len(y), x.shape[1]), (canvas.px(3, 1), canvas.px(2.5, 1)))
     depth = 1 - np.sqrt((y / length) ** 2 + (x / width) ** 2) + ragged
     hollow = soft_step(depth, 0.15, 0.8)
     tail = np.exp(-(((y - 2 * length) / (1.5 * length)) ** 2) - (x / width) ** 2)
-    canvas.image[part] *= 1 - min(0.55 * strength, 0.75) * hollow - 0.12 * strength * tail
+    canvas.image[window] *= 1 - min(0.55 * strength, 0.75) * hollow - 0.12 * strength * tail
     seen = hollow > 0.5
     for _ in range(int(rng.integers(0, 5))):
         high, wide = canvas.px(rng.uniform(0.6, 1.5), 0.6), canvas.px(rng.uniform(0.8, 3.5), 0.7)
         dy, dx = rng.normal(-0.8 * length, 0.5 * length), rng.normal(0, 0.8 * width)
         glint = np.exp(-(((y - dy) / high) ** 2) - ((x - dx) / wide) ** 2 + 0.5 * ragged)
-        canvas.image[part] += strength * rng.uniform(50, 220) * np.minimum(glint, 1.2)
+        canvas.image[window] += strength * rng.uniform(50, 220) * np.minimum(glint, 1.2)
         seen |= glint > 0.4
-    return np.concatenate([points_of(part, seen), np.array([[column, row]], np.float32)])
+    return np.concatenate([points_of(window, seen), np.array([[column, row]], np.float32)])

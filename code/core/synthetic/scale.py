@@ -3,16 +3,13 @@
 import cv2
 import numpy as np
 
-from core.synthetic.canvas import Canvas, coordinates
+from core.synthetic.canvas import Canvas, Window
 from core.synthetic.noise import rough_noise, smooth_noise, soft_step
 from core.synthetic.outlines import points_of, snug
 
 
 def draw_scale(canvas: Canvas) -> np.ndarray:
-    """Draw one to four patches.
-
-    Shape: mask (height, width) uint8 of 0 and 1.
-    """
+    """Draw one to four patches; their mask uint8 (H, W) of 0 and 1."""
     mask = np.zeros(canvas.size, np.uint8)
     strength = canvas.strength(0.4, 1.2)
     for _ in range(int(np.clip(canvas.rng.geometric(0.5), 1, 4))):
@@ -28,15 +25,14 @@ def _patch(canvas: Canvas, mask: np.ndarray, strength: float) -> None:
     width = min(width, 0.9 * (columns[1] - columns[0]))
     row, column = rng.uniform(*rows), rng.uniform(columns[0], columns[1])
     # Roomy: a turned shape reaches further down, a ragged one further out.
-    part = canvas.window(row, column, (2 * height + width, 2 * width + height))
-    y, x = coordinates(part, row, column)
+    window, y, x = canvas.window(row, column, (2 * height + width, 2 * width + height))
     shape = _depth(canvas, (y, x), (height, width))
     inside = soft_step(shape, 0.0, 0.05)
-    image = canvas.image[part]
+    image = canvas.image[window]
     face = _face(canvas, image, strength)
-    canvas.image[part] += (face - image) * inside
-    _rim(canvas, part, inside, strength)
-    seen = points_of(part, shape >= min(0.0, float(shape.max())))
+    canvas.image[window] += (face - image) * inside
+    _rim(canvas, window, inside, strength)
+    seen = points_of(window, shape >= min(0.0, float(shape.max())))
     snug(canvas, mask, seen, canvas.px(rng.uniform(2, 6), 1))
 
 
@@ -68,15 +64,14 @@ def _largest_piece(shape: np.ndarray) -> np.ndarray:
 def _face(canvas: Canvas, image: np.ndarray, strength: float) -> np.ndarray:
     """The patch's own surface: another tone, bumps lit from one side, folds, bare spots."""
     rng = canvas.rng
-    size = image.shape
     tone = 1 - strength * rng.uniform(-0.1, 0.4)
     ground = cv2.blur(image, (2 * round(canvas.px(20, 2)) + 1,) * 2)
     cell = (canvas.px(rng.uniform(8, 30), 2), canvas.px(rng.uniform(8, 40), 2))
-    bumps = rough_noise(rng, size, cell, 4)
+    bumps = rough_noise(rng, image.shape, cell, 4)
     step = max(round(canvas.px(2)), 1)
     relief = bumps - np.roll(bumps, (step, step), (0, 1))
-    clouds = smooth_noise(rng, size, (canvas.px(60, 4), canvas.px(60, 4)))
-    streaks = smooth_noise(rng, size, (canvas.px(50, 4), canvas.px(6, 1.5)))
+    clouds = smooth_noise(rng, image.shape, (canvas.px(60, 4), canvas.px(60, 4)))
+    streaks = smooth_noise(rng, image.shape, (canvas.px(50, 4), canvas.px(6, 1.5)))
     light = rng.uniform(0.15, 0.4) * relief + 0.12 * clouds + rng.uniform(0, 0.12) * streaks
     light += 0.15 * np.maximum(relief, 0) ** 2
     if rng.random() < 0.6:
@@ -90,7 +85,7 @@ def _face(canvas: Canvas, image: np.ndarray, strength: float) -> np.ndarray:
     return face
 
 
-def _rim(canvas: Canvas, part: tuple[slice, slice], inside: np.ndarray, strength: float) -> None:
+def _rim(canvas: Canvas, window: Window, inside: np.ndarray, strength: float) -> None:
     """Shadow on one side of the rim, light on the other, uneven along it."""
     rng = canvas.rng
     soft = cv2.GaussianBlur(inside, (0, 0), sigmaX=canvas.px(rng.uniform(1, 2.2), 0.7))
@@ -102,4 +97,4 @@ def _rim(canvas: Canvas, part: tuple[slice, slice], inside: np.ndarray, strength
     cell = (canvas.px(10, 3), canvas.px(10, 3))
     uneven = np.clip(0.5 + 0.4 * rough_noise(rng, inside.shape, cell, 3), 0, 1.6)
     edge = 4 * soft * (1 - soft)
-    canvas.image[part] *= np.clip(1 + strength * uneven * (1.2 * lit - 0.25 * edge), 0.2, 2.5)
+    canvas.image[window] *= np.clip(1 + strength * uneven * (1.2 * lit - 0.25 * edge), 0.2, 2.5)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.synthetic.canvas import Canvas, coordinates
+from core.synthetic.canvas import Canvas, Window
 from core.synthetic.noise import bands, blurred, rough_noise, smooth_noise, soft_step
 from core.synthetic.outlines import four_corners, hull, points_of, snug
 
@@ -13,10 +13,7 @@ Outline = Callable[[Canvas, np.ndarray, np.ndarray, float], None]
 
 
 def draw_scratches(canvas: Canvas) -> np.ndarray:
-    """Draw one or two forms of scratches.
-
-    Shape: mask (height, width) uint8 of 0 and 1.
-    """
+    """Draw one or two forms of scratches; their mask uint8 (H, W) of 0 and 1."""
     forms = (_lines, _scuff, _flecks, _gouges, _blotches)
     mask = np.zeros(canvas.size, np.uint8)
     strength = canvas.strength(0.4, 1.4)
@@ -38,17 +35,16 @@ def _lines(canvas: Canvas, mask: np.ndarray, strength: float) -> None:
         row = rng.uniform(rows[0] + length / 2, rows[1] - length / 2 + 1e-3)
         group = 1 if rng.random() < 0.6 else int(rng.integers(2, 9))
         breadth = canvas.px(rng.uniform(4, 10) * group) if group > 1 else 0.0
-        part = canvas.window(row, column, (length, breadth + canvas.px(40, 10)))
-        grid = coordinates(part, row, column)
-        lines = np.zeros((len(grid[0]), grid[1].shape[1]), np.float32)
+        window, y, x = canvas.window(row, column, (length, breadth + canvas.px(40, 10)))
+        lines = np.zeros((len(y), x.shape[1]), np.float32)
         for _ in range(group):
             offset = rng.uniform(-0.5, 0.5) * breadth
             share = min(strength * rng.uniform(0.3, 0.85), 0.85)
             ends = length if length < whole else np.inf
-            np.maximum(lines, share * _line(canvas, grid, offset, ends), out=lines)
-        canvas.image[part] *= 1 + (1.3 if bright else -1) * lines
+            np.maximum(lines, share * _line(canvas, (y, x), offset, ends), out=lines)
+        canvas.image[window] *= 1 + (1.3 if bright else -1) * lines
         margin = canvas.px(rng.uniform(5, 10), 1.5)
-        seen = points_of(part, lines > 0.35 * lines.max())
+        seen = points_of(window, lines > 0.35 * lines.max())
         four_corners(canvas, mask, seen, (0.3 * margin, margin))
 
 
@@ -70,70 +66,69 @@ def _line(
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Oval:
     """A window on the steel, and how deep its pixels lie in an oval: 1 centre, 0 rim."""
 
-    part: tuple[slice, slice]
+    window: Window
     inside: np.ndarray
 
     @property
     def size(self) -> tuple[int, int]:
-        rows, columns = self.inside.shape
-        return rows, columns
+        return self.inside.shape
 
 
 def _scuff(canvas: Canvas, mask: np.ndarray, strength: float) -> None:
     """A bundle of ragged dark strokes."""
     rng = canvas.rng
-    place = _place(canvas, (90, 300), (25, 110))
-    strokes = smooth_noise(rng, place.size, (canvas.px(80, 4), canvas.px(3.5, 1.2)))
-    strokes = strokes + 0.4 * smooth_noise(rng, place.size, (canvas.px(12, 2), canvas.px(2.5, 1)))
-    ink = soft_step(strokes + 2.4 * place.inside, 1.7, 1.0)
-    canvas.image[place.part] *= 1 - min(0.55 * strength, 0.72) * ink
+    oval = _oval(canvas, (90, 300), (25, 110))
+    strokes = smooth_noise(rng, oval.size, (canvas.px(80, 4), canvas.px(3.5, 1.2)))
+    strokes = strokes + 0.4 * smooth_noise(rng, oval.size, (canvas.px(12, 2), canvas.px(2.5, 1)))
+    ink = soft_step(strokes + 2.4 * oval.inside, 1.7, 1.0)
+    canvas.image[oval.window] *= 1 - min(0.55 * strength, 0.72) * ink
     if rng.random() < 0.4:
-        canvas.image[place.part] += strength * 150 * _glints(canvas, place.inside - 0.4)
-    _outline(canvas, mask, place, ink, hull)
+        canvas.image[oval.window] += strength * 150 * _glints(canvas, oval.inside - 0.4)
+    _outline(canvas, mask, oval, ink, hull)
 
 
 def _flecks(canvas: Canvas, mask: np.ndarray, strength: float) -> None:
     """A cluster of bright dashes, across the strip or along it."""
     rng = canvas.rng
     wide = rng.random() < 0.5
-    place = _place(canvas, (30, 130), (80, 500)) if wide else _place(canvas, (40, 150), (25, 110))
+    oval = _oval(canvas, (30, 130), (80, 500)) if wide else _oval(canvas, (40, 150), (25, 110))
     cell = (canvas.px(rng.uniform(1.2, 2.2), 1), canvas.px(rng.uniform(5, 18), 2))
     if not wide and rng.random() < 0.6:
         cell = (0.4 * cell[1], cell[0])
-    dashes = rough_noise(rng, place.size, cell, 2)
-    clumps = smooth_noise(rng, place.size, (canvas.px(20, 3), canvas.px(40, 4)))
-    ink = soft_step(dashes + 0.7 * clumps + 2 * place.inside, rng.uniform(2.2, 3.0), 0.9)
-    uneven = np.clip(0.8 + 0.4 * rng.standard_normal(place.size, dtype=np.float32), 0.2, 1.6)
-    canvas.image[place.part] += strength * rng.uniform(100, 240) * ink * uneven
-    _outline(canvas, mask, place, ink, hull)
+    dashes = rough_noise(rng, oval.size, cell, 2)
+    clumps = smooth_noise(rng, oval.size, (canvas.px(20, 3), canvas.px(40, 4)))
+    ink = soft_step(dashes + 0.7 * clumps + 2 * oval.inside, rng.uniform(2.2, 3.0), 0.9)
+    uneven = np.clip(0.8 + 0.4 * rng.standard_normal(oval.size, dtype=np.float32), 0.2, 1.6)
+    canvas.image[oval.window] += strength * rng.uniform(100, 240) * ink * uneven
+    _outline(canvas, mask, oval, ink, hull)
 
 
 def _gouges(canvas: Canvas, mask: np.ndarray, strength: float) -> None:
     """Chipped spots, dark with bright rims, one below the other or side by side."""
     rng = canvas.rng
     upright = rng.random() < 0.6
-    place = _place(canvas, (60, 220), (14, 45)) if upright else _place(canvas, (20, 50), (60, 600))
-    field = rough_noise(rng, place.size, (canvas.px(9, 2), canvas.px(7, 2)), 4)
-    dark = soft_step(field + 1.5 * place.inside, 2.0, 0.9)
-    canvas.image[place.part] *= 1 - min(0.6 * strength, 0.72) * dark
-    rim = np.roll(field, -max(round(canvas.px(3)), 1), axis=0) + 1.5 * place.inside - 2.2
-    canvas.image[place.part] += strength * 130 * _glints(canvas, rim)
-    _outline(canvas, mask, place, dark, snug)
+    oval = _oval(canvas, (60, 220), (14, 45)) if upright else _oval(canvas, (20, 50), (60, 600))
+    field = rough_noise(rng, oval.size, (canvas.px(9, 2), canvas.px(7, 2)), 4)
+    dark = soft_step(field + 1.5 * oval.inside, 2.0, 0.9)
+    canvas.image[oval.window] *= 1 - min(0.6 * strength, 0.72) * dark
+    rim = np.roll(field, -max(round(canvas.px(3)), 1), axis=0) + 1.5 * oval.inside - 2.2
+    canvas.image[oval.window] += strength * 130 * _glints(canvas, rim)
+    _outline(canvas, mask, oval, dark, snug)
 
 
 def _blotches(canvas: Canvas, mask: np.ndarray, strength: float) -> None:
     """Dark smears along the strip, frayed across it."""
     rng = canvas.rng
-    place = _place(canvas, (150, 330), (50, 220))
-    down = rough_noise(rng, place.size, (canvas.px(70, 4), canvas.px(12, 2)), 2)
-    fray = smooth_noise(rng, place.size, (canvas.px(2.5, 1), canvas.px(16, 2)))
-    grit = rng.standard_normal(place.size, dtype=np.float32)
-    ink = soft_step(down + 0.55 * fray + 0.25 * grit + 2 * place.inside, 1.9, 1.0)
-    canvas.image[place.part] *= 1 - min(0.6 * strength, 0.74) * ink
-    _outline(canvas, mask, place, ink, hull)
+    oval = _oval(canvas, (150, 330), (50, 220))
+    down = rough_noise(rng, oval.size, (canvas.px(70, 4), canvas.px(12, 2)), 2)
+    fray = smooth_noise(rng, oval.size, (canvas.px(2.5, 1), canvas.px(16, 2)))
+    grit = rng.standard_normal(oval.size, dtype=np.float32)
+    ink = soft_step(down + 0.55 * fray + 0.25 * grit + 2 * oval.inside, 1.9, 1.0)
+    canvas.image[oval.window] *= 1 - min(0.6 * strength, 0.74) * ink
+    _outline(canvas, mask, oval, ink, hull)
 
 
 def _glints(canvas: Canvas, density: np.ndarray) -> np.ndarray:
@@ -142,23 +137,22 @@ def _glints(canvas: Canvas, density: np.ndarray) -> np.ndarray:
     return np.clip(blurred(white, canvas.px(0.6), canvas.px(1.0)) + density - 1.6, 0, 1)
 
 
-def _place(canvas: Canvas, heights: tuple[float, float], widths: tuple[float, float]) -> _Place:
+def _oval(canvas: Canvas, heights: tuple[float, float], widths: tuple[float, float]) -> _Oval:
     rng = canvas.rng
     rows, columns = canvas.steel_rows(), canvas.steel_columns()
     height = canvas.px(rng.uniform(*heights), 8)
     width = min(canvas.px(rng.uniform(*widths), 6), 0.9 * (columns[1] - columns[0]))
     row = rng.uniform(*rows)
     column = rng.uniform(columns[0] + width / 2, columns[1] - width / 2)
-    part = canvas.window(row, column, (1.3 * height, 1.3 * width))
-    y, x = coordinates(part, row, column)
+    window, y, x = canvas.window(row, column, (1.3 * height, 1.3 * width))
     lean = rng.normal(0, 0.15)
     inside = 1 - np.sqrt((2 * y / height) ** 2 + (2 * (x - lean * y) / width) ** 2)
-    return _Place(part, inside.astype(np.float32))
+    return _Oval(window, inside.astype(np.float32))
 
 
 def _outline(
-    canvas: Canvas, mask: np.ndarray, place: _Place, ink: np.ndarray, outline: Outline
+    canvas: Canvas, mask: np.ndarray, oval: _Oval, ink: np.ndarray, outline: Outline
 ) -> None:
     """Fill the outline of what was drawn, or of its darkest pixels where little is seen."""
-    seen = points_of(place.part, ink >= min(0.5, float(ink.max())))
+    seen = points_of(oval.window, ink >= min(0.5, float(ink.max())))
     outline(canvas, mask, seen, canvas.px(7, 1.5))

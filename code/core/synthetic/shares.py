@@ -1,7 +1,8 @@
-"""Which strip gets which defects: class shares met by exact counts, co-occurrence as in reality."""
+"""Which strip gets which defects: exact counts by class shares, co-occurring as on real strips."""
 
+from collections import Counter
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 
@@ -13,14 +14,7 @@ ClassShares = str | Sequence[float]
 # Images per class and per combination of classes among the 12,568 strips of the real set.
 _REAL_TOTAL = 12568
 _REAL_COUNTS = (897, 247, 5150, 801)
-_REAL_COMBINATIONS = {
-    (3, 4): 284,
-    (1, 3): 91,
-    (1, 2): 35,
-    (2, 3): 14,
-    (1, 2, 3): 2,
-    (2, 4): 1,
-}
+_REAL_COMBINATIONS = {(3, 4): 284, (1, 3): 91, (1, 2): 35, (2, 3): 14, (1, 2, 3): 2, (2, 4): 1}
 _FLAT_SHARE = 0.26
 _FLAT_CLEAN = 0.2
 
@@ -28,7 +22,7 @@ _FLAT_CLEAN = 0.2
 def assign_labels(
     num_images: int, class_shares: ClassShares, rng: np.random.Generator
 ) -> np.ndarray:
-    """Labels of every strip, in random order, with each class's count its share exactly rounded.
+    """Labels of every strip, in random order; each class has its share of strips, rounded.
 
     A class with a share above zero has at least 3 strips where there are 18 strips or more, so
     that it can be split into training, validation and test.
@@ -36,43 +30,33 @@ def assign_labels(
     Shape: (num_images, 4) uint8.
 
     Raises:
-        InputError: shares that are no fractions, or that need more defects on a strip than two.
+        InputError: shares that are no fractions, or that need more than two defects on a strip.
     """
-    counts = _counts(num_images, class_shares)
-    labels = np.zeros((num_images, NUM_CLASSES), np.uint8)
-    row = 0
-    remaining = list(counts)
-    for combination in _combinations(num_images, class_shares, counts):
-        for class_id in combination:
-            labels[row, class_id - 1] = 1
-            remaining[class_id - 1] -= 1
-        row += 1
-    for index, count in enumerate(remaining):
-        labels[row : row + count, index] = 1
-        row += count
-    return rng.permutation(labels)
-
-
-def _counts(num_images: int, class_shares: ClassShares) -> list[int]:
-    shares = _shares(class_shares)
     least = min(3, num_images // 6)
-    return [max(round(share * num_images), least) if share > 0 else 0 for share in shares]
+    shares = _shares(class_shares)
+    counts = [max(round(share * num_images), least) if share > 0 else 0 for share in shares]
+    several = _combinations(num_images, class_shares, counts)
+    given = Counter(chain.from_iterable(several))
+    single = [(c,) for c, count in enumerate(counts, start=1) for _ in range(count - given[c])]
+    labels = np.zeros((num_images, NUM_CLASSES), np.uint8)
+    for row, class_ids in enumerate([*several, *single]):
+        labels[row, np.array(class_ids) - 1] = 1
+    return rng.permutation(labels)
 
 
 def _shares(class_shares: ClassShares) -> list[float]:
     if isinstance(class_shares, str):
-        if class_shares == "natural":
-            return [count / _REAL_TOTAL for count in _REAL_COUNTS]
-        if class_shares == "flat":
-            return [_FLAT_SHARE] * NUM_CLASSES
+        natural = [count / _REAL_TOTAL for count in _REAL_COUNTS]
+        named = {"natural": natural, "flat": [_FLAT_SHARE] * NUM_CLASSES}
+        shares = named.get(class_shares, [])
     else:
         shares = [float(share) for share in class_shares]
-        if len(shares) == NUM_CLASSES and all(0 <= share <= 1 for share in shares):
-            return shares
-    raise InputError(
-        f"data.class_shares={class_shares!r}: expected natural, flat, or {NUM_CLASSES} fractions "
-        "between 0 and 1, one per defect class"
-    )
+    if len(shares) != NUM_CLASSES or not all(0 <= share <= 1 for share in shares):
+        raise InputError(
+            f"data.class_shares={class_shares!r}: expected natural, flat, or {NUM_CLASSES} "
+            "fractions between 0 and 1, one per defect class"
+        )
+    return shares
 
 
 def _combinations(
@@ -102,7 +86,7 @@ def _combinations(
 def _apportion(
     weights: dict[tuple[int, ...], float], wanted: int, counts: list[int]
 ) -> list[tuple[int, ...]]:
-    """`wanted` combinations in proportion to their weights, as far as the counts go round."""
+    """`wanted` combinations in proportion to their weights, as far as the counts allow."""
     total = sum(weights.values())
     remaining, given, chosen = list(counts), dict.fromkeys(weights, 0), []
     for number in range(1, wanted + 1):

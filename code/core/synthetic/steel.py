@@ -11,10 +11,7 @@ from core.synthetic.noise import Size, bands, blurred, smooth_noise, soft_step
 
 
 def draw_steel(rng: np.random.Generator, size: Size) -> np.ndarray:
-    """Grey values of a clean strip without its edges.
-
-    Shape: `size`, float32, about 30 to 200.
-    """
+    """Grey values of a clean strip without its edges, float32 of `size`, about 30 to 200."""
     scale = size[0] / 256
     white = rng.standard_normal(size, dtype=np.float32)
     factor = _bands(rng, size, scale)

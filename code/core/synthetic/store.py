@@ -15,23 +15,16 @@ from core.synthetic.generator import MANIFEST_NAME, StripSettings, generate_stri
 def ensure_strips(base: Path, settings: StripSettings, num_workers: int = 1) -> Path:
     """Folder under `base` with the strips of these settings, generated unless it is there.
 
-    Two processes that race both generate; the first to finish names the folder, and the other
-    takes it.
+    Of two processes that generate the same strips, the first to finish names the folder, and the
+    other uses it.
 
     Raises:
-        InputError: class shares that cannot be met, `base` not writable, or strips missing from a
-            folder that was complete once.
+        InputError: impossible class shares, `base` not writable, or strips lost since.
     """
     folder = Path(base) / folder_name(settings)
-    if folder.exists():
-        _require_complete(folder, settings)
-        return folder
-    temporary = _temporary_folder(folder)
-    try:
-        generate_strips(temporary, settings, num_workers)
-        _rename(temporary, folder, settings)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    if not folder.exists():
+        _generate(folder, settings, num_workers)
+    _require_complete(folder, settings)
     return folder
 
 
@@ -43,29 +36,26 @@ def folder_name(settings: StripSettings) -> str:
     return f"{shares}_{settings.num_images}_{height}x{width}_seed{settings.seed}_{digest}"
 
 
-def _temporary_folder(folder: Path) -> Path:
+def _generate(folder: Path, settings: StripSettings, num_workers: int) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(
-            tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent)
-        )
+        made = tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent)
     except OSError as error:
         raise InputError(
             f"{folder.parent}: cannot write generated strips there ({error.strerror}); "
             "choose a folder that can be written with data.root=DIR"
         ) from None
-    make_readable(temporary)
-    return temporary
-
-
-def _rename(temporary: Path, folder: Path, settings: StripSettings) -> None:
+    temporary = Path(made)
     try:
+        generate_strips(temporary, settings, num_workers)
+        make_readable(temporary)
         temporary.rename(folder)
     except OSError:
         # A folder that is not empty is never replaced: another process was first.
         if not folder.exists():
             raise
-        _require_complete(folder, settings)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _require_complete(folder: Path, settings: StripSettings) -> None:

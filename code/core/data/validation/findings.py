@@ -16,8 +16,7 @@ Level = Literal["error", "warning"]
 CONTRADICTION = "labels contradict masks"
 # The emptiest of 100 real strips is black in 94.9 % of its pixels, and still shows 5 % of steel;
 # the brightest is white in 19.9 %.
-_NEARLY_BLACK = 0.98
-_SATURATED = 0.5
+_NEARLY_BLACK, _SATURATED = 0.98, 0.5
 _FLAT = 2.0
 # A mask that lies beside the steel rather than on its edge.
 _ON_BORDER = 0.5
