@@ -126,7 +126,7 @@ def test_a_worker_that_is_killed_ends_the_run_in_one_line(
     main = os.getpid()
 
     def killed(self, positions):
-        if os.getpid() != main and self.transform is not None and self.epoch == 2:
+        if os.getpid() != main and self.transform is not None and int(self._epoch) == 2:
             os.kill(os.getpid(), signal.SIGKILL)
         return get(self, positions)
 
