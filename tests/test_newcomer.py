@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from conftest import REPOSITORY
+from hydra.core.config_store import ConfigStore
 
 from core.losses.registry import get_registry as losses
 from core.models.registry import get_registry as models
@@ -39,6 +40,9 @@ def test_they_train_by_name(convolution, train_command, tiny, tmp_path):
     finally:
         models().unregister("sample_model")
         losses().unregister("sample_loss")
+        # Hydra's store outlives a test, and other tests look into it.
+        for group, name in (("model", "model"), ("loss", "loss"), ("mask_loss", "loss")):
+            ConfigStore.instance().repo[group].pop(f"sample_{name}.yaml", None)
     assert ended.exit_code == 0, ended.errors
     (file,) = tmp_path.glob("*/results.json")
     results = json.loads(file.read_text())
