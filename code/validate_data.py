@@ -1,4 +1,4 @@
-"""Check a data set before an hour is spent on it: `--help` lists every key."""
+"""Check a data set before training on it: `--help` lists every key."""
 
 import sys
 from pathlib import Path

@@ -9,7 +9,7 @@ import numpy as np
 from core.augmentation.settings import Blackout, Fill
 from core.augmentation.strip import Strip, steel_columns, visible_labels
 
-# Columns on either side of a defect whose mean grey the paint has to meet.
+# Columns on either side of a defect whose mean grey the paint must match.
 _MARGIN = 16
 
 
@@ -34,8 +34,8 @@ class BlackoutTransform:
 def black_out(strip: Strip, chosen: np.ndarray, fill: Fill) -> Strip:
     """Paint out the chosen classes, but not where a class that is kept shows as well.
 
-    What is painted leaves the masks; a class with nothing left gets the label 0. A class that is
-    labelled but has no pixel stays as it is, since its place is unknown.
+    Painted pixels leave the masks, and a class without pixels left gets the label 0. A class that
+    is labelled but had no pixel stays as it is, since its place is unknown.
 
     Shape: chosen bool (C,).
     """
@@ -55,7 +55,7 @@ def black_out(strip: Strip, chosen: np.ndarray, fill: Fill) -> Strip:
 
 
 def _mean_grey(image: np.ndarray, defects: np.ndarray) -> np.ndarray:
-    """Mean of the steel without defects, per channel; of everything where there is none."""
+    """Mean of the steel without defects, per channel; of the whole image if there is none."""
     first, last = steel_columns(image)
     free = image[:, first:last][~defects[:, first:last]]
     pixels = free if free.size else image.reshape(-1, *image.shape[2:])
@@ -63,10 +63,10 @@ def _mean_grey(image: np.ndarray, defects: np.ndarray) -> np.ndarray:
 
 
 def _textured(image: np.ndarray, painted: np.ndarray, defects: np.ndarray) -> np.ndarray:
-    """Each painted region takes the same rows of columns nearby that show steel alone."""
+    """Fill each painted region from the same rows of nearby columns without defects."""
     result = image.copy()
     first, last = steel_columns(image)
-    # Looking for regions takes longest, and most of a strip has none.
+    # Searching for regions takes longest, and most of a strip has none.
     columns = np.flatnonzero(painted.any(axis=0))
     offset, stop = columns[0], columns[-1] + 1
     searched = np.ascontiguousarray(painted[:, offset:stop], np.uint8)
@@ -110,7 +110,7 @@ def _patch(band: np.ndarray, free: np.ndarray, left: int, right: int) -> np.ndar
 
 
 def _source_run(free: np.ndarray, left: int, right: int) -> tuple[int, int]:
-    """The run of free columns that fills the most of left to right, the nearest of those."""
+    """The run of free columns that covers most of left to right; of equals the nearest."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], free.astype(np.int8), [0]])))
     starts, ends = edges[0::2], edges[1::2]
     covered = np.minimum(ends - starts, right - left)

@@ -53,7 +53,7 @@ def shift(strip: Strip, distance: int, first: int, last: int) -> Strip:
 def _columns_coming_in(length: int, distance: int, first: int, last: int) -> np.ndarray:
     """The columns that are shown where none has moved to, int64 (|distance|,).
 
-    Of a border they repeat only the outer half: next to the steel it is not quite black.
+    Of a border they repeat only the outer half, since next to the steel it is not quite black.
     """
     columns = np.arange(length)
     if distance > 0:

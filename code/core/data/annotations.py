@@ -1,4 +1,4 @@
-"""The label table of a data set on disk, read from whichever of its layouts is there."""
+"""Reading the label table of a data set on disk, in any of its layouts."""
 
 import logging
 from collections.abc import Sequence
@@ -32,12 +32,12 @@ def read_label_table(
     image_size: tuple[int, int] = (256, 1600),
     on_bad_image: Literal["error", "skip"] = "error",
 ) -> LabelTable:
-    """Read the data set in `root`, whichever of its layouts is there, and check all of it.
+    """Read the data set in `root`, in any of its layouts, and check all of it.
 
-    Looked for in this order, so that the masks of the original table win:
+    The first of these that is there is read, so that the masks of the original table win:
     `train.csv` with `train_images/`; `ann/` with `train_images/` or `img/`; `labels.csv` with
-    `train_images/` or `images/`. The first one found is read. A `labels.csv` of the same images
-    and classes must agree with its masks; other sources are not read.
+    `train_images/` or `images/`. A `labels.csv` of the same images and classes must agree with
+    its masks; other sources are not read.
 
     With `on_bad_image="skip"` every image is decoded, and those that cannot be, or have another
     size, are left out of the table and listed in its `skipped`. Their labels are still checked.
@@ -144,7 +144,7 @@ def read_other_labels(
     image_size: tuple[int, int],
     errors: Errors = None,
 ) -> LabelTable:
-    """What another source says of the images and classes of `table`.
+    """The labels of another source for the images and classes of `table`.
 
     Raises:
         InputError: as for `read_labels`; it labels other images.

@@ -48,7 +48,7 @@ def check_image_id(image_id: str, where: str) -> None:
 
 
 def check_class_names(names: Sequence[str], where: str) -> tuple[str, ...]:
-    """The names as a tuple. Raises InputError for a name twice, or of no use in a file name."""
+    """The names as a tuple. Raises InputError for one that is repeated or unfit for a file name."""
     if not names:
         raise InputError(f"{where}: no class names; expected at least one")
     for index, name in enumerate(names):
@@ -59,12 +59,12 @@ def check_class_names(names: Sequence[str], where: str) -> tuple[str, ...]:
                 "without slashes, commas or quotes"
             )
         if name in names[:index]:
-            raise InputError(f"{where}: class name {name!r} stands there twice: name each once")
+            raise InputError(f"{where}: class name {name!r} is given twice: name each once")
     return tuple(names)
 
 
 def find_image(image_id: str, positions: dict[str, int], where: str) -> int:
-    """Position of a row's image in the table. Raises InputError for an image that is not there."""
+    """Position of a row's image in the table. Raises InputError if there is no such image."""
     if image_id in positions:
         return positions[image_id]
     check_image_id(image_id, where)
@@ -79,7 +79,7 @@ def find_image(image_id: str, positions: dict[str, int], where: str) -> int:
 def check_complete(
     where: Path, image_ids: Sequence[str], found: Collection[int], what: str, expected: str
 ) -> None:
-    """Check that each image has its row or file, as those at the positions `found` have."""
+    """Check that each image has a row or file, as the images at the positions `found` have."""
     missing = [image_id for index, image_id in enumerate(image_ids) if index not in found]
     if missing:
         raise DataError(

@@ -90,8 +90,8 @@ class StripDataset(Dataset):
     from the table's files. With a `shard` only its images of each batch are read or, where a batch
     is mixed, kept; they are the same as without.
 
-    An image that was checked and then vanishes or turns bad is an InputError when it is read,
-    whatever `data.on_bad_image` says: the list of skipped images in results.json must stay true.
+    An image that vanishes or is damaged after it was checked raises an InputError when it is read,
+    even with `data.on_bad_image=skip`: the list of skipped images in results.json must stay true.
 
     Raises:
         InputError: masks are asked for, or a transform needs them, and the table has image-level

@@ -1,4 +1,4 @@
-"""Near-duplicate strips: pairs, the groups that they make, and duplicates.csv."""
+"""Near-duplicate strips: pairs, their groups, and duplicates.csv."""
 
 import logging
 import zipfile
@@ -19,13 +19,13 @@ from core.files.writing import replacing
 
 log = logging.getLogger(__name__)
 
-# Of the descriptors: raise it whenever strip_hash computes something else.
+# Version of the descriptors: raise it whenever strip_hash computes something else.
 _FORMAT = 1
-# Of 256. Copies of the kinds that are always found differ in 2 to 70; of 184,650 pairs of distinct
-# strips (100 real, 600 synthetic) none in fewer than 85.
+# Of 256 bits. Copies of the kinds that are always found differ in 2 to 70; 184,650 pairs of
+# distinct strips (100 real, 600 synthetic) differ in 85 or more.
 _MOST_DIFFERENT_BITS = 76
-# Such copies correlate by 0.8 to 1, distinct strips by 0.3 (real) or 0.6 (synthetic) at most. What
-# little is seen of a strip beside the machine can be alike by chance, and must agree better.
+# Such copies correlate by 0.8 to 1, distinct strips by 0.3 (real) or 0.6 (synthetic) at most. A
+# strip of which little is seen beside the machine can be alike by chance, and must agree better.
 _LEAST_CORRELATION = 0.6
 _CORRELATION_WITHOUT_STEEL = 0.98
 _CORRELATION_PER_STEEL = 2.0
@@ -38,10 +38,10 @@ _HEADER = ["first", "second", "first_split", "second_split", "first_labels", "se
 def kept_descriptors(
     paths: Sequence[Path], image_size: tuple[int, int], folder: Path
 ) -> StripDescriptors:
-    """The descriptors of `paths`, from `folder` where they were kept, else computed and kept.
+    """The descriptors of `paths`, from `folder` if they were kept there, else computed and kept.
 
-    Their key depends on the files, so that a changed one is described anew. A folder that cannot
-    be written to costs time at the next start and nothing else.
+    Their key depends on the files, so that changed files are described again. A folder that cannot
+    be written to only costs time at the next start.
 
     Raises:
         InputError: an image that cannot be read, or of another size.
@@ -78,12 +78,12 @@ def find_duplicate_pairs(descriptors: StripDescriptors) -> list[tuple[int, int]]
     """Pairs (i, j), i < j, of strips that show the same steel, in order.
 
     Hashes are compared first, then the reliefs of the few pairs whose hashes are near. Measured on
-    100 real and 100 synthetic strips of 256x1600: found are all copies that were encoded again at
+    100 real and 100 synthetic strips of 256x1600: it finds all copies that were encoded again at
     a JPEG quality of 20 to 90, turned by 180 degrees, mirrored, made brighter or darker by 40 grey
     levels or by 40 % (99 %, clipped), or halved in size and back; 99 % of those shifted by up to
-    16x8 pixels, 87 % of those shifted by 16 rows. Wrong pairs: none of 4,950 of real and 179,700
-    of synthetic strips, nor of such copies with others. Where the same machine is seen beside 40
-    to 80 columns of other steel, none to 1 % of the pairs are wrong. Flat strips are in no pair.
+    16x8 pixels, 87 % of those shifted by 16 rows. None of 4,950 pairs of real and 179,700 of
+    synthetic strips is wrong, nor of such copies with other strips. Where the same machine is seen
+    beside 40 to 80 columns of other steel, up to 1 % are wrong. Flat strips are in no pair.
     """
     return [
         (first, second)
@@ -93,7 +93,7 @@ def find_duplicate_pairs(descriptors: StripDescriptors) -> list[tuple[int, int]]
 
 
 def duplicate_groups(num_images: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
-    """Group number of each image: images that pairs connect share one, all others have their own.
+    """Group number of each image: the same for images that pairs connect, else one of its own.
 
     Shape: (num_images,); numbers count up from 0 in the order of each group's first image.
     """
@@ -146,7 +146,7 @@ def _near_hashes(hashes: np.ndarray) -> Iterator[tuple[int, int]]:
 
 def _same_relief(descriptors: StripDescriptors, first: int, second: int) -> bool:
     one, other = (descriptors.reliefs[index].astype(np.float32) for index in (first, second))
-    # The correlation of what does not vary is undefined.
+    # The correlation with a constant is undefined.
     if not one.any() or not other.any():
         return False
     steel = float(min(descriptors.steel[first], descriptors.steel[second]))

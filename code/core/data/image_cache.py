@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 
 _FORMAT = 1
 _IMAGES, _MANIFEST = "images.u8", "manifest.json"
-# A build writes all the time, and holds a lock on what it writes. Without a lock, one that has
-# not written for so long was killed; longer where there are no locks and the disk may be slow.
+# A build writes all the time, and holds a lock on its file. One without a lock that has not written
+# for so long was killed. Where there are no locks the time is longer: the disk may be slow.
 _ABANDONED_SECONDS, _ABANDONED_SECONDS_WITHOUT_LOCKS = 60, 3600
 _GIB = 2**30
 _MEMINFO = Path("/proc/meminfo")
@@ -53,8 +53,8 @@ def open_images(paths: Sequence[Path], data: DataSettings) -> ImageSource:
 def content_key(paths: Sequence[Path], *facts: object) -> str:
     """16 hexadecimal digits over name, size and modification time of every file, and `facts`.
 
-    Folders do not count, so that a data set that was moved keeps its key. The decoder's version
-    does: another one may round pixels differently.
+    The folder does not count, so that a data set that was moved keeps its key. The version of the
+    decoder counts: another one may round pixels differently.
     """
     digest = hashlib.sha256(repr((cv2.__version__, *facts)).encode())
     for path in paths:
@@ -64,7 +64,7 @@ def content_key(paths: Sequence[Path], *facts: object) -> str:
 
 
 def available_memory_bytes() -> int | None:
-    """What the system says is available, or what a container's limit leaves; None: unknown."""
+    """Available memory by the system, or by the limit of a container; None if unknown."""
     found = []
     with suppress(OSError, ValueError, IndexError):
         lines = map(str.split, _MEMINFO.read_text().splitlines())
@@ -93,7 +93,7 @@ def _in_memory(paths: Sequence[Path], shape: tuple[int, ...], data: DataSettings
 
 
 def _on_disk(paths: Sequence[Path], shape: tuple[int, ...], data: DataSettings) -> Path:
-    """The file of the decoded images, written first where there is none of this content."""
+    """The file of the decoded images; it is written if there is none with this content."""
     folder = data.cache_folder
     key = content_key(paths, _FORMAT, shape)
     height, width = data.image_size
@@ -140,7 +140,7 @@ def _is_whole(folder: Path, size: int) -> bool:
 
 
 def _publish(temporary: Path, whole: Path, size: int) -> None:
-    """Rename a finished build; of several processes that built the same, the first one does."""
+    """Rename a finished build, unless another process has finished the same build before."""
     make_readable(temporary)
     if whole.exists() and not _is_whole(whole, size):
         shutil.rmtree(whole)
@@ -165,7 +165,7 @@ def _require_room(folder: Path, num_images: int, size: int) -> None:
 def _remove_abandoned(folder: Path) -> None:
     """Remove builds that were killed: nothing ever reads them, and each holds gigabytes."""
     for build in folder.glob(".images_*.part"):
-        with suppress(OSError):  # its own process may finish it at this moment
+        with suppress(OSError):  # its process may finish it at this moment
             newest = max(entry.stat().st_mtime for entry in (build, *build.iterdir()))
             if time.time() - newest > _patience_seconds(build / _IMAGES):
                 shutil.rmtree(build, ignore_errors=True)

@@ -15,7 +15,7 @@ class ImageSource(Protocol):
     """The images of a table by their position in it, uint8 (H, W) or (H, W, 3) each."""
 
     def read(self, index: int, writable: bool = True) -> np.ndarray:
-        """One image; without `writable` perhaps a view of the one copy that all readers share."""
+        """One image; without `writable` it may be a view of a copy that all readers share."""
         ...
 
     def read_batch(self, indices: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ class IncompleteHeaderError(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself: size in pixels, and where its pixel data begin, in bytes."""
+    """The size in pixels, and the offset in bytes at which the pixel data begin."""
 
     height: int
     width: int
@@ -146,8 +146,8 @@ def parse_header(head: bytes) -> Header:
     """The header of an image file that begins with `head`.
 
     Raises:
-        NotAnImageError: the bytes are no JPEG and no PNG.
-        IncompleteHeaderError: more of the file is needed, or it is truncated.
+        NotAnImageError: the bytes are neither a JPEG nor a PNG.
+        IncompleteHeaderError: more bytes are needed, or the file is truncated.
     """
     if head.startswith(b"\xff\xd8\xff"):
         return _parse_jpeg(head)

@@ -15,9 +15,9 @@ from core.errors import InputError
 class Masks:
     """The masks of a table's images, decoded when they are asked for.
 
-    `codes` has, by position of an image, columns of classes with codes of their masks, which were
-    checked when the table was read. `draw(plane, code)` adds a mask to a plane uint8 (H, W).
-    Shape: (C, H, W) uint8 of each image.
+    `codes` holds the column of a class and the code of its mask, by position of the image; they
+    were checked when the table was read. `draw(plane, code)` adds a mask to a plane uint8 (H, W).
+    Shape: uint8 (C, H, W) for each image.
     """
 
     codes: Mapping[int, Sequence[tuple[int, Any]]]
@@ -40,7 +40,7 @@ class Masks:
 class LabelTable:
     """Images sorted by id, their multi-hot labels (N, C) and, where the source has any, masks.
 
-    `skipped` has the ids of images that were left out, with the reason.
+    `skipped` holds the reason for each image id that was left out.
     """
 
     image_paths: tuple[Path, ...]
@@ -90,7 +90,7 @@ class LabelTable:
 
 
 def contradictions(table: LabelTable, other: LabelTable) -> Iterator[str]:
-    """A sentence for each class of an image that only one of two tables of these images names."""
+    """A sentence for each label that only one of two tables of the same images has."""
     for index, column in np.argwhere(table.labels != other.labels):
         named, silent = (other, table) if other.labels[index, column] else (table, other)
         what = "pixels" if silent.masks is not None else "label"

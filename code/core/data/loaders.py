@@ -35,7 +35,7 @@ class StripLoader(DataLoader):
 
 
 def _last_line(error: InputError) -> str:
-    """The error's own line; a worker's arrives behind the text of the worker's traceback."""
+    """The line of the error itself; from a worker it comes after the text of a traceback."""
     text = str(error.args[0])
     if not text.startswith("Caught "):
         return text
@@ -54,8 +54,8 @@ def make_loader(
 ) -> StripLoader:
     """Batches of a data set; `shuffle` is for training, and `weights` draws by probability.
 
-    Without weights every image comes exactly once a pass. A last training batch of a single
-    image is dropped, since BatchNorm cannot take a variance from it.
+    Without weights a pass has every image exactly once. A last training batch of a single image
+    is dropped, since BatchNorm cannot take a variance from it.
     """
     single = batch_size > 1 and len(dataset) > batch_size and len(dataset) % batch_size == 1
     return StripLoader(
@@ -75,7 +75,7 @@ def make_loader(
 
 def _start_worker(_worker: int) -> None:
     cv2.setNumThreads(0)
-    # A signal may reach all processes of a run; the main one decides what becomes of its workers.
+    # A signal may reach all processes of a run; the main one decides when its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # not on macOS
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

@@ -7,7 +7,7 @@ import numpy as np
 
 from core.data.label_table import LabelTable
 
-# Images of each class that its share of the pixels is measured on.
+# Images of each class on which its share of the pixels is measured.
 _MEASURED_IMAGES = 100
 
 
@@ -15,8 +15,8 @@ _MEASURED_IMAGES = 100
 class MaskTargets:
     """Makes the targets of one image, in the loader, after every flip and crop.
 
-    `mask_targets` uint8 (C, H / stride, W / stride): a cell is 1 where any of its pixels is, since
-    an average loses defects of one pixel. `distance_maps` float32 of the same shape, where
+    `mask_targets` uint8 (C, H / stride, W / stride): a cell is 1 if any of its pixels is, since an
+    average loses defects of one pixel. `distance_maps` float32 of the same shape, if
     `distance_maps_of` is given.
     """
 
@@ -47,7 +47,7 @@ def max_pooled(masks: np.ndarray, stride: int) -> np.ndarray:
 def measure_pixel_shares(table: LabelTable, indices: np.ndarray, stride: int) -> np.ndarray:
     """Share of the cells of `max_pooled` masks that show each class, over the images at `indices`.
 
-    Of the images that show a class at most `_MEASURED_IMAGES`, evenly spaced, are decoded for it.
+    About `_MEASURED_IMAGES` of the images that show a class, evenly spaced, are decoded.
     Shape: float64 (C,)
     """
     shares = np.zeros(len(table.class_names))

@@ -12,8 +12,8 @@ SamplerName = Literal["natural", "balanced", "sqrt"]
 def image_weights(labels: np.ndarray, sampler: SamplerName) -> np.ndarray | None:
     """Probability that a draw is this image; None: each image once, in random order.
 
-    `balanced` is class-aware sampling: one of the classes, clean being one of them, is drawn
-    evenly and then one of its images, so that an image of several classes sums what they give it.
+    `balanced` is class-aware sampling: one of the classes, of which clean is one, is drawn
+    evenly and then one of its images; an image of several classes adds up their probabilities.
     `sqrt` is repeat factor sampling with threshold 1: max over the classes of an image of
     sqrt(1 / f_c), f_c the share of images that show the class, and 1 for a clean image.
 

@@ -101,7 +101,7 @@ class DataSettings(Settings):
     @property
     def cache_folder(self) -> Path:
         """`cache_dir`, or the folder beside `root`."""
-        # resolve: `.` and `..` have no name to put anything behind.
+        # resolve: `.` and `..` have no name that a suffix could follow.
         root = self.root.resolve()
         return self.cache_dir or root.with_name(f"{root.name}_cache")
 

@@ -49,11 +49,11 @@ def check_units(
     subset: str,
     class_names: Sequence[str] | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Labels and groups as arrays, if every subset, a part or a fold, can get each class.
+    """Labels and groups as arrays, if every subset (a part or a fold) can get each class.
 
     Raises:
         InputError: labels that are not a matrix of 0 and 1; groups as for `check_groups`; fewer
-            images, or groups, than subsets, altogether or of a class, by name.
+            images, or groups, than subsets, in all or of a class, by name.
     """
     labels = np.asarray(labels)
     if labels.ndim != 2 or not np.isin(labels, (0, 1)).all():

@@ -57,7 +57,7 @@ def read_split(path: Path, table: LabelTable) -> Split:
     split: dict[str, list[int]] = {part: [] for part in PARTS}
     first: dict[int, tuple[int, str]] = {}
     for line, (cell, part) in rows:
-        # Written by hand, or escaped by `write_split`.
+        # As written by hand, or as escaped by `write_split`.
         image_id = cell if cell in positions else original(cell)
         where = f"{path} line {line}"
         if image_id in table.skipped:

@@ -19,7 +19,7 @@ class StratifiedSplitter:
     """Splits a multi-hot label matrix so that each class is spread by its share.
 
     Each class's count, that of clean images and the size of each part come within one image of
-    their share, but every part gets an image of a rare class first. Where few images carry many
+    their share, but first every part gets an image of each rare class. Where few images carry many
     labels each, that can be impossible. The split depends on `random_state` and labels only.
     """
 
@@ -125,7 +125,7 @@ def _warn_of_absent_classes(table: LabelTable, split: Split) -> None:
 
 def _warn_of_straddling_groups(table: LabelTable, split: Split, groups: np.ndarray) -> None:
     part_of = part_by_image(split)
-    # Of each group the first image in each part.
+    # The first image of each group in each part.
     firsts: dict[int, dict[str, int]] = {}
     for index, group in enumerate(groups.tolist()):
         firsts.setdefault(group, {}).setdefault(part_of[index], index)

@@ -20,7 +20,7 @@ def stratify(
     generator: np.random.Generator,
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Subset number of each image, so that every class, clean images and the sizes are spread.
+    """Subset number of each image, with every class, clean images and the sizes spread by share.
 
     Clean images count as one more class. Iterative stratification leaves the classes within one
     image of their shares, but the sizes of the subsets off by 0.1 % and sometimes a class without
@@ -95,9 +95,9 @@ def _even_out(
 def _best_exchange(
     sets: np.ndarray, excess: np.ndarray, present: np.ndarray
 ) -> tuple[float, list[tuple[int, int, int]]]:
-    """What lowers the sum of squared deviations most: by how much, and one or two moves.
+    """What lowers the sum of squared deviations most: the decrease, and one or two moves.
 
-    A move is that of a unit with a set of counts from one subset to another; two exchange units.
+    A move takes a unit with a set of counts from one subset to another; two are an exchange.
     Moving a vector w from subset p to q changes the sum by 2 w (excess_q - excess_p) + 2 |w|^2,
     where w are the counts of a unit, or the difference of two that are exchanged.
     """

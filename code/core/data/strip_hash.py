@@ -20,7 +20,7 @@ _WINDOW = (9, 9)
 # show it, it reaches 1 to 9 % of the strip's range of grey.
 _DARKEST_STEEL = 0.10
 _STEEL_MARGIN = 0.10
-# Row frequency 0 is left out: rolling streaks and the border run through whole neighbours.
+# Row frequency 0 is left out: neighbours on a coil share rolling streaks and the border.
 _ROW_FREQUENCIES = np.arange(1, 9)
 _COLUMN_FREQUENCIES = np.arange(32)
 _RELIEF_STEPS = 32.0
@@ -29,7 +29,7 @@ BITS_PER_PARITY = 64
 
 @dataclass(frozen=True, eq=False)
 class StripDescriptors:
-    """What near-duplicates are found by, a row for each strip.
+    """By which near-duplicates are found, a row for each strip.
 
     Shape: hashes uint64 (N, 4), one word per parity of the row and the column frequency: even
     even, even odd, odd even, odd odd; reliefs int8 (N, rows, columns), zero where a strip is
@@ -42,7 +42,7 @@ class StripDescriptors:
 
     @classmethod
     def of(cls, described: Iterable[tuple[np.ndarray, float]]) -> "StripDescriptors":
-        """From what `strip_relief` returned for each strip."""
+        """Descriptors from the results of `strip_relief`."""
         reliefs, steel = zip(*described, strict=True)
         hashes = np.stack([relief_hash(relief) for relief in reliefs])
         return cls(hashes, np.stack(reliefs), np.array(steel, np.float32))

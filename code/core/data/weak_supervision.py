@@ -34,7 +34,7 @@ def flip_labels(table: LabelTable, share: float, seed: int) -> LabelTable:
 
 
 def write_flips(path: Path, table: LabelTable, share: float, seed: int) -> None:
-    """Write which labels of a table that `flip_labels` returned are wrong, by image."""
+    """Write the wrong labels of a table that `flip_labels` returned, in the order of its images."""
     rows = []
     for row, column in sorted(zip(*choose_flips(*table.labels.shape, share, seed), strict=True)):
         flipped = int(table.labels[row, column])
@@ -45,11 +45,11 @@ def write_flips(path: Path, table: LabelTable, share: float, seed: int) -> None:
 def choose_known_masks(
     labels: np.ndarray, indices: np.ndarray, share: float, seed: int
 ) -> np.ndarray:
-    """Which of the images at `indices` have their masks used, where only a share is to be.
+    """Which of the images at `indices` have their masks used, if only a share of them may be.
 
-    The share holds, but for rounding, within the images of each rarest label, and within the clean
-    ones: a share of all images drawn at random would often miss a rare class altogether. With the
-    same seed a larger share contains a smaller one.
+    Images are grouped by their rarest label, clean ones apart, and the share holds in each group
+    except for rounding: a share of all images would often miss a rare class. With the same seed a
+    larger share contains a smaller one.
 
     Shape: labels (num_images, C) -> bool (num_images,), round(share * len(indices)) of them true
     """

@@ -1,1 +1,1 @@
-"""Files: whole or not at all, read within bounds, locked, and in the formats that are shared."""
+"""Files: written whole, read within bounds, locked, and the formats that several rooms share."""

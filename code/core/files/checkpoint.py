@@ -12,7 +12,7 @@ from core.files.writing import replacing
 
 
 class UnreadableCheckpointError(InputError):
-    """A file that is no whole checkpoint; `problem` says so without a remedy."""
+    """A missing or damaged checkpoint; `problem` is the message without the remedy."""
 
     def __init__(self, problem: str, remedy: str = "") -> None:
         super().__init__(f"{problem}: {remedy}" if remedy else problem)
@@ -21,25 +21,25 @@ class UnreadableCheckpointError(InputError):
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state`, tensors and plain values only, whole or not at all."""
-    # A stream of ours rather than a name: torch's own writer hides what the disk complains of.
+    # An open stream, not a path: torch's own writer hides the error of the disk.
     with replacing(path) as temporary, temporary.open("wb") as stream:
         try:
             torch.save(state, stream)
         except RuntimeError as error:
-            # After a write that failed torch still ends its archive, and complains of that.
+            # After a failed write torch still closes its archive, and raises an error about that.
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
             raise
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read a checkpoint with `weights_only`, so that a foreign file cannot run code.
+    """Read a checkpoint with `weights_only`, so that an untrusted file cannot run code.
 
     Raises:
         UnreadableCheckpointError: there is no such file, or it is not a whole checkpoint.
     """
     try:
-        # torch does not compare the checksums that it writes.
+        # torch does not verify the checksums that it writes.
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():
                 raise ValueError(f"wrong checksum of {damaged}")

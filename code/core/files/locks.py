@@ -1,18 +1,18 @@
-"""Locks on open files, of which the system lets go when their process ends, however it does."""
+"""Locks on open files; the system releases them when their process ends, even if it is killed."""
 
 from typing import IO
 
 try:
     import fcntl
-except ImportError:  # Windows has no such locks; there nothing keeps two processes apart
+except ImportError:  # Windows has no such locks: two processes are not kept apart there
     fcntl = None
 
 
 def acquire(stream: IO) -> bool | None:
     """Lock a file open for writing, without waiting: False where another process has it.
 
-    None where there are no locks, on this system or the file's. A record lock: a forked worker
-    does not inherit it, and so cannot keep it alive; closing the file in this process ends it.
+    None where the operating system or the file system has no locks. It is a record lock: a forked
+    worker does not inherit it, and closing the file in this process releases it.
     """
     if fcntl is None:
         return None

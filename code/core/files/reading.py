@@ -1,7 +1,7 @@
-"""Files of other people, read within bounds: size first, then content, never the reverse.
+"""Reading of untrusted files within bounds: the size is checked before the content is read.
 
-A link is followed, since data sets are kept elsewhere and linked; what is read must be a plain
-file, so that a pipe or a device never holds a reader up.
+Links are followed, since data sets are often linked from elsewhere. What is read must be a plain
+file, so that a pipe or a device never blocks a reader.
 """
 
 import json
@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from core.errors import InputError
 
 MEBIBYTE = 1 << 20
-# Far beyond the largest of their kind; a JSON of empty lists takes 20 times its size in memory.
+# Far more than the largest files need; a JSON of empty lists takes 20 times its size in memory.
 _MOST_JSON_BYTES = 32 * MEBIBYTE
 _MOST_YAML_BYTES = MEBIBYTE
 _DEEPEST = 64
@@ -81,11 +81,10 @@ def bounded_lines(stream: BinaryIO, path: Path, longest: int) -> Iterator[str]:
 
 
 def read_json(path: Path, most_bytes: int = _MOST_JSON_BYTES) -> Any:
-    """What a strict JSON file holds.
+    """The content of a strict JSON file.
 
     Raises:
-        InputError: as for `opened`; not JSON, NaN or infinite, nested deep, or text that is no
-            Unicode.
+        InputError: as for `opened`; not JSON, NaN or infinite, nested too deep, or not Unicode.
     """
     try:
         text = read_bytes(path, most_bytes).decode("utf-8-sig")
@@ -98,7 +97,7 @@ def read_json(path: Path, most_bytes: int = _MOST_JSON_BYTES) -> Any:
         raise InputError(
             f"{path}: not a JSON file, perhaps cut off ({error}): export or copy it again"
         ) from None
-    # Half a character can only come from an escape: UTF-8 has none.
+    # Half a character can only come from an escape: UTF-8 cannot encode one.
     _check_content(content, path, with_text="\\u" in text)
     return content
 
@@ -107,7 +106,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file of plain values; interpolations stay text.
 
     Raises:
-        InputError: as for `opened`; not YAML, tags, anchors, nested deep, or not a mapping.
+        InputError: as for `opened`; not YAML, tags, anchors, nested too deep, or not a mapping.
     """
     content = read_bytes(path, _MOST_YAML_BYTES)
     try:
@@ -122,10 +121,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _check_events(content: bytes, path: Path) -> None:
-    """Refuse what a config never holds before anything is built from it."""
+    """Refuse, before anything is built from it, what a config never contains."""
     depth = 0
     for event in yaml.parse(content, Loader=yaml.SafeLoader):
-        # An alias costs nothing here and can cost all memory once it is copied.
+        # An alias costs nothing here, but can fill the memory once it is copied.
         if getattr(event, "anchor", None) or getattr(event, "tag", None):
             raise InputError(
                 f"{path} line {event.start_mark.line + 1}: a tag, anchor or alias; expected plain "
@@ -160,7 +159,7 @@ def _check_content(content: Any, path: Path, with_text: bool) -> None:
             elif kind is list:
                 below += value
             elif kind is float and value - value != 0:
-                raise InputError(f"{path}: holds a number beyond all bounds; expected finite ones")
+                raise InputError(f"{path}: holds a number that is not finite; expected finite ones")
         level, depth = below, depth + 1
 
 
@@ -168,7 +167,7 @@ def _check_text(text: str, path: Path) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InputError(f"{path}: holds {text[:40]!r}; expected Unicode text") from None
+        raise InputError(f"{path}: contains {text[:40]!r}; expected Unicode text") from None
 
 
 def _refuse_constant(name: str) -> None:
@@ -180,5 +179,5 @@ def _too_deep(path: Path) -> str:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    # A pipe without a writer would otherwise wait for one for ever.
+    # Opening a pipe without a writer would otherwise block for ever.
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -8,7 +8,7 @@ from core.errors import InputError
 
 
 class MaskOutsideError(InputError):
-    """A mask that leaves its image."""
+    """A mask that reaches outside its image."""
 
     kind = "mask outside the strip"
 
@@ -19,8 +19,8 @@ _DIGITS_AND_SPACES = re.compile(r"[0-9 ]*")
 def runs(code: str, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """0-based starts and lengths of a code's runs, checked.
 
-    The order must be increasing and runs must not overlap, as in every published code: what
-    breaks this was damaged or belongs to another image size. Runs that touch are accepted.
+    Starts must increase and runs must not overlap, as in every published code; a code that breaks
+    this was damaged or belongs to another image size. Runs that touch are accepted.
 
     Raises:
         InputError: a token that is not a whole number, an odd count of numbers, a start or

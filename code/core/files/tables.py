@@ -16,7 +16,7 @@ from core.files.reading import MEBIBYTE, bounded_lines, opened
 from core.files.spreadsheet import as_text, original
 from core.files.writing import replacing
 
-# Some million rows of names; what may be longer, or must be shorter, says so.
+# Some million rows of names; a table of another size has its own bound.
 _MOST_BYTES = 256 * MEBIBYTE
 _LONGEST_LINE = MEBIBYTE // 8
 # No line holds a NUL byte.
@@ -39,8 +39,8 @@ def write_cells(
 ) -> None:
     """Write a header and rows: text escaped, floats by `float_format`, None as an empty cell.
 
-    17 significant digits give back the same float64, and so does the format "", which writes as
-    few digits as that takes.
+    17 significant digits give back the same float64. The format "" writes the fewest digits that
+    do.
     """
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([as_text(name) for name in header])
@@ -59,7 +59,7 @@ def read_table(
 ) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of each row, the header first; rows without text are left out.
 
-    Cells are as they stand in the file.
+    Cells are as written in the file, with escapes.
 
     Raises:
         InputError: unreadable, larger than `most_bytes`, a line longer than `longest_line`, not
@@ -123,7 +123,7 @@ def require_header(path: Path, header: Sequence[str], *expected: Sequence[str]) 
 
 
 def _lines(stream: Any, path: Path, longest_line: int) -> Iterator[str]:
-    """Lines that end in a line feed, whichever of the three endings the file has."""
+    """Lines that end in a line feed, whichever of the three line endings the file has."""
     for line in bounded_lines(stream, path, longest_line):
         text = line.removesuffix("\n").removesuffix("\r")
         yield from (f"{part}\n" for part in text.split("\r"))

@@ -1,4 +1,4 @@
-"""A function over many items at once: results in order, a progress bar, a prompt end."""
+"""A function over many items in parallel: ordered results, a progress bar, a prompt shutdown."""
 
 import os
 from collections import deque
@@ -25,7 +25,7 @@ def map_in_threads(
 ) -> Iterator[Result]:
     """`map_ahead` in threads, one per core unless said otherwise.
 
-    Threads suit what releases the interpreter's lock, such as decoding images.
+    Threads suit work that releases the interpreter's lock, such as decoding images.
     """
     pool = ThreadPoolExecutor(num_threads or os.cpu_count() or 1)
     return map_ahead(pool, function, items, ahead=ahead, bar=bar)
@@ -42,7 +42,7 @@ def map_ahead(
     """Results in the order of the items, at most `ahead` of them computed before they are taken.
 
     `bar` describes a progress bar of strips, shown on a terminal only; "" shows none. The pool is
-    shut down at the end, and after an error or Ctrl-C, when what has not begun is cancelled.
+    shut down at the end, and after an error or Ctrl-C, which cancels what has not begun.
     """
     waiting: deque[Future[Result]] = deque()
     total = len(items) if isinstance(items, Sized) else None

@@ -12,7 +12,7 @@ from typing import Any
 
 from core.errors import InputError
 
-# What a user can mend: no space, no quota, no permission, a disk that fails or is read-only.
+# What a user can correct: no space, no quota, no permission, a failing or read-only disk.
 _STORAGE_ERRORS = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO,
 }  # fmt: skip
@@ -23,8 +23,8 @@ _PART = ".part"
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success fsync it and rename it to `path`.
 
-    A reader sees the old file or the new one, never a part of either, whatever moment the
-    process is killed at. On an exception the temporary file is removed and `path` is untouched.
+    A reader sees the old file or the new one, never an incomplete one, even if the process is
+    killed. On an exception the temporary file is removed and `path` is untouched.
 
     Raises:
         InputError: the disk is full, or the folder cannot be written to.
@@ -69,8 +69,8 @@ def make_readable(temporary: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Renames reach the disk in the order in which they were made, whatever the power does."""
-    with suppress(OSError):  # not every system can
+    """Write renames to the disk in their order, in case the power fails."""
+    with suppress(OSError):  # not every system can sync a folder
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -86,10 +86,10 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def make_empty_folder(folder: Path, option: str) -> None:
-    """Make `folder`, or take it as it is where it is empty; `option` is what messages name.
+    """Create `folder`, or use it if it is empty; messages name it by `option`.
 
     Raises:
-        InputError: it holds something, or cannot be made.
+        InputError: it is not empty, or cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

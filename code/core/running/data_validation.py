@@ -1,4 +1,4 @@
-"""The command that validates a data set: its keys, its help, and how it ends."""
+"""The command that validates a data set: its keys, its help, and its exit code."""
 
 import logging
 import re
@@ -31,8 +31,8 @@ Check every image and every row of a data set, and report everything that is wro
   python code/validate_data.py data.root=DIR data.split_strategy=file data.split_file=FILE
 
 Exit code 0: training takes the data, though there may be warnings; 1: errors; 2: wrong usage.
-The keys of data.* are those of train.py, so that one command line serves both; those that only
-say how strips are batched, chosen or changed while a network learns make no difference here.
+The keys of data.* are those of train.py, so that one command line serves both. Keys that only
+matter during training, such as data.batch_size and data.sampler, have no effect here.
 """
 
 
@@ -46,13 +46,12 @@ def fill_validation_store() -> None:
 
 
 def run_validation(config: DictConfig) -> int:
-    """Validate the data that a composed config names, write and print the report.
+    """Validate the data of a composed config, and write and print the report.
 
     Returns the exit code: 0, or 1 where training would refuse the data.
 
     Raises:
-        InputError: a key or value is not what it should be, there is no data set, or the report
-            cannot be written.
+        InputError: an invalid key or value, no data set, or a report that cannot be written.
     """
     content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     for name in content:
@@ -74,7 +73,7 @@ def run_validation(config: DictConfig) -> int:
 
 
 def explain_key(error: Exception) -> str | None:
-    """For Hydra's complaint of a key that is not there: the nearest that is."""
+    """The message for a key that Hydra does not know, with the nearest known key."""
     match = re.search(r"Could not override '(\w+)(?:\.([\w.]+))?'", str(error))
     if match is None:
         return None

@@ -111,7 +111,7 @@ def _start_worker() -> None:
 def _write(
     settings: StripSettings, images: Path, strip: tuple[int, str, np.ndarray]
 ) -> list[tuple[str, int, str]]:
-    """Draw and write a strip, of a number, a name and labels; its rows of train.csv."""
+    """Draw and write a strip, given its number, name and labels; return its rows of train.csv."""
     index, name, labels = strip
     rng = np.random.default_rng(np.random.SeedSequence((settings.seed, index)))
     image, masks = draw_strip(rng, settings.image_size, labels)

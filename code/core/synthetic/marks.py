@@ -1,4 +1,4 @@
-"""What looks like a defect and is none: oil drops, water stains, arcs, dull bands, dirt."""
+"""Marks that look like defects but are none: oil drops, water stains, arcs, bands, dirt."""
 
 import numpy as np
 

@@ -30,7 +30,7 @@ def assign_labels(
     Shape: (num_images, 4) uint8.
 
     Raises:
-        InputError: shares that are no fractions, or that need more than two defects on a strip.
+        InputError: shares outside [0, 1], or that need more than two defects on a strip.
     """
     least = min(3, num_images // 6)
     shares = _shares(class_shares)

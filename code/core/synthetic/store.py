@@ -1,4 +1,4 @@
-"""Generated strips kept on disk: made once per set of settings, whole or not at all."""
+"""Generated strips kept on disk: drawn once for each settings, whole or not at all."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ def ensure_strips(base: Path, settings: StripSettings, num_workers: int = 1) -> 
     other uses it.
 
     Raises:
-        InputError: impossible class shares, `base` not writable, or strips lost since.
+        InputError: impossible class shares, `base` not writable, or strips removed since.
     """
     folder = Path(base) / folder_name(settings)
     if not folder.exists():

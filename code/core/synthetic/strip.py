@@ -35,7 +35,7 @@ def draw_strip(
     for class_id, draw in _DRAWN_IN_ORDER:
         if labels[class_id - 1]:
             mask = np.zeros(size, np.uint8)
-            # What fell on the background beside the steel is hardly seen: draw another.
+            # A defect that fell mostly on the background is hardly seen: draw another.
             while mask.sum() < _LEAST_AREA * canvas.scale**2:
                 mask |= draw(canvas) * steel.astype(np.uint8)
             masks[class_id] = mask

@@ -18,7 +18,7 @@ CONTRADICTION = "labels contradict masks"
 # the brightest is white in 19.9 %.
 _NEARLY_BLACK, _SATURATED = 0.98, 0.5
 _FLAT = 2.0
-# A mask that lies beside the steel rather than on its edge.
+# Beyond this share a mask lies beside the steel rather than on its edge.
 _ON_BORDER = 0.5
 
 
@@ -37,7 +37,7 @@ def of_errors(errors: Iterable[InputError], kind: str, level: Level = "error") -
 
 
 def of_strips(paths: Sequence[Path], inspections: Sequence[Inspection]) -> Iterator[Finding]:
-    """Strips that show next to nothing, and masks that overlap or lie on a black border."""
+    """Strips that show almost nothing, and masks that overlap or lie on a black border."""
     for path, inspection in zip(paths, inspections, strict=True):
         if inspection.grey is not None:
             yield from _of_grey(path.name, inspection.grey)

@@ -24,7 +24,7 @@ _BLACK, _WHITE = 16, 250
 class Grey:
     """Grey levels of a strip, and its black borders in columns.
 
-    `black_share` and `white_share` are of its pixels of at most 16 and of at least 250.
+    `black_share` and `white_share`: its pixels of at most 16, and of at least 250.
     """
 
     mean: float

@@ -28,8 +28,8 @@ from core.errors import InputError
 class Validation:
     """What was found in a data set.
 
-    `table` is what could be read of its labels, None for nothing; `inspections` are in the order
-    of `paths`, and so is the table.
+    `table` holds the labels that could be read, None if there are none; it and `inspections` are
+    in the order of `paths`.
     """
 
     root: Path
@@ -81,7 +81,7 @@ def validate_data(root: Path, settings: DataSettings) -> Validation:
 
 
 def _read_labels(root: Path, settings: DataSettings, findings: list[Finding]) -> LabelTable | None:
-    """The table that training would read, without what is wrong in it; None for no table."""
+    """The table that training would read, without its errors; None if there is none."""
     errors: list[InputError] = []
     try:
         source = find_sources(root)[0]
@@ -94,7 +94,7 @@ def _read_labels(root: Path, settings: DataSettings, findings: list[Finding]) ->
 
 
 def _images_alone(root: Path) -> tuple[Path, ...]:
-    """The images of a data set whose labels cannot be read at all."""
+    """The images of a data set of which no label can be read."""
     with suppress(InputError):
         return list_images(root, find_sources(root)[0])
     return ()
@@ -130,7 +130,7 @@ def _find_duplicates(validation: Validation) -> list[tuple[int, int]]:
 
 
 def _check_split(validation: Validation, broken: dict[int, InputError]) -> None:
-    """Try the split that training would make; which seed makes it does not matter here."""
+    """Try the split that training would make; the seed does not matter here."""
     table, settings = validation.table, validation.settings
     groups = duplicate_groups(len(table), validation.duplicate_pairs)
     kept = [index for index in range(len(table)) if index not in broken]
