@@ -1,4 +1,4 @@
-"""Measure our way of doing a job beside the plain way: `python code/benchmark.py SUBJECT`."""
+"""Compare our way of doing a job with the plain way: `python code/benchmark.py SUBJECT`."""
 
 import importlib
 import tempfile

@@ -1,4 +1,4 @@
-"""Compare finished experiments: figures with intervals, what differs, and who is better."""
+"""Compare finished experiments: figures with intervals, what differs, and which is better."""
 
 import argparse
 import sys
@@ -25,15 +25,15 @@ def main() -> None:
         "--sort",
         default="macro_f1",
         metavar="FIGURE",
-        help="macro_f1, macro_average_precision, defect_2_recall, pointing_accuracy, ...; of each "
-        "class the same metric is shown; default: %(default)s",
+        help="macro_f1, macro_average_precision, defect_2_recall, pointing_accuracy, ...; the same "
+        "metric is shown for each class; default: %(default)s",
     )
     parser.add_argument(
         "--filter",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="only experiments with this value in their config; may be given again",
+        help="only experiments with this value in their config; can be repeated",
     )
     parser.add_argument("--format", choices=FORMATS, default="table", help="default: %(default)s")
     arguments = parser.parse_args()

@@ -1,1 +1,1 @@
-"""Our way beside the plain one, which is written out here: time ratios, measured in turn."""
+"""Our way of doing a job compared with the plain way, which is written out here."""

@@ -1,4 +1,4 @@
-"""Whole epochs of the trainer beside a bare loop over tensors already in memory."""
+"""Whole epochs of the trainer compared with a bare loop over tensors already in memory."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ ITEM = "strip"
 
 
 def contenders(options: Options, folder: Path) -> list[Contender]:
-    """The bare loop first. It too validates; ours also scores, logs, plots and keeps checkpoints.
+    """The bare loop first, which validates as well; ours also scores, logs, plots and saves.
 
     Both compute in float32 with the same optimizer, on strips from memory, unaugmented.
     """
@@ -34,12 +34,12 @@ def contenders(options: Options, folder: Path) -> list[Contender]:
 
 
 def num_strips(setup: TrainingSetup) -> int:
-    """How many strips an epoch reads: those that are trained on, and those of the validation."""
+    """How many strips an epoch reads, in the training and in the validation part."""
     return len(setup.split["train"]) + len(setup.split["validation"])
 
 
 class BareEpochs:
-    """One epoch a call: updates, then the validation loss."""
+    """Each call is one epoch: updates, then the validation loss."""
 
     def __init__(self, setup: TrainingSetup) -> None:
         self.learner = setup.learner

@@ -61,7 +61,7 @@ def exported(
 ) -> dict[str, Callable[[], object]]:
     """ONNX Runtime and, where installed, OpenVINO, in float32 and in 8-bit integers.
 
-    With as many threads as torch has.
+    All with as many threads as torch.
     """
     strips = images.numpy()
     files = {name: folder / f"{name}.onnx" for name in ("float32", "int8")}
@@ -79,7 +79,7 @@ def exported(
 
 
 def onnx_session(file: Path) -> onnxruntime.InferenceSession:
-    """ONNX Runtime, with threads that leave the processor to the other contenders while idle."""
+    """ONNX Runtime; while idle, its threads leave the processor to the other contenders."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

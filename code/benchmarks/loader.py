@@ -31,7 +31,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def contenders(options: Options, folder: Path) -> list[Contender]:
-    """The usual loader first; all in one process, with the same transforms."""
+    """The usual loader first; all read in one process and apply the same transforms."""
     cv2.setNumThreads(0)
     table = read_label_table(data_root(options, folder), image_size=options.image_size)
     strips = range(min(len(table), options.num_images))
@@ -61,7 +61,7 @@ def contenders(options: Options, folder: Path) -> list[Contender]:
 
 
 def read_all(batches: Callable[[], Iterable[Any]], passes: int) -> None:
-    """Make so many passes, and drop the batches."""
+    """Read all batches so many times, and drop them."""
     for _ in range(passes):
         for _ in batches():
             pass

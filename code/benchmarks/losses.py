@@ -1,4 +1,4 @@
-"""Every loss, forward and backward, beside other libraries that have the same formula."""
+"""Every loss, forward and backward, compared with other libraries that have the same formula."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -21,7 +21,7 @@ _FEWEST_TURNS, _MOST_TURNS = 5, 500
 
 
 class ForwardBackward:
-    """A loss and its gradient, computed `repeats` times a call."""
+    """A loss and its gradient, computed `repeats` times in a call."""
 
     def __init__(self, loss: Call, logits: torch.Tensor, targets: torch.Tensor) -> None:
         self.loss, self.targets = loss, targets
@@ -38,7 +38,7 @@ def results(options: Options, folder: Path) -> tuple[list[dict[str, Any]], str]:
     """A row for each loss, library, shape and mode, and the text that shows them.
 
     Raises:
-        InputError: an unknown loss, or a shape that is none.
+        InputError: an unknown loss, or not a shape.
     """
     names = options.losses or get_registry().list_losses()
     for name in names:

@@ -27,10 +27,10 @@ class Contender:
 
 
 def measure(contenders: Sequence[Contender], rounds: int) -> list[dict[str, Any]]:
-    """One row for each contender: seconds an item, and how many times as fast it is as another.
+    """One row for each contender: seconds per item, and how many times as fast it is as another.
 
-    Both are medians over the rounds, the ratio of each round's own ratios. One more round before
-    them is not counted.
+    Both are medians over the rounds, the second one of the ratios within each round. A first round
+    is not counted.
     """
     counted = seconds_in_turn({one.name: one.run for one in contenders}, rounds + 1)
     seconds = {one.name: [s / one.items for s in counted[one.name][1:]] for one in contenders}
@@ -73,7 +73,7 @@ def _wait_for_gpu() -> None:
 
 
 def table(rows: Sequence[dict[str, Any]], item: str) -> str:
-    """The rows as text: milliseconds an item, times as fast, and the range of the rounds."""
+    """The rows as text: milliseconds per item, times as fast, and the range over the rounds."""
     first = rows[0]["name"]
     lines = [["", f"ms/{item}", "times as fast", "(lowest to highest)"]]
     for row in rows:

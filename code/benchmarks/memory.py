@@ -61,7 +61,7 @@ def peak_memory_bytes(command: Sequence[str], log: Path) -> int:
     if process.returncode:
         last = (log.read_text().strip().splitlines() or ["no output"])[-1]
         raise InputError(f"the measured training failed: {last}")
-    # Where there is no /proc. On Linux it is at least what this process held when it forked.
+    # The fallback without /proc: on Linux it is at least what this process held when it forked.
     return peak or usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -78,7 +78,7 @@ def _bytes_in(file: str, key: str) -> int:
 
 
 def _lines_in(file: str) -> list[str]:
-    """Of a file in /proc; none where the process has ended, and on other systems."""
+    """The lines of a file in /proc; none where the process has ended, and on other systems."""
     try:
         return Path("/proc", file).read_text().splitlines()
     except OSError:

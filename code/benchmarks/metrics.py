@@ -1,4 +1,4 @@
-"""Figures with intervals of a test part of the real data set's size."""
+"""Figures with intervals for a test part as large as that of the real data set."""
 
 from functools import partial
 from pathlib import Path

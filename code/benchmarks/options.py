@@ -94,17 +94,17 @@ its own, without its dependencies:
 SUBJECTS = {
     name: Subject(*about)
     for name, *about in (
-        ("losses", "time and peak memory of every loss beside other libraries", _LOSSES),
+        ("losses", "time and peak memory of every loss and of other libraries", _LOSSES),
         ("loader", "strips from the disk to batches", ("rounds", *_STRIPS, "batch_size", "threads"),
          {"batch_size": 8}),
         ("step", "forward, backward, update", ("rounds", *_MODEL), {"rounds": 3}),
         ("inference", "batches to logits", ("rounds", *_MODEL), {"batch_size": 1}, _OPENVINO),
-        ("predict", "the whole of predict.py", ("rounds", *_STRIPS, "model", "threads"),
+        ("predict", "all of predict.py", ("rounds", *_STRIPS, "model", "threads"),
          {"num_images": 1000, "rounds": 3}),
         ("split", "the stratified split of 12,568 strips", ("rounds",)),
         ("metrics", "figures with intervals of 1,886 strips", ("rounds",)),
-        ("epoch", "the trainer beside a bare loop", _EPOCH, {"num_images": 400, **_SLIM}),
-        ("trainer", "whole trainings beside fastai and a loop like timm's", _EPOCH,
+        ("epoch", "the trainer and a bare loop", _EPOCH, {"num_images": 400, **_SLIM}),
+        ("trainer", "whole trainings: a loop like timm's, fastai, ours", _EPOCH,
          {"rounds": 2, "num_images": 40}, _FASTAI),
         ("memory", "peak memory of a training on a table as long as the real one",
          (*_STRIPS, "batch_size", "model", "device"), {**_REAL_TABLE, **_SLIM}),

@@ -1,4 +1,4 @@
-"""The whole of predict.py, start and file included, beside decoding and the model alone."""
+"""All of predict.py, its start included, compared with decoding and the model alone."""
 
 import os
 import subprocess

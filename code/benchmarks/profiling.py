@@ -1,4 +1,4 @@
-"""What torch's profiler tells of a piece of work: the most memory, and the time of operators."""
+"""What torch's profiler reports for a piece of work: its peak memory, and the time by operator."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +30,7 @@ def peak_bytes(run: Callable[[], object], device: torch.device) -> int:
 
 
 def operator_shares(run: Callable[[], object], device: torch.device) -> dict[str, float]:
-    """Each operator's share of the time of all, largest first; without what it calls itself."""
+    """The share of each operator in the time, largest first, without the operators it calls."""
     on_gpu = device.type == "cuda"
     # Only Kineto knows the GPU's kernels.
     with (
@@ -46,7 +46,7 @@ def operator_shares(run: Callable[[], object], device: torch.device) -> dict[str
 
 
 def shares_text(shares: Mapping[str, float]) -> str:
-    """The largest of them in a line."""
+    """The largest shares in a line."""
     largest = list(shares.items())[:SHOWN]
     return ", ".join(f"{name.removeprefix('aten::')} {share:.0%}" for name, share in largest)
 

@@ -1,4 +1,4 @@
-"""The stratified split of a table of the real data set's size."""
+"""The stratified split of a table as long as that of the real data set."""
 
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ COUNTS = (897, 247, 5150, 801)
 
 
 def contenders(options: Options, folder: Path) -> list[Contender]:
-    """The library's two-way split, twice, first."""
+    """The library's two-way split first, done twice."""
     labels = label_table(NUM_STRIPS)
     pairs = np.arange(NUM_STRIPS)
     pairs[1:200:2] = pairs[0:200:2]
@@ -37,7 +37,7 @@ def label_table(num_strips: int) -> np.ndarray:
 
 
 def plain_split(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """70 %, then the rest in halves, as the library's documentation has it."""
+    """70 %, then the rest in halves, as in the documentation of the library."""
     first = MultilabelStratifiedShuffleSplit(1, test_size=0.3, random_state=0)
     train, rest = next(first.split(labels, labels))
     second = MultilabelStratifiedShuffleSplit(1, test_size=0.5, random_state=0)

@@ -24,7 +24,7 @@ _MASKS = "with masks"
 
 
 def results(options: Options, folder: Path) -> tuple[list[dict[str, Any]], str]:
-    """The rows of all contenders, and the text that shows them and what our steps spend time in."""
+    """The rows of all contenders, and their text with the operators that take the time."""
     found = contenders(options, folder)
     rows = measure(found, options.rounds)
     lines = [table(rows, ITEM), ""]
@@ -83,7 +83,7 @@ class PlainStep:
 
 
 class OurStep:
-    """The trainer's own update, by one batch over and over."""
+    """The trainer's own update, with one batch again and again."""
 
     def __init__(self, setup: TrainingSetup) -> None:
         self.learner, self.task = setup.learner, setup.task

@@ -1,4 +1,4 @@
-"""Whole trainings, from the strips' files to scored epochs: ours, fastai's and a loop as timm's."""
+"""Whole trainings, from image files to scored epochs: a loop like timm's, fastai's and ours."""
 
 import importlib.util
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ ITEM = "strip"
 
 
 def contenders(options: Options, folder: Path) -> list[Contender]:
-    """A loop as timm's train.py has it first, then fastai where it is installed, then ours.
+    """A loop like that of timm's train.py first, then fastai where it is installed, then ours.
 
     All train the same network on the same strips in batches of one size, mirror them at random,
     read them in one process, and score the validation part; each with its own other defaults.
@@ -45,7 +45,7 @@ def contenders(options: Options, folder: Path) -> list[Contender]:
 
 
 class TimmEpochs:
-    """One epoch a call of a loop after the defaults of timm 1.0's train.py.
+    """Each call is one epoch of a loop with the defaults of timm 1.0's train.py.
 
     The script is not part of the installed package. Its loader, transforms, loss for several
     labels, optimizer and meters are, and are used in the script's order; of the transforms only
@@ -91,7 +91,7 @@ class TimmEpochs:
 
 
 def fastai_epochs(options: Options, data: LoadedData, split: Split) -> Callable[[], object]:
-    """One epoch a call of fastai's Learner and one-cycle policy, with its image blocks."""
+    """Each call is one epoch of fastai's Learner and one-cycle policy, with its image blocks."""
     from fastai.vision import all as fastai
 
     def labels_of(index: int) -> torch.Tensor:

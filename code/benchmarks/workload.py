@@ -1,4 +1,4 @@
-"""What benchmarks work on: strips, networks, and trainings of the usual configuration."""
+"""What benchmarks work on: strips, networks and trainings."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ def data_root(options: Options, folder: Path) -> Path:
 
 
 class PlainStrips(Dataset):
-    """Strips that are read when they are asked for, and their labels, as most scripts have them."""
+    """Strips, each read when it is needed, and their labels, as in most training scripts."""
 
     def __init__(self, table: LabelTable, indices: Sequence[int], read: Callable) -> None:
         self.paths = [table.image_paths[index] for index in indices]
@@ -81,7 +81,7 @@ def model_values(options: Options) -> dict[str, str]:
 
 
 def overrides(options: Options, folder: Path) -> list[str]:
-    """What train.py is told of a training of this model on these strips, from scratch."""
+    """The overrides by which train.py trains this model on these strips from scratch."""
     height, width = options.image_size
     return [
         *(f"model.{key}={value}" for key, value in model_values(options).items()),
@@ -111,6 +111,6 @@ def experiment(options: Options, folder: Path, *others: str) -> TrainConfig:
 
 
 def training(config: TrainConfig) -> TrainingSetup:
-    """Everything that the training is handed."""
+    """Everything that the trainer is given."""
     data = read_data(config.data)
     return build(config, data, choose_split(config, data))
