@@ -147,7 +147,7 @@ def test_model_final_says_that_the_head_was_left_out(completed, tiny, labels_onl
             "give both sum",
         ),
         (["mask_loss=dice_loss", "data.mask_fraction=0"], "leaves none of the"),
-        (["mask_loss=dice_loss", "+mask_loss.smothing=2"], "did you mean 'smoothing'"),
+        (["mask_loss=dice_loss", "+mask_loss.smoth=2"], "did you mean 'smooth'"),
     ],
 )
 def test_what_does_not_fit_is_refused(compose, tiny, overrides, message):

@@ -40,7 +40,7 @@ BAD_VALUES = {
     "loss.reduction=median": ["loss focal_loss", "reduction='median'", "'positives'"],
     "mask_loss.weight=0": ["mask_loss.weight=0", "above 0"],
     "mask_loss.weight=true": ["mask_loss.weight=True", "number"],
-    "mask_loss.smoothing=-1": ["mask_loss dice_loss", "smoothing=-1"],
+    "mask_loss.smooth=-1": ["mask_loss dice_loss", "smooth=-1"],
     "more={a:1}": ["more: unknown key", "known keys: model, loss"],
 }
 

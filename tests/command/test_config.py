@@ -162,6 +162,7 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
         ["model.mask_head=true", "mask_loss.type=dice_loss", "data.mask_fraction=0.5"],
         lambda b: sum(batch["has_masks"].sum().item() for batch in b.loaders["train"]),
     ),
+    "loss.num_classes": ("loss.num_classes=4", lambda b: b.loss.get_params()["num_classes"]),
     "loss.type": ("loss.type=bce_with_logits", lambda b: type(b.loss).__name__),
     "loss.alpha": ("loss.alpha=0.25", lambda b: b.loss_value),
     "loss.gamma": ("loss.gamma=0.5", lambda b: b.loss_value),

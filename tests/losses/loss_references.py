@@ -89,23 +89,23 @@ def soft_counts(logits, targets, batch):
     return groups
 
 
-def tversky_loss(logits, targets, alpha=0.3, beta=0.7, gamma=1.0, smoothing=1.0, batch=True):
+def tversky_loss(logits, targets, alpha=0.3, beta=0.7, gamma=1.0, smooth=1.0, batch=True):
     terms = []
     for tp, fp, fn in soft_counts(logits, targets, batch).values():
-        term = 1 - (tp + smoothing) / (tp + alpha * fp + beta * fn + smoothing)
+        term = 1 - (tp + smooth) / (tp + alpha * fp + beta * fn + smooth)
         terms.append(max(term, 1e-6) ** (1 / gamma) if gamma != 1 else term)
     return float(np.mean(terms))
 
 
-def dice_loss(logits, targets, smoothing=1.0, batch=True):
+def dice_loss(logits, targets, smooth=1.0, batch=True):
     terms = []
     for tp, fp, fn in soft_counts(logits, targets, batch).values():
         predicted, actual = tp + fp, tp + fn
-        terms.append(1 - (2 * tp + 2 * smoothing) / (predicted + actual + 2 * smoothing))
+        terms.append(1 - (2 * tp + 2 * smooth) / (predicted + actual + 2 * smooth))
     return float(np.mean(terms))
 
 
-def generalized_dice_loss(logits, targets, smoothing=1.0, batch=True):
+def generalized_dice_loss(logits, targets, smooth=1.0, batch=True):
     groups = soft_counts(logits, targets, batch)
     images = [None] if batch else range(len(logits))
     terms = []
@@ -116,7 +116,7 @@ def generalized_dice_loss(logits, targets, smoothing=1.0, batch=True):
         weights = [smallest**2 / size**2 if size > 0.5 else 1.0 for size in sizes]
         shared = sum(w * tp for w, (tp, _, _) in zip(weights, rows, strict=True))
         total = sum(w * (2 * tp + fp + fn) for w, (tp, fp, fn) in zip(weights, rows, strict=True))
-        terms.append(1 - (2 * shared + smoothing) / (total + smoothing))
+        terms.append(1 - (2 * shared + smooth) / (total + smooth))
     return float(np.mean(terms))
 
 
@@ -205,14 +205,14 @@ REFERENCES = {
         tversky_loss,
         [
             {},
-            {"alpha": 0.7, "beta": 0.3, "batch": False, "smoothing": 0.1},
+            {"alpha": 0.7, "beta": 0.3, "batch": False, "smooth": 0.1},
             {"gamma": 4 / 3},
         ],
     ),
-    "dice_loss": (dice_loss, [{}, {"batch": False, "smoothing": 0.1}]),
+    "dice_loss": (dice_loss, [{}, {"batch": False, "smooth": 0.1}]),
     "generalized_dice_loss": (
         generalized_dice_loss,
-        [{}, {"batch": False}, {"smoothing": 0.01}],
+        [{}, {"batch": False}, {"smooth": 0.01}],
     ),
     "boundary_loss": (
         boundary_loss,

@@ -109,7 +109,7 @@ def tversky(case):
         "tversky_loss",
         alpha=canonical["alpha"],
         beta=canonical["beta"],
-        smoothing=canonical["smooth_nr"],
+        smooth=canonical["smooth_nr"],
         batch=canonical["batch"],
         reduction=canonical["reduction"],
     )
@@ -128,7 +128,7 @@ def keras_overlap(case, alpha, beta):
 
 def binary(case, name="dice_loss", **params):
     probs, targets = (tensor(case["inputs"][key]).view(1, 1, -1) for key in ("probs", "targets"))
-    return loss(name, smoothing=0.0, **params)(probs.logit(), targets)
+    return loss(name, smooth=0.0, **params)(probs.logit(), targets)
 
 
 def dice(case):
@@ -140,7 +140,7 @@ def dice(case):
     weight = 1.0 if canonical["jaccard"] else 0.5
     values = loss(
         "tversky_loss" if canonical["jaccard"] else "dice_loss",
-        smoothing=canonical["smooth_nr"] / 2,
+        smooth=canonical["smooth_nr"] / 2,
         batch=canonical["batch"],
         reduction=canonical["reduction"],
         **({"alpha": weight, "beta": weight} if canonical["jaccard"] else {}),
@@ -171,8 +171,8 @@ def generalized_dice(case):
         sizes = t.flatten(1).sum(1)
         smallest = sizes[sizes > 0].min()
         # MONAI smooths next to weights 1 / T^2, ours next to weights relative to the largest.
-        smoothing = case["params"]["smooth_nr"] * smallest.item() ** 2
-        values.append(loss("generalized_dice_loss", smoothing=smoothing)(p[None].logit(), t[None]))
+        smooth = case["params"]["smooth_nr"] * smallest.item() ** 2
+        values.append(loss("generalized_dice_loss", smooth=smooth)(p[None].logit(), t[None]))
     values = torch.stack(values)
     reduction = case["params"].get("reduction", "mean")
     if reduction == "none":
@@ -183,7 +183,7 @@ def generalized_dice(case):
 def dice_ce(case):
     logits, params = tensor(case["inputs"]["input"]), case["params"]
     probs, targets = monai_inputs(case)
-    overlap = loss("dice_loss", smoothing=5e-6, batch=False)(probs.logit(), targets)
+    overlap = loss("dice_loss", smooth=5e-6, batch=False)(probs.logit(), targets)
     if params.get("sigmoid"):
         return overlap + loss("bce_with_logits", pos_weight=params["weight"])(logits, targets)
     indices = tensor(case["inputs"]["target"])
@@ -197,14 +197,14 @@ def dice_ce(case):
 
 def focal_tversky(case):
     params = case["params"]
-    ours = loss("tversky_loss", alpha=params["alpha"], beta=params["beta"], smoothing=0.0)
+    ours = loss("tversky_loss", alpha=params["alpha"], beta=params["beta"], smooth=0.0)
     return ours(*pair(case)) ** params["gamma"]
 
 
 def tversky_grad(case):
     logits, targets = pair(case)
     params = {key: case["params"][key] for key in ("alpha", "beta")}
-    value = loss("tversky_loss", smoothing=1e-5, batch=False, **params)
+    value = loss("tversky_loss", smooth=1e-5, batch=False, **params)
     value(logits.requires_grad_(), targets).backward()
     return logits.grad
 

@@ -5,9 +5,18 @@ import pytest
 import torch
 from loss_examples import COUNTS, TOTAL, example
 from omegaconf import OmegaConf
+from torch import nn
 
 from core.errors import InputError
-from core.losses import BaseLoss, CompoundLoss, DiceLoss, FocalLoss, get_loss, get_registry
+from core.losses import (
+    BaseLoss,
+    CompoundLoss,
+    DiceLoss,
+    FocalLoss,
+    TverskyLoss,
+    get_loss,
+    get_registry,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*computes distance maps")
 
@@ -261,3 +270,37 @@ def test_a_loss_without_parts_has_no_state_within_an_epoch():
     loss = get_loss({"type": "bce"})
     loss.restore_epoch_state(loss.epoch_state())
     assert loss.terms() == {}
+
+
+def test_any_module_of_logits_and_targets_is_a_component():
+    dice = DiceLoss()
+    loss = CompoundLoss([nn.BCEWithLogitsLoss(), dice], learnable=True)
+    logits, targets = example("dice_loss", (2, 4, 8, 10))
+    expected = (nn.BCEWithLogitsLoss()(logits, targets) + dice(logits, targets)) / 2
+    torch.testing.assert_close(loss(logits, targets), expected)
+    assert loss.get_weights() == {"BCEWithLogitsLoss": 0.5, "dice_loss": 0.5}
+    record = loss.get_params()["components"][0]
+    assert (record["type"], record["module"]) == ("BCEWithLogitsLoss", "torch.nn.modules.loss")
+    with pytest.raises(InputError, match="unknown name 'BCEWithLogitsLoss'"):
+        get_loss(loss.get_params())
+
+
+def test_a_component_that_returns_no_scalar_is_refused():
+    loss = CompoundLoss([nn.BCEWithLogitsLoss(reduction="none"), DiceLoss()])
+    with pytest.raises(InputError, match=r"BCEWithLogitsLoss: returned the shape \(2, 4, 8, 10\)"):
+        loss(*example("dice_loss", (2, 4, 8, 10)))
+
+
+def test_all_components_take_logits_or_all_take_probabilities():
+    with pytest.raises(InputError, match="components differ in from_logits"):
+        CompoundLoss([DiceLoss(), TverskyLoss(from_logits=False)])
+    loss = CompoundLoss([nn.BCELoss(), DiceLoss(from_logits=False)])
+    logits, targets = example("dice_loss", (2, 4, 8, 10))
+    expected = nn.BCELoss()(logits.sigmoid(), targets) + DiceLoss()(logits, targets)
+    torch.testing.assert_close(loss(logits.sigmoid(), targets), expected)
+
+
+def test_weights_per_class_of_components_are_checked_against_the_number_of_classes():
+    components = [{"type": "focal_loss", "alpha": [0.1, 0.2, 0.3]}]
+    with pytest.raises(InputError, match="alpha has 3 values, expected 4"):
+        CompoundLoss(components, num_classes=4)

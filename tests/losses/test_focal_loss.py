@@ -8,7 +8,7 @@ from loss_examples import COUNTS, TOTAL, example
 from torch.nn import functional as F
 
 from core.errors import InputError
-from core.losses import FocalLoss, get_loss
+from core.losses import FocalLoss, SoftmaxFocalLoss, get_loss
 from core.losses.class_weights import effective_number
 
 
@@ -142,3 +142,42 @@ def test_wrong_calls_are_type_errors():
         FocalLoss(None, 2.0, None, 0.9, False, "mean", "one too many")
     with pytest.raises(TypeError, match="alpha"):
         FocalLoss(None, alpha=None)
+
+
+def test_integer_targets_are_taken_one_hot_by_the_softmax_form():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 8, 8, 8, generator=generator)
+    targets = torch.randint(3, (2, 8, 8, 8), generator=generator)
+    loss = FocalLoss(alpha=0.25, gamma=2.0)
+    torch.testing.assert_close(
+        loss(logits, targets), SoftmaxFocalLoss(alpha=0.25, gamma=2.0)(logits, targets)
+    )
+    p = logits.softmax(1).gather(1, targets[:, None])[:, 0]
+    alpha = torch.where(targets > 0, 0.25, 0.75)
+    values = -alpha * (1 - p) ** 2 * p.log()
+    torch.testing.assert_close(loss(logits, targets), values.mean())
+    loss.reduction = "positives"
+    torch.testing.assert_close(loss(logits, targets), values.sum() / (targets > 0).sum())
+
+
+def test_the_softmax_form_takes_weights_per_class():
+    logits, targets = torch.randn(40, 3), torch.arange(40) % 3
+    counts, total = [14, 13, 13], 40
+    of_batch = FocalLoss(class_weight="inverse", alpha_normalize=True)
+    with pytest.warns(UserWarning, match="from the first batch"):
+        of_batch(logits, targets)
+    of_counts = FocalLoss(class_weight="inverse", alpha_normalize=True)
+    of_counts.set_class_statistics([n + 1 for n in counts], total + 2, "train_split")
+    torch.testing.assert_close(of_batch(logits, targets), of_counts(logits, targets))
+    alpha = [1 - (n + 1) / (total + 2) for n in counts]
+    weight = torch.tensor([1 / (2 * (1 - a)) / (n + 1) for a, n in zip(alpha, counts, strict=True)])
+    weight /= torch.tensor([1 / (n + 1) for n in counts]).mean()
+    plain = FocalLoss(alpha=None, reduction="none")(logits, targets)
+    torch.testing.assert_close(of_counts(logits, targets), (plain * weight[targets]).mean())
+
+
+def test_class_indices_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match="expected"):
+        FocalLoss()(torch.zeros(2, 3, 4), torch.zeros(2, 5, dtype=torch.long))
+    with pytest.raises(ValueError, match="expected one shape"):
+        FocalLoss()(torch.zeros(2, 3, 4), torch.zeros(2, 4))

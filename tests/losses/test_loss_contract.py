@@ -1,11 +1,13 @@
 """What every registered loss promises; a new one is tested by being registered."""
 
 import itertools
+import warnings
 
 import pytest
 import torch
 from loss_examples import NAMES, REQUIRED_PARAMS, build, confident, example, shapes
 
+from core.errors import InputError
 from core.losses import get_registry
 
 CASES = [(name, shape) for name in NAMES for shape in shapes(name)]
@@ -110,11 +112,9 @@ def without_smoothing(name):
     if name == "compound":
         parts = REQUIRED_PARAMS["compound"]["components"]
         return {
-            "components": [
-                {**p, **({"smoothing": 0} if p["type"] == "dice" else {})} for p in parts
-            ]
+            "components": [{**p, **({"smooth": 0} if p["type"] == "dice" else {})} for p in parts]
         }
-    return {"smoothing": 0} if "smoothing" in get_registry().defaults(name) else {}
+    return {"smooth": 0} if "smooth" in get_registry().defaults(name) else {}
 
 
 @every_loss
@@ -182,3 +182,48 @@ def test_a_compiled_loss_is_the_same_loss(name):
     torch.testing.assert_close(gradient(compiled, logits, targets), expected)
     with torch._dynamo.config.patch(error_on_recompile=True):
         torch.testing.assert_close(gradient(compiled, logits, targets), expected)
+
+
+@every_loss
+def test_gradient_by_the_targets_is_right(name):
+    """Such as where targets come from another network."""
+    if get_registry().get(name).index_targets:
+        pytest.skip("class indices have no gradient")
+    logits, targets = example(name, (2, 3, 2, 3), dtype=torch.float64)
+    # Well inside of a mask and of its background, where distance maps do not change.
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.rand(targets.shape, generator=generator, dtype=torch.float64)
+    soft = (0.1 + 0.7 * targets + 0.1 * noise).requires_grad_()
+    loss = get_registry().instantiate(name, **REQUIRED_PARAMS.get(name, {})).double()
+    loss.set_class_statistics([3, 4, 5], 10, "train_split")
+    loss.eval()
+    assert torch.autograd.gradcheck(loss, (logits.requires_grad_(), soft))
+    assert torch.autograd.gradcheck(loss, (logits.detach(), soft))
+
+
+@every_loss
+def test_takes_a_number_of_classes(name):
+    params = REQUIRED_PARAMS.get(name, {})
+    loss = get_registry().get(name, num_classes=4, **params)
+    assert loss.get_params()["num_classes"] == 4
+    with pytest.raises(InputError, match=f"loss {name}: num_classes=4: expected 3"):
+        loss.set_class_statistics([3, 4, 5], 10, "train_split")
+    loss.set_class_statistics([3, 4, 5, 6], 10, "train_split")
+    logits, targets = example(name, (2, 3, 4, 5))
+    with pytest.raises(InputError, match="num_classes=4: logits have the shape"):
+        loss(logits, targets)
+    with pytest.raises(InputError, match="num_classes=0"):
+        get_registry().get(name, num_classes=0, **params)
+
+
+@every_loss
+def test_probabilities_in_place_of_logits_are_warned_of_once(name):
+    logits, targets = example(name, SHAPE)
+    loss = build(name)
+    with pytest.warns(UserWarning, match="as probabilities do"):
+        loss(logits.sigmoid(), targets)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*as probabilities do")
+        loss(logits.sigmoid(), targets)
+        build(name)(logits, targets)
+        build(name)(torch.zeros_like(logits), targets)

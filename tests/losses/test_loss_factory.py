@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 
 from core.errors import InputError
 from core.losses import BaseLoss, FocalLoss, get_loss, get_registry
-from core.losses.factory import ALIASES
+from core.losses.factory import ALIASES, loss_for_training
 
 
 def test_short_names_are_aliases_of_registered_losses():
@@ -64,7 +64,8 @@ def test_a_loss_of_a_newcomer_needs_one_class_and_one_decorator():
         loss.set_class_statistics([0, 1], 2, "train_split")
         loss.set_epoch(3)
         assert loss(torch.zeros(2, 2), torch.ones(2, 2)).item() == 1.0
-        assert loss.get_params() == {"type": "squared_error", "scale": 4.0, "reduction": "mean"}
+        own = {"type": "squared_error", "scale": 4.0, "reduction": "mean"}
+        assert loss.get_params() == {**own, "num_classes": None}
         assert (loss.terms(), loss.get_weights()) == ({}, {})
         for make in (SquaredError, lambda **params: get_loss({"type": "squared_error", **params})):
             with pytest.raises(InputError, match="loss squared_error: scale='high'"):
@@ -82,7 +83,8 @@ def test_a_loss_registered_by_a_call_knows_its_name():
 
     get_registry().register("plain", Plain)
     try:
-        assert get_loss({"type": "plain"}).get_params() == {"type": "plain", "reduction": "mean"}
+        expected = {"type": "plain", "reduction": "mean", "num_classes": 3}
+        assert get_loss({"type": "plain", "num_classes": 3}).get_params() == expected
         with pytest.raises(NotImplementedError):
             get_loss({"type": "plain"})(torch.zeros(1, 1), torch.zeros(1, 1))
     finally:
@@ -93,3 +95,33 @@ def test_only_losses_are_registered():
     with pytest.raises(TypeError, match="not a subclass of BaseLoss"):
         get_registry().register("linear", torch.nn.Linear)
     assert "linear" not in get_registry()
+
+
+def test_a_constructor_may_have_its_own_number_of_classes():
+    class Own(BaseLoss):
+        def __init__(self, num_classes: int = 4, reduction: str = "mean"):
+            super().__init__(reduction, num_classes)
+
+    assert Own(3).get_params() == {"type": "Own", "num_classes": 3, "reduction": "mean"}
+
+
+def test_an_older_record_of_smoothing_is_read():
+    assert get_loss({"type": "dice_loss", "smoothing": 0.5}).smooth == 0.5
+    parts = [{"type": "dice_loss", "smoothing": 0.5}]
+    (component,) = get_loss({"type": "compound", "components": parts}).components.values()
+    assert component.smooth == 0.5
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "masks", "message"),
+    [
+        ({"type": "focal_loss", "reduction": "none"}, "loss", False, "loss.reduction='none'"),
+        ({"type": "softmax_focal_loss"}, "loss", False, "one class per image.*focal_loss"),
+        ({"type": "softmax_focal_loss"}, "mask_loss", True, "mask_loss.type=.*per pixel"),
+        ({"type": "dice", "from_logits": False}, "mask_loss", True, "mask_loss.from_logits=false"),
+        ({"type": "boundary_loss"}, "loss", False, "boundary_loss needs masks.*mask_loss.type"),
+    ],
+)
+def test_what_no_training_can_minimise_is_refused(config, key, masks, message):
+    with pytest.raises(InputError, match=message):
+        loss_for_training(config, key, masks=masks)

@@ -37,7 +37,7 @@ def test_tversky_at_one_is_jaccard():
     p = logits.sigmoid()
     both = (p * targets).sum((0, 2, 3))
     jaccard = both / (p.sum((0, 2, 3)) + targets.sum((0, 2, 3)) - both)
-    loss = TverskyLoss(alpha=1, beta=1, smoothing=0)
+    loss = TverskyLoss(alpha=1, beta=1, smooth=0)
     torch.testing.assert_close(loss(logits, targets), 1 - jaccard.mean())
 
 
@@ -76,7 +76,7 @@ def test_perfect_is_zero_and_the_complement_is_nearly_one(make, batch):
     _, targets = data()
     right = confident("dice_loss", targets, SHAPE, 100.0).double()
     assert make(batch=batch)(right, targets).item() == pytest.approx(0, abs=1e-12)
-    assert make(batch=batch, smoothing=0)(-right, targets).item() == pytest.approx(1)
+    assert make(batch=batch, smooth=0)(-right, targets).item() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("make", ALL)
@@ -94,7 +94,7 @@ def test_an_empty_mask_punishes_what_is_predicted_the_more_the_more_it_is(make):
 @pytest.mark.parametrize("make", ALL)
 def test_without_smoothing_nothing_found_of_nothing_is_right(make):
     logits = torch.full((1, 2, 40), -1000.0, requires_grad=True)
-    value = make(smoothing=0)(logits, torch.zeros(1, 2, 40))
+    value = make(smooth=0)(logits, torch.zeros(1, 2, 40))
     value.backward()
     assert value.item() == 0
     assert torch.isfinite(logits.grad).all()
@@ -121,8 +121,8 @@ def test_half_precision_sums_do_not_overflow(make):
 
 def test_one_class_of_generalised_dice_is_dice_with_half_of_the_smoothing():
     logits, targets = (each[:, :1] for each in data())
-    expected = DiceLoss(smoothing=0.5)(logits, targets)
-    torch.testing.assert_close(GeneralizedDiceLoss(smoothing=1)(logits, targets), expected)
+    expected = DiceLoss(smooth=0.5)(logits, targets)
+    torch.testing.assert_close(GeneralizedDiceLoss(smooth=1)(logits, targets), expected)
 
 
 def test_generalised_dice_weighs_a_small_class_like_a_large_one():
@@ -131,14 +131,27 @@ def test_generalised_dice_weighs_a_small_class_like_a_large_one():
     target = masks(4, 36)
     half = [masks(2, 36), masks(4, 18)]
     values = [
-        GeneralizedDiceLoss(smoothing=0)(confident("dice_loss", found, None, 100.0), target)
+        GeneralizedDiceLoss(smooth=0)(confident("dice_loss", found, None, 100.0), target)
         for found in half
     ]
     # Losing half of the small class costs at least as much as losing half of the large one.
     assert values[0] > values[1]
 
 
-@pytest.mark.parametrize("params", [{"alpha": -0.1}, {"gamma": 0}, {"smoothing": -1}])
+@pytest.mark.parametrize("params", [{"alpha": -0.1}, {"gamma": 0}, {"smooth": -1}])
 def test_bad_values_are_refused(params):
     with pytest.raises(InputError, match=f"loss tversky_loss: {next(iter(params))}="):
         TverskyLoss(**params)
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_takes_probabilities_where_they_are_announced(make):
+    logits, targets = example("dice_loss", (2, 4, 8, 10))
+    probabilities = logits.sigmoid().requires_grad_()
+    loss = make(smooth=1e-5, from_logits=False)
+    torch.testing.assert_close(loss(probabilities, targets), make(smooth=1e-5)(logits, targets))
+    loss(probabilities, targets).backward()
+    assert torch.isfinite(probabilities.grad).all()
+    assert loss.get_params()["from_logits"] is False
+    with pytest.raises(InputError, match=r"from_logits=false takes probabilities, found values"):
+        loss(logits, targets)

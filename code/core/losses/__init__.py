@@ -4,10 +4,11 @@ import importlib
 import pkgutil
 
 from core.losses.asymmetric_loss import AsymmetricLoss
-from core.losses.base import BaseLoss, Reduction, checked, reduced
+from core.losses.base import BaseLoss, Reduction
 from core.losses.bce_loss import BCEWithLogits
 from core.losses.boundary_loss import BoundaryLoss
 from core.losses.compound_loss import CompoundLoss
+from core.losses.elementwise import reduced
 from core.losses.factory import get_loss
 from core.losses.focal_loss import FocalLoss
 from core.losses.overlap_losses import DiceLoss, GeneralizedDiceLoss, TverskyLoss
@@ -29,7 +30,6 @@ __all__ = [
     "Reduction",
     "SoftmaxFocalLoss",
     "TverskyLoss",
-    "checked",
     "get_loss",
     "get_registry",
     "reduced",

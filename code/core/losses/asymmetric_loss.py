@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.losses.base import BaseLoss, NonNegative, Reduction, checked, reduced
-from core.losses.elementwise import elementwise, sigmoid_sides
+from core.losses.base import BaseLoss, NonNegative, Reduction
+from core.losses.elementwise import elementwise, reduced, sigmoid_sides
 from core.losses.registry import get_registry
 
 
@@ -42,7 +42,7 @@ class AsymmetricLoss(BaseLoss):
         self.margin = margin
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        logits, targets = checked(logits, targets)
+        logits, targets = self.checked(logits, targets)
         settings = (self.gamma_positive, self.gamma_negative, self.margin)
         definition, fused = partial(_values, *settings), partial(_fused, *settings)
         return reduced(elementwise(definition, fused, logits, targets), self.reduction)

@@ -1,6 +1,8 @@
 """What every loss has in common."""
 
 import functools
+import inspect
+import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
@@ -10,17 +12,23 @@ from torch import Tensor, nn
 
 from core.errors import InputError
 from core.losses.class_weights import ClassWeight, Configured
+from core.losses.elementwise import at_least_float32
 from core.registry import checked_arguments, constructor_model
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Reduction = Literal["mean", "sum", "none"]
+Classes = Annotated[int, Field(ge=1)]
+FEWEST_TO_JUDGE = 16
+"""Fewer logits than this lie within 0..1 by chance too often."""
 
 
 class BaseLoss(nn.Module):
     """A loss of logits (batch, C, *spatial) and multi-hot targets of the same shape.
 
     A subclass keeps each argument of its constructor where `get_params` finds it: as an attribute
-    of that name, or, if it is a weight per class, by `add_class_weight`.
+    of that name, or, if it is a weight per class, by `add_class_weight`. Each loss also takes
+    `num_classes`, though its constructor does not name it: weights per class, class counts and
+    logits of another number of classes are then refused.
     """
 
     registered_name: ClassVar[str] = ""
@@ -33,6 +41,8 @@ class BaseLoss(nn.Module):
     """Whether forward takes `distance_maps`, (batch, C, *spatial), computed in the loader."""
     index_targets: ClassVar[bool] = False
     """Whether targets are class indices (batch, *spatial) instead."""
+    from_logits: bool = True
+    """Whether it takes logits, and not probabilities."""
     recorded: ClassVar[tuple[str, ...]] = ("class_counts", "class_total")
     """What `get_params` has beyond the constructor's arguments and `<weight per class>_source`."""
 
@@ -42,21 +52,29 @@ class BaseLoss(nn.Module):
         init = vars(cls).get("__init__")
         if init is None:
             return
+        signature = inspect.signature(init, eval_str=True)
 
         @functools.wraps(init)
         def checked_init(self: BaseLoss, *args: Any, **params: Any) -> None:
             args, params = checked_arguments(cls, f"loss {self.name()}", args, params)
+            own = "num_classes" in signature.parameters
+            num_classes = None if own else params.pop("num_classes", None)
             init(self, *args, **params)
+            if num_classes is not None:
+                self._set_num_classes(num_classes)
 
+        checked_init.__signature__ = _with_num_classes(signature)
         cls.__init__ = checked_init
 
-    def __init__(self, reduction: Reduction = "mean") -> None:
+    def __init__(self, reduction: Reduction = "mean", num_classes: Classes | None = None) -> None:
         super().__init__()
         if reduction not in self.reductions:
             expected = " or ".join(map(repr, self.reductions))
             raise InputError(f"loss {self.name()}: reduction={reduction!r}: expected {expected}")
         self.reduction = reduction
+        self.num_classes = num_classes
         self.class_weights = nn.ModuleDict()
+        self.warn_of_probabilities = True
 
     @classmethod
     def name(cls) -> str:
@@ -80,8 +98,17 @@ class BaseLoss(nn.Module):
             InputError: a class without positives or negatives where weights are computed, or
                 given weights that are not one for each class.
         """
+        self.check_class_count(len(counts))
         for weight in self.class_weights.values():
             weight.resolve(counts, total, source, class_names)
+
+    def check_class_count(self, count: int) -> None:
+        """Refuse data with another number of classes than `num_classes`."""
+        if self.num_classes not in (None, count):
+            raise InputError(
+                f"loss {self.name()}: num_classes={self.num_classes}: expected {count}, the "
+                "number of classes of the data"
+            )
 
     def set_epoch(self, epoch: int) -> None:
         """Begin this epoch, counted from 0; only losses with a schedule change."""
@@ -138,37 +165,70 @@ class BaseLoss(nn.Module):
         weight = self.class_weights[name]
         return None if weight.value is None else weight(targets)
 
+    def checked(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and targets in one floating type of at least 32 bits.
 
-def checked(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits and targets in one floating type of at least 32 bits.
+        Warns if the first logits look like probabilities, an error without a symptom.
 
-    Raises:
-        ValueError: the shapes differ, are not (batch, C, *spatial), or are empty.
-    """
-    if logits.shape != targets.shape or logits.ndim < 2 or logits.numel() == 0:
-        raise ValueError(
-            f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)}: expected one "
-            "shape (batch, classes, *spatial), not empty"
-        )
-    logits = at_least_float32(logits)
-    return logits, targets.to(logits.dtype)
+        Raises:
+            ValueError: the shapes differ, are not (batch, C, *spatial), or are empty.
+            InputError: C is not `num_classes`.
+        """
+        if logits.shape != targets.shape:
+            raise ValueError(
+                _shape_message(logits, targets, "one shape (batch, classes, *spatial)")
+            )
+        self.check_logits(logits, targets)
+        logits = at_least_float32(logits)
+        return logits, targets.to(logits.dtype)
+
+    def check_logits(self, logits: Tensor, targets: Tensor) -> None:
+        """The checks of `checked` that hold for every kind of target."""
+        if logits.ndim < 2 or logits.numel() == 0:
+            raise ValueError(_shape_message(logits, targets, "(batch, classes, *spatial) logits"))
+        if self.num_classes not in (None, logits.shape[1]):
+            raise InputError(
+                f"loss {self.name()}: num_classes={self.num_classes}: logits have the shape "
+                f"{tuple(logits.shape)}, expected (batch, {self.num_classes}, *spatial)"
+            )
+        if not torch.compiler.is_compiling() and self.warn_of_probabilities:
+            self._look_at_first(logits)
+
+    def _set_num_classes(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+        for module in self.modules():
+            if isinstance(module, ClassWeight):
+                module.check_length(num_classes)
+
+    def _look_at_first(self, logits: Tensor) -> None:
+        """Warn if the first logits look like probabilities, an error without a symptom."""
+        self.warn_of_probabilities = False
+        if not self.from_logits or logits.numel() < FEWEST_TO_JUDGE:
+            return
+        lowest, highest = (bound.item() for bound in logits.detach().aminmax())
+        if 0 <= lowest < highest <= 1:
+            takes = "from_logits" in constructor_model(type(self), self.name()).model_fields
+            remedy = "from_logits=false takes probabilities" if takes else "leave the sigmoid out"
+            warnings.warn(
+                f"loss {self.name()} takes logits, and all values of the first batch lie in 0..1, "
+                f"as probabilities do: {remedy}",
+                stacklevel=4,
+            )
 
 
-def at_least_float32(logits: Tensor) -> Tensor:
-    """Logits in float32 or float64: sums over a strip's pixels overflow float16."""
-    if logits.dtype in (torch.float32, torch.float64):
-        return logits
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+def _shape_message(logits: Tensor, targets: Tensor, expected: str) -> str:
+    return (
+        f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)}: expected {expected}, "
+        "not empty"
+    )
 
 
-def along_classes(values: Tensor, like: Tensor) -> Tensor:
-    """`values`, (C,) or a scalar, in a shape that broadcasts against (batch, C, *spatial)."""
-    values = values.to(like)
-    return values.view(-1, *[1] * (like.ndim - 2)) if values.ndim else values
-
-
-def reduced(values: Tensor, reduction: str) -> Tensor:
-    """Mean or sum over all elements, or the elements themselves."""
-    if reduction == "mean":
-        return values.mean()
-    return values.sum() if reduction == "sum" else values
+def _with_num_classes(signature: inspect.Signature) -> inspect.Signature:
+    """The signature with the keyword `num_classes`, which every loss takes."""
+    own = list(signature.parameters.values())
+    if "num_classes" in signature.parameters:
+        return signature
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    added = inspect.Parameter("num_classes", keyword, default=None, annotation=Classes | None)
+    last = own and own[-1].kind is inspect.Parameter.VAR_KEYWORD
+    return signature.replace(parameters=[*own[:-1], added, own[-1]] if last else [*own, added])

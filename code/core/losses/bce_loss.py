@@ -6,7 +6,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.losses.base import BaseLoss, NonNegative, Reduction, along_classes, checked
+from core.losses.base import BaseLoss, NonNegative, Reduction
+from core.losses.elementwise import along_classes
 from core.losses.registry import get_registry
 
 
@@ -37,7 +38,7 @@ class BCEWithLogits(BaseLoss):
         self.add_class_weight("pos_weight", pos_weight)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        logits, targets = checked(logits, targets)
+        logits, targets = self.checked(logits, targets)
         pos_weight = self.class_weight_of("pos_weight", targets)
         if pos_weight is not None:
             pos_weight = along_classes(pos_weight, logits)

@@ -11,7 +11,8 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from core.errors import InputError
-from core.losses.base import BaseLoss, Reduction, checked, reduced
+from core.losses.base import BaseLoss, Reduction
+from core.losses.elementwise import reduced
 from core.losses.registry import get_registry
 
 Scale = Literal["clip", "diagonal", "none"]
@@ -61,7 +62,7 @@ class BoundaryLoss(BaseLoss):
     def forward(
         self, logits: Tensor, targets: Tensor, distance_maps: Tensor | None = None
     ) -> Tensor:
-        logits, targets = checked(logits, targets)
+        logits, targets = self.checked(logits, targets)
         if logits.ndim < 3:
             raise InputError(
                 f"loss {self.name()} needs masks (batch, classes, *spatial), found image labels "

@@ -113,7 +113,7 @@ class ClassWeight(nn.Module):
             check_counts(counts, total, f"{self.where}={self.rule}", class_names)
             self._set(counts, total, source)
         elif self.value is not None:
-            self._check_length(len(counts))
+            self.check_length(len(counts))
 
     def forward(self, targets: Tensor) -> Tensor:
         """The weight, (C,) or a scalar; `targets` is (batch, C, *spatial).
@@ -123,7 +123,7 @@ class ClassWeight(nn.Module):
         """
         if self.source is None:
             self._resolve_from_batch(targets)
-        self._check_length(targets.shape[1])
+        self.check_length(targets.shape[1])
         return self.value
 
     def record(self) -> Any:
@@ -165,8 +165,9 @@ class ClassWeight(nn.Module):
         weights = RULES[self.rule](self.counts, self.total, **self.options)
         self.value = self.value.new_tensor(weights)
 
-    def _check_length(self, num_classes: int) -> None:
-        if self.value.ndim and len(self.value) != num_classes:
+    def check_length(self, num_classes: int) -> None:
+        """Refuse numbers that are not one for each class."""
+        if self.value is not None and self.value.ndim and len(self.value) != num_classes:
             raise InputError(
                 f"{self.where} has {len(self.value)} values, expected {num_classes}, "
                 "one for each class"

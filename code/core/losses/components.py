@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
+from torch import Tensor, nn
 
 from core.errors import InputError
 from core.losses.base import BaseLoss, NonNegative
@@ -32,8 +33,27 @@ class ComponentWeight(Settings):
         return {**self.model_dump(exclude_defaults=True), "weight": self.weight}
 
 
+class ModuleLoss(BaseLoss):
+    """Any module of (logits, targets) as a component, such as `nn.BCEWithLogitsLoss()`.
+
+    Its parameters are not known: `get_params` names the class, and `get_loss` cannot build it.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.warn_of_probabilities = False
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return self.module(logits, targets)
+
+    def get_params(self) -> dict[str, Any]:
+        kind = type(self.module)
+        return {"type": kind.__name__, "module": kind.__module__}
+
+
 def build_component(
-    given: dict[str, Any] | BaseLoss, index: int, reduction: str
+    given: dict[str, Any] | nn.Module, index: int, reduction: str
 ) -> tuple[BaseLoss, ComponentWeight]:
     """The component at `index`, as a loss and its weight.
 
@@ -41,8 +61,9 @@ def build_component(
         InputError: names the component, and what is wrong with it.
     """
     where = f"loss compound: components.{index}"
-    if isinstance(given, BaseLoss):
-        loss, weight = given, ComponentWeight()
+    if isinstance(given, nn.Module):
+        loss = given if isinstance(given, BaseLoss) else ModuleLoss(given)
+        weight = ComponentWeight()
     else:
         own = {key: given[key] for key in ComponentWeight.model_fields if key in given}
         weight = validate(ComponentWeight, own, where)
@@ -58,7 +79,7 @@ def build_component(
 
 def unique_names(losses: Sequence[BaseLoss]) -> list[str]:
     """Their registered names; the second of a kind is numbered, as `focal_loss_2`."""
-    kinds = [loss.name() for loss in losses]
+    kinds = [loss.get_params()["type"] for loss in losses]
     numbers = [kinds[: i + 1].count(kind) for i, kind in enumerate(kinds)]
     return [k if n == 1 else f"{k}_{n}" for k, n in zip(kinds, numbers, strict=True)]
 

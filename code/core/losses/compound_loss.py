@@ -11,11 +11,12 @@ from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor, nn
 
 from core.errors import InputError
-from core.losses.base import BaseLoss, NonNegative, checked
+from core.losses.base import BaseLoss, NonNegative
 from core.losses.boundary_loss import BoundaryLoss
-from core.losses.components import build_component, build_weighting, unique_names
+from core.losses.components import ModuleLoss, build_component, build_weighting, unique_names
 from core.losses.registry import get_registry
 
+Component = dict[str, Any] | SkipJsonSchema[nn.Module]
 Learnable = bool | Literal["softmax", "uncertainty"]
 
 
@@ -24,7 +25,8 @@ class CompoundLoss(BaseLoss):
     """Weighted sum of other losses: sum_i w_i L_i.
 
     Each of `components` is a loss, or a mapping with its `type`, its own parameters, its
-    `weight` (default 1) and, for a schedule over the epochs, `weight_step` and `weight_limit`.
+    `weight` (default 1) and, for a schedule over the epochs, `weight_step` and `weight_limit`;
+    in Python also any other module of (logits, targets).
     `learnable_weights` (short: `learnable`) is false, `softmax` (= true) or `uncertainty`:
     `loss_weighting` says what they minimise, and what `floor` and `prior_strength` do.
     `reduction` applies to every component that does not set its own.
@@ -39,7 +41,9 @@ class CompoundLoss(BaseLoss):
 
     def __init__(
         self,
-        components: Annotated[list[dict[str, Any] | SkipJsonSchema[BaseLoss]], Field(min_length=1)],
+        components: Annotated[
+            list[dict[str, Any] | SkipJsonSchema[nn.Module]], Field(min_length=1)
+        ],
         learnable_weights: Learnable = False,
         learnable: Learnable | None = None,
         floor: Annotated[float, Field(ge=0, le=0.5)] = 0.05,
@@ -63,6 +67,7 @@ class CompoundLoss(BaseLoss):
         self.configured_weights = dict(zip(names, weights, strict=True))
         _check_distance_maps(losses)
         self.index_targets = _shared_kind_of_target(self.components)
+        self.from_logits = _shared_kind_of_input(self.components)
         self.requires_masks = any(loss.requires_masks for loss in losses)
         self.uses_distance_maps = any(loss.uses_distance_maps for loss in losses)
         self.may_be_negative = any(loss.may_be_negative for loss in losses)
@@ -76,7 +81,7 @@ class CompoundLoss(BaseLoss):
         self, logits: Tensor, targets: Tensor, distance_maps: Tensor | None = None
     ) -> Tensor:
         if not self.index_targets:
-            logits, targets = checked(logits, targets)
+            logits, targets = self.checked(logits, targets)
         values = torch.stack(
             [self._value(name, logits, targets, distance_maps) for name in self.components]
         )
@@ -85,9 +90,10 @@ class CompoundLoss(BaseLoss):
             self._remember(values.detach())
         return total
 
-    def set_class_statistics(self, *args: Any, **kwargs: Any) -> None:
+    def set_class_statistics(self, counts: Sequence[int], *args: Any, **kwargs: Any) -> None:
+        self.check_class_count(len(counts))
         for loss in self.components.values():
-            loss.set_class_statistics(*args, **kwargs)
+            loss.set_class_statistics(counts, *args, **kwargs)
 
     def set_epoch(self, epoch: int) -> None:
         self._sums, self._steps = None, 0
@@ -131,6 +137,7 @@ class CompoundLoss(BaseLoss):
                 for name, weight in self.configured_weights.items()
             ],
             "learnable_weights": self.learnable_weights,
+            "num_classes": self.num_classes,
             "floor": self.floor,
             "prior_strength": self.prior_strength,
             "reduction": self.reduction,
@@ -147,11 +154,17 @@ class CompoundLoss(BaseLoss):
         loss = self.components[name]
         extra = {"distance_maps": distance_maps} if loss.uses_distance_maps else {}
         try:
-            return loss(logits, targets, **extra)
+            value = loss(logits, targets, **extra)
         except InputError as error:
             raise InputError(f"loss compound: component {name}: {error}") from None
         except Exception as error:
             raise RuntimeError(f"loss compound: component {name} failed: {error}") from error
+        if value.ndim:
+            raise InputError(
+                f"loss compound: component {name}: returned the shape {tuple(value.shape)}, "
+                "expected a scalar: choose a reduction of mean or sum"
+            )
+        return value
 
     # A compiler would guard on the number of steps, and compile again in each step.
     @torch.compiler.disable
@@ -171,6 +184,19 @@ def _shared_kind_of_target(components: nn.ModuleDict) -> bool:
             "targets: expected one kind of target"
         )
     return next(iter(kinds.values()))
+
+
+def _shared_kind_of_input(components: nn.ModuleDict) -> bool:
+    own = {name: loss for name, loss in components.items() if not isinstance(loss, ModuleLoss)}
+    kinds = {loss.from_logits for loss in own.values()}
+    if len(kinds) > 1:
+        raise InputError(
+            "loss compound: components differ in from_logits, but all of them get the same: "
+            "give all of them logits, or all of them probabilities"
+        )
+    for loss in own.values():
+        loss.warn_of_probabilities = False
+    return kinds != {False}
 
 
 def _check_distance_maps(losses: Sequence[BaseLoss]) -> None:

@@ -18,11 +18,16 @@ def elementwise(definition: Definition, fused: Fused, logits: Tensor, targets: T
     `fused` returns the same values and their derivative by the logits, computed in place, where
     autograd would keep every intermediate result. Second derivatives come from the definition.
     """
-    if not (torch.is_grad_enabled() and logits.requires_grad):
+    if not gradient_of_logits_alone(logits, targets):
         return definition(logits, targets)
     if torch.compiler.is_compiling():
         return _Recomputed.apply(logits, targets, fused)
     return _Kept.apply(logits, targets, definition, fused)
+
+
+def gradient_of_logits_alone(logits: Tensor, targets: Tensor) -> bool:
+    """Whether a gradient is needed, and none by the targets: then a formula by hand will do."""
+    return torch.is_grad_enabled() and logits.requires_grad and not targets.requires_grad
 
 
 def sigmoid_sides(logits: Tensor) -> tuple[Tensor, ...]:
@@ -35,6 +40,26 @@ def sigmoid_sides(logits: Tensor) -> tuple[Tensor, ...]:
     smaller, log_tail, below = tail / (1 + tail), torch.log1p(tail), logits < 0
     p, q = (torch.where(side, smaller, 1 - smaller) for side in (below, ~below))
     return p, q, logits.clamp(max=0) - log_tail, (-logits).clamp(max=0) - log_tail
+
+
+def at_least_float32(logits: Tensor) -> Tensor:
+    """Logits in float32 or float64: sums over a strip's pixels overflow float16."""
+    if logits.dtype in (torch.float32, torch.float64):
+        return logits
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def along_classes(values: Tensor, like: Tensor) -> Tensor:
+    """`values`, (C,) or a scalar, in a shape that broadcasts against (batch, C, *spatial)."""
+    values = values.to(like)
+    return values.view(-1, *[1] * (like.ndim - 2)) if values.ndim else values
+
+
+def reduced(values: Tensor, reduction: str) -> Tensor:
+    """Mean or sum over all elements, or the elements themselves."""
+    if reduction == "mean":
+        return values.mean()
+    return values.sum() if reduction == "sum" else values
 
 
 class _Kept(torch.autograd.Function):

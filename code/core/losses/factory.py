@@ -22,6 +22,9 @@ ALIASES = {
 }
 """Short names, for `get_loss` and for the components of a compound."""
 
+RENAMED = {"smoothing": "smooth"}
+"""Parameters that recorded experiments have under another name."""
+
 
 def get_loss(config: Mapping[str, Any], *, masks: bool | None = None) -> BaseLoss:
     """Build the loss that `config` describes: its `type`, and the parameters of that type.
@@ -49,6 +52,9 @@ def get_loss(config: Mapping[str, Any], *, masks: bool | None = None) -> BaseLos
             f"known names: {', '.join(known)}; in short: {', '.join(ALIASES)}"
         )
     own = registry.parameters(name).model_fields
+    for old, new in RENAMED.items():
+        if old in params and old not in own and new in own:
+            params[new] = params.pop(old)
     recorded = [*(f"{key}_source" for key in own), *registry.get(name).recorded]
     record = {key: params.pop(key) for key in recorded if key in params}
     loss = registry.instantiate(name, **params)
@@ -56,8 +62,33 @@ def get_loss(config: Mapping[str, Any], *, masks: bool | None = None) -> BaseLos
     if masks is False and loss.requires_masks:
         names = ", ".join(loss.names_needing_masks())
         raise InputError(
-            f"loss {name}: {names} needs masks, but the data has image labels only: "
-            "give data with masks, or choose another loss"
+            f"loss {name}: {names} needs masks, but gets image labels: choose it as "
+            "mask_loss.type, which supervision=masks trains with, or choose another loss"
+        )
+    return loss
+
+
+def loss_for_training(config: Mapping[str, Any], key: str, *, masks: bool) -> BaseLoss:
+    """`get_loss`, for a loss that a model with one logit for each class is trained by.
+
+    `key` is where the config stands: `loss` or `mask_loss`.
+
+    Raises:
+        InputError: the loss is no scalar, or takes class indices or probabilities.
+    """
+    if config.get("reduction") == "none":
+        raise InputError(f"{key}.reduction='none': a training minimises one number: use mean")
+    loss = get_loss(config, masks=masks)
+    if loss.index_targets:
+        one = (
+            "pixel, but masks of several classes may overlap"
+            if masks
+            else ("image, but a strip has none, one or several")
+        )
+        raise InputError(f"{key}.type={config['type']}: takes one class per {one}: use focal_loss")
+    if not loss.from_logits:
+        raise InputError(
+            f"{key}.from_logits=false: a model gives logits, not probabilities: leave it true"
         )
     return loss
 

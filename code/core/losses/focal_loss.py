@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.errors import InputError
-from core.losses.base import BaseLoss, NonNegative, along_classes, checked, reduced
-from core.losses.elementwise import elementwise, sigmoid_sides
+from core.losses.base import BaseLoss, NonNegative
+from core.losses.elementwise import along_classes, elementwise, reduced, sigmoid_sides
 from core.losses.registry import get_registry
+from core.losses.softmax_focal_loss import softmax_focal_values, weight_of_targets
 
 FocalReduction = Literal["mean", "sum", "none", "positives"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -31,7 +32,11 @@ class FocalLoss(BaseLoss):
     `class_weight` multiplies whole classes: numbers as they are, rules scaled to mean one.
     `reduction=positives` divides the sum by the number of positives (at least 1), as in the paper.
 
-    Shape: (batch, C, *spatial), targets in [0, 1].
+    Integer targets without an axis of classes are taken for class indices. The loss is then that
+    of `SoftmaxFocalLoss`: the one-hot form over a softmax, with the weight of the true class's
+    positive; a single alpha weighs class 0, the background, by 1 - alpha.
+
+    Shape: (batch, C, *spatial), targets in [0, 1]; or class indices (batch, *spatial).
     Source: Lin, Goyal, Girshick, He and Dollár, "Focal Loss for Dense Object Detection", 2017.
     """
 
@@ -63,13 +68,28 @@ class FocalLoss(BaseLoss):
         self.add_class_weight("class_weight", class_weight, **options)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        logits, targets = checked(logits, targets)
+        if targets.ndim == logits.ndim - 1 and is_integer(targets):
+            return self._softmax_form(logits, targets)
+        logits, targets = self.checked(logits, targets)
         positive, negative = self._side_weights(targets, logits)
         settings = {"gamma": self.gamma, "positive": positive, "negative": negative}
         definition, fused = partial(focal_values, **settings), partial(_fused, **settings)
         values = elementwise(definition, fused, logits, targets)
         if self.reduction == "positives":
             return values.sum() / targets.sum().clamp(min=1)
+        return reduced(values, self.reduction)
+
+    def _softmax_form(self, logits: Tensor, targets: Tensor) -> Tensor:
+        self.check_logits(logits, targets)
+        values = softmax_focal_values(logits, targets, self.gamma)
+        known = all(weight.source or weight.value is None for weight in self.class_weights.values())
+        one_hot = logits if known else F.one_hot(targets.long(), logits.shape[1]).movedim(-1, 1)
+        positive, negative = (side.flatten() for side in self._side_weights(one_hot, values))
+        if len(positive) == 1:
+            positive, negative = positive[0], negative[0]
+        values = values * weight_of_targets(targets, positive, negative)
+        if self.reduction == "positives":
+            return values.sum() / (targets > 0).sum().clamp(min=1)
         return reduced(values, self.reduction)
 
     def _side_weights(self, targets: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,6 +105,11 @@ class FocalLoss(BaseLoss):
         if scale is not None:
             positive, negative = positive * scale, negative * scale
         return along_classes(positive, like), along_classes(negative, like)
+
+
+def is_integer(targets: Tensor) -> bool:
+    """Whether targets can be class indices."""
+    return not (targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool)
 
 
 def focal_values(

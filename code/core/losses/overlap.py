@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from core.losses.elementwise import gradient_of_logits_alone
+
 
 class Overlap(NamedTuple):
     """Soft counts for each class (C,), or for each image and class (batch, C)."""
@@ -24,16 +26,28 @@ class Overlap(NamedTuple):
         return self.actual - self.true_positive
 
 
-def overlap(logits: Tensor, targets: Tensor, batch: bool) -> Overlap:
-    """Sums of p t, p and t, p = sigmoid(logit), over space and, with `batch`, over the images."""
+def overlap(logits: Tensor, targets: Tensor, batch: bool, from_logits: bool = True) -> Overlap:
+    """Sums of p t, p and t over space and, with `batch`, over the images.
+
+    p = sigmoid(logit), or what is given as `logits` itself without `from_logits`.
+    """
     axes = tuple(axis for axis in range(logits.ndim) if axis > 1 or (axis == 0 and batch))
-    needs_gradient = torch.is_grad_enabled() and logits.requires_grad
-    sums = _Sums.apply if needs_gradient and not torch.compiler.is_compiling() else _sums
+    if not from_logits:
+        sums = _sums_of_probabilities
+    elif gradient_of_logits_alone(logits, targets) and not torch.compiler.is_compiling():
+        sums = _Sums.apply
+    else:
+        sums = _sums
     return Overlap(*sums(logits, targets, axes), _sum(targets, axes))
 
 
 def _sums(logits: Tensor, targets: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    probabilities = torch.sigmoid(logits)
+    return _sums_of_probabilities(torch.sigmoid(logits), targets, axes)
+
+
+def _sums_of_probabilities(
+    probabilities: Tensor, targets: Tensor, axes: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
     return _sum(probabilities * targets, axes), _sum(probabilities, axes)
 
 

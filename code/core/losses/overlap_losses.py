@@ -6,26 +6,39 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from core.losses.base import BaseLoss, NonNegative, Reduction, checked, reduced
+from core.errors import InputError
+from core.losses.base import BaseLoss, NonNegative, Reduction
+from core.losses.elementwise import reduced
 from core.losses.overlap import Overlap, overlap
 from core.losses.registry import get_registry
 
 
 class OverlapLoss(BaseLoss):
-    """What the losses of overlap share: counts of pixels, smoothed by `smoothing` pixels.
+    """What the losses of overlap share: counts of pixels, smoothed by `smooth` pixels.
 
     With `batch` the counts run over all images of the batch, otherwise over each image.
+    `from_logits=false` says that probabilities are handed over in place of logits.
     """
 
     def __init__(
-        self, smoothing: NonNegative = 1.0, batch: bool = True, reduction: Reduction = "mean"
+        self,
+        smooth: NonNegative = 1.0,
+        batch: bool = True,
+        from_logits: bool = True,
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)
-        self.smoothing = smoothing
+        self.from_logits = from_logits
+        self.smooth = smooth
         self.batch = batch
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        counts = overlap(*checked(logits, targets), self.batch)
+        if not self.from_logits and not (logits.min() >= 0 and logits.max() <= 1):
+            raise InputError(
+                f"loss {self.name()}: from_logits=false takes probabilities, found values from "
+                f"{logits.min():.4g} to {logits.max():.4g}: expected 0..1"
+            )
+        counts = overlap(*self.checked(logits, targets), self.batch, self.from_logits)
         return reduced(self.values(counts), self.reduction)
 
     def values(self, counts: Overlap) -> Tensor:
@@ -37,7 +50,7 @@ class OverlapLoss(BaseLoss):
 class TverskyLoss(OverlapLoss):
     """Tversky loss: overlap in which a false positive and a false negative cost differently.
 
-    1 - (TP + s) / (TP + alpha FP + beta FN + s) for each class, s = `smoothing` in pixels; then
+    1 - (TP + s) / (TP + alpha FP + beta FN + s) for each class, s = `smooth` in pixels; then
     the mean over classes. alpha = beta = 1/2 is Dice, alpha = beta = 1 is Jaccard. `gamma` above
     1 is the focal Tversky loss: each class's term to the power 1 / gamma.
 
@@ -63,7 +76,7 @@ class TverskyLoss(OverlapLoss):
         self.gamma = gamma
 
     def values(self, counts: Overlap) -> Tensor:
-        values = 1 - tversky_index(counts, self.alpha, self.beta, self.smoothing)
+        values = 1 - tversky_index(counts, self.alpha, self.beta, self.smooth)
         # A power below one is infinitely steep at 0.
         return values if self.gamma == 1 else values.clamp(min=1e-6) ** (1 / self.gamma)
 
@@ -73,7 +86,7 @@ class DiceLoss(OverlapLoss):
     """Soft Dice loss: one minus the overlap of prediction and mask relative to their sizes.
 
     1 - (2 TP + 2 s) / (P + T + 2 s) for each class, P and T the predicted and the true size,
-    s = `smoothing` in pixels; then the mean over classes. It is the Tversky loss with
+    s = `smooth` in pixels; then the mean over classes. It is the Tversky loss with
     alpha = beta = 1/2 and the same s.
 
     Shape: (batch, C, *spatial), targets in [0, 1]; `none` returns (C,) or (batch, C).
@@ -82,7 +95,7 @@ class DiceLoss(OverlapLoss):
     """
 
     def values(self, counts: Overlap) -> Tensor:
-        return 1 - tversky_index(counts, 0.5, 0.5, self.smoothing)
+        return 1 - tversky_index(counts, 0.5, 0.5, self.smooth)
 
 
 @get_registry().register("generalized_dice_loss", tags=["masks", "image_labels"])
@@ -91,7 +104,7 @@ class GeneralizedDiceLoss(OverlapLoss):
 
     1 - (2 sum_c w_c TP_c + s) / (sum_c w_c (P_c + T_c) + s), w_c proportional to 1 / T_c^2 and
     at most 1; P and T are the predicted and the true size. A class without pixels has the weight
-    of the smallest one present; where none is present, all weigh 1. s = `smoothing` counts
+    of the smallest one present; where none is present, all weigh 1. s = `smooth` counts
     pixels of the smallest class. One class: the Dice loss with half of the smoothing.
 
     Shape: (batch, C, *spatial), targets in [0, 1]; `none` returns (1,) or (batch,).
@@ -101,15 +114,15 @@ class GeneralizedDiceLoss(OverlapLoss):
 
     def values(self, counts: Overlap) -> Tensor:
         weights = size_weights(counts.actual)
-        overlapping = 2 * (weights * counts.true_positive).sum(-1) + self.smoothing
-        sizes = (weights * (counts.predicted + counts.actual)).sum(-1) + self.smoothing
+        overlapping = 2 * (weights * counts.true_positive).sum(-1) + self.smooth
+        sizes = (weights * (counts.predicted + counts.actual)).sum(-1) + self.smooth
         tiny = torch.finfo(sizes.dtype).tiny
         return (1 - (overlapping + tiny) / (sizes + tiny)).reshape(-1)
 
 
-def tversky_index(counts: Overlap, alpha: float, beta: float, smoothing: float) -> Tensor:
+def tversky_index(counts: Overlap, alpha: float, beta: float, smooth: float) -> Tensor:
     """(TP + s) / (TP + alpha FP + beta FN + s); 1 where there is nothing to find and s is 0."""
-    overlapping = counts.true_positive + smoothing
+    overlapping = counts.true_positive + smooth
     missed = alpha * counts.false_positive + beta * counts.false_negative
     # The smallest normal number turns 0 / 0 into a perfect 1, and changes nothing else.
     tiny = torch.finfo(overlapping.dtype).tiny

@@ -10,7 +10,7 @@ from torch import nn
 from core.command.config import TrainConfig
 from core.data.label_table import LabelTable
 from core.errors import InputError
-from core.losses.factory import get_loss
+from core.losses.factory import loss_for_training
 from core.models.depthwise import use_matmul_gradients
 from core.models.output import initialize_lazy_layers
 from core.models.registry import get_registry as get_model_registry
@@ -81,14 +81,6 @@ def build_loss(
     values: Mapping[str, Any], table: LabelTable, counts: np.ndarray, total: int
 ) -> nn.Module:
     """Build the loss by its type, and give it the class counts of the training part."""
-    if values.get("reduction") == "none":
-        raise InputError("loss.reduction='none': a training minimises one number: use mean or sum")
-    # This loss gets image labels only: a loss for masks, or for a single class, is refused here.
-    loss = get_loss(values, masks=False)
-    if loss.index_targets:
-        raise InputError(
-            f"loss.type={values['type']}: takes one class per image, but a strip has none, one or "
-            "several: use focal_loss"
-        )
+    loss = loss_for_training(values, "loss", masks=False)
     loss.set_class_statistics(counts, total, source="train_split", class_names=table.class_names)
     return loss

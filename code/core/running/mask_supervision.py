@@ -15,7 +15,7 @@ from core.data.mask_targets import MaskTargets, measure_pixel_shares
 from core.data.weak_supervision import choose_flips, choose_known_masks
 from core.errors import InputError
 from core.losses.base import BaseLoss
-from core.losses.factory import get_loss
+from core.losses.factory import loss_for_training
 from core.models.mask_head import MASK_STRIDE
 
 log = logging.getLogger(__name__)
@@ -113,14 +113,7 @@ def build_mask_loss(
         return None, 1.0
     values = dict(config.mask_loss)
     weight = values.pop("weight")
-    if values.get("reduction") == "none":
-        raise InputError("mask_loss.reduction='none': a training minimises one number: use mean")
-    loss = get_loss(values, masks=True)
-    if loss.index_targets:
-        raise InputError(
-            f"mask_loss.type={values['type']}: takes one class per pixel, but masks of several "
-            "classes may overlap: use focal_loss"
-        )
+    loss = loss_for_training(values, "mask_loss", masks=True)
     cells = len(train) * int(np.prod([-(-side // MASK_STRIDE) for side in config.data.image_size]))
     counts = np.rint(pixel_shares * cells).astype(np.int64).tolist()
     loss.set_class_statistics(
