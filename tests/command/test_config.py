@@ -263,7 +263,11 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
     ),
     "training.early_stopping_patience": (
         "training.early_stopping_patience=1",
-        lambda b: b.trainer.settings.early_stopping_patience,
+        lambda b: b.trainer.callbacks[-1].patience,
+    ),
+    "training.checkpoint_every_n_epochs": (
+        "training.checkpoint_every_n_epochs=2",
+        lambda b: len(b.trainer.callbacks),
     ),
     "training.evaluate_train_part": (
         "training.evaluate_train_part=true",

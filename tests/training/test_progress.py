@@ -35,13 +35,6 @@ def test_without_a_criterion_the_last_epoch_is_the_best():
     assert filled(None, 0.1, 0.9).best_epoch == 2
 
 
-def test_it_stalls_after_as_many_epochs_as_its_patience():
-    progress = filled(ERROR, 0.1, 0.2, 0.3)
-    assert progress.has_stalled(2)
-    assert not progress.has_stalled(3)
-    assert not progress.has_stalled(None)
-
-
 @pytest.mark.parametrize(
     ("seconds", "num_epochs", "text"),
     [(10, 2, "0 s"), (10, 3, "5 s"), (100, 4, "1 min 40 s"), (7200, 5, "3 h 00 min")],

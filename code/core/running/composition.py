@@ -37,7 +37,7 @@ from core.running.out_of_memory import (
     settle_batch_size,
     settled_values,
 )
-from core.training.callbacks import Callback, TensorBoard
+from core.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, TensorBoard
 from core.training.classification.history_plot import HistoryPlot
 from core.training.classification.objective import Objective
 from core.training.classification.task import ClassificationTask
@@ -165,16 +165,22 @@ def build_trainer(
     config: TrainConfig, setup: TrainingSetup, folder: ExperimentFolder, interruption: Interruption
 ) -> Trainer:
     """The trainer of one experiment."""
+    settings = config.training
     callbacks: list[Callback] = []
     if is_first():
         callbacks.append(HistoryPlot(folder.path / "history.png"))
-        if config.training.tensorboard:
+        if settings.tensorboard:
             callbacks.append(TensorBoard(folder.path))
+        if every := settings.checkpoint_every_n_epochs:
+            callbacks.append(ModelCheckpoint(folder.path / "checkpoints", every))
+    if settings.early_stopping_patience and setup.task.criterion:
+        name = setup.task.criterion.name
+        callbacks.append(EarlyStopping(settings.early_stopping_patience, name))
     return Trainer(
         setup.learner,
         setup.task,
         folder,
-        settings=config.training,
+        settings=settings,
         interruption=interruption,
         callbacks=callbacks,
     )

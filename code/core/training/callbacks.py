@@ -1,24 +1,73 @@
 """Optional reactions to each epoch of a training."""
 
+import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+from core.files.writing import replacing
+
+log = logging.getLogger(__name__)
 
 
-class Callback(Protocol):
-    """Called after each epoch, and once at the end, however the training ends.
+class Callback:
+    """Called after each epoch, and once at the end, however the training ends."""
 
-    A resumed training first repeats the calls for its earlier epochs.
-    """
+    def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> bool | None:
+        """`record` is the epoch's entry in the history of results.json; True stops the training.
 
-    def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> None:
-        """`record` is the epoch's entry in the history of results.json."""
+        The epoch's checkpoint has been saved, and results.json is up to date.
+        """
+
+    def on_resume(self, history: Sequence[dict[str, Any]], best_epoch: int) -> bool | None:
+        """The training continues after these epochs; by default, repeat the calls for them."""
+        answers = [self.on_epoch_end(record, best_epoch) for record in history]
+        return any(answers)
 
     def close(self) -> None:
         """The training has ended."""
 
 
-class TensorBoard:
+class EarlyStopping(Callback):
+    """Stops when the last `patience` epochs were no better than the best, by the `criterion`."""
+
+    def __init__(self, patience: int, criterion: str = "figure") -> None:
+        self.patience = patience
+        self.criterion = criterion
+
+    def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> bool:
+        if record["epoch"] - best_epoch < self.patience:
+            return False
+        log.info(
+            "No better validation %s for %d epochs: stopping early", self.criterion, self.patience
+        )
+        return True
+
+    def on_resume(self, history: Sequence[dict[str, Any]], best_epoch: int) -> bool:
+        return self.on_epoch_end(history[-1], best_epoch)
+
+
+class ModelCheckpoint(Callback):
+    """Keeps the checkpoint of every n-th epoch, beside the best and the last one.
+
+    It copies `last.pt` of `folder` to `epoch_<number>.pt`.
+    """
+
+    def __init__(self, folder: Path, every_n_epochs: int = 1) -> None:
+        self.folder = folder
+        self.every_n_epochs = every_n_epochs
+
+    def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> None:
+        if record["epoch"] % self.every_n_epochs == 0:
+            with replacing(self.folder / f"epoch_{record['epoch']:04d}.pt") as temporary:
+                shutil.copyfile(self.folder / "last.pt", temporary)
+
+    def on_resume(self, history: Sequence[dict[str, Any]], best_epoch: int) -> None:
+        """Earlier epochs are kept already, and last.pt may be of a later step than the last."""
+
+
+class TensorBoard(Callback):
     """Writes the numbers of each epoch to `<experiment>/tensorboard/`, starting from empty."""
 
     def __init__(self, folder: Path) -> None:

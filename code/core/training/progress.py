@@ -78,8 +78,3 @@ class Progress:
         if is_best:
             self.best_epoch = record["epoch"]
         return is_best
-
-    def has_stalled(self, patience: int | None) -> bool:
-        """Whether the last `patience` epochs were no better than the best; None: never."""
-        since_best = len(self.history) - self.best_epoch
-        return bool(patience) and bool(self.history) and since_best >= patience

@@ -54,6 +54,10 @@ class TrainingSettings(Settings):
         float | None,
         Field(gt=0, description="also save within an epoch, this often; null: at its end only"),
     ] = 10
+    checkpoint_every_n_epochs: Annotated[
+        int | None,
+        Field(ge=1, description="also keep every n-th epoch; null: best and last"),
+    ] = None
     tensorboard: Annotated[bool, Field(description="also write TensorBoard logs")] = False
 
 

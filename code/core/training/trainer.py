@@ -42,6 +42,7 @@ class Trainer:
         self.progress = Progress(task.criterion)
         self.checkpoints = Checkpoints(folder.path / "checkpoints", settings.checkpoint_minutes)
         self._begun_epoch: dict[str, Any] | None = None
+        self._stops_early = False
 
     def continue_from(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint, to which the learner has already been restored."""
@@ -51,8 +52,8 @@ class Trainer:
             # A loss with a schedule reports its weights for the last epoch it was told.
             self.task.begin_epoch(len(self.progress.history))
             self._publish()
-            for record in self.progress.history:
-                self._call_back(record)
+            history, best_epoch = self.progress.history, self.progress.best_epoch
+            self._heed([each.on_resume(history, best_epoch) for each in self.callbacks])
 
     def fit(self) -> dict[str, Any]:
         """Train, test the best checkpoint, and return what results.json holds."""
@@ -69,12 +70,7 @@ class Trainer:
         return self.folder.results
 
     def _run_epochs(self) -> None:
-        patience = self.settings.early_stopping_patience
-        while self.progress.next_epoch <= self.settings.num_epochs:
-            if self.task.criterion and self.progress.has_stalled(patience):
-                name = self.task.criterion.name
-                log.info("No better validation %s for %d epochs: stopping early", name, patience)
-                break
+        while self.progress.next_epoch <= self.settings.num_epochs and not self._stops_early:
             with self.interruption.deferred(), explaining_dead_workers(self.interruption):
                 self.run_epoch()
             if any_of(self.interruption.requested):
@@ -107,7 +103,8 @@ class Trainer:
             epoch, self.settings.num_epochs, train["loss"], task.tell(validation),
             " (best)" if is_best else "", self.progress.time_left(self.settings.num_epochs),
         )  # fmt: skip
-        self._call_back(record)
+        best_epoch = self.progress.best_epoch
+        self._heed([each.on_epoch_end(record, best_epoch) for each in self.callbacks])
 
     def _begin_epoch(self, epoch: int) -> EpochProgress:
         """Seed the epoch; continue within it if the checkpoint was saved within it."""
@@ -167,9 +164,9 @@ class Trainer:
         history, best_epoch = self.progress.history, self.progress.best_epoch
         self.folder.record(history=history, best_epoch=best_epoch, **self.task.record())
 
-    def _call_back(self, record: dict[str, Any]) -> None:
-        for callback in self.callbacks:
-            callback.on_epoch_end(record, self.progress.best_epoch)
+    def _heed(self, answers: Sequence[bool | None]) -> None:
+        """Stop every process after this epoch if a callback of any of them asked for it."""
+        self._stops_early = any_of(any(answers))
 
     def _test(self) -> None:
         """All reported figures come from one checkpoint, read back from disk."""

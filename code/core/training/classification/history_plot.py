@@ -8,12 +8,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from core.files.writing import replacing
+from core.training.callbacks import Callback
 
 # Drawing takes up to half a second: more than the whole of a small network's epoch.
 _LEAST_SECONDS = 60.0
 
 
-class HistoryPlot:
+class HistoryPlot(Callback):
     """Callback that draws the training curves, at most once a minute and at the end."""
 
     def __init__(self, path: Path) -> None:
