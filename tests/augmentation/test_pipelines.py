@@ -143,7 +143,7 @@ def test_what_is_off_by_default_is_on_with_true_and_needs_nothing_else():
         ({"rotation": {"angle": 3}}, ["rotation", "angle"]),
         ({"gaussian_blur": {"kernel_size": 4}}, ["gaussian_blur", "odd"]),
         ({"horizontal_flip": {"probability": 1.5}}, ["horizontal_flip", "1"]),
-        ({"color_jitter": {"hue": 0.1}}, ["color_jitter.hue=0.1", "data.channels=3"]),
+        ({"vertical_flip": 1.5}, ["vertical_flip.probability=1.5", "1"]),
     ],
 )
 def test_bad_input_is_one_line_that_names_it(toggles, words):
@@ -152,6 +152,31 @@ def test_bad_input_is_one_line_that_names_it(toggles, words):
     line = str(error.value)
     assert "\n" not in line
     assert all(word in line for word in ["augmentation", *words])
+
+
+def test_a_plain_number_is_a_probability():
+    pipeline = AugmentationPipeline({"horizontal_flip": 0.25, "rotation": 1, "vertical_flip": 0})
+    assert pipeline.settings.horizontal_flip.probability == 0.25
+    assert (pipeline.settings.rotation.probability, pipeline.settings.rotation.degrees) == (1, 2)
+    assert pipeline.settings.vertical_flip.probability == 0
+
+
+def test_colour_of_grey_strips_is_left_as_it_is_and_said(caplog):
+    pipeline = only(color_jitter={"saturation": 0.5, "hue": 0.1})
+    assert pipeline.is_empty
+    assert caplog.text.count("augmentation.color_jitter has no effect") == 1
+
+
+def test_it_builds_a_pipeline_of_albumentations():
+    image, masks = strip(), masks_of_two_classes()
+    built = AugmentationPipeline({"horizontal_flip": 1.0, "rotation": False}, seed=3).build()
+    changed = built(image=image, masks=masks)
+    assert changed["image"].shape == image.shape
+    assert not np.array_equal(changed["image"], image)
+    again = AugmentationPipeline({"horizontal_flip": 1.0, "rotation": False}, seed=3).build()
+    assert np.array_equal(again(image=image, masks=masks)["image"], changed["image"])
+    with pytest.raises(InputError, match=r"augmentation\.cutmix changes labels"):
+        AugmentationPipeline({"cutmix": 0.5}).build()
 
 
 @settings(max_examples=25, deadline=None)

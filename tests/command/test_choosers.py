@@ -3,6 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
+from core.augmentation import AugmentationPipeline
 from core.command import choosers
 from core.command.choosers import CONFIG_DIR, check_choices, short_forms
 from core.errors import InputError
@@ -15,8 +16,8 @@ data: {source: synthetic, num_images: 60}
 
 
 @pytest.fixture
-def compose_here(tmp_path, monkeypatch):
-    """Compose as the command line does, with one more experiment file."""
+def compose_here(tmp_path):
+    """Compose as the command line does, with one more experiment file: by default `CHOSEN`."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
@@ -24,10 +25,10 @@ def compose_here(tmp_path, monkeypatch):
     from core.command.help import store_help
 
     (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "chosen.yaml").write_text(CHOSEN)
     (tmp_path / "train_config.yaml").write_text((CONFIG_DIR / "train_config.yaml").read_text())
 
-    def run(*arguments):
+    def run(*arguments, text=CHOSEN):
+        (tmp_path / "experiment" / "chosen.yaml").write_text(text)
         fill_config_store()
         store_help()
         with initialize_config_dir(str(tmp_path), version_base="1.3"):
@@ -75,3 +76,53 @@ def test_a_name_without_its_parameters_is_refused(monkeypatch):
     check_choices(OmegaConf.create({"model": {"name": "convnext_tiny_cbam"}, **loss}))
     with pytest.raises(InputError, match=r"model\.name=resnet50: .* those of convnext_tiny_cbam"):
         check_choices(OmegaConf.create({"model": {"name": "resnet50"}, **loss}))
+
+
+FROM_ELSEWHERE = """# @package _global_
+model: {name: convnext_tiny_cbam, num_classes: 4, pretrained: true, cbam_stages: [3, 4]}
+loss: {type: focal_loss, alpha: dynamic, gamma: 2.0, reduction: mean}
+training: {num_epochs: 100, learning_rate: 0.001, weight_decay: 0.0001, early_stopping_patience: 15, warmup_epochs: 5}
+data: {batch_size: 4, split_strategy: stratified_70_15_15}
+augmentation:
+  horizontal_flip: 0.5
+  vertical_flip: 0.3
+  rotation: {degrees: 15, probability: 0.5}
+  brightness_contrast: {brightness: 0.2, contrast: 0.2}
+  color_jitter: {saturation: 0.1, hue: 0.05}
+  gaussian_blur: {kernel_size: 3}
+"""  # noqa: E501
+
+
+def leaves(content, prefix=""):
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def test_an_experiment_file_with_plain_numbers_as_probabilities(compose_here, compose, caplog):
+    given = OmegaConf.to_container(OmegaConf.create(FROM_ELSEWHERE))
+    config = compose_here("experiment=chosen", text=FROM_ELSEWHERE)
+    resolved = config.resolved()
+    for section in ("model", "loss", "training", "data"):
+        assert resolved[section] | given[section] == resolved[section]
+    augmentation = resolved["augmentation"]
+    assert augmentation["horizontal_flip"] == {"probability": 0.5}
+    assert augmentation["vertical_flip"] == {"probability": 0.3}
+    assert augmentation["rotation"] == {"degrees": 15.0, "probability": 0.5}
+    assert augmentation["gaussian_blur"]["kernel_size"] == 3
+    pipeline = AugmentationPipeline(config.augmentation)
+    assert "no effect: grey strips" in caplog.text
+    assert "ColorJitter" not in str(pipeline.record())
+    # Each of its keys, on the command line.
+    arguments = [f"{key}={value}".replace(" ", "") for key, value in leaves(given)]
+    assert compose(*arguments).resolved() == resolved
+    changed = compose_here(
+        "experiment=chosen", "augmentation.vertical_flip.probability=0.2",
+        "augmentation.rotation={degrees:5}", text=FROM_ELSEWHERE,
+    )  # fmt: skip
+    assert changed.augmentation.vertical_flip.probability == 0.2
+    assert changed.augmentation.rotation.degrees == 5
+    switched_on = compose("augmentation=none", "augmentation.rotation.degrees=7").augmentation
+    assert (switched_on.rotation.degrees, switched_on.vertical_flip) == (7, None)

@@ -1,5 +1,6 @@
 """The pipeline that a training image passes through, seeded image by image."""
 
+import logging
 import os
 import random
 from typing import Any
@@ -13,11 +14,13 @@ import numpy as np
 
 from core.augmentation.blackout import BlackoutTransform
 from core.augmentation.mixing import BatchMixing
-from core.augmentation.settings import AugmentationSettings, ColorJitter, Toggle
+from core.augmentation.settings import AugmentationSettings, Toggle
 from core.augmentation.shift import ShiftTransform
 from core.augmentation.strip import Strip
 from core.errors import InputError
 from core.validation import validate
+
+log = logging.getLogger(__name__)
 
 # Of image, masks and labels together. Each has a stream of random numbers of its own, so that none
 # changes what another draws.
@@ -43,8 +46,8 @@ class AugmentationPipeline:
         """Build the pipeline of `settings`, given as such or as a dict of toggles.
 
         Raises:
-            InputError: an unknown toggle or a bad value; colour jitter on grey images; mixup
-                where masks are targets (`learns_masks`).
+            InputError: an unknown toggle or a bad value; mixup where masks are targets
+                (`learns_masks`).
         """
         if not isinstance(settings, AugmentationSettings):
             settings = validate(AugmentationSettings, settings or {}, "augmentation")
@@ -106,6 +109,21 @@ class AugmentationPipeline:
         changed = self._compose(image=strip.image, masks=strip.masks)
         return changed["image"], np.asarray(changed["masks"]), strip.labels
 
+    def build(self) -> A.Compose:
+        """The transforms of albumentations alone, seeded: `build()(image=image, masks=masks)`.
+
+        Raises:
+            InputError: transforms of labels or of batches are on, which only the pipeline has.
+        """
+        beyond = ("blackout", "horizontal_shift", "mixup", "cutmix")
+        on = [key for key in beyond if getattr(getattr(self.settings, key), "probability", 0)]
+        if on:
+            raise InputError(
+                f"augmentation.{on[0]} changes labels as well, which albumentations does not: call "
+                "the pipeline itself, or switch it off"
+            )
+        return A.Compose(self._compose.transforms, seed=self.seed)
+
     def record(self) -> list[dict[str, Any]]:
         """The transforms that run, in order, in JSON's types."""
         ours = [transform.settings.record() for transform in self._strip_transforms]
@@ -138,19 +156,15 @@ def _transforms(settings: AugmentationSettings, channels: int) -> list[A.BasicTr
         add(A.RandomBrightnessContrast, light, **limits)
     jitter = settings.color_jitter
     if jitter and (jitter.saturation or jitter.hue):
-        _check_colour(jitter, channels)
-        saturation = (1 - jitter.saturation, 1 + jitter.saturation)
-        hue, unchanged = (-jitter.hue, jitter.hue), {"brightness": (1, 1), "contrast": (1, 1)}
-        add(A.ColorJitter, jitter, saturation=saturation, hue=hue, **unchanged)
+        if channels == 1:
+            log.warning(
+                "augmentation.color_jitter has no effect: grey strips have no saturation and no "
+                "hue to change; data.channels=3 reads colour images"
+            )
+        else:
+            saturation = (1 - jitter.saturation, 1 + jitter.saturation)
+            hue, unchanged = (-jitter.hue, jitter.hue), {"brightness": (1, 1), "contrast": (1, 1)}
+            add(A.ColorJitter, jitter, saturation=saturation, hue=hue, **unchanged)
     if blur := settings.gaussian_blur:
         add(A.GaussianBlur, blur, blur_limit=(3, blur.kernel_size))
     return chosen
-
-
-def _check_colour(jitter: ColorJitter, channels: int) -> None:
-    if channels == 1:
-        key, value = ("saturation", jitter.saturation) if jitter.saturation else ("hue", jitter.hue)
-        raise InputError(
-            f"augmentation.color_jitter.{key}={value}: grey strips have no colour to change: "
-            "use augmentation.brightness_contrast, or data.channels=3 for colour images"
-        )

@@ -1,4 +1,6 @@
-"""What can be toggled: one key for each transform, off with null or false, on with true."""
+"""What can be toggled: one key for each transform; null or false is off, true is on, and a plain
+number is on with that probability.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -96,7 +98,9 @@ class Cutmix(Toggle):
 
 
 class AugmentationSettings(Settings):
-    """Training-time transforms. A key of null or false switches its transform off."""
+    """Training-time transforms. A key of null or false switches its transform off; a number is its
+    probability.
+    """
 
     # A probability of 0 is off, with keys that can be set; `true` is on with the class's defaults.
     blackout: Blackout | None = Blackout(probability=0.0)
@@ -125,11 +129,10 @@ class AugmentationSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _toggles(cls, values: Any) -> Any:
-        """`false` is off, `true` is on with the defaults."""
-        if not isinstance(values, dict):
-            return values
-        switch = {False: None, True: {}}
-        return {
-            key: switch[value] if isinstance(value, bool) else value
-            for key, value in values.items()
-        }
+        return {k: _toggle(v) for k, v in values.items()} if isinstance(values, dict) else values
+
+
+def _toggle(value: Any) -> Any:
+    if isinstance(value, bool):
+        return {} if value else None
+    return {"probability": value} if isinstance(value, (int, float)) else value

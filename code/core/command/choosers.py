@@ -5,6 +5,7 @@ Hydra merges values. Without this, `model: {name: X}` in a file would keep the p
 model that is chosen by default.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -69,6 +70,9 @@ def check_choices(config: DictConfig) -> None:
 
 def _short_form(argument: str) -> str:
     key, equals, value = argument.partition("=")
+    # Where a file switched the transform off, or gave its probability alone, there is no such key.
+    if re.fullmatch(r"augmentation\.\w+\.\w+", key):
+        return f"++{argument}"
     group = CHOICES.get(key.lstrip("+"), key)
     if equals and group in SHORT_FORMS.values():
         known = list(components(group))
