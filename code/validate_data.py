@@ -7,6 +7,7 @@ import hydra
 from omegaconf import DictConfig
 
 from core.command.mistakes import mistakes_in_one_line, run_command
+from core.command.quoting import quoted
 from core.running.data_validation import explain_key, fill_validation_store, run_validation
 
 CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
@@ -22,6 +23,7 @@ def compose_and_validate(config: DictConfig) -> None:
 
 def main() -> None:
     fill_validation_store()
+    sys.argv[1:] = quoted(sys.argv[1:])
     compose_and_validate()
 
 

@@ -15,7 +15,12 @@ class Settings(BaseModel):
     """Base of typed settings: unknown keys are refused, and values cannot be changed later."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, protected_namespaces=(), validate_default=True
+        extra="forbid",
+        frozen=True,
+        protected_namespaces=(),
+        validate_default=True,
+        # An experiment may be called 20261128.
+        coerce_numbers_to_str=True,
     )
 
 

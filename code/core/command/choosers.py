@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from core.command.config import CHOICES, SHORT_FORMS, components
+from core.command.quoting import quoted
 from core.errors import InputError
 from core.files.reading import read_yaml
 from core.validation import nearest
@@ -34,7 +35,7 @@ def short_forms(arguments: Iterable[str], config_dir: Path = CONFIG_DIR) -> list
     Raises:
         InputError: the name of a component that is not registered; lists those that are.
     """
-    rewritten = [_short_form(argument) for argument in arguments]
+    rewritten = [_short_form(argument) for argument in quoted(arguments)]
     given = {key: value for key, _, value in (argument.partition("=") for argument in rewritten)}
     before, after = [], []
     for group, name in _choices_in_files(given, config_dir).items():

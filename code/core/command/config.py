@@ -1,11 +1,13 @@
 """From registries and settings to Hydra's groups, and from a composed config to checked values."""
 
+import os
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
+from pydantic.fields import FieldInfo
 
 from core.augmentation.settings import AugmentationSettings
 from core.data.settings import DataSettings
@@ -92,6 +94,13 @@ def components(group: str) -> dict[str, dict[str, Any]]:
     return {NO_MASK_LOSS: {}, **chosen}
 
 
+def component_fields(group: str, key: str) -> list[FieldInfo]:
+    """The parameter `key` of each component of the group that has it."""
+    registry: Registry[Any] = get_model_registry() if group == "model" else get_loss_registry()
+    models = (registry.parameters(name).model_fields for name in registry)
+    return [fields[key] for fields in models if key in fields]
+
+
 def mask_loss_names() -> list[str]:
     """The losses that can learn masks: those that allow several classes at a pixel."""
     losses = get_loss_registry()
@@ -124,7 +133,7 @@ def check_config(config: DictConfig) -> TrainConfig:
     Raises:
         InputError: names the key, the value, and what was expected.
     """
-    content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    content = at_home(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     content.pop(RESUME, None)
     known = list(TrainConfig.__dataclass_fields__)
     for key in content:
@@ -144,6 +153,16 @@ def check_config(config: DictConfig) -> TrainConfig:
             raise InputError(f"mask_loss.weight={weight!r}: expected a number above 0, below 1e6")
         _check_component("mask_loss", "type", mask_loss)
     return TrainConfig(model=model, loss=loss, mask_loss=mask_loss, **checked)
+
+
+def at_home(value: Any) -> Any:
+    """`value` with the user's folder for each leading `~`, which no shell replaces after a `=`."""
+    if isinstance(value, dict):
+        return {key: at_home(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [at_home(each) for each in value]
+    is_at_home = isinstance(value, str) and (value == "~" or value.startswith("~/"))
+    return os.path.expanduser(value) if is_at_home else value  # noqa: PTH111
 
 
 def _check_component(group: str, key: str, values: dict[str, Any]) -> None:

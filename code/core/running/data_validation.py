@@ -7,7 +7,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel
 
-from core.command.config import store_data_groups
+from core.command.config import at_home, store_data_groups
 from core.command.help import keys_text, store_help_text
 from core.data.annotations import find_sources
 from core.data.settings import DataSettings
@@ -53,7 +53,7 @@ def run_validation(config: DictConfig) -> int:
     Raises:
         InputError: an invalid key or value, no data set, or a report that cannot be written.
     """
-    content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    content = at_home(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     for name in content:
         if name not in SECTIONS:
             raise InputError(_unknown_section(name))

@@ -93,7 +93,8 @@ def find_resumed(wanted: str, results_dir: Path) -> Path:
     """
     if wanted == LATEST:
         return _latest(results_dir)
-    path = Path(wanted) if Path(wanted).exists() else results_dir / wanted
+    named = Path(wanted).expanduser()
+    path = named if named.exists() else results_dir / wanted
     if not path.is_dir():
         known = [entry.name for entry in results_dir.glob("*")] if results_dir.is_dir() else []
         raise InputError(

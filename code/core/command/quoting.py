@@ -1,0 +1,92 @@
+"""Values as people type them, in the grammar of Hydra.
+
+Hydra parses values: `=`, `~`, brackets and letters beyond ASCII are errors in it, and `20261128` is
+a number. Here such values are quoted for it.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+from pydantic.fields import FieldInfo
+
+from core.command.config import SETTINGS, SHORT_FORMS, component_fields
+
+MULTIRUN = ("-m", "--multirun")
+
+
+def quoted(arguments: Iterable[str]) -> list[str]:
+    """Quote the values that Hydra cannot parse, and those that it would not take for text."""
+    arguments = list(arguments)
+    sweeps = any(argument in MULTIRUN for argument in arguments)
+    return [_quoted(argument, sweeps) for argument in arguments]
+
+
+def _quoted(argument: str, sweeps: bool) -> str:
+    key, equals, value = argument.partition("=")
+    name = key.lstrip("+")
+    if not (equals and re.fullmatch(r"[\w@/:.-]+", name)) or name.startswith("-"):
+        return argument
+    parsed, is_sweep = _parse(value)
+    if is_sweep and sweeps:
+        return argument
+    if parsed is _FAILED:
+        return f"{key}={_quoted_parts(value, sweeps)}"
+    text = _expects_text(name)
+    wanted = isinstance(parsed, str) or (parsed is None and NoneType in text)
+    return f"{key}={_quote(value)}" if text and not wanted else argument
+
+
+_FAILED = object()
+
+
+def _parse(value: str) -> tuple[Any, bool]:
+    try:
+        override = OverridesParser.create().parse_override(f"key={value}")
+        return override.value(), override.is_sweep_override()
+    except HydraException:
+        return _FAILED, False
+
+
+def _quoted_parts(value: str, sweeps: bool) -> str:
+    """The elements of a flat list, or of a sweep, quoted one by one; any other value as a whole."""
+    if listed := re.fullmatch(r"\[([^\[\]{}'\"]*)\]", value):
+        return f"[{_each_quoted(listed[1])}]"
+    return _each_quoted(value) if sweeps else _quote(value)
+
+
+def _each_quoted(values: str) -> str:
+    each = (value.strip() for value in values.split(","))
+    return ",".join(_quote(value) if _parse(value)[0] is _FAILED else value for value in each)
+
+
+def _quote(value: str) -> str:
+    return QuotedString(value, Quote.single).with_quotes()
+
+
+def _expects_text(key: str) -> set[type]:
+    """The types of a key that takes text or a path, and perhaps nothing; else an empty set."""
+    section, _, name = key.partition(".")
+    if section in SETTINGS:
+        fields = [SETTINGS[section].model_fields.get(name)]
+    elif section in SHORT_FORMS.values():
+        fields = component_fields(section, name)
+    else:
+        return set()
+    kinds = {kind for field in fields if field for kind in _kinds(field)}
+    return kinds if kinds & {str, Path} and kinds <= {str, Path, NoneType} else set()
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    if isinstance(annotation, FieldInfo):
+        annotation = annotation.annotation
+    if get_origin(annotation) is Annotated:
+        return _kinds(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return {kind for each in get_args(annotation) for kind in _kinds(each)}
+    return {annotation}
