@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from core.errors import InputError
 from core.files.checkpoint import UnreadableCheckpointError, load_checkpoint, save_checkpoint
 from core.machine.distributed import is_first, wait_for_all
@@ -81,7 +79,7 @@ class Checkpoints:
         state = load_checkpoint(self.file(which))
         return {key: state[key] for key in ("model", "objective", "history")}
 
-    def newest(self, device: torch.device | str = "cpu") -> FoundCheckpoint:
+    def newest(self) -> FoundCheckpoint:
         """The state of last.pt; of best.pt if last.pt is damaged; or of neither."""
         problems = []
         for which in ("last", "best"):
@@ -89,7 +87,7 @@ class Checkpoints:
             if not file.exists():
                 continue
             try:
-                state = load_checkpoint(file, device)
+                state = load_checkpoint(file)
             except UnreadableCheckpointError as error:
                 problems.append(error.problem)
                 continue

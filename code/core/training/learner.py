@@ -60,9 +60,9 @@ class Learner:
         precision = choose_precision(runtime.precision, device)
         if distributed.size() > 1:
             model = share_batch_norm(model, device)
-        layout = torch.channels_last if runtime.uses_channels_last(device) else None
-        model = model.to(device, memory_format=layout) if layout else model.to(device)
-        objective = objective.to(device)
+        is_last = runtime.uses_channels_last(device)
+        layout = torch.channels_last if is_last else torch.preserve_format
+        model, objective = model.to(device, memory_format=layout), objective.to(device)
         optimizer = create_optimizer(model, objective, settings)
         num_updates = -(-steps_per_epoch // settings.accumulation_steps)
         average = None

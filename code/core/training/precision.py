@@ -6,7 +6,6 @@ import torch
 
 from core.errors import InputError
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # torch's names for processor instructions for bfloat16. Without them it emulates bfloat16, which is
 # slower than float32.
 _PROCESSOR_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16")
@@ -24,9 +23,8 @@ class Precision:
 
     def autocast(self) -> torch.autocast:
         """The context of a forward pass."""
-        return torch.autocast(
-            self.device_type, dtype=_DTYPES[self.name], enabled=self.name != "float32"
-        )
+        dtype = getattr(torch, self.name)
+        return torch.autocast(self.device_type, dtype=dtype, enabled=self.name != "float32")
 
     def gradient_scaler(self) -> torch.amp.GradScaler:
         """Keeps small gradients representable in float16; does nothing in other formats."""

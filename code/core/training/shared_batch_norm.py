@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from core.machine import distributed
+from core.machine.distributed import gathered_rows, rank, size
 
 
 def share_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
@@ -96,12 +96,10 @@ class _GatheredWithSummedGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, row: Tensor) -> Tensor:
-        rows = [torch.empty_like(row) for _ in range(distributed.size())]
-        dist.all_gather(rows, row.contiguous())
-        return torch.stack(rows)
+        return gathered_rows(row[None], [1] * size())
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         gradient = gradient.contiguous()
         dist.all_reduce(gradient)
-        return gradient[distributed.rank()]
+        return gradient[rank()]

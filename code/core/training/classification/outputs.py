@@ -70,7 +70,7 @@ def predict(
         torch.cat(labels).numpy(),
         torch.cat(logits).numpy(),
         float(total) / len(image_ids),
-        MaskScores.joined(scores) if scores else None,
+        MaskScores(*map(np.concatenate, zip(*scores, strict=True))) if scores else None,
     )
 
 
@@ -122,5 +122,5 @@ def _of_whole_batch(scores: MaskScores, batch: dict[str, Any]) -> MaskScores:
     """The scores of all images of a batch that several processes share."""
     if SHARD_SIZES not in batch:
         return scores
-    rows = torch.from_numpy(np.stack([scores.dice, scores.iou, scores.peak_inside], axis=1))
+    rows = torch.from_numpy(np.stack(scores, axis=1))
     return MaskScores(*gathered_rows(rows, batch[SHARD_SIZES]).numpy().swapaxes(0, 1))
