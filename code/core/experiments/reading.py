@@ -47,10 +47,14 @@ class Experiment:
 
     def look_up(self, *keys: str) -> Any:
         """The value under these nested keys; None where one is missing."""
-        value: Any = self.results
-        for key in keys:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        return value
+        return look_up(self.results, *keys)
+
+
+def look_up(nested: Any, *keys: str) -> Any:
+    """The value under these nested keys; None where one is missing."""
+    for key in keys:
+        nested = nested.get(key) if isinstance(nested, Mapping) else None
+    return nested
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

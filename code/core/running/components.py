@@ -10,11 +10,12 @@ from torch import nn
 from core.command.config import TrainConfig
 from core.data.label_table import LabelTable
 from core.errors import InputError
+from core.losses.base import BaseLoss
 from core.losses.factory import get_loss
 from core.models.depthwise import use_matmul_gradients
+from core.models.mask_head import MASK_STRIDE
 from core.models.output import initialize_lazy_layers
 from core.models.registry import get_registry as get_model_registry
-from core.running.mask_supervision import usable_model, warn_of_head_left_out
 from core.training.precision import choose_precision
 
 
@@ -28,8 +29,7 @@ def build_model(
     Raises:
         InputError: the model does not fit the number of classes or the image size.
     """
-    warn_of_head_left_out(values, table)
-    params = {key: v for key, v in usable_model(values, table).items() if key != "name"}
+    params = {key: value for key, value in values.items() if key != "name"}
     num_classes = len(table.class_names)
     if params.get("num_classes", num_classes) != num_classes:
         raise InputError(
@@ -79,16 +79,39 @@ def multiply_depthwise(model: nn.Module, config: TrainConfig, device: torch.devi
 
 def build_loss(
     values: Mapping[str, Any], table: LabelTable, counts: np.ndarray, total: int
-) -> nn.Module:
+) -> BaseLoss:
     """Build the loss by its type, and give it the class counts of the training part."""
+    loss = _usable_loss("loss", values, "image, but a strip has none, one or several")
+    loss.set_class_statistics(counts, total, source="train_split", class_names=table.class_names)
+    return loss
+
+
+def build_mask_loss(
+    config: TrainConfig, table: LabelTable, train: np.ndarray, pixel_shares: np.ndarray | None
+) -> tuple[BaseLoss | None, float]:
+    """The loss of masks and its weight; it gets the number of mask cells per class."""
+    if config.mask_loss is None:
+        return None, 1.0
+    values = dict(config.mask_loss)
+    weight = values.pop("weight")
+    loss = _usable_loss("mask_loss", values, "pixel, but masks of several classes may overlap")
+    cells = len(train) * int(np.prod([-(-side // MASK_STRIDE) for side in config.data.image_size]))
+    counts = np.rint(pixel_shares * cells).astype(np.int64).tolist()
+    loss.set_class_statistics(
+        counts, cells, source="train_split_masks", class_names=table.class_names
+    )
+    return loss, weight
+
+
+def _usable_loss(key: str, values: Mapping[str, Any], single: str) -> BaseLoss:
+    """A loss by its type; refuses one for other targets than labels or masks of several classes."""
     if values.get("reduction") == "none":
-        raise InputError("loss.reduction='none': a training minimises one number: use mean or sum")
-    # This loss gets image labels only: a loss for masks, or for a single class, is refused here.
-    loss = get_loss(values, masks=False)
+        raise InputError(
+            f"{key}.reduction='none': a training minimises one number: use mean or sum"
+        )
+    loss = get_loss(values, masks=key == "mask_loss")
     if loss.index_targets:
         raise InputError(
-            f"loss.type={values['type']}: takes one class per image, but a strip has none, one or "
-            "several: use focal_loss"
+            f"{key}.type={values['type']}: takes one class per {single}: use focal_loss"
         )
-    loss.set_class_statistics(counts, total, source="train_split", class_names=table.class_names)
     return loss

@@ -19,6 +19,7 @@ from core.machine.process_group import others_may_fail
 from core.predicting.trained_model import MODEL_SCHEMA_VERSION
 from core.running.components import (
     build_loss,
+    build_mask_loss,
     build_model,
     checkpoint_gradients,
     multiply_depthwise,
@@ -26,7 +27,6 @@ from core.running.components import (
 from core.running.experiment_record import LoadedData, TrainingSetup, describe, overview
 from core.running.loading import build_loaders, choose_split, read_data
 from core.running.mask_supervision import (
-    build_mask_loss,
     check_mask_supervision,
     known_masks,
     pixel_shares_of,
@@ -120,13 +120,14 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
         learns_masks=config.mask_loss is not None,
     )
     check_mask_supervision(config, table, pipeline)
+    values = usable_model(config.model, table)
     labels = table.labels[split["train"]]
     counts = labels.sum(axis=0)
     seed_everything(seed)
     drawn = expected_shares(labels, image_weights(labels, config.data.sampler))
     with first_before_others():
         image_shape = (config.data.channels, *config.data.image_size)
-        model = build_model(config.model, table, drawn, image_shape)
+        model = build_model(values, table, drawn, image_shape)
     pixel_shares = pixel_shares_of(model, table, known_masks(config, table, split["train"]))
     objective = Objective(
         build_loss(config.loss, table, counts, total=len(labels)),
@@ -153,7 +154,7 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
         config.evaluation,
         final_model={
             "schema_version": MODEL_SCHEMA_VERSION,
-            "model": usable_model(config.model, table),
+            "model": values,
             "image_size": list(config.data.image_size),
             "channels": config.data.channels,
         },

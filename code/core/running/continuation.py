@@ -13,6 +13,7 @@ from core.data.split_file import Split, read_split
 from core.errors import InputError
 from core.experiments.environment import command_line, describe_environment
 from core.experiments.folder import ExperimentFolder, read_results
+from core.experiments.strips import SPLIT_FILE
 from core.machine.distributed import from_first, is_first, size
 from core.models.parameters import without_weights
 from core.running.composition import build, run
@@ -21,8 +22,6 @@ from core.running.loading import choose_split
 from core.training.checkpoint import Checkpoints, FoundCheckpoint, restore
 
 log = logging.getLogger(__name__)
-
-SPLIT_FILE = "split.csv"
 
 
 def continue_training(

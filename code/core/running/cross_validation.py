@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from core.analysis.label_errors import Suspect, rank_label_errors, share_of_flips_found
 from core.analysis.text_tables import summary_table
@@ -18,19 +17,17 @@ from core.data.settings import DataSettings
 from core.data.split_file import Split
 from core.data.splitting import stratified_folds
 from core.errors import InputError
-from core.experiments.environment import command_line
 from core.experiments.folder import ExperimentFolder, read_results
 from core.experiments.predictions import PREDICTIONS_FILE, read_rows, value_columns
 from core.files.spreadsheet import as_text
 from core.files.tables import read_records, write_table
-from core.files.writing import write_text
 from core.machine.distributed import from_first, is_first
 from core.metrics.evaluation import with_intervals
 from core.metrics.intervals import Bootstrap
 from core.metrics.scored_predictions import METRICS
 from core.running.composition import build, run
 from core.running.continuation import check_fingerprint, continue_training, describe_resumption
-from core.running.experiment_record import LoadedData, describe_data, write_flips_of
+from core.running.experiment_record import LoadedData, describe_input
 from core.running.loading import read_data
 from core.running.out_of_memory import settle_batch_size, settled_values
 from core.training.interruption import Interruption
@@ -76,7 +73,7 @@ def cross_validate(
     with folder.running(Interruption()):
         log.info("Cross-validation %s, %d folds", folder.path, num_folds)
         if is_first():
-            _describe(folder, config, data)
+            describe_input(folder, config, data, {"test": np.arange(len(table))})
         results = [
             _fold(config, data, split, folder.path / f"fold_{number}")
             for number, split in enumerate(splits, start=1)
@@ -120,19 +117,6 @@ def _folder(
         return ExperimentFolder.create(results_dir, config.experiment.name)
     from_first(lambda: check_fingerprint(resumed, data, config))
     return ExperimentFolder.reopen(resumed, describe_resumption(changed))
-
-
-def _describe(folder: ExperimentFolder, config: TrainConfig, data: LoadedData) -> None:
-    resolved = config.resolved()
-    write_text(folder.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
-    write_flips_of(folder, config, data)
-    everything = {"test": np.arange(len(data.table))}
-    folder.record(
-        experiment={"command": command_line(), **folder.results["experiment"]}
-        | {"seed": config.experiment.seed},
-        config=resolved,
-        data=describe_data(config, data, everything),
-    )
 
 
 def _summarise(

@@ -38,10 +38,13 @@ def read_data(data: DataSettings) -> LoadedData:
     """
     log.info("Reading the strips in %s", data.root)
     with first_before_others():
-        table = read_table(data)
-        found = LoadedData(
-            table, find_duplicates(table, data), open_images(table.image_paths, data)
-        )
+        table, pairs = read_table(data), []
+        if data.group_duplicates:
+            kept = kept_descriptors(table.image_paths, data.image_size, data.cache_folder)
+            pairs = find_duplicate_pairs(kept)
+        if pairs:
+            log.info("%d pairs of near-duplicate strips are kept in one part each", len(pairs))
+        found = LoadedData(table, pairs, open_images(table.image_paths, data))
     return found
 
 
@@ -75,17 +78,6 @@ def find_root(data: DataSettings) -> Path:
     # A process takes seconds to start: use one per few hundred strips.
     num_workers = max(1, min(os.cpu_count() or 1, data.num_images // 250))
     return ensure_strips(data.root, settings, num_workers)
-
-
-def find_duplicates(table: LabelTable, data: DataSettings) -> list[tuple[int, int]]:
-    """Pairs of near-duplicate strips, which the split keeps together; none if switched off."""
-    if not data.group_duplicates:
-        return []
-    descriptors = kept_descriptors(table.image_paths, data.image_size, data.cache_folder)
-    pairs = find_duplicate_pairs(descriptors)
-    if pairs:
-        log.info("%d pairs of near-duplicate strips are kept in one part each", len(pairs))
-    return pairs
 
 
 def build_loaders(

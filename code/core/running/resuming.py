@@ -15,7 +15,7 @@ from core.command.config import TrainConfig, check_config
 from core.errors import InputError
 from core.experiments.folder import read_results
 from core.experiments.lock import is_locked
-from core.experiments.reading import flatten
+from core.experiments.reading import flatten, look_up
 from core.files.reading import read_yaml
 from core.running.continuation import continue_training
 from core.running.cross_validation import cross_validate
@@ -65,10 +65,10 @@ def _check_unfinished(path: Path, config: TrainConfig, changed: Mapping[str, Any
     results = read_results(path)
     if results.get("status") != "completed":
         return
-    if "training.num_epochs" not in changed:
+    if _NUM_EPOCHS not in changed:
         more = "" if config.training.folds else "; a larger training.num_epochs=N trains on"
         raise InputError(f"resume={path}: is completed, nothing is left to do{more}")
-    before, _ = changed["training.num_epochs"]
+    before, _ = changed[_NUM_EPOCHS]
     if len(results.get("history", [])) < before:
         raise InputError(
             f"resume={path}: stopped early after epoch {len(results['history'])} of {before}, and "
@@ -114,7 +114,7 @@ def find_resumed(wanted: str, results_dir: Path) -> Path:
 
 def _latest(results_dir: Path) -> Path:
     found = [path.parent for path in results_dir.glob(f"*/{CONFIG_FILE}")]
-    found = [path for path in found if _status(path) != "completed" and not is_locked(path)]
+    found = [path for path in found if not (_is_completed(path) or is_locked(path))]
     if not found:
         raise InputError(
             f"resume={LATEST}: no unfinished experiment in {results_dir}: name its folder, or "
@@ -127,8 +127,8 @@ def _latest(results_dir: Path) -> Path:
     return found[-1]
 
 
-def _status(path: Path) -> str | None:
-    return read_results(path).get("status")
+def _is_completed(path: Path) -> bool:
+    return read_results(path).get("status") == "completed"
 
 
 def _created_at(path: Path) -> float:
@@ -169,13 +169,13 @@ def resumed_config(
     """
     config = read_config(path)
     own = flatten(config.resolved())
-    settled = _settled(path)
-    differing = [
-        key
+    # The words that were given, by the dotted keys whose values now hold numbers instead.
+    settled = look_up(read_results(path), "experiment", "settled")
+    changed = {
+        key: [look_up(config.resolved(), *key.split(".")), value]
         for key, value in given.items()
-        if (key not in own or own[key] != value) and not (value == AUTO == settled.get(key))
-    ]
-    changed = {key: [_look_up(config.resolved(), key), given[key]] for key in differing}
+        if (key not in own or own[key] != value) and not value == AUTO == look_up(settled, key)
+    }
     refused = [key for key in changed if key not in FREE and not _raised(key, changed, config)]
     if refused:
         listed = "; ".join(f"{key} was {changed[key][0]}, is {changed[key][1]}" for key in refused)
@@ -191,19 +191,6 @@ def resumed_config(
         section, _, name = key.partition(".")
         values[section][name] = value
     return check_config(OmegaConf.create(values)), changed
-
-
-def _settled(path: Path) -> Mapping[str, Any]:
-    """The words that were given, by the dotted keys whose values now hold numbers instead."""
-    experiment = read_results(path).get("experiment")
-    settled = experiment.get("settled") if isinstance(experiment, dict) else None
-    return settled if isinstance(settled, dict) else {}
-
-
-def _look_up(values: Any, key: str) -> Any:
-    for part in key.split("."):
-        values = values.get(part) if isinstance(values, Mapping) else None
-    return values
 
 
 def _raised(key: str, changed: Mapping[str, list[Any]], config: TrainConfig) -> bool:
