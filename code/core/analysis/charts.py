@@ -120,10 +120,8 @@ def _mark(mark: Mark, x: float, y: float) -> str:
     if mark.style == "bar":
         place = f'x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{BOTTOM}"'
         return f'<line {place} stroke="{mark.colour}" stroke-dasharray="2 3">{title}</line>'
-    place, fill = (
-        f'cx="{x:.1f}" cy="{y:.1f}" r="5"',
-        "#fff" if mark.style == "ring" else mark.colour,
-    )
+    place = f'cx="{x:.1f}" cy="{y:.1f}" r="5"'
+    fill = "#fff" if mark.style == "ring" else mark.colour
     return f'<circle {place} fill="{fill}" stroke="{mark.colour}" stroke-width="2">{title}</circle>'
 
 

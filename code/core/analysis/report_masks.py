@@ -55,7 +55,7 @@ def localization(experiment: Experiment, images: ImageFolder) -> str:
         "Colour: predicted, brighter where it is more probable. Cyan outline: the true mask. For "
         "each class the best, the middle and the worst image by Dice."
     )
-    shown = "".join(_figure(example, experiment, images) for example in _examples(experiment))
+    shown = "".join(_drawn(example, experiment, images) for example in _examples(experiment))
     header = ("class", "with mask", *COLUMNS.values())
     return paragraph(text) + table(header, rows) + paragraph(legend, "soft") + shown
 
@@ -68,23 +68,19 @@ def _examples(experiment: Experiment) -> list[MaskExample]:
         return []
 
 
-def _figure(example: MaskExample, experiment: Experiment, images: ImageFolder) -> str:
-    return strip_figure(
-        _drawn(example, experiment, images),
-        example.image_id,
-        f"<span><b>{escape(example.class_name)}</b></span>",
-        f"<span>Dice {number(example.dice, 2)}</span>",
-        f"<span>peak {'inside' if example.peak_inside else 'outside'} the mask</span>",
-    )
-
-
-def _drawn(example: MaskExample, experiment: Experiment, images: ImageFolder) -> np.ndarray | None:
+def _drawn(example: MaskExample, experiment: Experiment, images: ImageFolder) -> str:
     image = grey_image(images, example.image_id)
     folder = experiment.path / EXAMPLES.parent
     # Only the name counts: anyone may have written these paths.
     files = [folder / Path(name).name for name in (example.predicted, example.truth)]
     predicted, truth = (cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files)
-    if image is None or predicted is None or truth is None or truth.shape != image.shape:
-        return None
-    heat = cv2.resize(predicted, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return overlay(image, heat / np.float32(255), truth, scale=(0.0, 1.0))
+    picture = None
+    if not (image is None or predicted is None or truth is None or truth.shape != image.shape):
+        heat = cv2.resize(predicted, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        picture = overlay(image, heat / np.float32(255), truth, scale=(0.0, 1.0))
+    details = (
+        f"<span><b>{escape(example.class_name)}</b></span>",
+        f"<span>Dice {number(example.dice, 2)}</span>",
+        f"<span>peak {'inside' if example.peak_inside else 'outside'} the mask</span>",
+    )
+    return strip_figure(picture, example.image_id, *details)

@@ -20,11 +20,12 @@ PACKAGES = (
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
     """Versions of the packages that compute, git commit of the code, processor and accelerator."""
+    commit = _git("rev-parse", "HEAD")
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": package_versions(PACKAGES),
-        "git": describe_commit(Path(__file__).parent),
+        "git": commit and {"commit": commit, "changed": bool(_git("status", "--porcelain"))},
         "hardware": {
             "processor": _processor(),
             "cores": os.cpu_count(),
@@ -52,16 +53,9 @@ def package_versions(names: Iterable[str]) -> dict[str, str | None]:
     return {name: version(name) for name in names}
 
 
-def describe_commit(folder: Path) -> dict[str, Any] | None:
-    """Commit of the checkout around `folder` and whether it has changes; None outside of git."""
-    commit = _git(folder, "rev-parse", "HEAD")
-    if commit is None:
-        return None
-    return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain"))}
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(folder), *arguments]
+def _git(*arguments: str) -> str | None:
+    """What git says about the checkout of this code; None outside of git."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,5 +1,6 @@
 """The folder of an experiment and the results.json in it, whole at every moment."""
 
+import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -190,14 +191,11 @@ def _make_folder(results_dir: Path, stem: str) -> Path:
 
 def make_unused_folder(parent: Path, stem: str) -> Path:
     """Make `parent/stem`, with a number behind it where that name is taken."""
-    attempt = 1
-    while True:
+    for attempt in itertools.count(1):
         path = parent / (stem if attempt == 1 else f"{stem}_{attempt}")
-        try:
+        with suppress(FileExistsError):
             path.mkdir()
             return path
-        except FileExistsError:
-            attempt += 1
 
 
 @contextmanager

@@ -121,25 +121,9 @@ def read_experiment(path: Path | str) -> Experiment:
         InputError: results.json is missing, cut off, or of another schema, or the experiment is
             not completed.
     """
-    experiment = Experiment(Path(path), read_json(Path(path) / RESULTS_FILE))
-    _check(experiment)
-    return experiment
-
-
-def read_all(paths: Sequence[Path | str]) -> tuple[list[Experiment], list[str]]:
-    """The experiments that can be read, and one line for each that cannot."""
-    experiments, problems = [], []
-    for path in paths:
-        try:
-            experiments.append(read_experiment(path))
-        except InputError as error:
-            problems.append(str(error))
-    return experiments, problems
-
-
-def _check(experiment: Experiment) -> None:
-    path, results, file = experiment.path, experiment.results, experiment.path / RESULTS_FILE
-    version = results.get("schema_version") if isinstance(results, dict) else None
+    path, file = Path(path), Path(path) / RESULTS_FILE
+    results = read_json(file)
+    version = look_up(results, "schema_version")
     if not isinstance(version, int) or version < 1:
         raise InputError(f"{file} has no schema_version: it is not the results of an experiment")
     if version > SCHEMA_VERSION:
@@ -157,6 +141,18 @@ def _check(experiment: Experiment) -> None:
     if status != "completed":
         raise InputError(f"{file}: status={status!r}; expected 'completed'")
     for keys in REQUIRED:
-        if not experiment.look_up(*keys):
+        if not look_up(results, *keys):
             raise InputError(f"{file} has no {'.'.join(keys)}: it is incomplete, train again")
     check_results(results, file)
+    return Experiment(path, results)
+
+
+def read_all(paths: Sequence[Path | str]) -> tuple[list[Experiment], list[str]]:
+    """The experiments that can be read, and one line for each that cannot."""
+    experiments, problems = [], []
+    for path in paths:
+        try:
+            experiments.append(read_experiment(path))
+        except InputError as error:
+            problems.append(str(error))
+    return experiments, problems

@@ -1,5 +1,6 @@
 """Build the model and the loss that a config names, for the data at hand."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from core.errors import InputError
 from core.losses.base import BaseLoss
 from core.losses.factory import get_loss
 from core.models.depthwise import use_matmul_gradients
-from core.models.mask_head import MASK_STRIDE
+from core.models.mask_head import mask_size
 from core.models.output import initialize_lazy_layers
 from core.models.registry import get_registry as get_model_registry
 from core.training.precision import choose_precision
@@ -95,7 +96,7 @@ def build_mask_loss(
     values = dict(config.mask_loss)
     weight = values.pop("weight")
     loss = _usable_loss("mask_loss", values, "pixel, but masks of several classes may overlap")
-    cells = len(train) * int(np.prod([-(-side // MASK_STRIDE) for side in config.data.image_size]))
+    cells = len(train) * math.prod(mask_size(config.data.image_size))
     counts = np.rint(pixel_shares * cells).astype(np.int64).tolist()
     loss.set_class_statistics(
         counts, cells, source="train_split_masks", class_names=table.class_names
