@@ -66,10 +66,8 @@ def compare_results(
     """Compare experiments, by default all in `results_dir`.
 
     Those tested on the same images are ranked, and each is compared with the best of them. What
-    cannot be read is left out and named.
-
-    Raises:
-        InputError: nothing to compare, or an unknown figure or filter.
+    cannot be read is left out and named. Raises InputError where there is nothing to compare, and
+    for an unknown figure or filter.
     """
     found, problems = read_all(find_experiments(experiments, results_dir))
     chosen = filtered(found, filters)

@@ -26,11 +26,7 @@ SUSPICIOUS = 0.95
 
 
 def write_model_card(path: Path | str) -> Path:
-    """Write the card into the folder of a completed experiment, and return its path.
-
-    Raises:
-        InputError: not a completed experiment.
-    """
+    """Write the card into the folder of a completed experiment, and return its path."""
     experiment = read_experiment(path)
     card = experiment.path / CARD_FILE
     write_text(card, model_card(experiment))

@@ -68,8 +68,7 @@ def compare_pair(
     """Compare two experiments by a figure of their test part at 0.5.
 
     Source: McNemar 1947, in its exact binomial form.
-    Raises:
-        InputError: predictions that cannot be read, other classes, or other test images.
+    Raises InputError for predictions that cannot be read, other classes, or other test images.
     """
     one, other = read_predictions(first), read_predictions(second)
     _check_comparable(first, second, one, other)

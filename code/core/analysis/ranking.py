@@ -85,8 +85,7 @@ def ranked(experiments: Iterable[Experiment], key: FigureKey) -> list[Experiment
 def filtered(experiments: Sequence[Experiment], filters: Iterable[str]) -> list[Experiment]:
     """Those whose config has all these values, each given as `loss.type=focal_loss`.
 
-    Raises:
-        InputError: not KEY=VALUE, or a key that no experiment has.
+    Raises InputError for what is not KEY=VALUE, and for a key that no experiment has.
     """
     chosen = list(experiments)
     for text in filters:

@@ -35,11 +35,8 @@ def write_report(
     """Write `report.html` into the folder of a completed experiment, and return its path.
 
     Pictures come from `data_root`, by default the data set that the experiment names; where it is
-    gone, the report has none.
-
-    Raises:
-        InputError: not a completed experiment, predictions that do not fit it, or a `data_root`
-            that is not a folder.
+    gone, the report has none. Raises InputError for predictions that do not fit the experiment, and
+    a `data_root` that is not a folder.
     """
     read = read_experiment(experiment)
     parts = {split: read_predictions(read, split) for split in ("validation", "test")}

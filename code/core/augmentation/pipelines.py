@@ -42,9 +42,8 @@ class AugmentationPipeline:
     ) -> None:
         """Build the pipeline of `settings`, given as such or as a dict of toggles.
 
-        Raises:
-            InputError: an unknown toggle or a bad value; colour jitter on grey images; mixup
-                where masks are targets (`learns_masks`).
+        Raises InputError for an unknown toggle, a bad value, colour jitter on grey images, and
+        mixup where masks are targets (`learns_masks`).
         """
         if not isinstance(settings, AugmentationSettings):
             settings = validate(AugmentationSettings, settings or {}, "augmentation")

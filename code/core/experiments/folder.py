@@ -47,11 +47,7 @@ class ExperimentFolder:
     def create(
         cls, results_dir: Path, name: str, now: datetime | None = None
     ) -> "ExperimentFolder":
-        """Make a new folder; a taken name gets a suffix, so that two runs never share one.
-
-        Raises:
-            InputError: the folder cannot be made.
-        """
+        """Make a new folder; a taken name gets a suffix, so that two runs never share one."""
         now = now or datetime.now().astimezone()
         stem = f"{name}_{now:%Y%m%d_%H%M%S}"
         return cls.at(from_first(lambda: _make_folder(results_dir, stem)), now)
@@ -99,8 +95,7 @@ class ExperimentFolder:
     def record(self, **sections: Any) -> None:
         """Put sections into results.json; a mapping is merged into the section of that name.
 
-        Raises:
-            ValidationError: the schema has no such section or field.
+        Raises ValidationError where the schema has no such section or field.
         """
         for name, content in sections.items():
             known = self.results.get(name)
@@ -121,8 +116,7 @@ class ExperimentFolder:
     def running(self, interruption: Interruption) -> Iterator[None]:
         """Write train.log and, at the end, the status that says how the run ended.
 
-        Raises:
-            InputError: another process works in the folder, or it cannot be written to.
+        Raises InputError where another process works in the folder, or it cannot be written to.
         """
         with self._locked(), interruption.listening():
             try:

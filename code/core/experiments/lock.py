@@ -12,8 +12,7 @@ from core.files.locks import acquire
 def run_lock(folder: Path) -> Iterator[None]:
     """Hold the lock of `folder`. The system releases it when the process ends, in whatever way.
 
-    Raises:
-        InputError: another process holds it, or the folder cannot be written to.
+    Raises InputError where another process holds it, or the folder cannot be written to.
     """
     try:
         stream = (folder / ".lock").open("w")

@@ -60,9 +60,8 @@ def write_predictions(
 def read_predictions(experiment: Experiment, split: str = "test") -> Predictions:
     """Read and check the predictions of one part of the split.
 
-    Raises:
-        InputError: missing file or columns, an image twice, impossible values, or other images
-            than results.json counted.
+    Raises InputError for a missing file or column, an image twice, impossible values, or other
+    images than results.json counted.
     """
     file, names = experiment.path / PREDICTIONS_FILE, experiment.class_names
     rows = sorted(read_rows(file, names, split))
@@ -89,8 +88,7 @@ def value_columns(class_names: Sequence[str]) -> list[str]:
 def read_rows(file: Path, class_names: Sequence[str], split: str) -> list[tuple[str, list[float]]]:
     """Image id and `value_columns` of each row of one part, in the order of the file.
 
-    Raises:
-        InputError: missing file or columns, or a value that is no number.
+    Raises InputError for a missing file or column, or a value that is no number.
     """
     rows, columns = [], value_columns(class_names)
     for line, row in read_records(file, ("image_id", "split", *columns), _MOST_BYTES):

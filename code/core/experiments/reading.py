@@ -73,10 +73,8 @@ def find_experiments(
 ) -> list[Path]:
     """The named experiments, those in the named folders or, with no location, all of `results_dir`.
 
-    A name that is no path is looked up in `results_dir`.
-
-    Raises:
-        InputError: a location without experiments.
+    A name that is no path is looked up in `results_dir`. Raises InputError for a location without
+    experiments.
     """
     results_dir = Path(results_dir)
     if not locations:
@@ -117,9 +115,7 @@ def _experiments_in(folder: Path) -> list[Path]:
 def read_experiment(path: Path | str) -> Experiment:
     """Read a completed experiment.
 
-    Raises:
-        InputError: results.json is missing, cut off, or of another schema, or the experiment is
-            not completed.
+    Raises InputError where results.json is missing, cut off, of another schema, or not completed.
     """
     path, file = Path(path), Path(path) / RESULTS_FILE
     results = read_json(file)

@@ -15,8 +15,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 def choose_device(wanted: str = "auto", num_threads: int | None = None) -> torch.device:
     """The requested device; also sets torch's number of threads.
 
-    Raises:
-        InputError: CUDA is requested and torch finds none.
+    Raises InputError where CUDA is requested and torch finds none.
     """
     if num_threads := num_threads or threads_of_each_process():
         torch.set_num_threads(num_threads)

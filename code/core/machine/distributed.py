@@ -91,11 +91,7 @@ class GatheredRows(torch.autograd.Function):
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What the first process makes, sent to all others.
-
-    Raises:
-        InputError: in all processes, if the first one raises it.
-    """
+    """What the first process makes, or the InputError that it raises, in all processes."""
     if size() == 1:
         return make()
     told: list[Any] = [None, None]
@@ -113,10 +109,7 @@ def from_first(make: Callable[[], T]) -> T:
 @contextmanager
 def first_before_others() -> Iterator[None]:
     """Run the body in the first process before the others, which then find its downloads and caches
-    on disk.
-
-    Raises:
-        InputError: in all processes, if the first one raises it.
+    on disk. An InputError of the first is raised in all processes.
     """
     if size() == 1:
         yield
@@ -136,9 +129,8 @@ def first_before_others() -> Iterator[None]:
 def together(batches: Iterable[T]) -> Iterator[T]:
     """Yield batches while every process has a next one.
 
-    Raises:
-        InputError: in all processes, if one cannot read its next batch because of one.
-        RuntimeError: likewise, for any other error.
+    Where one cannot read its next batch, all raise: InputError for an InputError, else
+    RuntimeError.
     """
     if size() == 1:
         yield from batches

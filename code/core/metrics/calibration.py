@@ -19,8 +19,6 @@ def calibration_figures(
     ECE = sum over bins of (images in the bin / images) * |share of positives - mean probability|,
     with bins of equal width.
     Source: Guo 2017 (ECE), Brier 1950.
-    Raises:
-        InputError: as for `classification_metrics`.
     """
     labels, probabilities = check_predictions(labels, probabilities, class_names)
     per_class = {}

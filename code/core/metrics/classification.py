@@ -31,9 +31,7 @@ def classification_metrics(
     probability, so that it never contradicts the classes (1 - prod(1 - p) would call four classes
     at 0.2 a defect of no class). It is not part of macro and micro.
 
-    Shape: labels and probabilities (images, classes), labels 0 or 1.
-    Raises:
-        InputError: shapes differ, labels other than 0 and 1, probabilities NaN or outside [0, 1].
+    Shape: labels and probabilities (images, classes), checked by `check_predictions`.
     """
     labels, probabilities = check_predictions(labels, probabilities, class_names)
     predicted = probabilities >= threshold_array(thresholds, class_names)

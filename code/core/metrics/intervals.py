@@ -55,8 +55,6 @@ def bootstrap_intervals(
     few positives is at least as wide as the score interval.
 
     Source: Efron 1987 (BCa); Davison and Hinkley 1997, section 3.2 (resampling within strata).
-    Raises:
-        InputError: as for `classification_metrics`.
     """
     chosen = bootstrap or Bootstrap()
     figures = _figures(labels, (probabilities, thresholds), class_names)
@@ -85,9 +83,6 @@ def paired_differences(
 
     Both predictions, each (probabilities, thresholds), are of the same images in the same order.
     Both are weighted by the same resamples, so that what is hard for both cancels out.
-
-    Raises:
-        InputError: as for `classification_metrics`.
     """
     chosen = bootstrap or Bootstrap()
     pair = [_figures(labels, prediction, class_names) for prediction in (first, second)]

@@ -18,10 +18,9 @@ Thresholds = float | Mapping[str, float]
 def check_predictions(
     labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Labels as bool and probabilities as float64, checked.
+    """Labels as bool and probabilities as float64.
 
-    Raises:
-        InputError: shapes differ, labels other than 0 and 1, probabilities NaN or outside [0, 1].
+    Raises InputError for other shapes, labels that are not 0 or 1, probabilities outside [0, 1].
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
     expected = f"(images, {len(class_names)}) for classes {', '.join(class_names)}"
@@ -40,11 +39,7 @@ def check_predictions(
 
 
 def threshold_array(thresholds: Thresholds, class_names: Sequence[str]) -> np.ndarray:
-    """One threshold per class, in the order of the classes.
-
-    Raises:
-        InputError: a class without a threshold, or a threshold that is NaN.
-    """
+    """One threshold per class, in their order. Raises InputError where one is missing or NaN."""
     if isinstance(thresholds, Mapping):
         missing = [name for name in class_names if name not in thresholds]
         if missing:

@@ -46,9 +46,7 @@ def choose_thresholds(
 
     Among equally good thresholds the one nearest to 0.5 is chosen; for `cost`, the one nearest to
     the best threshold for calibrated probabilities. A class without positives keeps that value.
-
-    Raises:
-        InputError: as for `classification_metrics`, or costs that do not fit the classes.
+    Raises InputError for costs that do not fit the classes.
     """
     labels, probabilities = check_predictions(labels, probabilities, class_names)
     chosen = {}

@@ -45,10 +45,8 @@ def attach_cbam(
 ) -> nn.ModuleDict:
     """Put a CBAM after each stage in `numbers`, and return them as `stage1`, `stage2`, ...
 
-    `size` is the height and width that the backbone requires, if any; `options` are CBAM's.
-
-    Raises:
-        InputError: the backbone has no such stage, or its output is not a feature map.
+    `size` is the height and width that the backbone requires, if any; `options` are CBAM's. Raises
+    InputError where the backbone has no such stage, or its output is not a feature map.
     """
     attention = nn.ModuleDict()
     key = f"cbam_stages={list(numbers)}"

@@ -113,9 +113,6 @@ class TimmClassifier(nn.Module):
 
         The first steps are then not spent on learning how rare defects are. Shares are kept
         within [SMALLEST_SHARE, 1 - SMALLEST_SHARE]. A head that came with `weights` stays as it is.
-
-        Raises:
-            ValueError: not one share in 0..1 per class.
         """
         shares = [float(share) for share in shares]
         if len(shares) != self.num_classes or not all(0 <= share <= 1 for share in shares):
@@ -131,8 +128,7 @@ class TimmClassifier(nn.Module):
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Keep no activations inside stages, and compute them again in the backward pass.
 
-        Raises:
-            InputError: the backbone cannot do so, or would leave out its attention.
+        Raises InputError where the backbone cannot do so, or would leave out its attention.
         """
         checkpoint_stages(self.backbone, self.attention, enable, self.input_layer.size)
 

@@ -49,11 +49,7 @@ class MaskHead(nn.Module):
 
     @torch.no_grad()
     def set_pixel_shares(self, shares: Sequence[float]) -> None:
-        """Start at the log-odds of each class's share of the masks' pixels.
-
-        Raises:
-            ValueError: not one share in 0..1 per class.
-        """
+        """Start at the log-odds of each class's share of the masks' pixels."""
         if len(shares) != len(self.log_odds) or not all(0 <= share <= 1 for share in shares):
             raise ValueError(
                 f"pixel shares {list(shares)}: expected {len(self.log_odds)} numbers in 0..1"
@@ -93,11 +89,7 @@ def mask_size(image_size: Sequence[int]) -> tuple[int, int]:
 
 
 def build_fusion(mask_head: bool, fusion: bool | None, num_classes: int) -> MaskFusion | None:
-    """The fusion, if it is wanted: by default, with a mask head.
-
-    Raises:
-        InputError: fusion without a mask head.
-    """
+    """The fusion, by default with a mask head. Raises InputError for one without a mask head."""
     if fusion and not mask_head:
         raise InputError(
             "model.fusion=true: there are no masks to fuse: give model.mask_head=true as well"

@@ -59,8 +59,7 @@ class GlobalPooling(nn.Module):
 def replace_pooling(backbone: nn.Module, kind: PoolingKind) -> None:
     """Replace the backbone's own pooling by `kind`; the rest of its head stays.
 
-    Raises:
-        InputError: the backbone has no pooling layer and `kind` is not the default.
+    Raises InputError where there is no pooling layer, and `kind` is not the default.
     """
     layers = [
         layer

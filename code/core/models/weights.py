@@ -18,10 +18,8 @@ def load_weights(model: nn.Module, path: str, head: Sequence[str]) -> bool:
     this project. Layers named in `head` stay as they are if the file has none, or another number
     of classes, and so does attention that the file does not have.
 
-    Returns whether the file also brought a trained head for these classes.
-
-    Raises:
-        InputError: no such file, another format, or keys or shapes of another network.
+    Returns whether the file also brought a trained head for these classes. Raises InputError where
+    there is no such file, or it has another format, or keys or shapes of another network.
     """
     state = read_state_dict(path)
     if not any(key.startswith("backbone.") for key in state):
@@ -42,11 +40,7 @@ def load_weights(model: nn.Module, path: str, head: Sequence[str]) -> bool:
 
 
 def read_state_dict(path: str) -> dict[str, Tensor]:
-    """The tensors in a safetensors file or a PyTorch checkpoint, read without running its code.
-
-    Raises:
-        InputError: no such file, or another format.
-    """
+    """The tensors in a safetensors file or a PyTorch checkpoint, read without running its code."""
     where = f"model.weights={path}"
     if not Path(path).is_file():
         found = "is a folder" if Path(path).is_dir() else "does not exist"

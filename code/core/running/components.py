@@ -25,10 +25,8 @@ def build_model(
 ) -> nn.Module:
     """Build the model by its name; its head's bias starts at the log-odds of the class shares.
 
-    `image_shape` is (channels, height, width).
-
-    Raises:
-        InputError: the model does not fit the number of classes or the image size.
+    `image_shape` is (channels, height, width). Raises InputError where the model does not fit it,
+    or the number of classes.
     """
     params = {key: value for key, value in values.items() if key != "name"}
     num_classes = len(table.class_names)
@@ -61,8 +59,7 @@ def checkpoint_gradients(model: nn.Module, name: str) -> None:
 def multiply_depthwise(model: nn.Module, config: TrainConfig, device: torch.device) -> None:
     """Make depthwise convolutions compute their weight gradients as matrix products.
 
-    Raises:
-        InputError: this would change nothing.
+    Raises InputError where this would change nothing.
     """
     wanted = "runtime.depthwise_gradient='matmul'"
     precision = choose_precision(config.runtime.precision, device).name

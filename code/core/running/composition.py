@@ -104,11 +104,7 @@ def run(
 
 
 def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
-    """Build what the config names, for this data and this split.
-
-    Raises:
-        InputError: a value is invalid, or does not fit the data.
-    """
+    """Build what the config names. Raises InputError for values that do not fit the data."""
     device = choose_device(config.runtime.device, config.runtime.num_threads)
     keep_freed_memory()
     set_determinism(config.runtime.deterministic)

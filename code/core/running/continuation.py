@@ -34,10 +34,8 @@ def continue_training(
 ) -> dict[str, Any]:
     """Continue from the newest whole checkpoint in `path`, or start over if there is none.
 
-    The folder's own split is used; if `split` is given, it must be equal.
-
-    Raises:
-        InputError: the data, the split or the checkpoints do not fit.
+    The folder's own split is used; if `split` is given, it must be equal. Raises InputError where
+    the data, the split or the checkpoints do not fit.
     """
     checkpoints = Checkpoints(path / "checkpoints")
 
@@ -73,11 +71,7 @@ def _continued(config: TrainConfig, state: Mapping[str, Any]) -> TrainConfig:
 
 
 def check_fingerprint(path: Path, data: LoadedData, config: TrainConfig) -> None:
-    """Refuse to continue with other images or labels.
-
-    Raises:
-        InputError: the data set differs from the one that the experiment in `path` began with.
-    """
+    """Raise InputError where the experiment in `path` was begun with other images or labels."""
     known = read_results(path).get("data", {}).get("fingerprint")
     if known is not None and known != data.table.fingerprint():
         raise InputError(

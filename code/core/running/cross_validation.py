@@ -49,9 +49,7 @@ def cross_validate(
     rest. Folds are multi-label stratified and keep near-duplicates together. Each fold is an
     experiment in `fold_1/`, `fold_2/`, ... In a `resumed` folder, complete folds are kept and a
     begun fold continues from its last checkpoint; `changed` lists the changes to its config.
-
-    Raises:
-        InputError: data or values are invalid, or the data differs from that of the resumed folder.
+    Raises InputError for invalid data or values, or other data than the resumed folder's.
     """
     if config.data.split_strategy != DataSettings().split_strategy:
         raise InputError(

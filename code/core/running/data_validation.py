@@ -48,10 +48,8 @@ def fill_validation_store() -> None:
 def run_validation(config: DictConfig) -> int:
     """Validate the data of a composed config, and write and print the report.
 
-    Returns the exit code: 0, or 1 where training would refuse the data.
-
-    Raises:
-        InputError: an invalid key or value, no data set, or a report that cannot be written.
+    Returns the exit code: 0, or 1 where training would refuse the data. Raises InputError for an
+    invalid key or value, no data set, or a report that cannot be written.
     """
     content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     for name in content:

@@ -38,12 +38,9 @@ def launch(config: TrainConfig, work: Work) -> dict[str, Any]:
     """Do `work` in `runtime.devices` processes, or in those that a launcher started.
 
     With one process, it is done in this one. `work` is sent to the processes, so it must be
-    importable.
-
-    Raises:
-        InputError: there are fewer devices, or fewer images in a batch, or any of the processes
-        raises one.
-        KeyboardInterrupt: the processes were asked to stop, and did.
+    importable. Raises what the first process that failed raised; KeyboardInterrupt if the processes
+    were asked to stop, and did; InputError for more devices than there are, or than a batch has
+    images.
     """
     check_devices(config)
     if size() > 1 or config.runtime.devices == 1:
@@ -52,11 +49,7 @@ def launch(config: TrainConfig, work: Work) -> dict[str, Any]:
 
 
 def check_devices(config: TrainConfig) -> None:
-    """Check that the config can be trained on this number of devices.
-
-    Raises:
-        InputError: it cannot.
-    """
+    """Raise InputError where the config cannot be trained on this number of devices."""
     devices, launched, batch_size = config.runtime.devices, size(), config.data.batch_size
     if launched > 1 and devices not in (1, launched):
         raise InputError(

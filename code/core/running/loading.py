@@ -31,11 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def read_data(data: DataSettings) -> LoadedData:
-    """Read the label table, open its images, and find its near-duplicates.
-
-    Raises:
-        InputError: the data set is invalid.
-    """
+    """The label table, images and near-duplicates. Raises InputError for an invalid data set."""
     log.info("Reading the strips in %s", data.root)
     with first_before_others():
         table, pairs = read_table(data), []

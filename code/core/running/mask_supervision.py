@@ -34,11 +34,7 @@ def usable_model(model: Mapping[str, Any], table: LabelTable) -> dict[str, Any]:
 def check_mask_supervision(
     config: TrainConfig, table: LabelTable, pipeline: AugmentationPipeline
 ) -> None:
-    """Check that there are masks for what needs them, and a loss for the mask head.
-
-    Raises:
-        InputError: something is missing.
-    """
+    """Raise InputError where masks are missing for what needs them, or a loss for the mask head."""
     model, mask_loss = config.model, config.mask_loss
     if mask_loss is not None and table.masks is None:
         raise InputError(
@@ -80,10 +76,8 @@ def check_mask_supervision(
 def known_masks(config: TrainConfig, table: LabelTable, train: np.ndarray) -> np.ndarray:
     """The images whose masks may be used: `data.mask_fraction` of those in `train`; bool (images,).
 
-    Images with a label flipped on purpose are left out: their masks would reveal the flip.
-
-    Raises:
-        InputError: there is a mask loss, but no image for it.
+    Images with a label flipped on purpose are left out: their masks would reveal the flip. Raises
+    InputError where a mask loss is left without any image.
     """
     share = config.data.mask_fraction
     known = choose_known_masks(table.labels, train, share, config.experiment.seed)

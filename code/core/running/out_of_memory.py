@@ -25,11 +25,7 @@ _MACHINE_IS_FULL = "DefaultCPUAllocator"
 
 @contextmanager
 def explaining_out_of_memory(config: TrainConfig) -> Iterator[None]:
-    """Turn running out of memory into one line that says what to change.
-
-    Raises:
-        InputError: it ran out.
-    """
+    """Turn running out of memory into an InputError, one line that says what to change."""
     try:
         yield
     except RuntimeError as error:
@@ -49,11 +45,8 @@ def settle_batch_size(
     """The config with `data.batch_size=auto` replaced by a number.
 
     That is the largest batch whose training steps fit into the device's memory, found by trial,
-    less a sixteenth. `build` builds what a config names.
-
-    Raises:
-        InputError: the device is a CPU, where a trial could kill the process; or not even one image
-        fits.
+    less a sixteenth. `build` builds what a config names. Raises InputError on a CPU, where a trial
+    could kill the process, and where not even one image fits.
     """
     if config.data.batch_size != AUTO:
         return config

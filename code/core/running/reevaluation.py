@@ -36,10 +36,8 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     """Score the final model of an experiment, and return the folder of the new figures.
 
     The folder is `<experiment>/evaluation_<date>_<time>/`, so no old figures are overwritten.
-    Thresholds are those that were chosen on the validation part.
-
-    Raises:
-        InputError: not a completed experiment, or data that do not fit it.
+    Thresholds are those that were chosen on the validation part. Raises InputError where the
+    experiment is not completed, or the data does not fit it.
     """
     experiment = read_experiment(path)
     config = check_config(OmegaConf.create(experiment.results["config"]))

@@ -42,11 +42,9 @@ def find_training(
 ) -> tuple[TrainConfig, Callable[[], dict[str, Any]]]:
     """The config of the experiment that `wanted` names, and a function that continues it.
 
-    `given` holds the values of the command line by their dotted keys.
-
-    Raises:
-        InputError: there is no such experiment, nothing is left to do in it, or a value would
-        change its result. The function raises one for other data.
+    `given` holds the values of the command line by their dotted keys. Raises InputError where there
+    is no such experiment, nothing is left to do in it, or a value would change its result. The
+    function raises one for other data.
     """
     path = find_resumed(wanted, results_dir)
     config, changed = resumed_config(path, given)
@@ -88,8 +86,7 @@ def _check_whole(path: Path) -> None:
 def find_resumed(wanted: str, results_dir: Path) -> Path:
     """The folder that `resume=` names: a path, a name in `results_dir`, or `latest`.
 
-    Raises:
-        InputError: there is no such folder, it holds no experiment, or a process is working in it.
+    Raises InputError where it is missing, holds no experiment, or a process is working in it.
     """
     if wanted == LATEST:
         return _latest(results_dir)
@@ -141,11 +138,7 @@ def _created_at(path: Path) -> float:
 
 
 def read_config(path: Path) -> TrainConfig:
-    """The config.yaml of an experiment.
-
-    Raises:
-        InputError: it cannot be read, or is not a config of this version.
-    """
+    """The config of an experiment. Raises InputError where it is not one of this version."""
     file = path / CONFIG_FILE
     content = read_yaml(file)
     try:
@@ -162,10 +155,8 @@ def resumed_config(
 ) -> tuple[TrainConfig, dict[str, list[Any]]]:
     """The config that the experiment in `path` continues with, and the changes to its own.
 
-    `given` holds dotted keys. Changes are {key: [was, is]}.
-
-    Raises:
-        InputError: `given` would change the result; names all such keys.
+    `given` holds dotted keys. Changes are {key: [was, is]}. Raises InputError, naming all such
+    keys, where `given` would change the result.
     """
     config = read_config(path)
     own = flatten(config.resolved())

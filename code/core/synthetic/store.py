@@ -16,10 +16,8 @@ def ensure_strips(base: Path, settings: StripSettings, num_workers: int = 1) -> 
     """Folder under `base` with the strips of these settings, generated unless it is there.
 
     Of two processes that generate the same strips, the first to finish names the folder, and the
-    other uses it.
-
-    Raises:
-        InputError: impossible class shares, `base` not writable, or strips removed since.
+    other uses it. Raises InputError for impossible class shares, a `base` that cannot be written
+    to, or strips removed since.
     """
     folder = Path(base) / folder_name(settings)
     if not folder.exists():

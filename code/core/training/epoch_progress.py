@@ -82,15 +82,11 @@ class EpochProgress:
             self.check()
 
     def check(self) -> None:
-        """Check the updates since the last check, and name the first bad one.
+        """Check the updates since the last check.
 
         A gradient that is not finite spoils all weights, and so every later loss. Gradients are
-        checked too; otherwise the batch after the faulty one would be blamed.
-
-        Raises:
-            InputError: a loss or gradient is NaN or infinite. The message names the first such
-            step, its learning rate, loss and gradient norm, and its images; for a summed gradient,
-            all of them.
+        checked too; otherwise the batch after the faulty one would be blamed. Raises InputError for
+        the first loss or gradient that is NaN or infinite, with its step, learning rate and images.
         """
         if not self._unchecked:
             return

@@ -67,14 +67,11 @@ class Interruption:
 
 @contextmanager
 def explaining_dead_workers(interruption: Interruption) -> Iterator[None]:
-    """Explain in one line when a worker process of a loader dies.
+    """Explain in one line, an InputError, when a worker process of a loader dies.
 
     torch raises wherever the main process happens to be, so this encloses a whole epoch. A
-    scheduler that sends SIGTERM to all processes of a run also kills the workers.
-
-    Raises:
-        InputError: a worker was killed or ended.
-        KeyboardInterrupt: it ended because the run was asked to stop.
+    scheduler that sends SIGTERM to all processes of a run also kills the workers: if the run was
+    asked to stop, this raises KeyboardInterrupt.
     """
     try:
         yield

@@ -51,10 +51,8 @@ class Learner:
         """Move model and objective to the device; create the optimizer and its schedule.
 
         `steps_per_epoch` is the number of batches. Without `runtime`, everything is computed in
-        plain float32.
-
-        Raises:
-            InputError: the optimizer, or the way to compute, is not available.
+        plain float32. Raises InputError where the optimizer, or the way to compute, is not
+        available.
         """
         runtime = runtime or RuntimeSettings(precision="float32", channels_last=False)
         precision = choose_precision(runtime.precision, device)
@@ -138,8 +136,7 @@ class Learner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the learner; its own schedule sets the learning rate.
 
-        Raises:
-            KeyError, RuntimeError, TypeError, ValueError: the state belongs to another learner.
+        Raises KeyError, RuntimeError, TypeError or ValueError for the state of another learner.
         """
         self.evaluated_model.load_state_dict(state["model"])
         if self.average is not None:

@@ -37,8 +37,7 @@ FLOAT32 = Precision()
 def choose_precision(wanted: str, device: torch.device) -> Precision:
     """`wanted`; `auto` is bfloat16 if the device computes in it natively, else float32.
 
-    Raises:
-        InputError: float16 is not supported on a CPU.
+    Raises InputError for float16 on a CPU.
     """
     if wanted == "float16" and device.type != "cuda":
         raise InputError(

@@ -87,10 +87,8 @@ class Task(ABC):
     def validate(self, learner: Learner, guard: Guard, epoch: int) -> dict[str, Any]:
         """Validation figures, among them `loss` and the criterion's figure.
 
-        Wrap the batches in `guard`, so that a stop is noticed between them.
-
-        Raises:
-            InputError: an output of the model is not finite.
+        Wrap the batches in `guard`, so that a stop is noticed between them. Raises InputError where
+        an output of the model is not finite.
         """
 
     def tell(self, validation: Mapping[str, Any]) -> str:

@@ -190,9 +190,7 @@ def train_epoch(
     """Update the weights once per `accumulation_steps` batches, and once for the remainder.
 
     Returns the mean loss, images per second and share of time spent waiting, for the whole epoch.
-
-    Raises:
-        InputError: a loss or gradient that is not finite.
+    Raises InputError for a loss or gradient that is not finite.
     """
     learner.model.train()
     learner.objective.train()

@@ -102,10 +102,9 @@ def score_masks(mask_logits: Tensor, masks: Tensor) -> MaskScores:
 
 
 def check_finite(outputs: ModelOutputs, epoch: int, learning_rate: float) -> None:
-    """Check the validation outputs: the last step of an epoch can spoil the weights unnoticed.
+    """Raise InputError where the loss or a logit of the validation is NaN or infinite.
 
-    Raises:
-        InputError: a logit or the loss is NaN or infinite.
+    The last step of an epoch can spoil the weights unnoticed.
     """
     if math.isfinite(outputs.loss) and np.isfinite(outputs.logits).all():
         return
