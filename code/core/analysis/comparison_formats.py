@@ -34,11 +34,15 @@ def as_csv(comparison: Comparison) -> str:
 
 def as_json(comparison: Comparison) -> str:
     """Everything, as strict JSON."""
+    pairs = [
+        vars(pair) | {"distinguishable": pair.distinguishable, "verdict": pair.sentence()}
+        for pair in comparison.pairs
+    ]
     content = {
         "sort": comparison.sort,
         "experiments": experiment_rows(comparison),
         "differences": comparison.differences,
-        "pairs": [pair.as_dict() for pair in comparison.pairs],
+        "pairs": pairs,
         "seeds": [vars(summary) for summary in comparison.seeds],
         "notes": comparison.notes,
         "problems": comparison.problems,

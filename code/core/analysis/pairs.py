@@ -56,11 +56,6 @@ class Pair:
             f"(exact McNemar p = {self.mcnemar_p:.2g})"
         )
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        derived = {"distinguishable": self.distinguishable, "verdict": self.sentence()}
-        return vars(self) | derived
-
 
 def compare_pair(
     first: Experiment, second: Experiment, figure: str, key: FigureKey, bootstrap: Bootstrap

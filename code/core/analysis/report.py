@@ -16,7 +16,6 @@ from core.analysis.report_figures import (
 )
 from core.analysis.report_images import duplicates, mistakes, suspects
 from core.analysis.report_masks import localization
-from core.errors import InputError
 from core.experiments.predictions import Predictions, read_predictions
 from core.experiments.reading import Experiment, flatten, read_experiment
 from core.experiments.strips import ImageFolder, Strips
@@ -26,12 +25,7 @@ from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 REPORT_FILE = "report.html"
 
 
-def write_report(
-    experiment: Path | str,
-    *,
-    data_root: Path | str | None = None,
-    output: Path | str | None = None,
-) -> Path:
+def write_report(experiment: Path | str, *, data_root: Path | str | None = None) -> Path:
     """Write `report.html` into the folder of a completed experiment, and return its path.
 
     Pictures come from `data_root`, by default the data set that the experiment names; where it is
@@ -41,12 +35,8 @@ def write_report(
     read = read_experiment(experiment)
     parts = {split: read_predictions(read, split) for split in ("validation", "test")}
     images = Strips(read, data_root)
-    path = Path(output) if output else read.path / REPORT_FILE
-    html = render(read, parts, images)
-    try:
-        write_text(path, html)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror})") from None
+    path = read.path / REPORT_FILE
+    write_text(path, render(read, parts, images))
     return path
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from core.augmentation.blackout import BlackoutTransform
 from core.augmentation.mixing import BatchMixing
-from core.augmentation.settings import AugmentationSettings, ColorJitter, Toggle
+from core.augmentation.settings import AugmentationSettings, Toggle
 from core.augmentation.shift import ShiftTransform
 from core.augmentation.strip import Strip
 from core.errors import InputError
@@ -137,19 +137,16 @@ def _transforms(settings: AugmentationSettings, channels: int) -> list[A.BasicTr
         add(A.RandomBrightnessContrast, light, **limits)
     jitter = settings.color_jitter
     if jitter and (jitter.saturation or jitter.hue):
-        _check_colour(jitter, channels)
+        if channels == 1:
+            key = "saturation" if jitter.saturation else "hue"
+            raise InputError(
+                f"augmentation.color_jitter.{key}={getattr(jitter, key)}: grey strips have no "
+                "colour to change: use augmentation.brightness_contrast, or data.channels=3 for "
+                "colour images"
+            )
         saturation = (1 - jitter.saturation, 1 + jitter.saturation)
         hue, unchanged = (-jitter.hue, jitter.hue), {"brightness": (1, 1), "contrast": (1, 1)}
         add(A.ColorJitter, jitter, saturation=saturation, hue=hue, **unchanged)
     if blur := settings.gaussian_blur:
         add(A.GaussianBlur, blur, blur_limit=(3, blur.kernel_size))
     return chosen
-
-
-def _check_colour(jitter: ColorJitter, channels: int) -> None:
-    if channels == 1:
-        key, value = ("saturation", jitter.saturation) if jitter.saturation else ("hue", jitter.hue)
-        raise InputError(
-            f"augmentation.color_jitter.{key}={value}: grey strips have no colour to change: "
-            "use augmentation.brightness_contrast, or data.channels=3 for colour images"
-        )

@@ -11,7 +11,7 @@ from core.models import parameters
 from core.models.attention import attach_cbam
 from core.models.backbone_training import checkpoint_stages, freeze_up_to, layer_of_parameter
 from core.models.input_layer import fixed_size, install_input_layer
-from core.models.mask_head import MaskHead, build_fusion, mask_size
+from core.models.mask_head import MaskHead, build_fusion, checked_shares, mask_size
 from core.models.pooling import replace_pooling
 from core.models.pretrained import create_backbone
 from core.models.stages import find_stages
@@ -114,9 +114,7 @@ class TimmClassifier(nn.Module):
         The first steps are then not spent on learning how rare defects are. Shares are kept
         within [SMALLEST_SHARE, 1 - SMALLEST_SHARE]. A head that came with `weights` stays as it is.
         """
-        shares = [float(share) for share in shares]
-        if len(shares) != self.num_classes or not all(0 <= share <= 1 for share in shares):
-            raise ValueError(f"class shares {shares}: expected {self.num_classes} numbers in 0..1")
+        shares = checked_shares(shares, self.num_classes)
         if self.has_trained_head:
             return
         kept = [min(max(share, SMALLEST_SHARE), 1 - SMALLEST_SHARE) for share in shares]

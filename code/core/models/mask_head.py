@@ -50,11 +50,7 @@ class MaskHead(nn.Module):
     @torch.no_grad()
     def set_pixel_shares(self, shares: Sequence[float]) -> None:
         """Start at the log-odds of each class's share of the masks' pixels."""
-        if len(shares) != len(self.log_odds) or not all(0 <= share <= 1 for share in shares):
-            raise ValueError(
-                f"pixel shares {list(shares)}: expected {len(self.log_odds)} numbers in 0..1"
-            )
-        kept = torch.tensor([float(share) for share in shares])
+        kept = torch.tensor(checked_shares(shares, len(self.log_odds)))
         self.log_odds.copy_(kept.clamp(SMALLEST_PIXEL_SHARE, 1 - SMALLEST_PIXEL_SHARE).logit())
         self.classifier.bias.copy_(self.log_odds)
 
@@ -80,6 +76,14 @@ class MaskFusion(nn.Module):
         log_mean_exp = pixels.logsumexp(-1) - math.log(pixels.shape[-1])
         evidence = pixels.amax(-1) + log_mean_exp - 2 * log_odds
         return logits + (self.gain * evidence).to(logits.dtype)
+
+
+def checked_shares(shares: Sequence[float], num_classes: int) -> list[float]:
+    """The shares of the classes. Raises ValueError where there is not one in 0..1 for each."""
+    shares = [float(share) for share in shares]
+    if len(shares) != num_classes or not all(0 <= share <= 1 for share in shares):
+        raise ValueError(f"shares {shares}: expected {num_classes} numbers in 0..1")
+    return shares
 
 
 def mask_size(image_size: Sequence[int]) -> tuple[int, int]:

@@ -45,8 +45,12 @@ def continue_training(
 
     found, own_split = from_first(read)
     # Weights come from the checkpoint; the initial weights' file may be gone.
-    begun = found.state is not None
-    built = _continued(config, found.state) if begun else config
+    begun, built = found.state is not None, config
+    if begun:
+        # The precision it began with: `auto` may choose another one on another device.
+        precision = found.state.get("precision", config.runtime.precision)
+        runtime = config.runtime.model_copy(update={"precision": precision})
+        built = replace(config, model=without_weights(config.model), runtime=runtime)
     setup = build(built, data, own_split)
     if begun:
         restore(setup.learner, found.state, found.file)
@@ -58,16 +62,6 @@ def continue_training(
     resumption = describe_resumption(changed or {}, found)
     log.info("Resuming %s from epoch %d, step %d", path, resumption["epoch"], resumption["step"])
     return run(config, setup, ExperimentFolder.reopen(path, resumption), found.state)
-
-
-def _continued(config: TrainConfig, state: Mapping[str, Any]) -> TrainConfig:
-    """The config that rebuilds the learner of a checkpoint.
-
-    It keeps the precision it began with: `auto` may choose another one on another device.
-    """
-    precision = state.get("precision", config.runtime.precision)
-    runtime = config.runtime.model_copy(update={"precision": precision})
-    return replace(config, model=without_weights(config.model), runtime=runtime)
 
 
 def check_fingerprint(path: Path, data: LoadedData, config: TrainConfig) -> None:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from core.machine.distributed import GatheredRows, gathered_rows
+from core.training.task import Batch
 
 Output = Tensor | Mapping[str, Tensor]
-Batch = Mapping[str, Any]
 
 
 def logits_of(output: Output) -> Tensor:
