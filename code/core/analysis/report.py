@@ -6,7 +6,6 @@ from pathlib import Path
 
 from core.analysis.label_sets import confusion
 from core.analysis.page import contents, key_values, page, paragraph, section
-from core.analysis.report_explanations import explanations
 from core.analysis.report_figures import (
     class_table,
     precision_recall,
@@ -15,7 +14,7 @@ from core.analysis.report_figures import (
     training_curves,
 )
 from core.analysis.report_images import duplicates, mistakes, suspects
-from core.analysis.report_masks import localization
+from core.analysis.report_maps import explanations, localization
 from core.experiments.predictions import Predictions, read_predictions
 from core.experiments.reading import Experiment, flatten, read_experiment
 from core.experiments.strips import ImageFolder, Strips

@@ -7,7 +7,7 @@ from timm.models import group_parameters
 from torch import nn
 
 from core.errors import InputError
-from core.models.attention import attention_left_out
+from core.models.cbam import attention_left_out
 from core.models.stages import Stage, pick_stage, stage_module, trial_images
 
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from core.errors import InputError
 from core.models import parameters
-from core.models.attention import attach_cbam
 from core.models.backbone_training import checkpoint_stages, freeze_up_to, layer_of_parameter
+from core.models.cbam import attach_cbam
 from core.models.input_layer import fixed_size, install_input_layer
 from core.models.mask_head import MaskHead, build_fusion, checked_shares, mask_size
 from core.models.pooling import replace_pooling

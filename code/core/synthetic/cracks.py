@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from core.synthetic.canvas import Canvas, Window
+from core.synthetic.canvas import Canvas, Window, four_corners, points_of
 from core.synthetic.noise import bands
-from core.synthetic.outlines import four_corners, points_of
 
 
 def draw_cracks(canvas: Canvas) -> np.ndarray:

@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from core.synthetic.canvas import Canvas, Window
+from core.synthetic.canvas import Canvas, Window, four_corners, hull, points_of, snug
 from core.synthetic.noise import bands, blurred, rough_noise, smooth_noise, soft_step
-from core.synthetic.outlines import four_corners, hull, points_of, snug
 
 Outline = Callable[[Canvas, np.ndarray, np.ndarray, float], None]
 
