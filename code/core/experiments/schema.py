@@ -122,8 +122,7 @@ Bin = section(
     low=float, high=float,
 )  # fmt: skip
 CalibrationErrors = section(
-    "CalibrationErrors",
-    {"expected_calibration_error": float | None, "brier_score": float | None},
+    "CalibrationErrors", {"expected_calibration_error": float | None, "brier_score": float | None}
 )
 ClassCalibration = section(
     "ClassCalibration", {"reliability": list[Bin]}, extends=CalibrationErrors

@@ -32,11 +32,7 @@ from core.running.mask_supervision import (
     pixel_shares_of,
     usable_model,
 )
-from core.running.out_of_memory import (
-    explaining_out_of_memory,
-    settle_batch_size,
-    settled_values,
-)
+from core.running.out_of_memory import explaining_out_of_memory, settle_batch_size, settled_values
 from core.training.callbacks import Callback, TensorBoard
 from core.training.classification.history_plot import HistoryPlot
 from core.training.classification.objective import Objective
