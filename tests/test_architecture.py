@@ -118,7 +118,7 @@ def test_a_training_step_touches_few_files():
         for module in imported_modules(path)
         if module.startswith("core.training.")
     }
-    between_epochs = {"callbacks", "checkpoint", "data_workers", "interruption", "progress",
+    between_epochs = {"callbacks", "checkpoint", "data_workers", "progress",
                       "seeding", "settings"}  # fmt: skip
     step = {"trainer"} | training - between_epochs
     # The sixth is machine/distributed.py; the fifth is the task's own, and its objective.

@@ -19,7 +19,6 @@ from core.experiments.predictions import Predictions, read_predictions
 from core.experiments.reading import Experiment, flatten, read_experiment
 from core.experiments.strips import ImageFolder, Strips
 from core.files.writing import write_text
-from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 
 REPORT_FILE = "report.html"
 
@@ -47,7 +46,7 @@ def render(experiment: Experiment, parts: Mapping[str, Predictions], images: Ima
         ("training", "Training", training_curves(experiment)),
         ("precision-recall", "Precision and recall", precision_recall(experiment, test)),
         ("calibration", "Calibration", reliability(experiment, test)),
-        ("label-sets", "Confusion of label sets", _label_sets(experiment, test)),
+        ("label-sets", "Confusion of label sets", confusion(test, experiment.class_names)),
         ("localization", "Where defects are found", localization(experiment, images)),
         ("mistakes", "Most confident mistakes", mistakes(experiment, test, images)),
         ("explanations", "Where the model looks", explanations(experiment)),
@@ -64,15 +63,6 @@ def render(experiment: Experiment, parts: Mapping[str, Predictions], images: Ima
         *(section(name, title, content) for name, title, content in sections),
     ]
     return page(experiment.name, "\n".join(body))
-
-
-def _label_sets(experiment: Experiment, test: Predictions) -> str:
-    predicted = test.probabilities >= DEFAULT_THRESHOLD
-    text = (
-        "Test images by their label set (rows) and the set predicted at 0.5 (columns). Blue is "
-        "right, orange is wrong; darker is a larger share of the row."
-    )
-    return paragraph(text) + confusion(test.labels, predicted, experiment.class_names)
 
 
 def _settings(experiment: Experiment) -> str:

@@ -3,10 +3,10 @@
 import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -18,16 +18,9 @@ from core.experiments.schema import SCHEMA_VERSION, Head, Results, Section
 from core.files.reading import read_json
 from core.files.writing import remove_leftovers, to_json, write_json
 from core.machine.distributed import from_first, is_first
+from core.machine.interruption import Interruption
 
 log = logging.getLogger(__name__)
-
-
-class Interruption(Protocol):
-    """How a run is asked to stop, and when that may wait."""
-
-    def listening(self) -> AbstractContextManager[None]: ...
-
-    def deferred(self) -> AbstractContextManager[None]: ...
 
 
 class ExperimentFolder:
@@ -80,17 +73,8 @@ class ExperimentFolder:
         return folder
 
     @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
     def results_file(self) -> Path:
         return self.path / RESULTS_FILE
-
-    def note_settled(self, values: Mapping[str, str]) -> None:
-        """Note, by dotted key, the words for which the config now has numbers."""
-        if values:
-            self.results["experiment"]["settled"] = dict(values)
 
     def record(self, **sections: Any) -> None:
         """Put sections into results.json; a mapping is merged into the section of that name.
@@ -118,7 +102,13 @@ class ExperimentFolder:
 
         Raises InputError where another process works in the folder, or it cannot be written to.
         """
-        with self._locked(), interruption.listening():
+        with ExitStack() as stack:
+            if is_first():
+                stack.enter_context(run_lock(self.path))
+                stack.enter_context(_log_file(self.path / "train.log"))
+                for folder in (self.path, self.path / "checkpoints"):
+                    remove_leftovers(folder)
+            stack.enter_context(interruption.listening())
             try:
                 self.record(status="running")
                 yield
@@ -132,17 +122,6 @@ class ExperimentFolder:
                 self._record_end(interruption, "failed", message)
                 raise
             self.record(status="completed")
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the folder's lock and its log, where this process writes to it."""
-        if not is_first():
-            yield
-            return
-        with run_lock(self.path), _log_file(self.path / "train.log"):
-            for folder in (self.path, self.checkpoints):
-                remove_leftovers(folder)
-            yield
 
     def _record_end(self, interruption: Interruption, status: str, message: str) -> None:
         """A full disk may have ended the run, and then ends this too: report the first error."""
@@ -195,11 +174,13 @@ def make_unused_folder(parent: Path, stem: str) -> Path:
 @contextmanager
 def _log_file(path: Path) -> Iterator[None]:
     try:
-        handler = _LogFile(path, encoding="utf-8")
+        handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"{path}: cannot be written ({error.strerror}): give a folder that can be written to"
         ) from None
+    # A full disk ends the run where it matters; a line that is lost here is on the terminal.
+    handler.handleError = lambda record: None
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
@@ -209,10 +190,3 @@ def _log_file(path: Path) -> Iterator[None]:
         root.removeHandler(handler)
         with suppress(OSError):
             handler.close()
-
-
-class _LogFile(logging.FileHandler):
-    """A full disk ends the run where it matters; a line that is lost here is on the terminal."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        pass

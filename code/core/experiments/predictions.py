@@ -76,7 +76,15 @@ def read_predictions(experiment: Experiment, split: str = "test") -> Predictions
         checked = check_predictions(values[:, : len(names)], values[:, len(names) :], names)
     except InputError as error:
         raise InputError(f"{file}, split {split!r} sorted by image: {error}") from None
-    _check_against_results(experiment, split, checked[0], file)
+    found = {(split, "num_images"): ("images", len(rows))}
+    for name, support in zip(names, checked[0].sum(axis=0), strict=True):
+        found[split, "per_class", name, "support"] = (f"images of {name}", support)
+    for keys, (what, number) in found.items():
+        counted = experiment.look_up(*keys)
+        if counted is not None and counted != number:
+            raise InputError(
+                f"{file} has {number} {what} in split {split!r}; results.json counted {counted}"
+            )
     return Predictions(image_ids, *checked)
 
 
@@ -98,20 +106,6 @@ def read_rows(file: Path, class_names: Sequence[str], split: str) -> list[tuple[
             except ValueError as error:
                 raise InputError(f"{file} line {line}: {error}") from None
     return rows
-
-
-def _check_against_results(
-    experiment: Experiment, split: str, labels: np.ndarray, file: Path
-) -> None:
-    found = {(split, "num_images"): ("images", len(labels))}
-    for name, support in zip(experiment.class_names, labels.sum(axis=0), strict=True):
-        found[split, "per_class", name, "support"] = (f"images of {name}", support)
-    for keys, (what, number) in found.items():
-        counted = experiment.look_up(*keys)
-        if counted is not None and counted != number:
-            raise InputError(
-                f"{file} has {number} {what} in split {split!r}; results.json counted {counted}"
-            )
 
 
 def images_key(experiment: Experiment) -> str:

@@ -87,7 +87,7 @@ def find_experiments(
         if path.name == RESULTS_FILE and path.is_file():
             path = path.parent
         if not path.is_dir():
-            known = [entry.name for entry in results_dir.glob("*")] if results_dir.is_dir() else []
+            known = (entry.name for entry in results_dir.glob("*"))
             raise InputError(
                 f"{location} is no experiment{nearest(location.name, known)}: expected a folder "
                 f"with {RESULTS_FILE}, a folder of such folders, or a name in {results_dir}"

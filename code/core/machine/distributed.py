@@ -143,14 +143,10 @@ def together(batches: Iterable[T]) -> Iterator[T]:
         except Exception as error:
             problem = error
         if any_of(problem is not None):
-            raise _first_problem(problem)
+            told = None if problem is None else (isinstance(problem, InputError), str(problem))
+            # The first in the order of the processes, so that all raise the same.
+            is_mistake, text = next(each for each in gathered(told) if each)
+            raise InputError(text) if is_mistake else RuntimeError(text)
         if batch is None:
             return
         yield batch
-
-
-def _first_problem(mine: Exception | None) -> Exception:
-    """The first error in the order of the processes, equal in all of them."""
-    told = None if mine is None else (isinstance(mine, InputError), str(mine))
-    is_mistake, text = next(problem for problem in gathered(told) if problem)
-    return InputError(text) if is_mistake else RuntimeError(text)

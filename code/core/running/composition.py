@@ -15,6 +15,7 @@ from core.data.split_file import Split
 from core.experiments.folder import ExperimentFolder
 from core.machine.device import choose_device, keep_freed_memory
 from core.machine.distributed import first_before_others, is_first
+from core.machine.interruption import Interruption
 from core.machine.process_group import others_may_fail
 from core.predicting.trained_model import MODEL_SCHEMA_VERSION
 from core.running.components import (
@@ -32,12 +33,11 @@ from core.running.mask_supervision import (
     pixel_shares_of,
     usable_model,
 )
-from core.running.out_of_memory import explaining_out_of_memory, settle_batch_size, settled_values
+from core.running.out_of_memory import explaining_out_of_memory, note_settled, settle_batch_size
 from core.training.callbacks import Callback, TensorBoard
 from core.training.classification.history_plot import HistoryPlot
 from core.training.classification.objective import Objective
 from core.training.classification.task import ClassificationTask
-from core.training.interruption import Interruption
 from core.training.learner import Learner
 from core.training.seeding import seed_everything, set_determinism
 from core.training.trainer import Trainer
@@ -56,7 +56,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     settled = settle_batch_size(config, partial(build, data=data, split=split))
     setup = build(settled, data, split)
     folder = ExperimentFolder.create(Path(config.experiment.results_dir), config.experiment.name)
-    folder.note_settled(settled_values(config))
+    note_settled(folder, config)
     return run(settled, setup, folder)
 
 

@@ -18,7 +18,7 @@ from core.machine.distributed import from_first, is_first, size
 from core.models.parameters import without_weights
 from core.running.composition import build, run
 from core.running.experiment_record import LoadedData
-from core.running.loading import choose_split
+from core.running.loading import choose_split, read_data
 from core.training.checkpoint import Checkpoints, FoundCheckpoint, restore
 
 log = logging.getLogger(__name__)
@@ -26,18 +26,18 @@ log = logging.getLogger(__name__)
 
 def continue_training(
     config: TrainConfig,
-    data: LoadedData,
     path: Path,
     *,
+    data: LoadedData | None = None,
     split: Split | None = None,
     changed: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Continue from the newest whole checkpoint in `path`, or start over if there is none.
 
-    The folder's own split is used; if `split` is given, it must be equal. Raises InputError where
-    the data, the split or the checkpoints do not fit.
+    `data` is read if it is not given. The folder's own split is used; if `split` is given, it must
+    be equal. Raises InputError where the data, the split or the checkpoints do not fit.
     """
-    checkpoints = Checkpoints(path / "checkpoints")
+    data, checkpoints = data or read_data(config.data), Checkpoints(path / "checkpoints")
 
     def read() -> tuple[FoundCheckpoint, Split]:
         check_fingerprint(path, data, config)

@@ -22,6 +22,7 @@ from core.experiments.predictions import PREDICTIONS_FILE, read_rows, value_colu
 from core.files.spreadsheet import as_text
 from core.files.tables import read_records, write_table
 from core.machine.distributed import from_first, is_first
+from core.machine.interruption import Interruption
 from core.metrics.evaluation import with_intervals
 from core.metrics.intervals import Bootstrap
 from core.metrics.scored_predictions import METRICS
@@ -29,8 +30,7 @@ from core.running.composition import build, run
 from core.running.continuation import check_fingerprint, continue_training, describe_resumption
 from core.running.experiment_record import LoadedData, describe_input
 from core.running.loading import read_data
-from core.running.out_of_memory import settle_batch_size, settled_values
-from core.training.interruption import Interruption
+from core.running.out_of_memory import note_settled, settle_batch_size
 
 log = logging.getLogger(__name__)
 
@@ -62,12 +62,12 @@ def cross_validate(
         table.labels, num_folds, config.experiment.seed, data.groups, table.class_names
     )
     splits = [fold_split(folds, fold, num_folds) for fold in range(num_folds)]
-    given = settled_values(config)
+    given = config
     config = settle_batch_size(config, partial(build, data=data, split=splits[0]))
     # Built once before a folder is made, so that a mistake in the config leaves nothing behind.
     build(config, data, splits[0])
     folder = _folder(config, data, resumed, changed or {})
-    folder.note_settled(given)
+    note_settled(folder, given)
     with folder.running(Interruption()):
         log.info("Cross-validation %s, %d folds", folder.path, num_folds)
         if is_first():
@@ -101,7 +101,7 @@ def _fold(config: TrainConfig, data: LoadedData, split: Split, path: Path) -> di
         log.info("%s is complete", path)
         return known
     if is_begun:
-        return continue_training(config, data, path, split=split)
+        return continue_training(config, path, data=data, split=split)
     if is_first():
         shutil.rmtree(path, ignore_errors=True)
     return run(config, build(config, data, split), ExperimentFolder.at(path))

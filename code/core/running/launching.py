@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import tempfile
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from core.command.mistakes import start_log
 from core.errors import InputError
 from core.machine.device import choose_device
 from core.machine.distributed import is_first, size
+from core.machine.interruption import handling_signals
 from core.machine.process_group import KILLED, OtherProcessError
 from core.running.launched_place import as_launched
 from core.running.out_of_memory import AUTO
@@ -130,9 +130,6 @@ def _one_of_several(work: Work) -> dict[str, Any] | None:
 def _signals_passed_on() -> Iterator[list[int]]:
     """Pass signals on to the processes; yields the signals received."""
     asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
 
     def pass_on(number: int, _frame: Any) -> None:
         asked.append(number)
@@ -143,14 +140,8 @@ def _signals_passed_on() -> Iterator[list[int]]:
         for process in processes:
             os.kill(process.pid, stop)
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.signal(number, pass_on) for number in numbers}
-    previous[signal.SIGQUIT] = signal.getsignal(signal.SIGQUIT)
-    try:
+    with handling_signals(pass_on, signal.SIGQUIT):
         yield asked
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _tell(failed: Exception, folder: Path, asked: list[int]) -> NoReturn:

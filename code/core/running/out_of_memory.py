@@ -9,6 +9,7 @@ import torch
 
 from core.command.config import TrainConfig
 from core.errors import InputError
+from core.experiments.folder import ExperimentFolder
 from core.machine.device import choose_device
 from core.running.experiment_record import TrainingSetup
 from core.training.precision import choose_precision
@@ -69,9 +70,10 @@ def settle_batch_size(
     return _with_batch_size(config, size)
 
 
-def settled_values(given: TrainConfig) -> dict[str, str]:
-    """The values of `given`, by their dotted keys, that `settle_batch_size` replaces."""
-    return {"data.batch_size": AUTO} if given.data.batch_size == AUTO else {}
+def note_settled(folder: ExperimentFolder, given: TrainConfig) -> None:
+    """Note, by dotted key, the word in `given` that `settle_batch_size` replaced by a number."""
+    if given.data.batch_size == AUTO:
+        folder.results["experiment"]["settled"] = {"data.batch_size": AUTO}
 
 
 def largest_that(fits: Callable[[int], bool], most: int) -> int:

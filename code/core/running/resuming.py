@@ -19,7 +19,6 @@ from core.experiments.reading import flatten, look_up
 from core.files.reading import read_yaml
 from core.running.continuation import continue_training
 from core.running.cross_validation import cross_validate
-from core.running.loading import read_data
 from core.running.out_of_memory import AUTO
 from core.validation import nearest
 
@@ -52,11 +51,7 @@ def find_training(
     if config.training.folds:
         _check_whole(path)
         return config, partial(cross_validate, config, path, changed)
-    return config, partial(_continue, config, path, changed)
-
-
-def _continue(config: TrainConfig, path: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
-    return continue_training(config, read_data(config.data), path, changed=changed)
+    return config, partial(continue_training, config, path, changed=changed)
 
 
 def _check_unfinished(path: Path, config: TrainConfig, changed: Mapping[str, Any]) -> None:
@@ -92,7 +87,7 @@ def find_resumed(wanted: str, results_dir: Path) -> Path:
         return _latest(results_dir)
     path = Path(wanted) if Path(wanted).exists() else results_dir / wanted
     if not path.is_dir():
-        known = [entry.name for entry in results_dir.glob("*")] if results_dir.is_dir() else []
+        known = (entry.name for entry in results_dir.glob("*"))
         raise InputError(
             f"resume={wanted}: no such folder{nearest(Path(wanted).name, known)}: give the folder "
             f"of an experiment, its name in {results_dir}, or {LATEST}"

@@ -5,8 +5,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-import core.machine.torchvision_ops  # noqa: F401
-
 import torch
 from timm.scheduler.scheduler import Scheduler
 from timm.utils import ModelEmaV3

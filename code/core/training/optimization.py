@@ -3,8 +3,6 @@
 import math
 from typing import Any
 
-import core.machine.torchvision_ops  # noqa: F401
-
 from timm.optim import (
     create_optimizer_v2,
     list_optimizers,

@@ -10,10 +10,10 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from core.machine.distributed import any_of, from_first, highest, is_first, rank, together
+from core.machine.interruption import Interruption, explaining_dead_workers
 from core.training.callbacks import Callback
 from core.training.checkpoint import Checkpoints
 from core.training.epoch_progress import EpochProgress, Step
-from core.training.interruption import Interruption, explaining_dead_workers
 from core.training.learner import Learner
 from core.training.progress import Progress
 from core.training.seeding import random_states, restore_random_state, seed_everything
