@@ -6,13 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn import metrics
 
-from core.metrics.scored_predictions import (
-    DEFAULT_THRESHOLD,
-    METRICS,
-    Thresholds,
-    check_predictions,
-    threshold_array,
-)
+from core.metrics.scored_predictions import DEFAULT_THRESHOLD, METRICS, Thresholds, decided
 
 
 def classification_metrics(
@@ -33,8 +27,7 @@ def classification_metrics(
 
     Shape: labels and probabilities (images, classes), checked by `check_predictions`.
     """
-    labels, probabilities = check_predictions(labels, probabilities, class_names)
-    predicted = probabilities >= threshold_array(thresholds, class_names)
+    labels, probabilities, predicted = decided(labels, probabilities, class_names, thresholds)
     per_class = {
         name: _class_row(labels[:, c], probabilities[:, c], predicted[:, c])
         for c, name in enumerate(class_names)

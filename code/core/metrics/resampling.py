@@ -1,6 +1,6 @@
 """All figures of many resamples of the same images at once, equal to scikit-learn on each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -76,7 +76,11 @@ class WeightedFigures:
     """The figures of `classification_metrics` as a function of the images' weights."""
 
     def __init__(
-        self, labels: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray, names: list[str]
+        self,
+        labels: np.ndarray,
+        probabilities: np.ndarray,
+        predicted: np.ndarray,
+        names: Sequence[str],
     ) -> None:
         self.names, image = names, np.arange(len(labels))
         classes = zip(names, labels.T, probabilities.T, predicted.T, strict=True)

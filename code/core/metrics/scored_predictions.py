@@ -38,19 +38,23 @@ def check_predictions(
     return labels.astype(bool), probabilities
 
 
-def threshold_array(thresholds: Thresholds, class_names: Sequence[str]) -> np.ndarray:
-    """One threshold per class, in their order. Raises InputError where one is missing or NaN."""
-    if isinstance(thresholds, Mapping):
-        missing = [name for name in class_names if name not in thresholds]
+def decided(
+    labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], at: Thresholds
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels and probabilities, checked, and which classes are predicted at these thresholds.
+
+    Raises InputError as `check_predictions` does, and where a threshold is missing or NaN.
+    """
+    if isinstance(at, Mapping):
+        missing = [name for name in class_names if name not in at]
         if missing:
-            raise InputError(
-                f"thresholds: none for class {missing[0]!r}; given: {', '.join(thresholds)}"
-            )
-        thresholds = [thresholds[name] for name in class_names]
-    values = np.full(len(class_names), thresholds, dtype=np.float64)
+            raise InputError(f"thresholds: none for class {missing[0]!r}; given: {', '.join(at)}")
+        at = [at[name] for name in class_names]
+    values = np.full(len(class_names), at, dtype=np.float64)
     if np.isnan(values).any():
         raise InputError(f"thresholds: {values.tolist()}; expected a number for every class")
-    return values
+    labels, probabilities = check_predictions(labels, probabilities, class_names)
+    return labels, probabilities, probabilities >= values
 
 
 def _refuse_first(

@@ -45,22 +45,22 @@ def build_model(
     return model
 
 
-def checkpoint_gradients(model: nn.Module, name: str) -> None:
-    """Make the model recompute its activations in the backward pass."""
-    switch = getattr(model, "set_grad_checkpointing", None)
-    if switch is None:
-        raise InputError(
-            f"training.gradient_checkpointing=true: {name} has no set_grad_checkpointing: use "
-            "false, or another model"
-        )
-    switch()
+def choose_gradients(model: nn.Module, config: TrainConfig, device: torch.device) -> None:
+    """Recompute activations in the backward pass, and multiply depthwise gradients, if wanted.
 
-
-def multiply_depthwise(model: nn.Module, config: TrainConfig, device: torch.device) -> None:
-    """Make depthwise convolutions compute their weight gradients as matrix products.
-
-    Raises InputError where this would change nothing.
+    Raises InputError where the model cannot do the one, or the other would change nothing.
     """
+    name = config.model["name"]
+    if config.training.gradient_checkpointing:
+        switch = getattr(model, "set_grad_checkpointing", None)
+        if switch is None:
+            raise InputError(
+                f"training.gradient_checkpointing=true: {name} has no set_grad_checkpointing: use "
+                "false, or another model"
+            )
+        switch()
+    if config.runtime.depthwise_gradient != "matmul":
+        return
     wanted = "runtime.depthwise_gradient='matmul'"
     precision = choose_precision(config.runtime.precision, device).name
     if (device.type, precision) != ("cpu", "bfloat16"):
@@ -70,7 +70,7 @@ def multiply_depthwise(model: nn.Module, config: TrainConfig, device: torch.devi
         )
     if not use_matmul_gradients(model):
         raise InputError(
-            f"{wanted}: {config.model['name']} has no depthwise convolution of 5x5 or larger with "
+            f"{wanted}: {name} has no depthwise convolution of 5x5 or larger with "
             "stride 1: use torch, or a ConvNeXt"
         )
 

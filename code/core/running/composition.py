@@ -18,21 +18,10 @@ from core.machine.distributed import first_before_others, is_first
 from core.machine.interruption import Interruption
 from core.machine.process_group import others_may_fail
 from core.predicting.trained_model import MODEL_SCHEMA_VERSION
-from core.running.components import (
-    build_loss,
-    build_mask_loss,
-    build_model,
-    checkpoint_gradients,
-    multiply_depthwise,
-)
+from core.running.components import build_loss, build_mask_loss, build_model, choose_gradients
 from core.running.experiment_record import LoadedData, TrainingSetup, describe, overview
 from core.running.loading import build_loaders, choose_split, read_data
-from core.running.mask_supervision import (
-    check_mask_supervision,
-    known_masks,
-    pixel_shares_of,
-    usable_model,
-)
+from core.running.mask_supervision import check_mask_supervision, pixel_shares_of, usable_model
 from core.running.out_of_memory import explaining_out_of_memory, note_settled, settle_batch_size
 from core.training.callbacks import Callback, TensorBoard
 from core.training.classification.history_plot import HistoryPlot
@@ -120,16 +109,13 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
     with first_before_others():
         image_shape = (config.data.channels, *config.data.image_size)
         model = build_model(values, table, drawn, image_shape)
-    pixel_shares = pixel_shares_of(model, table, known_masks(config, table, split["train"]))
+    pixel_shares = pixel_shares_of(model, config, table, split["train"])
     objective = Objective(
         build_loss(config.loss, table, counts, total=len(labels)),
         *build_mask_loss(config, table, split["train"], pixel_shares),
     )
     loaders = build_loaders(config, data, split, pipeline, objective.mask_loss)
-    if config.training.gradient_checkpointing:
-        checkpoint_gradients(model, config.model["name"])
-    if config.runtime.depthwise_gradient == "matmul":
-        multiply_depthwise(model, config, device)
+    choose_gradients(model, config, device)
     learner = Learner.create(
         model,
         objective,

@@ -83,8 +83,11 @@ def _in_processes(devices: int, work: Work) -> dict[str, Any]:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    for name in ("distributed.elastic", "distributed.launcher", "multiprocessing"):
-        _silence(f"torch.{name}")
+    # torch would report a failure at length, which is reported in one line.
+    quiet = ("torch.distributed.elastic", "torch.distributed.launcher", "torch.multiprocessing")
+    for name in (*quiet, *logging.Logger.manager.loggerDict):
+        if name.startswith(quiet):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with tempfile.TemporaryDirectory() as folder, _signals_passed_on() as asked:
         settings = LaunchConfig(
             min_nodes=1,
@@ -161,10 +164,3 @@ def _tell(failed: Exception, folder: Path, asked: list[int]) -> NoReturn:
 
 def _is_of(kind: type[Exception], error: dict[str, Any]) -> bool:
     return error["message"].startswith(f"{kind.__name__}: ")
-
-
-def _silence(name: str) -> None:
-    """Silence torch's report of a failure, which is reported in one line."""
-    loggers = logging.Logger.manager.loggerDict
-    for known in [name, *(known for known in loggers if known.startswith(f"{name}."))]:
-        logging.getLogger(known).setLevel(logging.CRITICAL + 1)

@@ -93,12 +93,11 @@ def known_masks(config: TrainConfig, table: LabelTable, train: np.ndarray) -> np
     return known
 
 
-def pixel_shares_of(model: nn.Module, table: LabelTable, known: np.ndarray) -> np.ndarray | None:
-    """The share of mask cells per class, also given to the mask head; None without a head.
-
-    Measured on the images whose masks are `known`; bool (images,).
-    """
-    head = getattr(model, "mask_head", None)
+def pixel_shares_of(
+    model: nn.Module, config: TrainConfig, table: LabelTable, train: np.ndarray
+) -> np.ndarray | None:
+    """The share of mask cells per class, also given to the mask head; None without a head."""
+    known, head = known_masks(config, table, train), getattr(model, "mask_head", None)
     if head is None:
         return None
     shares = measure_pixel_shares(table, np.flatnonzero(known), MASK_STRIDE)

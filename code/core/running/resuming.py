@@ -49,7 +49,10 @@ def find_training(
     config, changed = resumed_config(path, given)
     _check_unfinished(path, config, changed)
     if config.training.folds:
-        _check_whole(path)
+        # A fold is continued by its cross-validation, which has the same config.
+        parent = path.resolve().parent
+        if (parent / CONFIG_FILE).is_file() and read_config(parent).training.folds:
+            raise InputError(f"resume={path}: is one fold of {parent}: give resume={parent}")
         return config, partial(cross_validate, config, path, changed)
     return config, partial(continue_training, config, path, changed=changed)
 
@@ -67,15 +70,6 @@ def _check_unfinished(path: Path, config: TrainConfig, changed: Mapping[str, Any
             f"resume={path}: stopped early after epoch {len(results['history'])} of {before}, and "
             f"would again: train anew with a larger training.early_stopping_patience"
         )
-
-
-def _check_whole(path: Path) -> None:
-    """A fold is continued by its cross-validation, which has the same config."""
-    parent = path.resolve().parent
-    if not (parent / CONFIG_FILE).is_file():
-        return
-    if read_config(parent).training.folds:
-        raise InputError(f"resume={path}: is one fold of {parent}: give resume={parent}")
 
 
 def find_resumed(wanted: str, results_dir: Path) -> Path:
@@ -162,7 +156,13 @@ def resumed_config(
         for key, value in given.items()
         if (key not in own or own[key] != value) and not value == AUTO == look_up(settled, key)
     }
-    refused = [key for key in changed if key not in FREE and not _raised(key, changed, config)]
+    # Complete folds cannot train on, so a cross-validation has a fixed number of epochs.
+    may_rise = set() if config.training.folds else {_NUM_EPOCHS}
+    refused = [
+        key
+        for key, (was, now) in changed.items()
+        if key not in FREE and not (key in may_rise and now > was)
+    ]
     if refused:
         listed = "; ".join(f"{key} was {changed[key][0]}, is {changed[key][1]}" for key in refused)
         hint = "" if config.training.folds else f"; {_NUM_EPOCHS} may only be raised"
@@ -177,11 +177,3 @@ def resumed_config(
         section, _, name = key.partition(".")
         values[section][name] = value
     return check_config(OmegaConf.create(values)), changed
-
-
-def _raised(key: str, changed: Mapping[str, list[Any]], config: TrainConfig) -> bool:
-    """Complete folds cannot train on, so the number of epochs of a cross-validation is fixed."""
-    if key != _NUM_EPOCHS or config.training.folds:
-        return False
-    was, now = changed[key]
-    return now > was
