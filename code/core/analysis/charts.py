@@ -37,10 +37,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Axes:
-    """Labels and ranges of the axes; None takes the range from the data.
-
-    `x_step` is the least distance of two ticks, such as 1 for epochs.
-    """
+    """Labels; ranges, None: those of the data; and the least distance of two ticks along x."""
 
     x_label: str
     y_label: str
@@ -61,7 +58,10 @@ def line_chart(title: str, series: Sequence[Series], axes: Axes, marks: Sequence
     y = partial(_place, within=y_range, start=BOTTOM, end=TOP)
     x_ticks, y_ticks = ticks(*x_range, least=axes.x_step), ticks(*y_range)
     drawn = [_grid([(x(tick), tick) for tick in x_ticks], [(y(tick), tick) for tick in y_ticks])]
-    drawn += [_labels(axes), *(_line(one, x, y) for one in series)]
+    middle = (TOP + BOTTOM) / 2
+    upwards = f'text-anchor="middle" transform="rotate(-90 11 {middle})"'
+    drawn.append(_text((LEFT + RIGHT) / 2, HEIGHT - 6, axes.x_label))
+    drawn += [_text(11, middle, axes.y_label, upwards), *(_line(one, x, y) for one in series)]
     drawn += [_mark(mark, x(mark.x), y(mark.y)) for mark in marks]
     legend = "".join(
         f'<span><i class="{one.style}" style="--c:{one.colour}"></i>{escape(one.label)}</span>'
@@ -89,13 +89,6 @@ def _grid(columns: Sequence[Point], rows: Sequence[Point]) -> str:
     drawn += [_text(x, BOTTOM + 15, f"{tick:g}") for x, tick in columns]
     drawn += [_text(LEFT - 6, y + 4, f"{tick:g}", 'text-anchor="end"') for y, tick in rows]
     return "".join(drawn)
-
-
-def _labels(axes: Axes) -> str:
-    middle = (TOP + BOTTOM) / 2
-    upwards = f'text-anchor="middle" transform="rotate(-90 11 {middle})"'
-    below = _text((LEFT + RIGHT) / 2, HEIGHT - 6, axes.x_label)
-    return below + _text(11, middle, axes.y_label, upwards)
 
 
 def _text(x: float, y: float, text: str, style: str = 'text-anchor="middle"') -> str:

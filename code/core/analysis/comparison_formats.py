@@ -51,10 +51,7 @@ def as_json(comparison: Comparison) -> str:
 
 
 def experiment_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """One flat row per experiment: macro_f1, macro_f1_low, macro_f1_high, and so on.
-
-    Ranks are those within the group of the same test images.
-    """
+    """One flat row per experiment: its rank within its group, macro_f1, macro_f1_low, and so on."""
     rows = []
     for group in comparison.groups:
         for rank, one in enumerate(group.experiments, start=1):

@@ -83,10 +83,7 @@ def ranked(experiments: Iterable[Experiment], key: FigureKey) -> list[Experiment
 
 
 def filtered(experiments: Sequence[Experiment], filters: Iterable[str]) -> list[Experiment]:
-    """Those whose config has all these values, each given as `loss.type=focal_loss`.
-
-    Raises InputError for what is not KEY=VALUE, and for a key that no experiment has.
-    """
+    """Those whose config has all these values, each given as `loss.type=focal_loss`."""
     chosen = list(experiments)
     for text in filters:
         key, separator, wanted = text.partition("=")

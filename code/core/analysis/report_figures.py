@@ -70,8 +70,8 @@ def class_table(experiment: Experiment) -> str:
         threshold = number(look_up("thresholds", key[-1])) if key[0] == "per_class" else ""
         row: list[Any] = [title, "" if support is None else support]
         row += [cell("test", *key, metric) for metric in METRICS]
-        rows.append([*row, threshold])
-        rows[-1] += [cell("test_at_thresholds", *key, metric) for metric in at_chosen]
+        chosen = (cell("test_at_thresholds", *key, metric) for metric in at_chosen)
+        rows.append([*row, threshold, *chosen])
     notes = paragraph(
         "Thresholds were chosen on the validation part by the criterion "
         f"{look_up('threshold_criterion')}. AP and AUROC do not depend on them.",

@@ -5,13 +5,7 @@ from typing import Any
 
 from core.metrics.scored_predictions import METRICS
 
-METRIC_TITLES = {
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-    "average_precision": "AP",
-    "auroc": "AUROC",
-}
+METRIC_TITLES = dict(zip(METRICS, ("precision", "recall", "F1", "AP", "AUROC"), strict=True))
 
 
 def number(value: Any, decimals: int = 3) -> str:

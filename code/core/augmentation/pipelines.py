@@ -19,17 +19,12 @@ from core.augmentation.strip import Strip
 from core.errors import InputError
 from core.validation import validate
 
-# Of image, masks and labels together. Each has a stream of random numbers of its own, so that none
-# changes what another draws.
-StripTransform = BlackoutTransform | ShiftTransform
-
 
 class AugmentationPipeline:
     """Random transforms whose outcome is a pure function of (seed, epoch, index).
 
     Each image gets a generator of its own, so that neither the number of workers nor the order of
-    images changes a pixel. `batch_transform` mixes the images of a batch afterwards; None where
-    nothing is mixed.
+    images changes a pixel. `batch_transform`, if any, mixes the images of a batch afterwards.
     """
 
     def __init__(
@@ -49,7 +44,13 @@ class AugmentationPipeline:
             settings = validate(AugmentationSettings, settings or {}, "augmentation")
         self.settings = settings
         self.seed = seed
-        self._strip_transforms = _strip_transforms(settings)
+        # Of image, masks and labels together, each with random numbers of its own. Blackout comes
+        # first, while every defect can be seen whole.
+        toggles = (
+            (BlackoutTransform, settings.blackout),
+            (ShiftTransform, settings.horizontal_shift),
+        )
+        self._strip_transforms = [make(each) for make, each in toggles if each and each.probability]
         self.batch_transform = BatchMixing.of(settings, seed)
         if learns_masks and self.batch_transform and self.batch_transform.mixup:
             raise InputError(
@@ -88,10 +89,7 @@ class AugmentationPipeline:
         epoch: int,
         index: int,
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-        """Transform an image, its masks by the same geometry, and labels of defects that vanish.
-
-        Shape: those of a `Strip`, the same out.
-        """
+        """Transform a strip: its image, masks by the same geometry, labels of what vanishes."""
         strip, key = Strip(image, masks, labels), (self.seed, epoch, index)
         for transform in self._strip_transforms:
             own = np.random.SeedSequence(key, spawn_key=(transform.stream,))
@@ -110,12 +108,6 @@ class AugmentationPipeline:
         ours = [transform.settings.record() for transform in self._strip_transforms]
         mixing = self.batch_transform.record() if self.batch_transform else []
         return ours + A.to_dict(self._compose)["transform"]["transforms"] + mixing
-
-
-def _strip_transforms(settings: AugmentationSettings) -> list[StripTransform]:
-    # Blackout comes first, while every defect can be seen whole.
-    toggles = ((BlackoutTransform, settings.blackout), (ShiftTransform, settings.horizontal_shift))
-    return [transform(toggle) for transform, toggle in toggles if toggle and toggle.probability]
 
 
 def _transforms(settings: AugmentationSettings, channels: int) -> list[A.BasicTransform]:

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -43,14 +44,11 @@ def command_line() -> str:
 
 def package_versions(names: Iterable[str]) -> dict[str, str | None]:
     """The version of each package, None where it is not installed."""
-
-    def version(name: str) -> str | None:
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            return None
-
-    return {name: version(name) for name in names}
+    versions: dict[str, str | None] = dict.fromkeys(names)
+    for name in versions:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def _git(*arguments: str) -> str | None:
@@ -65,10 +63,8 @@ def _git(*arguments: str) -> str | None:
 
 def _processor() -> str:
     """The processor's model; /proc/cpuinfo, where it exists, is more exact than `platform`."""
-    try:
+    with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    except OSError:
-        pass
     return platform.processor() or platform.machine()

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from core.errors import InputError
 from core.experiments.lock import run_lock
-from core.experiments.predictions import PREDICTIONS_FILE, PartPredictions, write_predictions
+from core.experiments.predictions import PREDICTIONS_FILE, write_predictions
 from core.experiments.reading import RESULTS_FILE
 from core.experiments.schema import SCHEMA_VERSION, Head, Results, Section
 from core.files.reading import read_json
@@ -24,10 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class ExperimentFolder:
-    """`<results_dir>/<name>_YYYYMMDD_HHMMSS/`, with results.json, checkpoints/ and train.log.
-
-    Of several processes that train together, only the first makes it and writes to it.
-    """
+    """`<results_dir>/<name>_YYYYMMDD_HHMMSS/`, which only the first of several processes writes."""
 
     schema: type[Section] = Results
     """What results.json may hold; a kind of training with other figures sets its own."""
@@ -77,10 +74,7 @@ class ExperimentFolder:
         return self.path / RESULTS_FILE
 
     def record(self, **sections: Any) -> None:
-        """Put sections into results.json; a mapping is merged into the section of that name.
-
-        Raises ValidationError where the schema has no such section or field.
-        """
+        """Put sections of the schema into results.json; a mapping is merged into its section."""
         for name, content in sections.items():
             known = self.results.get(name)
             both = isinstance(known, dict) and isinstance(content, dict)
@@ -90,9 +84,7 @@ class ExperimentFolder:
             self.schema.model_validate(content, extra="forbid")
             write_json(self.results_file, content)
 
-    def write_predictions(
-        self, parts: Mapping[str, PartPredictions], class_names: Sequence[str]
-    ) -> None:
+    def write_predictions(self, parts: Mapping[str, Any], class_names: Sequence[str]) -> None:
         """Write predictions.csv."""
         write_predictions(self.path / PREDICTIONS_FILE, parts, class_names)
 

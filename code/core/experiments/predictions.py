@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
@@ -22,30 +22,17 @@ _MOST_BYTES = 2048 * MEBIBYTE
 
 @dataclass(frozen=True)
 class Predictions:
-    """Labels and probabilities of one part, sorted by image id.
-
-    Shape: labels and probabilities (images, classes), labels bool.
-    """
+    """Labels (images, classes), bool, and probabilities of one part, sorted by image id."""
 
     image_ids: tuple[str, ...]
     labels: np.ndarray
     probabilities: np.ndarray
 
 
-class PartPredictions(Protocol):
-    """The predictions of one part to write, in any order. Shape: as in `Predictions`."""
-
-    image_ids: Sequence[str]
-    labels: np.ndarray
-    probabilities: np.ndarray
-
-
-def write_predictions(
-    file: Path, parts: Mapping[str, PartPredictions], class_names: Sequence[str]
-) -> None:
+def write_predictions(file: Path, parts: Mapping[str, Any], class_names: Sequence[str]) -> None:
     """Write image_id, split, and a label and a probability per class.
 
-    An id that reads as a formula gets an apostrophe before it, see `core.files.spreadsheet`.
+    Each part has the fields of `Predictions`, in any order of its images.
     """
     rows = (
         [image_id, split, *map(int, labels), *probabilities]
@@ -60,8 +47,7 @@ def write_predictions(
 def read_predictions(experiment: Experiment, split: str = "test") -> Predictions:
     """Read and check the predictions of one part of the split.
 
-    Raises InputError for a missing file or column, an image twice, impossible values, or other
-    images than results.json counted.
+    Raises InputError for what is missing, twice there, impossible, or not as results.json counted.
     """
     file, names = experiment.path / PREDICTIONS_FILE, experiment.class_names
     rows = sorted(read_rows(file, names, split))
@@ -94,10 +80,7 @@ def value_columns(class_names: Sequence[str]) -> list[str]:
 
 
 def read_rows(file: Path, class_names: Sequence[str], split: str) -> list[tuple[str, list[float]]]:
-    """Image id and `value_columns` of each row of one part, in the order of the file.
-
-    Raises InputError for a missing file or column, or a value that is no number.
-    """
+    """Image id and `value_columns`, which must be numbers, of each row of one part, in order."""
     rows, columns = [], value_columns(class_names)
     for line, row in read_records(file, ("image_id", "split", *columns), _MOST_BYTES):
         if row["split"] == split:

@@ -73,8 +73,7 @@ def find_experiments(
 ) -> list[Path]:
     """The named experiments, those in the named folders or, with no location, all of `results_dir`.
 
-    A name that is no path is looked up in `results_dir`. Raises InputError for a location without
-    experiments.
+    A name that is no path is looked up in `results_dir`. Raises InputError where there is none.
     """
     results_dir = Path(results_dir)
     if not locations:
@@ -113,10 +112,7 @@ def _experiments_in(folder: Path) -> list[Path]:
 
 
 def read_experiment(path: Path | str) -> Experiment:
-    """Read a completed experiment.
-
-    Raises InputError where results.json is missing, cut off, of another schema, or not completed.
-    """
+    """Read an experiment. Raises InputError unless it is completed, whole and of this schema."""
     path, file = Path(path), Path(path) / RESULTS_FILE
     results = read_json(file)
     version = look_up(results, "schema_version")

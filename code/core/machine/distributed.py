@@ -75,8 +75,7 @@ def gathered_rows(rows: Tensor, sizes: Sequence[int]) -> Tensor:
 class GatheredRows(torch.autograd.Function):
     """`gathered_rows` with a gradient for this process's rows.
 
-    The gradients are to be summed, but DistributedDataParallel averages them over the processes:
-    hence the factor.
+    DistributedDataParallel averages the gradients, which are to be summed: hence the factor.
     """
 
     @staticmethod
@@ -127,11 +126,7 @@ def first_before_others() -> Iterator[None]:
 
 
 def together(batches: Iterable[T]) -> Iterator[T]:
-    """Yield batches while every process has a next one.
-
-    Where one cannot read its next batch, all raise: InputError for an InputError, else
-    RuntimeError.
-    """
+    """Yield batches while every process has a next one; an error in one is raised in all."""
     if size() == 1:
         yield from batches
         return

@@ -78,8 +78,7 @@ def explaining_dead_workers(interruption: Interruption) -> Iterator[None]:
     """Explain in one line, an InputError, when a worker process of a loader dies.
 
     torch raises wherever the main process happens to be, so this encloses a whole epoch. A
-    scheduler that sends SIGTERM to all processes of a run also kills the workers: if the run was
-    asked to stop, this raises KeyboardInterrupt.
+    scheduler that sends SIGTERM to all processes also kills the workers: KeyboardInterrupt then.
     """
     try:
         yield

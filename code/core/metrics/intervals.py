@@ -51,7 +51,7 @@ def bootstrap_intervals(
     Source: Efron 1987 (BCa); Davison and Hinkley 1997, section 3.2 (resampling within strata).
     """
     chosen = bootstrap or Bootstrap()
-    figures = WeightedFigures(*decided(labels, probabilities, class_names, thresholds), class_names)
+    figures = WeightedFigures(decided(labels, probabilities, class_names, thresholds), class_names)
     values, replicates, left_out = _resample([figures], np.asarray(labels), chosen)
     found: dict[FigureKey, Interval | None] = {}
     # Classes come before their macro mean, which falls back on them.
@@ -80,7 +80,7 @@ def paired_differences(
     """
     chosen = bootstrap or Bootstrap()
     pair = [
-        WeightedFigures(*decided(labels, probabilities, class_names, at), class_names)
+        WeightedFigures(decided(labels, probabilities, class_names, at), class_names)
         for probabilities, at in (first, second)
     ]
     values, replicates, left_out = _resample(pair, np.asarray(labels), chosen)

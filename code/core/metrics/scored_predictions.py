@@ -13,6 +13,8 @@ METRICS = ("precision", "recall", "f1", "average_precision", "auroc")
 DEFAULT_THRESHOLD = 0.5
 
 Thresholds = float | Mapping[str, float]
+# Labels, probabilities, and which classes are predicted.
+Decided = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def check_predictions(
@@ -40,7 +42,7 @@ def check_predictions(
 
 def decided(
     labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], at: Thresholds
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> Decided:
     """Labels and probabilities, checked, and which classes are predicted at these thresholds.
 
     Raises InputError as `check_predictions` does, and where a threshold is missing or NaN.

@@ -75,8 +75,8 @@ def checkpoint_stages(
 ) -> None:
     """Switch timm's gradient checkpointing; `size` is what the backbone requires, if anything.
 
-    Raises InputError where the backbone has no such switch, or would then run the blocks of a stage
-    without the stage, and so skip the attention after it.
+    Raises InputError where it has no such switch, or would then skip attention, because it runs the
+    blocks of a stage without the stage.
     """
     key = "training.gradient_checkpointing=true"
     try:

@@ -84,9 +84,7 @@ class AfterStage:
     """
 
     def __init__(self, cbam: CBAM, stage: Stage, channels_last: bool) -> None:
-        self.cbam = cbam
-        self.stage = stage
-        self.channels_last = channels_last
+        self.cbam, self.stage, self.channels_last = cbam, stage, channels_last
 
     def __call__(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         position = 3 if self.channels_last else 1

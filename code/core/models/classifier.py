@@ -96,10 +96,7 @@ class TimmClassifier(nn.Module):
         return {"logits": logits, "mask_logits": mask_logits}
 
     def forward_features(self, images: Tensor) -> list[Tensor]:
-        """The feature map of every stage, attention included, first to last.
-
-        Shape: each (batch, channels, height / reduction, width / reduction) of its stage
-        """
+        """The map of every stage, attention included, (batch, channels, height, width) each."""
         return self.backbone.forward_intermediates(
             self._normalised(images), indices=self.stage_indices, intermediates_only=True
         )
@@ -124,10 +121,7 @@ class TimmClassifier(nn.Module):
                 self.get_submodule(name).bias.copy_(log_odds)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Keep no activations inside stages, and compute them again in the backward pass.
-
-        Raises InputError where the backbone cannot do so, or would leave out its attention.
-        """
+        """Keep no activations inside stages, and compute them again in the backward pass."""
         checkpoint_stages(self.backbone, self.attention, enable, self.input_layer.size)
 
     def group_matcher(self, coarse: bool = False) -> Callable[[str], float]:

@@ -62,8 +62,7 @@ def create_backbone(
 def pretrained_file(name: str, config: PretrainedCfg) -> Path:
     """Path of the pretrained weights of `name` on this machine, downloaded on first use.
 
-    Raises InputError where there are none, or they can be neither found in the cache nor
-    downloaded.
+    Raises InputError where there are none, or none in the cache and no network.
     """
     instead = "give a local file with model.weights=FILE, or set model.pretrained=false"
     if not config.has_weights:

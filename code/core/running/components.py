@@ -25,8 +25,7 @@ def build_model(
 ) -> nn.Module:
     """Build the model by its name; its head's bias starts at the log-odds of the class shares.
 
-    `image_shape` is (channels, height, width). Raises InputError where the model does not fit it,
-    or the number of classes.
+    Raises InputError where it does not fit the classes or the (channels, height, width) of images.
     """
     params = {key: value for key, value in values.items() if key != "name"}
     num_classes = len(table.class_names)
@@ -46,10 +45,7 @@ def build_model(
 
 
 def choose_gradients(model: nn.Module, config: TrainConfig, device: torch.device) -> None:
-    """Recompute activations in the backward pass, and multiply depthwise gradients, if wanted.
-
-    Raises InputError where the model cannot do the one, or the other would change nothing.
-    """
+    """Recompute activations in the backward pass, multiply depthwise gradients, each if wanted."""
     name = config.model["name"]
     if config.training.gradient_checkpointing:
         switch = getattr(model, "set_grad_checkpointing", None)

@@ -37,8 +37,7 @@ log = logging.getLogger(__name__)
 def train(config: TrainConfig) -> dict[str, Any]:
     """Run one experiment and return what its results.json holds.
 
-    All input is read and checked, and everything is built, before a folder is made. So a mistake
-    leaves nothing behind.
+    Everything is read, checked and built before a folder is made: a mistake leaves nothing behind.
     """
     data = read_data(config.data)
     split = choose_split(config, data)
@@ -55,10 +54,7 @@ def run(
     folder: ExperimentFolder,
     checkpoint: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Train `setup` in `folder`, and write its report.
-
-    With a `checkpoint`, to which the learner has been restored, continue from it.
-    """
+    """Train, from the `checkpoint` that the learner was restored to, if any; write the report."""
     interruption = Interruption()
     with folder.running(interruption):
         log.info("Experiment %s", folder.path)
@@ -70,15 +66,11 @@ def run(
             trainer.continue_from(checkpoint)
         with others_may_fail(), explaining_out_of_memory(config):
             results = trainer.fit()
+        text = "\n%s part, %d images, epoch %d, threshold 0.5:\n%s"
         for part in ("train", "test"):
-            if part in results:
-                log.info(
-                    "\n%s part, %d images, epoch %d, threshold 0.5:\n%s",
-                    part.capitalize(),
-                    results[part]["num_images"],
-                    results["tested_epoch"],
-                    summary_table(results[part]),
-                )
+            if figures := results.get(part):
+                about = (part.capitalize(), figures["num_images"], results["tested_epoch"])
+                log.info(text, *about, summary_table(figures))
     if not is_first():
         return results
     # At the end, because the report reads what a completed experiment wrote.

@@ -34,11 +34,6 @@ from core.running.out_of_memory import note_settled, settle_batch_size
 
 log = logging.getLogger(__name__)
 
-_FLIPS_FOUND = (
-    "Of %d images with a label flipped on purpose, %d are among the first %d of label_errors.csv "
-    "(a share of %.2f)\n"
-)
-
 
 def cross_validate(
     config: TrainConfig, resumed: Path | None = None, changed: Mapping[str, Any] | None = None
@@ -82,7 +77,9 @@ def cross_validate(
     log.info("\nAll %d images, out of fold, threshold 0.5:\n%s\n",
              len(table), summary_table(folder.results["test"]))  # fmt: skip
     if "label_errors" in folder.results:
-        log.info(_FLIPS_FOUND, *folder.results["label_errors"].values())
+        log.info("Of %d images with a label flipped on purpose, %d are among the first %d of "
+                 "label_errors.csv (a share of %.2f)\n",
+                 *folder.results["label_errors"].values())  # fmt: skip
     log.info("Results: %s", folder.results_file)
     return folder.results
 

@@ -56,10 +56,7 @@ def choose_split(config: TrainConfig, data: LoadedData) -> Split:
 
 
 def read_table(data: DataSettings) -> LabelTable:
-    """Read the label table of `data.root`; generate synthetic strips there first.
-
-    With `data.label_noise`, some labels are flipped.
-    """
+    """The label table of `data.root`, some labels flipped with `data.label_noise`."""
     table = read_label_table(find_root(data), data.class_names, data.image_size, data.on_bad_image)
     return flip_labels(table, data.label_noise, data.generation_seed)
 
@@ -83,10 +80,7 @@ def build_loaders(
     pipeline: AugmentationPipeline,
     mask_loss: nn.Module | None = None,
 ) -> dict[str, DataLoader]:
-    """A loader per part of the split; only the training part is shuffled and augmented.
-
-    Processes that train together share each batch.
-    """
+    """A loader per part of the split; only the training part is shuffled and augmented."""
     settings, seed = config.data, config.experiment.seed
     device = choose_device(config.runtime.device, config.runtime.num_threads)
     weights = image_weights(data.table.labels[split["train"]], settings.sampler)

@@ -42,8 +42,8 @@ def find_training(
     """The config of the experiment that `wanted` names, and a function that continues it.
 
     `given` holds the values of the command line by their dotted keys. Raises InputError where there
-    is no such experiment, nothing is left to do in it, or a value would change its result. The
-    function raises one for other data.
+    is no such experiment, it is complete, or a value would change its result; the function for
+    other data.
     """
     path = find_resumed(wanted, results_dir)
     config, changed = resumed_config(path, given)
@@ -100,7 +100,8 @@ def find_resumed(wanted: str, results_dir: Path) -> Path:
 
 def _latest(results_dir: Path) -> Path:
     found = [path.parent for path in results_dir.glob(f"*/{CONFIG_FILE}")]
-    found = [path for path in found if not (_is_completed(path) or is_locked(path))]
+    found = [path for path in found if read_results(path).get("status") != "completed"]
+    found = [path for path in found if not is_locked(path)]
     if not found:
         raise InputError(
             f"resume={LATEST}: no unfinished experiment in {results_dir}: name its folder, or "
@@ -111,10 +112,6 @@ def _latest(results_dir: Path) -> Path:
         others = ", ".join(path.name for path in reversed(found[:-1]))
         log.info("The newest of %d unfinished experiments; the others: %s", len(found), others)
     return found[-1]
-
-
-def _is_completed(path: Path) -> bool:
-    return read_results(path).get("status") == "completed"
 
 
 def _created_at(path: Path) -> float:

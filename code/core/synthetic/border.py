@@ -17,8 +17,7 @@ class Border:
     """The black background of one strip: at the left or the right, seldom above or below."""
 
     def __init__(self, rng: np.random.Generator, size: Size, labels: np.ndarray) -> None:
-        self.rng = rng
-        self.size = size
+        self.rng, self.size = rng, size
         self.side = _choose_side(rng, labels)
         self.distance = self._distance()
         self.steel = self.distance > 0

@@ -17,10 +17,7 @@ _REFERENCE_HEIGHT = 256
 
 @dataclass
 class Canvas:
-    """One strip while it is drawn.
-
-    Shape: image (height, width) float32 grey values, steel (height, width) bool.
-    """
+    """One strip while it is drawn: grey values float32, steel bool, both (height, width)."""
 
     image: np.ndarray
     steel: np.ndarray
@@ -57,8 +54,7 @@ class Canvas:
     ) -> tuple[Window, np.ndarray, np.ndarray]:
         """The part inside the image of a box of `size` centred at (row, column).
 
-        Shape: slices of the image, and rows (rows, 1) and columns (1, columns) float32, counted
-        from (row, column).
+        Shape: slices; rows (rows, 1) and columns (1, columns) float32, counted from the centre.
         """
         slices, offsets = [], []
         for extent, centre, length in zip(self.size, (row, column), size, strict=True):

@@ -6,10 +6,7 @@ from typing import Any, Protocol
 
 
 class Callback(Protocol):
-    """Called after each epoch, and once at the end, however the training ends.
-
-    A resumed training first repeats the calls for its earlier epochs.
-    """
+    """Called after each epoch, on a resume for the earlier ones again, and once at the very end."""
 
     def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> None:
         """`record` is the epoch's entry in the history of results.json."""

@@ -69,10 +69,7 @@ class EpochProgress:
             yield group
 
     def add(self, step: Step) -> None:
-        """Count one update: the mean loss and the images of each of its batches.
-
-        Runs `check` once every `CHECK_EVERY` updates.
-        """
+        """Count one update, its losses and images, and `check` once every `CHECK_EVERY` updates."""
         for loss, image_ids in zip(step.losses, step.image_ids, strict=True):
             self.total_loss += loss.double() * len(image_ids)
             self.num_images += len(image_ids)

@@ -48,9 +48,8 @@ class Learner:
     ) -> "Learner":
         """Move model and objective to the device; create the optimizer and its schedule.
 
-        `steps_per_epoch` is the number of batches. Without `runtime`, everything is computed in
-        plain float32. Raises InputError where the optimizer, or the way to compute, is not
-        available.
+        `steps_per_epoch` is the number of batches. Without `runtime`, everything is in plain
+        float32.
         """
         runtime = runtime or RuntimeSettings(precision="float32", channels_last=False)
         precision = choose_precision(runtime.precision, device)
@@ -132,10 +131,7 @@ class Learner:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the learner; its own schedule sets the learning rate.
-
-        Raises KeyError, RuntimeError, TypeError or ValueError for the state of another learner.
-        """
+        """Restore the learner; its own schedule sets the learning rate."""
         self.evaluated_model.load_state_dict(state["model"])
         if self.average is not None:
             self.model.load_state_dict(state["training_model"])

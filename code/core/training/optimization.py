@@ -21,8 +21,7 @@ def create_optimizer(model: nn.Module, loss: nn.Module, settings: TrainingSettin
     """The optimizer for the trainable parameters of the model and, if it has any, of the loss.
 
     Biases, norms and parameters of the loss get no weight decay: it would pull learned loss weights
-    towards each other. Raises InputError where timm has no optimizer of that name, or no parameter
-    is trainable.
+    towards each other. Raises InputError for an unknown name, or where nothing is trainable.
     """
     name = settings.optimizer.lower()
     if name not in list_optimizers():

@@ -35,10 +35,7 @@ FLOAT32 = Precision()
 
 
 def choose_precision(wanted: str, device: torch.device) -> Precision:
-    """`wanted`; `auto` is bfloat16 if the device computes in it natively, else float32.
-
-    Raises InputError for float16 on a CPU.
-    """
+    """`wanted`; `auto` is bfloat16 if the device computes in it natively, else float32."""
     if wanted == "float16" and device.type != "cuda":
         raise InputError(
             f"runtime.precision='float16': needs CUDA, and this runs on {device.type}: use "

@@ -26,10 +26,7 @@ def seed_everything(seed: int, epoch: int = 0, rank: int = 0) -> None:
 
 
 def random_states(device: torch.device) -> list[dict[str, Any]]:
-    """The state of all generators within an epoch, one entry per process.
-
-    In types that a checkpoint may hold.
-    """
+    """The state of each process's generators within an epoch, in types for a checkpoint."""
     name, keys, *position = np.random.get_state()
     state = {
         "python": random.getstate(),
@@ -44,8 +41,7 @@ def random_states(device: torch.device) -> list[dict[str, Any]]:
 def restore_random_state(states: Sequence[dict[str, Any]], device: torch.device) -> None:
     """Restore this process's generators to what `random_states` returned.
 
-    With another number of processes they stay as they were seeded. A state from another kind of
-    device leaves this device's generator unchanged.
+    Those of another number of processes, or of another kind of device, are left out.
     """
     if len(states) != distributed.size():
         return

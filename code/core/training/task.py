@@ -42,8 +42,7 @@ class Folder(Protocol):
 class Task(ABC):
     """How a batch becomes a loss, how an epoch is validated, and what is tested at the end.
 
-    The parameters of `objective`, if it has any, are trained together with the model's. Epochs are
-    counted from 1.
+    The parameters of `objective`, if any, are trained with the model's. Epochs count from 1.
     """
 
     criterion: Criterion | None = None

@@ -136,8 +136,8 @@ class Objective(nn.Module):
 
         Each process runs the model on its own images and computes the loss of all images: the
         outputs of the others, a few numbers per image, are gathered and enter as constants. So
-        every loss, every term and every learned weight equals that of a single process, even for a
-        loss that is not a mean over images. A batch that is not shared is returned unchanged.
+        every loss, term and learned weight equals that of a single process, even for a loss that is
+        not a mean over images. A batch that is not shared is returned unchanged.
         """
         sizes = batch.get(SHARD_SIZES)
         if sizes is None:

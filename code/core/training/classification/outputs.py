@@ -20,10 +20,7 @@ from core.training.precision import FLOAT32, Precision
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """Labels and logits of a part of the split, in its own order.
-
-    Shape: image_ids (N,); labels, logits and mask scores (N, C).
-    """
+    """Ids (N,), labels and logits (N, C) of a part of the split, in its own order."""
 
     image_ids: tuple[str, ...]
     labels: np.ndarray
@@ -45,9 +42,9 @@ def predict(
     device: torch.device,
     precision: Precision = FLOAT32,
 ) -> ModelOutputs:
-    """Run the model in evaluation mode over a loader; score masks if the batches have them.
+    """Outputs in evaluation mode for the images of a loader, whose masks are scored if it has any.
 
-    If several processes share a batch, each computes its own images and all get all outputs.
+    Of a batch that several processes share, each computes its own images, and all get all outputs.
     """
     model.eval()
     objective.eval()
@@ -102,10 +99,7 @@ def score_masks(mask_logits: Tensor, masks: Tensor) -> MaskScores:
 
 
 def check_finite(outputs: ModelOutputs, epoch: int, learning_rate: float) -> None:
-    """Raise InputError where the loss or a logit of the validation is NaN or infinite.
-
-    The last step of an epoch can spoil the weights unnoticed.
-    """
+    """Raise InputError for outputs that are not finite: the last step spoiled the weights."""
     if math.isfinite(outputs.loss) and np.isfinite(outputs.logits).all():
         return
     spoilt = np.flatnonzero(~np.isfinite(outputs.logits).all(axis=1))
