@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Recipe:
     quality: float = 2.5
     config: dict[str, Any] = field(default_factory=dict)
     calibration: str = "none"
+    class_names: Sequence[str] = tuple(CLASS_NAMES)
 
 
 def write_experiment(results_dir: Path, recipe: Recipe | None = None, **values: Any) -> Path:
@@ -39,11 +41,13 @@ def write_experiment(results_dir: Path, recipe: Recipe | None = None, **values: 
     parts = {part: _draw(recipe, part) for part in PARTS}
     settings = EvaluationSettings(bootstrap_resamples=100, calibration=recipe.calibration)
     scored = {part: (labels, probabilities) for part, (_, labels, probabilities) in parts.items()}
-    report = evaluate(scored["validation"], scored["test"], CLASS_NAMES, settings, recipe.seed)
+    report = evaluate(
+        scored["validation"], scored["test"], recipe.class_names, settings, recipe.seed
+    )
     results = _head(recipe, parts) | report
     write_results(folder, results)
-    held_out = {part: parts[part] for part in ("validation", "test")}
-    write_predictions(folder, held_out)
+    predicted = {part: parts[part] for part in ("validation", "test")}
+    write_predictions(folder, predicted, recipe.class_names)
     with (folder / "split.csv").open("w", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerow(["image_id", "split"])
@@ -62,12 +66,14 @@ def read_results(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "results.json").read_text())
 
 
-def write_predictions(folder: Path, parts: dict[str, Any]) -> None:
+def write_predictions(
+    folder: Path, parts: dict[str, Any], class_names: Sequence[str] = CLASS_NAMES
+) -> None:
     """Write predictions.csv."""
     with (folder / "predictions.csv").open("w", newline="") as stream:
         rows = csv.writer(stream)
-        header = [f"label_{name}" for name in CLASS_NAMES]
-        header += [f"probability_{name}" for name in CLASS_NAMES]
+        header = [f"label_{name}" for name in class_names]
+        header += [f"probability_{name}" for name in class_names]
         rows.writerow(["image_id", "split", *header])
         for part, (images, labels, probabilities) in parts.items():
             for image, y, p in zip(images, labels, probabilities, strict=True):
@@ -104,7 +110,7 @@ def _head(recipe: Recipe, parts: dict[str, Any]) -> dict[str, Any]:
         part: {
             "num_images": len(images),
             "clean": int((labels.sum(axis=1) == 0).sum()),
-            "class_counts": dict(zip(CLASS_NAMES, labels.sum(axis=0).tolist(), strict=True)),
+            "class_counts": dict(zip(recipe.class_names, labels.sum(axis=0).tolist(), strict=True)),
         }
         for part, (images, labels, _) in parts.items()
     }
@@ -129,10 +135,10 @@ def _head(recipe: Recipe, parts: dict[str, Any]) -> dict[str, Any]:
             "root": "strips",
             "source": "train.csv",
             "fingerprint": f"fingerprint{recipe.data_seed}",
-            "class_names": CLASS_NAMES,
+            "class_names": list(recipe.class_names),
             "image_size": [256, 1600],
             "num_images": sum(part["num_images"] for part in counts.values()),
-            "class_counts": dict(zip(CLASS_NAMES, totals.tolist(), strict=True)),
+            "class_counts": dict(zip(recipe.class_names, totals.tolist(), strict=True)),
             "split": {"strategy": "stratified_70_15_15", "seed": recipe.data_seed, "parts": counts},
         },
         "model": {"name": "resnet50", "num_parameters": 23508032, "num_trainable_parameters": 9},

@@ -162,7 +162,7 @@ def test_latest_is_the_newest_that_is_not_completed(
 ):
     resumed = []
     monkeypatch.setattr(
-        "core.running.resuming.continue_training", lambda c, d, p, **_: resumed.append(p)
+        "core.running.resuming.continue_training", lambda c, p, **_: resumed.append(p)
     )
     where = f"experiment.results_dir={tmp_path}"
     times = {"older": "2026-03-04T12:00:00+00:00", "newer": "2026-03-04T13:30:00+01:00"}

@@ -194,7 +194,7 @@ def test_tensorboard_and_training_part(train_command, tiny, tmp_path):
     log = (path / "train.log").read_text()
     assert "Train part, 42 images" in log
     assert "million parameters, focal_loss, float32 on cpu" in log
-    assert f"train{results['train']['num_images']:>11}" in log
+    assert f"train{results['train']['num_images']:>13}" in log
 
 
 def test_interrupt_keeps_what_was_reached(train_command, tiny, tmp_path, monkeypatch):

@@ -11,9 +11,9 @@ from benchmarks.options import Options
 from benchmarks.workload import experiment, training
 from core.command.config import TrainConfig
 from core.experiments.folder import ExperimentFolder
+from core.machine.interruption import Interruption
 from core.running.composition import build_trainer
 from core.running.experiment_record import TrainingSetup
-from core.training.interruption import Interruption
 from core.training.trainer import Trainer
 
 ITEM = "strip"

@@ -13,8 +13,7 @@ ROOMS = ("core.analysis", "core.metrics")
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_name_that_is_offered_is_there(room):
     module = importlib.import_module(room)
-    offered = getattr(module, "_MODULES", None) or module._FILES
-    for name in offered:
+    for name in module.__all__:
         assert getattr(module, name).__name__ == name
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = module.no_such_name

@@ -14,9 +14,10 @@ from core.analysis import comparison as comparison_module
 from core.analysis.comparison import compare_results, config_differences
 from core.analysis.comparison_formats import FORMATS
 from core.analysis.pairs import Pair, compare_pair, exact_mcnemar
+from core.analysis.text_tables import summary_table
 from core.errors import InputError
 from core.experiments.predictions import read_predictions
-from core.experiments.reading import read_experiment
+from core.experiments.reading import load_json, read_experiment
 from core.metrics.intervals import Bootstrap
 
 QUICK = Bootstrap(resamples=300)
@@ -300,3 +301,50 @@ def test_nothing_to_compare_is_said(tmp_path):
     assert "No experiment to compare" in FORMATS["table"](compared)
     assert FORMATS["csv"](compared).strip() == "experiment"
     assert json.loads(FORMATS["json"](compared))["experiments"] == []
+
+
+def test_results_are_compared_as_json_as_well_as_by_path(tmp_path):
+    for seed in (1, 2):
+        path = write_experiment(tmp_path, name=f"focal_{seed}", seed=seed)
+        content = read_results(path)
+        content["experiment"]["name"] = path.name
+        content["config"]["experiment"]["results_dir"] = str(tmp_path)
+        write_results(path, content)
+    loaded = load_json(tmp_path / "*/results.json")
+    assert [each["experiment"]["name"] for each in loaded] == ["focal_1", "focal_2"]
+    by_json = compare_results(loaded, bootstrap=QUICK)
+    by_path = compare_results(results_dir=tmp_path, bootstrap=QUICK)
+    assert FORMATS["json"](by_json) == FORMATS["json"](by_path)
+    mixed = compare_results([loaded[0], tmp_path / "focal_2"], bootstrap=QUICK)
+    assert len(mixed.pairs) == 1
+    # Without the other files there is no comparison image by image, which a note says.
+    shutil.rmtree(tmp_path / "focal_1")
+    alone = compare_results(loaded, bootstrap=QUICK)
+    assert len(alone.experiments) == 2
+    assert any("not compared" in note and "focal_1" in note for note in alone.notes)
+
+
+def test_json_that_cannot_be_used_is_refused_or_named(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        load_json(tmp_path / "*/results.json")
+    (tmp_path / "results.json").write_text("[]")
+    with pytest.raises(InputError, match="no JSON object"):
+        load_json(tmp_path / "results.json")
+    assert "no schema_version" in compare_results([{}]).problems[0]
+
+
+def test_a_class_may_have_the_name_of_an_average(tmp_path):
+    names = ("macro", "micro", "any_defect", "clean")
+    for seed in (1, 2):
+        write_experiment(tmp_path, name=f"steel_{seed}", seed=seed, class_names=names)
+    compared = compare_results(results_dir=tmp_path, bootstrap=QUICK)
+    test = compared.experiments[0].results["test"]
+    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](compared))))
+    assert float(rows[0]["macro_f1"]) == pytest.approx(test["macro"]["f1"])
+    assert float(rows[0]["per_class.macro.f1"]) == pytest.approx(test["per_class"]["macro"]["f1"])
+    by_class = compare_results(results_dir=tmp_path, sort="per_class.micro.recall")
+    assert by_class.key == ("per_class", "micro", "recall")
+    table = summary_table(test)
+    assert [line.split("  ")[0] for line in table.splitlines()[1:]] == [
+        "macro (class)", "micro (class)", "any_defect (class)", "clean (class)", "macro", "micro",
+    ]  # fmt: skip

@@ -158,7 +158,8 @@ def test_duplicates_with_different_labels_come_first(folder):
 def test_confusion_counts_every_image_once():
     generator = np.random.default_rng(0)
     labels, predicted = generator.random((2, 300, 4)) < 0.3
-    html = confusion(labels, predicted, CLASS_NAMES).partition("<tbody>")[2]
+    test = Predictions((), labels, predicted.astype(float))
+    html = confusion(test, CLASS_NAMES).partition("<tbody>")[2]
     rows = re.findall(r"<tr><th>([^<]*)</th>(.*?)<td>(\d+)</td></tr>", html)
     assert sum(int(total) for _, _, total in rows) == 300
     for name, cells, total in rows:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from core.analysis.report_masks import localization
+from core.analysis.report_maps import localization
 from core.experiments.strips import ImageFolder
 
 FIGURES = {"dice": 0.5, "dice_with_defect": 0.4, "iou": 0.3, "pointing_accuracy": None}

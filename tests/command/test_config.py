@@ -27,12 +27,12 @@ from core.command.config import (
 from core.data.split_file import write_split
 from core.errors import InputError
 from core.experiments.folder import ExperimentFolder
+from core.machine.interruption import Interruption
 from core.running import launching
 from core.running.composition import build, build_trainer
 from core.running.experiment_record import TrainingSetup
 from core.running.launching import launch
 from core.running.loading import choose_split, read_data
-from core.training.interruption import Interruption
 from core.training.trainer import Trainer
 
 

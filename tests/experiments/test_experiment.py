@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import InputError
 from core.experiments.folder import ExperimentFolder
-from core.training.interruption import Interruption
+from core.machine.interruption import Interruption
 
 NOON = datetime(2026, 3, 4, 12, 30, 15, tzinfo=UTC)
 

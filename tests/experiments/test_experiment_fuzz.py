@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.analysis.ranking import figure, figure_keys, interval
-from core.analysis.report_images import read_duplicates
+from core.analysis.report_images import duplicates
 from core.experiments.predictions import images_key, read_predictions, split_key
-from core.experiments.reading import read_experiment
+from core.experiments.reading import Experiment, read_experiment
 from core.files.spreadsheet import as_text, original
 
 
@@ -23,7 +23,8 @@ def folder(tmp_path_factory):
 @given(content=BYTES)
 @fuzzed
 def test_lists_of_duplicates(folder, content):
-    refused_or(read_duplicates, written(folder, "duplicates.csv", content))
+    path = written(folder, "duplicates.csv", content)
+    refused_or(lambda file: duplicates(Experiment(file.parent, {}), {}), path)
 
 
 @pytest.fixture(scope="module")

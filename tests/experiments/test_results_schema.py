@@ -13,10 +13,10 @@ from pydantic import BaseModel, ValidationError
 from core.experiments.folder import ExperimentFolder
 from core.experiments.reading import read_experiment
 from core.experiments.schema import Results, RunResults
+from core.machine.interruption import Interruption
 from core.running.continuation import describe_resumption
 from core.running.cross_validation import cross_validate
 from core.training.checkpoint import Checkpoints
-from core.training.interruption import Interruption
 
 # Fields that none of the runs below writes.
 UNWRITTEN = {
@@ -51,7 +51,7 @@ def interrupted(tmp_path_factory) -> Path:
     ExperimentFolder.at(path).record(status="running")
     found = Checkpoints(path / "checkpoints").newest()
     folder = ExperimentFolder.reopen(path, describe_resumption({}, found))
-    folder.note_settled({"data.batch_size": "auto"})
+    folder.results["experiment"]["settled"] = {"data.batch_size": "auto"}
     with pytest.raises(KeyboardInterrupt), folder.running(Interruption()):
         raise KeyboardInterrupt
     return path

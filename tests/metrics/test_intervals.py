@@ -45,7 +45,7 @@ def flat(nested, where=()):
 def test_each_resample_equals_scikit_learn(seed, images, decimals):
     labels, probabilities = random_predictions(seed, images)
     probabilities = np.round(probabilities, decimals)
-    figures = WeightedFigures(labels.astype(bool), probabilities, probabilities >= 0.5, NAMES)
+    figures = WeightedFigures((labels.astype(bool), probabilities, probabilities >= 0.5), NAMES)
     weights = next(bootstrap_weights(labels, 3, np.random.default_rng(seed)))
     found = figures(weights)
     for column, counts in enumerate(weights.T.astype(int)):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from core.metrics.localization import MaskScores, localization_figures
+from core.metrics.localization import localization_figures
 from core.training.classification.outputs import score_masks
 
 
@@ -72,9 +72,3 @@ def test_figures_are_means_where_they_are_defined(batch):
     assert figures["per_class"]["c"]["pointing_accuracy"] is None
     means = [figures["per_class"][name]["pointing_accuracy"] for name in "ab"]
     assert figures["macro"]["pointing_accuracy"] == pytest.approx(np.mean(means))
-
-
-def test_parts_are_joined_in_order(batch):
-    logits, masks = batch
-    parts = [score_masks(logits[rows], masks[rows]) for rows in (slice(0, 2), slice(2, 6))]
-    np.testing.assert_array_equal(MaskScores.joined(parts).dice, score_masks(logits, masks).dice)

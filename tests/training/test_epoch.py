@@ -63,7 +63,7 @@ def test_gradients_are_clipped_to_the_norm():
 
 
 def test_waiting_is_time_spent_in_the_loader(monkeypatch):
-    begun = EpochProgress.begin(1, 0.1)
+    begun = EpochProgress(1, 0.1)
     clock = iter(range(100))
     monkeypatch.setattr("core.training.epoch_progress.time.perf_counter", lambda: next(clock))
     assert list(begun.grouped("abcde", 2)) == [["a", "b"], ["c", "d"], ["e"]]

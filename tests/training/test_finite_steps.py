@@ -26,7 +26,7 @@ def step(number: int, loss: float = 0.5, norm: float = 1.0) -> Step:
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("where", ["loss", "norm"])
 def test_the_first_step_that_is_not_finite_is_named(bad, where):
-    steps = EpochProgress.begin(4, 0.01)
+    steps = EpochProgress(4, 0.01)
     steps.add(step(1))
     steps.add(step(2, **{where: bad}))
     steps.add(step(3, loss=math.nan))
@@ -44,7 +44,7 @@ def test_looks_are_rare_and_late_ones_still_name_the_first(monkeypatch):
     looks = []
     check = EpochProgress.check
     monkeypatch.setattr(EpochProgress, "check", lambda self: (looks.append(1), check(self)))
-    steps = EpochProgress.begin(1, 0.01)
+    steps = EpochProgress(1, 0.01)
     for number in range(1, CHECK_EVERY):
         steps.add(step(number, loss=math.nan if number == 7 else 0.5))
     assert not looks
@@ -53,7 +53,7 @@ def test_looks_are_rare_and_late_ones_still_name_the_first(monkeypatch):
 
 
 def test_many_images_are_counted():
-    steps = EpochProgress.begin(1, 0.01)
+    steps = EpochProgress(1, 0.01)
     names = [f"{i}.jpg" for i in range(40)]
     steps.add(Step(1, [names], 0.1, [torch.tensor(math.nan)], torch.tensor(1.0)))
     with pytest.raises(InputError, match=r"15\.jpg and 24 more"):
@@ -68,7 +68,7 @@ def summed(losses: list[float], norm: float | None) -> Step:
 
 
 def test_of_several_batches_the_one_whose_loss_is_bad_is_named():
-    steps = EpochProgress.begin(1, 0.01)
+    steps = EpochProgress(1, 0.01)
     steps.add(summed([0.5, math.nan, 0.5], math.nan))
     with pytest.raises(InputError, match=r"step 6: the loss became nan .*images 6\.jpg\)"):
         steps.check()
@@ -78,7 +78,7 @@ def test_of_several_batches_the_one_whose_loss_is_bad_is_named():
 
 
 def test_a_norm_that_is_not_watched_is_left_out():
-    steps = EpochProgress.begin(1, 0.01)
+    steps = EpochProgress(1, 0.01)
     steps.add(step(4))
     steps.add(summed([0.5, 0.25], None))
     steps.check()

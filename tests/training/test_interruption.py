@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from core.training.interruption import Interruption
+from core.machine.interruption import Interruption
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

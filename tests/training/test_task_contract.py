@@ -13,9 +13,9 @@ from task_examples import EXAMPLES, NUM_BATCHES, SETTINGS, build
 from core.experiments.folder import ExperimentFolder
 from core.experiments.schema import RunResults
 from core.files.checkpoint import load_checkpoint
+from core.machine.interruption import Interruption
 from core.training import trainer as trainer_module
 from core.training.checkpoint import Checkpoints, restore
-from core.training.interruption import Interruption
 from core.training.task import get_registry
 from core.training.trainer import Trainer
 

@@ -31,5 +31,5 @@ def task_of(learner: Learner) -> ClassificationTask:
 
 def train_epoch(learner: Learner, batches: Sequence[dict[str, Any]]) -> dict[str, float]:
     """What the trainer does with the batches of an epoch."""
-    begun = EpochProgress.begin(1, learner.learning_rate, learner.device)
+    begun = EpochProgress(1, learner.learning_rate)
     return trainer.train_epoch(learner, task_of(learner), batches, begun)

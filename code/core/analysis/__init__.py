@@ -1,20 +1,13 @@
-"""What experiments wrote to disk, read back: compared, ranked, reported.
+"""What experiments wrote to disk, read back: compared, ranked, reported."""
 
-Each name is imported when it is asked for: listing experiments needs no scikit-learn.
-"""
+from core import imported_when_asked
 
-import importlib
-from typing import Any
-
-_MODULES = {
+_HOMES = {
     "compare_results": "core.analysis.comparison",
+    "load_json": "core.experiments.reading",
     "read_experiment": "core.experiments.reading",
     "write_model_card": "core.analysis.model_card",
     "write_report": "core.analysis.report",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+__all__ = list(_HOMES)
+__getattr__ = imported_when_asked(__name__, _HOMES)

@@ -37,10 +37,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Axes:
-    """Labels and ranges of the axes; None takes the range from the data.
-
-    `x_step` is the least distance of two ticks, such as 1 for epochs.
-    """
+    """Labels; ranges, None: those of the data; and the least distance of two ticks along x."""
 
     x_label: str
     y_label: str
@@ -61,7 +58,10 @@ def line_chart(title: str, series: Sequence[Series], axes: Axes, marks: Sequence
     y = partial(_place, within=y_range, start=BOTTOM, end=TOP)
     x_ticks, y_ticks = ticks(*x_range, least=axes.x_step), ticks(*y_range)
     drawn = [_grid([(x(tick), tick) for tick in x_ticks], [(y(tick), tick) for tick in y_ticks])]
-    drawn += [_labels(axes), *(_line(one, x, y) for one in series)]
+    middle = (TOP + BOTTOM) / 2
+    upwards = f'text-anchor="middle" transform="rotate(-90 11 {middle})"'
+    drawn.append(_text((LEFT + RIGHT) / 2, HEIGHT - 6, axes.x_label))
+    drawn += [_text(11, middle, axes.y_label, upwards), *(_line(one, x, y) for one in series)]
     drawn += [_mark(mark, x(mark.x), y(mark.y)) for mark in marks]
     legend = "".join(
         f'<span><i class="{one.style}" style="--c:{one.colour}"></i>{escape(one.label)}</span>'
@@ -91,13 +91,6 @@ def _grid(columns: Sequence[Point], rows: Sequence[Point]) -> str:
     return "".join(drawn)
 
 
-def _labels(axes: Axes) -> str:
-    middle = (TOP + BOTTOM) / 2
-    upwards = f'text-anchor="middle" transform="rotate(-90 11 {middle})"'
-    below = _text((LEFT + RIGHT) / 2, HEIGHT - 6, axes.x_label)
-    return below + _text(11, middle, axes.y_label, upwards)
-
-
 def _text(x: float, y: float, text: str, style: str = 'text-anchor="middle"') -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(text)}</text>'
 
@@ -120,10 +113,8 @@ def _mark(mark: Mark, x: float, y: float) -> str:
     if mark.style == "bar":
         place = f'x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{BOTTOM}"'
         return f'<line {place} stroke="{mark.colour}" stroke-dasharray="2 3">{title}</line>'
-    place, fill = (
-        f'cx="{x:.1f}" cy="{y:.1f}" r="5"',
-        "#fff" if mark.style == "ring" else mark.colour,
-    )
+    place = f'cx="{x:.1f}" cy="{y:.1f}" r="5"'
+    fill = "#fff" if mark.style == "ring" else mark.colour
     return f'<circle {place} fill="{fill}" stroke="{mark.colour}" stroke-width="2">{title}</circle>'
 
 

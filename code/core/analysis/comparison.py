@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from core.analysis.pairs import Pair, compare_pair
 from core.analysis.ranking import FigureKey, filtered, find_figure, ranked, shown_figures
@@ -56,7 +57,7 @@ class Comparison:
 
 
 def compare_results(
-    experiments: Sequence[Path | str] = (),
+    experiments: Sequence[Path | str | Mapping[str, Any]] = (),
     *,
     results_dir: Path | str = RESULTS_DIR,
     sort: str = "macro_f1",
@@ -65,13 +66,15 @@ def compare_results(
 ) -> Comparison:
     """Compare experiments, by default all in `results_dir`.
 
+    Each is given by a folder, a name, or the content of its results.json, such as `load_json` has.
     Those tested on the same images are ranked, and each is compared with the best of them. What
-    cannot be read is left out and named.
-
-    Raises:
-        InputError: nothing to compare, or an unknown figure or filter.
+    cannot be read is left out and named. Raises InputError where there is nothing to compare, and
+    for an unknown figure or filter.
     """
-    found, problems = read_all(find_experiments(experiments, results_dir))
+    loaded = [each for each in experiments if isinstance(each, Mapping)]
+    named = [each for each in experiments if not isinstance(each, Mapping)]
+    paths = find_experiments(named, results_dir) if named or not loaded else []
+    found, problems = read_all([*paths, *loaded])
     chosen = filtered(found, filters)
     key = find_figure(sort, chosen)
     images = _test_images(chosen)

@@ -34,11 +34,15 @@ def as_csv(comparison: Comparison) -> str:
 
 def as_json(comparison: Comparison) -> str:
     """Everything, as strict JSON."""
+    pairs = [
+        vars(pair) | {"distinguishable": pair.distinguishable, "verdict": pair.sentence()}
+        for pair in comparison.pairs
+    ]
     content = {
         "sort": comparison.sort,
         "experiments": experiment_rows(comparison),
         "differences": comparison.differences,
-        "pairs": [pair.as_dict() for pair in comparison.pairs],
+        "pairs": pairs,
         "seeds": [vars(summary) for summary in comparison.seeds],
         "notes": comparison.notes,
         "problems": comparison.problems,
@@ -47,10 +51,7 @@ def as_json(comparison: Comparison) -> str:
 
 
 def experiment_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """One flat row per experiment: macro_f1, macro_f1_low, macro_f1_high, and so on.
-
-    Ranks are those within the group of the same test images.
-    """
+    """One flat row per experiment: its rank within its group, macro_f1, macro_f1_low, and so on."""
     rows = []
     for group in comparison.groups:
         for rank, one in enumerate(group.experiments, start=1):

@@ -35,8 +35,6 @@ def rank_label_errors(
 
     Shape: labels and probabilities (images, classes).
     Source: Northcutt 2021 (ranking by self-confidence).
-    Raises:
-        InputError: as for `classification_metrics`.
     """
     labels, probabilities = check_predictions(labels, probabilities, class_names)
     scaled = fit_scaling(labels, probabilities, "platt")(probabilities)

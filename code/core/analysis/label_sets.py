@@ -6,15 +6,16 @@ from html import escape
 
 import numpy as np
 
+from core.analysis.page import paragraph
+from core.experiments.predictions import Predictions
+from core.metrics.scored_predictions import DEFAULT_THRESHOLD
+
 NONE, OTHER = "none", "other"
 MOST_SETS = 9
 
 
 def set_names(labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
-    """Each image's label set in short: `none`, `1`, `1+3` for defect_1 and defect_3.
-
-    Shape: labels (images, classes), bool.
-    """
+    """Short names of label sets (images, classes): `none`, `1`, `1+3` for defect_1 and defect_3."""
     short = short_names(class_names)
     return [
         "+".join(name for name, present in zip(short, row, strict=True) if present) or NONE
@@ -31,12 +32,10 @@ def short_names(class_names: Sequence[str]) -> list[str]:
     return list(class_names)
 
 
-def confusion(labels: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]) -> str:
-    """A table of true label sets by predicted ones; all but the most frequent sets are `other`.
-
-    Shape: labels and predicted (images, classes), bool.
-    """
-    true, found = set_names(labels, class_names), set_names(predicted, class_names)
+def confusion(test: Predictions, class_names: Sequence[str]) -> str:
+    """A table of true label sets by predicted ones; all but the most frequent sets are `other`."""
+    predicted = test.probabilities >= DEFAULT_THRESHOLD
+    true, found = set_names(test.labels, class_names), set_names(predicted, class_names)
     order = [name for name, _ in Counter(true).most_common(MOST_SETS)]
     kept = set(order)
     true = [name if name in kept else OTHER for name in true]
@@ -51,7 +50,11 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, class_names: Sequence[s
         cells = "".join(_cell(counts[row, column], total, row == column) for column in order)
         rows.append(f"<tr><th>{escape(row)}</th>{cells}<td>{total}</td></tr>")
     head = "".join(f"<th>{escape(name)}</th>" for name in order)
-    return (
+    text = (
+        "Test images by their label set (rows) and the set predicted at 0.5 (columns). Blue is "
+        "right, orange is wrong; darker is a larger share of the row."
+    )
+    return paragraph(text) + (
         '<div class="wide"><table class="matrix"><thead><tr><th>true \\ predicted</th>'
         f"{head}<th>images</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )

@@ -7,7 +7,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from core.analysis.text_tables import METRIC_TITLES, escaped, markdown, number, with_bounds
+from core.analysis.text_tables import (
+    METRIC_TITLES,
+    class_title,
+    escaped,
+    markdown,
+    number,
+    with_bounds,
+)
 from core.experiments.reading import Experiment, read_experiment
 from core.files.writing import write_text
 
@@ -26,11 +33,7 @@ SUSPICIOUS = 0.95
 
 
 def write_model_card(path: Path | str) -> Path:
-    """Write the card into the folder of a completed experiment, and return its path.
-
-    Raises:
-        InputError: not a completed experiment.
-    """
+    """Write the card into the folder of a completed experiment, and return its path."""
     experiment = read_experiment(path)
     card = experiment.path / CARD_FILE
     write_text(card, model_card(experiment))
@@ -83,7 +86,7 @@ def _computed(experiment: Experiment) -> dict[str, Any]:
 
 def _parts(experiment: Experiment) -> str:
     names, parts = experiment.class_names, experiment.look_up("data", "split", "parts") or {}
-    rows = [["part", "images", "clean", *names]]
+    rows = [["part", "images", "clean", *map(class_title, names)]]
     for part in [part for part in ("train", "validation", "test") if part in parts]:
         counts = parts[part].get("class_counts") or {}
         rows.append([part, parts[part].get("num_images"), parts[part].get("clean")])
@@ -93,7 +96,7 @@ def _parts(experiment: Experiment) -> str:
 
 def _figures(experiment: Experiment) -> str:
     look_up, tables = experiment.look_up, []
-    keys = [(name, ("per_class", name)) for name in experiment.class_names]
+    keys = [(class_title(name), ("per_class", name)) for name in experiment.class_names]
     for part, title in (("test", "At 0.5"), ("test_at_thresholds", "At the thresholds below")):
         rows = [["class", "support", *(METRIC_TITLES[metric] for metric in FIGURES)]]
         for name, where in (*keys, ("macro", ("macro",))):

@@ -56,11 +56,6 @@ class Pair:
             f"(exact McNemar p = {self.mcnemar_p:.2g})"
         )
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        derived = {"distinguishable": self.distinguishable, "verdict": self.sentence()}
-        return vars(self) | derived
-
 
 def compare_pair(
     first: Experiment, second: Experiment, figure: str, key: FigureKey, bootstrap: Bootstrap
@@ -68,8 +63,7 @@ def compare_pair(
     """Compare two experiments by a figure of their test part at 0.5.
 
     Source: McNemar 1947, in its exact binomial form.
-    Raises:
-        InputError: predictions that cannot be read, other classes, or other test images.
+    Raises InputError for predictions that cannot be read, other classes, or other test images.
     """
     one, other = read_predictions(first), read_predictions(second)
     _check_comparable(first, second, one, other)

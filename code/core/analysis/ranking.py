@@ -1,7 +1,7 @@
 """The figure that experiments are ranked by, and the choice of experiments."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -30,9 +30,15 @@ def figure_keys(class_names: Iterable[str]) -> dict[str, FigureKey]:
     keys = dict(HEADLINES)
     for row in ("macro", "micro", "any_defect"):
         keys |= {f"{row}_{metric}": (row, metric) for metric in METRICS}
-    for name in class_names:
-        keys |= {f"{name}_{metric}": ("per_class", name, metric) for metric in METRICS}
-    return keys | {"subset_accuracy": ("subset_accuracy",)} | LOCALIZATION
+    keys |= {"subset_accuracy": ("subset_accuracy",)} | LOCALIZATION
+    return {_of_class(name, metric, keys): ("per_class", name, metric)
+            for name in class_names for metric in METRICS} | keys  # fmt: skip
+
+
+def _of_class(name: str, metric: str, averages: Container[str]) -> str:
+    """The name of a class's figure; a class may be called `macro`."""
+    figure = f"{name}_{metric}"
+    return f"per_class.{name}.{metric}" if figure in averages else figure
 
 
 def shown_figures(
@@ -43,8 +49,10 @@ def shown_figures(
     """
     metric = key[-1] if key[-1] in METRICS else "f1"
     classes = dict.fromkeys(name for experiment in experiments for name in experiment.class_names)
+    averages = figure_keys(())
     shown = HEADLINES | {sort: key}
-    shown |= {f"{name}_{metric}": ("per_class", name, metric) for name in classes}
+    for name in classes:
+        shown[_of_class(name, metric, averages)] = ("per_class", name, metric)
     for name, where in LOCALIZATION.items():
         if any(figure(experiment, where) is not None for experiment in experiments):
             shown[name] = where
@@ -83,11 +91,7 @@ def ranked(experiments: Iterable[Experiment], key: FigureKey) -> list[Experiment
 
 
 def filtered(experiments: Sequence[Experiment], filters: Iterable[str]) -> list[Experiment]:
-    """Those whose config has all these values, each given as `loss.type=focal_loss`.
-
-    Raises:
-        InputError: not KEY=VALUE, or a key that no experiment has.
-    """
+    """Those whose config has all these values, each given as `loss.type=focal_loss`."""
     chosen = list(experiments)
     for text in filters:
         key, separator, wanted = text.partition("=")

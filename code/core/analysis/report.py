@@ -6,7 +6,6 @@ from pathlib import Path
 
 from core.analysis.label_sets import confusion
 from core.analysis.page import contents, key_values, page, paragraph, section
-from core.analysis.report_explanations import explanations
 from core.analysis.report_figures import (
     class_table,
     precision_recall,
@@ -15,41 +14,27 @@ from core.analysis.report_figures import (
     training_curves,
 )
 from core.analysis.report_images import duplicates, mistakes, suspects
-from core.analysis.report_masks import localization
-from core.errors import InputError
+from core.analysis.report_maps import explanations, localization
 from core.experiments.predictions import Predictions, read_predictions
 from core.experiments.reading import Experiment, flatten, read_experiment
 from core.experiments.strips import ImageFolder, Strips
 from core.files.writing import write_text
-from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 
 REPORT_FILE = "report.html"
 
 
-def write_report(
-    experiment: Path | str,
-    *,
-    data_root: Path | str | None = None,
-    output: Path | str | None = None,
-) -> Path:
+def write_report(experiment: Path | str, *, data_root: Path | str | None = None) -> Path:
     """Write `report.html` into the folder of a completed experiment, and return its path.
 
     Pictures come from `data_root`, by default the data set that the experiment names; where it is
-    gone, the report has none.
-
-    Raises:
-        InputError: not a completed experiment, predictions that do not fit it, or a `data_root`
-            that is not a folder.
+    gone, the report has none. Raises InputError for predictions that do not fit the experiment, and
+    a `data_root` that is not a folder.
     """
     read = read_experiment(experiment)
     parts = {split: read_predictions(read, split) for split in ("validation", "test")}
     images = Strips(read, data_root)
-    path = Path(output) if output else read.path / REPORT_FILE
-    html = render(read, parts, images)
-    try:
-        write_text(path, html)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror})") from None
+    path = read.path / REPORT_FILE
+    write_text(path, render(read, parts, images))
     return path
 
 
@@ -61,7 +46,7 @@ def render(experiment: Experiment, parts: Mapping[str, Predictions], images: Ima
         ("training", "Training", training_curves(experiment)),
         ("precision-recall", "Precision and recall", precision_recall(experiment, test)),
         ("calibration", "Calibration", reliability(experiment, test)),
-        ("label-sets", "Confusion of label sets", _label_sets(experiment, test)),
+        ("label-sets", "Confusion of label sets", confusion(test, experiment.class_names)),
         ("localization", "Where defects are found", localization(experiment, images)),
         ("mistakes", "Most confident mistakes", mistakes(experiment, test, images)),
         ("explanations", "Where the model looks", explanations(experiment)),
@@ -78,15 +63,6 @@ def render(experiment: Experiment, parts: Mapping[str, Predictions], images: Ima
         *(section(name, title, content) for name, title, content in sections),
     ]
     return page(experiment.name, "\n".join(body))
-
-
-def _label_sets(experiment: Experiment, test: Predictions) -> str:
-    predicted = test.probabilities >= DEFAULT_THRESHOLD
-    text = (
-        "Test images by their label set (rows) and the set predicted at 0.5 (columns). Blue is "
-        "right, orange is wrong; darker is a larger share of the row."
-    )
-    return paragraph(text) + confusion(test.labels, predicted, experiment.class_names)
 
 
 def _settings(experiment: Experiment) -> str:

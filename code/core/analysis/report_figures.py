@@ -10,7 +10,7 @@ from sklearn.metrics import precision_recall_curve
 from core.analysis.charts import COLOURS, Axes, Mark, Series, line_chart
 from core.analysis.page import cards, paragraph, side_by_side, table
 from core.analysis.ranking import figure, interval
-from core.analysis.text_tables import METRIC_TITLES, interval_text, number
+from core.analysis.text_tables import METRIC_TITLES, class_title, interval_text, number
 from core.experiments.predictions import Predictions
 from core.experiments.reading import Experiment, flatten
 from core.metrics.calibration import calibration_figures
@@ -59,7 +59,7 @@ def class_table(experiment: Experiment) -> str:
     header = ["", "images", *(METRIC_TITLES[metric] for metric in METRICS)]
     header += ["threshold", *(METRIC_TITLES[metric] for metric in at_chosen)]
     rows: list[list[Any]] = []
-    names = [(name, ("per_class", name)) for name in experiment.class_names]
+    names = [(class_title(name), ("per_class", name)) for name in experiment.class_names]
 
     def cell(part: str, *keys: str) -> tuple[str, str]:
         bounds = look_up(part, "intervals", *keys)
@@ -70,8 +70,8 @@ def class_table(experiment: Experiment) -> str:
         threshold = number(look_up("thresholds", key[-1])) if key[0] == "per_class" else ""
         row: list[Any] = [title, "" if support is None else support]
         row += [cell("test", *key, metric) for metric in METRICS]
-        rows.append([*row, threshold])
-        rows[-1] += [cell("test_at_thresholds", *key, metric) for metric in at_chosen]
+        chosen = (cell("test_at_thresholds", *key, metric) for metric in at_chosen)
+        rows.append([*row, threshold, *chosen])
     notes = paragraph(
         "Thresholds were chosen on the validation part by the criterion "
         f"{look_up('threshold_criterion')}. AP and AUROC do not depend on them.",

@@ -1,7 +1,6 @@
 """The sections of a report about single images: mistakes, doubtful labels, near-duplicates."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from core.analysis.label_errors import rank_label_errors
@@ -64,9 +63,10 @@ def suspects(experiment: Experiment, parts: Mapping[str, Predictions], images: I
 
 def duplicates(experiment: Experiment, parts: Mapping[str, Predictions]) -> str:
     """Pairs of near-duplicate images, those with different labels first."""
-    pairs = read_duplicates(experiment.path / DUPLICATES_FILE)
-    if pairs is None:
+    file = experiment.path / DUPLICATES_FILE
+    if not file.is_file():
         return paragraph("This experiment did not look for near-duplicates.")
+    pairs = [row for _, row in read_records(file, ("first", "second"))]
     if not pairs:
         return paragraph("No near-duplicates were found.")
     known = {}
@@ -88,14 +88,3 @@ def duplicates(experiment: Experiment, parts: Mapping[str, Predictions]) -> str:
     text += f" The first {MOST_PAIRS} are shown." if len(rows) > MOST_PAIRS else ""
     header = ("first", "label set", "second", "label set", "labels")
     return paragraph(text) + table(header, rows[:MOST_PAIRS], text_columns=5)
-
-
-def read_duplicates(file: Path) -> list[dict[str, str]] | None:
-    """Rows of duplicates.csv, which names at least `first` and `second`; None without the file.
-
-    Raises:
-        InputError: as for `read_records`.
-    """
-    if not file.is_file():
-        return None
-    return [row for _, row in read_records(file, ("first", "second"))]

@@ -5,13 +5,13 @@ from typing import Any
 
 from core.metrics.scored_predictions import METRICS
 
-METRIC_TITLES = {
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-    "average_precision": "AP",
-    "auroc": "AUROC",
-}
+AVERAGES = {"macro", "micro", "any defect", "any_defect", "clean", "images", "all"}
+METRIC_TITLES = dict(zip(METRICS, ("precision", "recall", "F1", "AP", "AUROC"), strict=True))
+
+
+def class_title(name: str) -> str:
+    """The class's name in a table which also has averages; steel has macro-defects."""
+    return f"{name} (class)" if name in AVERAGES else name
 
 
 def number(value: Any, decimals: int = 3) -> str:
@@ -56,7 +56,9 @@ def summary_table(metrics: Mapping[str, Any]) -> str:
     """The figures of an experiment's part, per class, macro and micro."""
     rows = [["class", "support", *(METRIC_TITLES[metric] for metric in METRICS)]]
     for name, row in metrics["per_class"].items():
-        rows.append([name, str(row["support"]), *(number(row[metric]) for metric in METRICS)])
+        rows.append(
+            [class_title(name), str(row["support"]), *(number(row[metric]) for metric in METRICS)]
+        )
     for name in ("macro", "micro"):
         rows.append([name, "", *(number(metrics[name][metric]) for metric in METRICS)])
     return "\n".join(aligned(rows))

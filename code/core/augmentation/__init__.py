@@ -1,14 +1,10 @@
 """Augmentation of training images; each transform can be switched on and off."""
 
-from importlib import import_module
-from typing import Any
+from core import imported_when_asked
 
-# Imported when they are asked for: the settings need no albumentations.
-_HOMES = {"AugmentationPipeline": "pipelines", "AugmentationSettings": "settings"}
-__all__ = ["AugmentationPipeline", "AugmentationSettings"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+_HOMES = {
+    "AugmentationPipeline": "core.augmentation.pipelines",
+    "AugmentationSettings": "core.augmentation.settings",
+}
+__all__ = list(_HOMES)
+__getattr__ = imported_when_asked(__name__, _HOMES)

@@ -22,17 +22,12 @@ from core.validation import validate
 
 log = logging.getLogger(__name__)
 
-# Of image, masks and labels together. Each has a stream of random numbers of its own, so that none
-# changes what another draws.
-StripTransform = BlackoutTransform | ShiftTransform
-
 
 class AugmentationPipeline:
     """Random transforms whose outcome is a pure function of (seed, epoch, index).
 
     Each image gets a generator of its own, so that neither the number of workers nor the order of
-    images changes a pixel. `batch_transform` mixes the images of a batch afterwards; None where
-    nothing is mixed.
+    images changes a pixel. `batch_transform`, if any, mixes the images of a batch afterwards.
     """
 
     def __init__(
@@ -45,15 +40,20 @@ class AugmentationPipeline:
     ) -> None:
         """Build the pipeline of `settings`, given as such or as a dict of toggles.
 
-        Raises:
-            InputError: an unknown toggle or a bad value; mixup where masks are targets
-                (`learns_masks`).
+        Raises InputError for an unknown toggle, a bad value, and mixup where masks are targets
+        (`learns_masks`).
         """
         if not isinstance(settings, AugmentationSettings):
             settings = validate(AugmentationSettings, settings or {}, "augmentation")
         self.settings = settings
         self.seed = seed
-        self._strip_transforms = _strip_transforms(settings)
+        # Of image, masks and labels together, each with random numbers of its own. Blackout comes
+        # first, while every defect can be seen whole.
+        toggles = (
+            (BlackoutTransform, settings.blackout),
+            (ShiftTransform, settings.horizontal_shift),
+        )
+        self._strip_transforms = [make(each) for make, each in toggles if each and each.probability]
         self.batch_transform = BatchMixing.of(settings, seed)
         if learns_masks and self.batch_transform and self.batch_transform.mixup:
             raise InputError(
@@ -92,10 +92,7 @@ class AugmentationPipeline:
         epoch: int,
         index: int,
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-        """Transform an image, its masks by the same geometry, and labels of defects that vanish.
-
-        Shape: those of a `Strip`, the same out.
-        """
+        """Transform a strip: its image, masks by the same geometry, labels of what vanishes."""
         strip, key = Strip(image, masks, labels), (self.seed, epoch, index)
         for transform in self._strip_transforms:
             own = np.random.SeedSequence(key, spawn_key=(transform.stream,))
@@ -129,12 +126,6 @@ class AugmentationPipeline:
         ours = [transform.settings.record() for transform in self._strip_transforms]
         mixing = self.batch_transform.record() if self.batch_transform else []
         return ours + A.to_dict(self._compose)["transform"]["transforms"] + mixing
-
-
-def _strip_transforms(settings: AugmentationSettings) -> list[StripTransform]:
-    # Blackout comes first, while every defect can be seen whole.
-    toggles = ((BlackoutTransform, settings.blackout), (ShiftTransform, settings.horizontal_shift))
-    return [transform(toggle) for transform, toggle in toggles if toggle and toggle.probability]
 
 
 def _transforms(settings: AugmentationSettings, channels: int) -> list[A.BasicTransform]:

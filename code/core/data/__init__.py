@@ -1,27 +1,20 @@
 """Data sets of strips: reading, checking, splitting and batching them."""
 
-from importlib import import_module
-from typing import Any
+from core import imported_when_asked
 
-# Imported when they are asked for: what needs no torch imports none.
 _HOMES = {
-    "DataSettings": "settings",
-    "LabelTable": "label_table",
-    "StratifiedSplitter": "splitting",
-    "StripDataset": "dataset",
-    "find_duplicate_pairs": "duplicates",
-    "make_loader": "loaders",
-    "open_images": "image_cache",
-    "read_image": "images",
-    "read_label_table": "annotations",
-    "read_split": "split_file",
-    "split_by_strategy": "splitting",
-    "stratified_folds": "splitting",
+    "DataSettings": "core.data.settings",
+    "LabelTable": "core.data.label_table",
+    "StratifiedSplitter": "core.data.splitting",
+    "StripDataset": "core.data.dataset",
+    "find_duplicate_pairs": "core.data.duplicates",
+    "make_loader": "core.data.loaders",
+    "open_images": "core.data.image_cache",
+    "read_image": "core.data.images",
+    "read_label_table": "core.data.annotations",
+    "read_split": "core.data.split_file",
+    "split_by_strategy": "core.data.splitting",
+    "stratified_folds": "core.data.splitting",
 }
 __all__ = list(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = imported_when_asked(__name__, _HOMES)

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ PACKAGES = (
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
     """Versions of the packages that compute, git commit of the code, processor and accelerator."""
+    commit = _git("rev-parse", "HEAD")
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": package_versions(PACKAGES),
-        "git": describe_commit(Path(__file__).parent),
+        "git": commit and {"commit": commit, "changed": bool(_git("status", "--porcelain"))},
         "hardware": {
             "processor": _processor(),
             "cores": os.cpu_count(),
@@ -42,26 +44,16 @@ def command_line() -> str:
 
 def package_versions(names: Iterable[str]) -> dict[str, str | None]:
     """The version of each package, None where it is not installed."""
-
-    def version(name: str) -> str | None:
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            return None
-
-    return {name: version(name) for name in names}
+    versions: dict[str, str | None] = dict.fromkeys(names)
+    for name in versions:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
-def describe_commit(folder: Path) -> dict[str, Any] | None:
-    """Commit of the checkout around `folder` and whether it has changes; None outside of git."""
-    commit = _git(folder, "rev-parse", "HEAD")
-    if commit is None:
-        return None
-    return {"commit": commit, "changed": bool(_git(folder, "status", "--porcelain"))}
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(folder), *arguments]
+def _git(*arguments: str) -> str | None:
+    """What git says about the checkout of this code; None outside of git."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
@@ -71,10 +63,8 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 def _processor() -> str:
     """The processor's model; /proc/cpuinfo, where it exists, is more exact than `platform`."""
-    try:
+    with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    except OSError:
-        pass
     return platform.processor() or platform.machine()

@@ -1,39 +1,30 @@
 """The folder of an experiment and the results.json in it, whole at every moment."""
 
+import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import ValidationError
 
 from core.errors import InputError
 from core.experiments.lock import run_lock
-from core.experiments.predictions import PREDICTIONS_FILE, PartPredictions, write_predictions
+from core.experiments.predictions import PREDICTIONS_FILE, write_predictions
 from core.experiments.reading import RESULTS_FILE
 from core.experiments.schema import SCHEMA_VERSION, Head, Results, Section
 from core.files.reading import read_json
 from core.files.writing import remove_leftovers, to_json, write_json
 from core.machine.distributed import from_first, is_first
+from core.machine.interruption import Interruption
 
 log = logging.getLogger(__name__)
 
 
-class Interruption(Protocol):
-    """How a run is asked to stop, and when that may wait."""
-
-    def listening(self) -> AbstractContextManager[None]: ...
-
-    def deferred(self) -> AbstractContextManager[None]: ...
-
-
 class ExperimentFolder:
-    """`<results_dir>/<name>_YYYYMMDD_HHMMSS/`, with results.json, checkpoints/ and train.log.
-
-    Of several processes that train together, only the first makes it and writes to it.
-    """
+    """`<results_dir>/<name>_YYYYMMDD_HHMMSS/`, which only the first of several processes writes."""
 
     schema: type[Section] = Results
     """What results.json may hold; a kind of training with other figures sets its own."""
@@ -46,11 +37,7 @@ class ExperimentFolder:
     def create(
         cls, results_dir: Path, name: str, now: datetime | None = None
     ) -> "ExperimentFolder":
-        """Make a new folder; a taken name gets a suffix, so that two runs never share one.
-
-        Raises:
-            InputError: the folder cannot be made.
-        """
+        """Make a new folder; a taken name gets a suffix, so that two runs never share one."""
         now = now or datetime.now().astimezone()
         stem = f"{name}_{now:%Y%m%d_%H%M%S}"
         return cls.at(from_first(lambda: _make_folder(results_dir, stem)), now)
@@ -83,24 +70,11 @@ class ExperimentFolder:
         return folder
 
     @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
     def results_file(self) -> Path:
         return self.path / RESULTS_FILE
 
-    def note_settled(self, values: Mapping[str, str]) -> None:
-        """Note, by dotted key, the words for which the config now has numbers."""
-        if values:
-            self.results["experiment"]["settled"] = dict(values)
-
     def record(self, **sections: Any) -> None:
-        """Put sections into results.json; a mapping is merged into the section of that name.
-
-        Raises:
-            ValidationError: the schema has no such section or field.
-        """
+        """Put sections of the schema into results.json; a mapping is merged into its section."""
         for name, content in sections.items():
             known = self.results.get(name)
             both = isinstance(known, dict) and isinstance(content, dict)
@@ -110,9 +84,7 @@ class ExperimentFolder:
             self.schema.model_validate(content, extra="forbid")
             write_json(self.results_file, content)
 
-    def write_predictions(
-        self, parts: Mapping[str, PartPredictions], class_names: Sequence[str]
-    ) -> None:
+    def write_predictions(self, parts: Mapping[str, Any], class_names: Sequence[str]) -> None:
         """Write predictions.csv."""
         write_predictions(self.path / PREDICTIONS_FILE, parts, class_names)
 
@@ -120,10 +92,15 @@ class ExperimentFolder:
     def running(self, interruption: Interruption) -> Iterator[None]:
         """Write train.log and, at the end, the status that says how the run ended.
 
-        Raises:
-            InputError: another process works in the folder, or it cannot be written to.
+        Raises InputError where another process works in the folder, or it cannot be written to.
         """
-        with self._locked(), interruption.listening():
+        with ExitStack() as stack:
+            if is_first():
+                stack.enter_context(run_lock(self.path))
+                stack.enter_context(_log_file(self.path / "train.log"))
+                for folder in (self.path, self.path / "checkpoints"):
+                    remove_leftovers(folder)
+            stack.enter_context(interruption.listening())
             try:
                 self.record(status="running")
                 yield
@@ -137,17 +114,6 @@ class ExperimentFolder:
                 self._record_end(interruption, "failed", message)
                 raise
             self.record(status="completed")
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the folder's lock and its log, where this process writes to it."""
-        if not is_first():
-            yield
-            return
-        with run_lock(self.path), _log_file(self.path / "train.log"):
-            for folder in (self.path, self.checkpoints):
-                remove_leftovers(folder)
-            yield
 
     def _record_end(self, interruption: Interruption, status: str, message: str) -> None:
         """A full disk may have ended the run, and then ends this too: report the first error."""
@@ -190,24 +156,23 @@ def _make_folder(results_dir: Path, stem: str) -> Path:
 
 def make_unused_folder(parent: Path, stem: str) -> Path:
     """Make `parent/stem`, with a number behind it where that name is taken."""
-    attempt = 1
-    while True:
+    for attempt in itertools.count(1):
         path = parent / (stem if attempt == 1 else f"{stem}_{attempt}")
-        try:
+        with suppress(FileExistsError):
             path.mkdir()
             return path
-        except FileExistsError:
-            attempt += 1
 
 
 @contextmanager
 def _log_file(path: Path) -> Iterator[None]:
     try:
-        handler = _LogFile(path, encoding="utf-8")
+        handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"{path}: cannot be written ({error.strerror}): give a folder that can be written to"
         ) from None
+    # A full disk ends the run where it matters; a line that is lost here is on the terminal.
+    handler.handleError = lambda record: None
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
@@ -217,10 +182,3 @@ def _log_file(path: Path) -> Iterator[None]:
         root.removeHandler(handler)
         with suppress(OSError):
             handler.close()
-
-
-class _LogFile(logging.FileHandler):
-    """A full disk ends the run where it matters; a line that is lost here is on the terminal."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        pass

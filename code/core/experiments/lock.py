@@ -1,7 +1,7 @@
 """A lock on an experiment's folder, held while a process works in it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from core.errors import InputError
@@ -12,8 +12,7 @@ from core.files.locks import acquire
 def run_lock(folder: Path) -> Iterator[None]:
     """Hold the lock of `folder`. The system releases it when the process ends, in whatever way.
 
-    Raises:
-        InputError: another process holds it, or the folder cannot be written to.
+    Raises InputError where another process holds it, or the folder cannot be written to.
     """
     try:
         stream = (folder / ".lock").open("w")
@@ -32,8 +31,6 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 def is_locked(folder: Path) -> bool:
     """Whether another process is working in `folder`."""
-    try:
-        with (folder / ".lock").open("r+") as stream:
-            return acquire(stream) is False
-    except OSError:
-        return False
+    with suppress(OSError), (folder / ".lock").open("r+") as stream:
+        return acquire(stream) is False
+    return False

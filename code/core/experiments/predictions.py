@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
@@ -22,30 +22,17 @@ _MOST_BYTES = 2048 * MEBIBYTE
 
 @dataclass(frozen=True)
 class Predictions:
-    """Labels and probabilities of one part, sorted by image id.
-
-    Shape: labels and probabilities (images, classes), labels bool.
-    """
+    """Labels (images, classes), bool, and probabilities of one part, sorted by image id."""
 
     image_ids: tuple[str, ...]
     labels: np.ndarray
     probabilities: np.ndarray
 
 
-class PartPredictions(Protocol):
-    """The predictions of one part to write, in any order. Shape: as in `Predictions`."""
-
-    image_ids: Sequence[str]
-    labels: np.ndarray
-    probabilities: np.ndarray
-
-
-def write_predictions(
-    file: Path, parts: Mapping[str, PartPredictions], class_names: Sequence[str]
-) -> None:
+def write_predictions(file: Path, parts: Mapping[str, Any], class_names: Sequence[str]) -> None:
     """Write image_id, split, and a label and a probability per class.
 
-    An id that reads as a formula gets an apostrophe before it, see `core.files.spreadsheet`.
+    Each part has the fields of `Predictions`, in any order of its images.
     """
     rows = (
         [image_id, split, *map(int, labels), *probabilities]
@@ -60,9 +47,7 @@ def write_predictions(
 def read_predictions(experiment: Experiment, split: str = "test") -> Predictions:
     """Read and check the predictions of one part of the split.
 
-    Raises:
-        InputError: missing file or columns, an image twice, impossible values, or other images
-            than results.json counted.
+    Raises InputError for what is missing, twice there, impossible, or not as results.json counted.
     """
     file, names = experiment.path / PREDICTIONS_FILE, experiment.class_names
     rows = sorted(read_rows(file, names, split))
@@ -77,7 +62,15 @@ def read_predictions(experiment: Experiment, split: str = "test") -> Predictions
         checked = check_predictions(values[:, : len(names)], values[:, len(names) :], names)
     except InputError as error:
         raise InputError(f"{file}, split {split!r} sorted by image: {error}") from None
-    _check_against_results(experiment, split, checked[0], file)
+    found = {(split, "num_images"): ("images", len(rows))}
+    for name, support in zip(names, checked[0].sum(axis=0), strict=True):
+        found[split, "per_class", name, "support"] = (f"images of {name}", support)
+    for keys, (what, number) in found.items():
+        counted = experiment.look_up(*keys)
+        if counted is not None and counted != number:
+            raise InputError(
+                f"{file} has {number} {what} in split {split!r}; results.json counted {counted}"
+            )
     return Predictions(image_ids, *checked)
 
 
@@ -87,11 +80,7 @@ def value_columns(class_names: Sequence[str]) -> list[str]:
 
 
 def read_rows(file: Path, class_names: Sequence[str], split: str) -> list[tuple[str, list[float]]]:
-    """Image id and `value_columns` of each row of one part, in the order of the file.
-
-    Raises:
-        InputError: missing file or columns, or a value that is no number.
-    """
+    """Image id and `value_columns`, which must be numbers, of each row of one part, in order."""
     rows, columns = [], value_columns(class_names)
     for line, row in read_records(file, ("image_id", "split", *columns), _MOST_BYTES):
         if row["split"] == split:
@@ -100,20 +89,6 @@ def read_rows(file: Path, class_names: Sequence[str], split: str) -> list[tuple[
             except ValueError as error:
                 raise InputError(f"{file} line {line}: {error}") from None
     return rows
-
-
-def _check_against_results(
-    experiment: Experiment, split: str, labels: np.ndarray, file: Path
-) -> None:
-    found = {(split, "num_images"): ("images", len(labels))}
-    for name, support in zip(experiment.class_names, labels.sum(axis=0), strict=True):
-        found[split, "per_class", name, "support"] = (f"images of {name}", support)
-    for keys, (what, number) in found.items():
-        counted = experiment.look_up(*keys)
-        if counted is not None and counted != number:
-            raise InputError(
-                f"{file} has {number} {what} in split {split!r}; results.json counted {counted}"
-            )
 
 
 def images_key(experiment: Experiment) -> str:

@@ -1,5 +1,6 @@
 """Finished experiments, found and read from their folders."""
 
+import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,10 +48,14 @@ class Experiment:
 
     def look_up(self, *keys: str) -> Any:
         """The value under these nested keys; None where one is missing."""
-        value: Any = self.results
-        for key in keys:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        return value
+        return look_up(self.results, *keys)
+
+
+def look_up(nested: Any, *keys: str) -> Any:
+    """The value under these nested keys; None where one is missing."""
+    for key in keys:
+        nested = nested.get(key) if isinstance(nested, Mapping) else None
+    return nested
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -69,10 +74,7 @@ def find_experiments(
 ) -> list[Path]:
     """The named experiments, those in the named folders or, with no location, all of `results_dir`.
 
-    A name that is no path is looked up in `results_dir`.
-
-    Raises:
-        InputError: a location without experiments.
+    A name that is no path is looked up in `results_dir`. Raises InputError where there is none.
     """
     results_dir = Path(results_dir)
     if not locations:
@@ -85,7 +87,7 @@ def find_experiments(
         if path.name == RESULTS_FILE and path.is_file():
             path = path.parent
         if not path.is_dir():
-            known = [entry.name for entry in results_dir.glob("*")] if results_dir.is_dir() else []
+            known = (entry.name for entry in results_dir.glob("*"))
             raise InputError(
                 f"{location} is no experiment{nearest(location.name, known)}: expected a folder "
                 f"with {RESULTS_FILE}, a folder of such folders, or a name in {results_dir}"
@@ -110,32 +112,17 @@ def _experiments_in(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob(f"*/{RESULTS_FILE}"))
 
 
-def read_experiment(path: Path | str) -> Experiment:
-    """Read a completed experiment.
+def read_experiment(experiment: Path | str | Mapping[str, Any]) -> Experiment:
+    """Read an experiment, given by its folder or by the content of its results.json.
 
-    Raises:
-        InputError: results.json is missing, cut off, or of another schema, or the experiment is
-            not completed.
+    Raises InputError unless it is completed, whole and of this schema.
     """
-    experiment = Experiment(Path(path), read_json(Path(path) / RESULTS_FILE))
-    _check(experiment)
-    return experiment
-
-
-def read_all(paths: Sequence[Path | str]) -> tuple[list[Experiment], list[str]]:
-    """The experiments that can be read, and one line for each that cannot."""
-    experiments, problems = [], []
-    for path in paths:
-        try:
-            experiments.append(read_experiment(path))
-        except InputError as error:
-            problems.append(str(error))
-    return experiments, problems
-
-
-def _check(experiment: Experiment) -> None:
-    path, results, file = experiment.path, experiment.results, experiment.path / RESULTS_FILE
-    version = results.get("schema_version") if isinstance(results, dict) else None
+    if isinstance(experiment, Mapping):
+        results, path = experiment, _recorded_folder(experiment)
+    else:
+        results, path = read_json(Path(experiment) / RESULTS_FILE), Path(experiment)
+    file = path / RESULTS_FILE
+    version = look_up(results, "schema_version")
     if not isinstance(version, int) or version < 1:
         raise InputError(f"{file} has no schema_version: it is not the results of an experiment")
     if version > SCHEMA_VERSION:
@@ -153,6 +140,42 @@ def _check(experiment: Experiment) -> None:
     if status != "completed":
         raise InputError(f"{file}: status={status!r}; expected 'completed'")
     for keys in REQUIRED:
-        if not experiment.look_up(*keys):
+        if not look_up(results, *keys):
             raise InputError(f"{file} has no {'.'.join(keys)}: it is incomplete, train again")
     check_results(results, file)
+    return Experiment(path, results)
+
+
+def _recorded_folder(results: Mapping[str, Any]) -> Path:
+    """Where the experiment was written; its other files may still lie there."""
+    results_dir = look_up(results, "config", "experiment", "results_dir") or RESULTS_DIR
+    return Path(str(results_dir)) / str(look_up(results, "experiment", "name") or "experiment")
+
+
+def load_json(pattern: Path | str) -> list[dict[str, Any]]:
+    """The content of each file that matches, such as `experiments/results/*/results.json`.
+
+    Raises InputError where no file matches, and for one that is no JSON object.
+    """
+    # Path.glob takes no absolute pattern.
+    files = sorted(glob.glob(str(pattern), recursive=True))  # noqa: PTH207
+    if not files:
+        raise InputError(f"{pattern}: no such file: expected the results.json of experiments")
+    contents = [read_json(Path(file)) for file in files]
+    for file, content in zip(files, contents, strict=True):
+        if not isinstance(content, dict):
+            raise InputError(f"{file}: is no JSON object: expected the results.json of a run")
+    return contents
+
+
+def read_all(
+    experiments: Sequence[Path | str | Mapping[str, Any]],
+) -> tuple[list[Experiment], list[str]]:
+    """The experiments that can be read, and one line for each that cannot."""
+    read, problems = [], []
+    for each in experiments:
+        try:
+            read.append(read_experiment(each))
+        except InputError as error:
+            problems.append(str(error))
+    return read, problems

@@ -122,8 +122,7 @@ Bin = section(
     low=float, high=float,
 )  # fmt: skip
 CalibrationErrors = section(
-    "CalibrationErrors",
-    {"expected_calibration_error": float | None, "brier_score": float | None},
+    "CalibrationErrors", {"expected_calibration_error": float | None, "brier_score": float | None}
 )
 ClassCalibration = section(
     "ClassCalibration", {"reliability": list[Bin]}, extends=CalibrationErrors
@@ -168,11 +167,7 @@ def first_problem(error: ValidationError) -> str:
 
 
 def check_results(results: dict[str, Any], file: Path) -> None:
-    """Check the type of every known field.
-
-    Raises:
-        InputError: names the first key that is not what a run writes, or a class named twice.
-    """
+    """Raise InputError for the first value that no run writes, or a class named twice."""
     try:
         names = Results.model_validate(results).data.class_names
     except ValidationError as error:

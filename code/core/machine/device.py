@@ -13,11 +13,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def choose_device(wanted: str = "auto", num_threads: int | None = None) -> torch.device:
-    """The requested device; also sets torch's number of threads.
-
-    Raises:
-        InputError: CUDA is requested and torch finds none.
-    """
+    """The requested device, where torch finds it; also sets torch's number of threads."""
     if num_threads := num_threads or threads_of_each_process():
         torch.set_num_threads(num_threads)
     if wanted == "cuda" and not torch.cuda.is_available():
@@ -30,10 +26,7 @@ def choose_device(wanted: str = "auto", num_threads: int | None = None) -> torch
 
 
 def threads_of_each_process() -> int | None:
-    """This machine's cores per training process on it; None: torch decides.
-
-    The number of processes is known if torch's elastic launch started them.
-    """
+    """This machine's cores per process that torch's elastic launch started; None: torch decides."""
     processes = os.environ.get("LOCAL_WORLD_SIZE")
     if distributed.size() == 1 or processes is None or "OMP_NUM_THREADS" in os.environ:
         return None

@@ -75,8 +75,7 @@ def gathered_rows(rows: Tensor, sizes: Sequence[int]) -> Tensor:
 class GatheredRows(torch.autograd.Function):
     """`gathered_rows` with a gradient for this process's rows.
 
-    The gradients are to be summed, but DistributedDataParallel averages them over the processes:
-    hence the factor.
+    DistributedDataParallel averages the gradients, which are to be summed: hence the factor.
     """
 
     @staticmethod
@@ -91,11 +90,7 @@ class GatheredRows(torch.autograd.Function):
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What the first process makes, sent to all others.
-
-    Raises:
-        InputError: in all processes, if the first one raises it.
-    """
+    """What the first process makes, or the InputError that it raises, in all processes."""
     if size() == 1:
         return make()
     told: list[Any] = [None, None]
@@ -113,10 +108,7 @@ def from_first(make: Callable[[], T]) -> T:
 @contextmanager
 def first_before_others() -> Iterator[None]:
     """Run the body in the first process before the others, which then find its downloads and caches
-    on disk.
-
-    Raises:
-        InputError: in all processes, if the first one raises it.
+    on disk. An InputError of the first is raised in all processes.
     """
     if size() == 1:
         yield
@@ -134,12 +126,7 @@ def first_before_others() -> Iterator[None]:
 
 
 def together(batches: Iterable[T]) -> Iterator[T]:
-    """Yield batches while every process has a next one.
-
-    Raises:
-        InputError: in all processes, if one cannot read its next batch because of one.
-        RuntimeError: likewise, for any other error.
-    """
+    """Yield batches while every process has a next one; an error in one is raised in all."""
     if size() == 1:
         yield from batches
         return
@@ -151,14 +138,10 @@ def together(batches: Iterable[T]) -> Iterator[T]:
         except Exception as error:
             problem = error
         if any_of(problem is not None):
-            raise _first_problem(problem)
+            told = None if problem is None else (isinstance(problem, InputError), str(problem))
+            # The first in the order of the processes, so that all raise the same.
+            is_mistake, text = next(each for each in gathered(told) if each)
+            raise InputError(text) if is_mistake else RuntimeError(text)
         if batch is None:
             return
         yield batch
-
-
-def _first_problem(mine: Exception | None) -> Exception:
-    """The first error in the order of the processes, equal in all of them."""
-    told = None if mine is None else (isinstance(mine, InputError), str(mine))
-    is_mistake, text = next(problem for problem in gathered(told) if problem)
-    return InputError(text) if is_mistake else RuntimeError(text)

@@ -56,12 +56,9 @@ class _Joined:
 def joined(place: ProcessRank) -> Iterator[None]:
     """Be one of the processes that train together while the body runs.
 
-    An error in one process is reported to the others. Each leaves after the first process, which
-    writes down how the run ended: a launcher kills all processes as soon as one ends. A process
-    that fails alone is noticed by its closed connections.
-
-    Raises:
-        InputError: another process failed; with its message.
+    An error in one process is reported to the others, which raise it as `others_may_fail` does.
+    Each leaves after the first process, which writes down how the run ended: a launcher kills all
+    processes as soon as one ends. A process that fails alone is noticed by its closed connections.
     """
     _join(place)
     job = _Joined.job = dist.PrefixStore(f"job_{next(_Joined.numbers)}", _Joined.store)
@@ -88,11 +85,8 @@ def joined(place: ProcessRank) -> Iterator[None]:
 def others_may_fail() -> Iterator[None]:
     """Report another process's error instead of its symptom in this one.
 
-    Symptoms are a closed connection, or the signal of a launcher that ends all processes.
-
-    Raises:
-        InputError: the other process raised it, or was killed.
-        OtherProcessError: the other process failed because of a bug.
+    Symptoms are a closed connection, or the signal of a launcher that ends all processes. Raises
+    InputError where the other process raised one or was killed, OtherProcessError after a bug.
     """
     try:
         yield

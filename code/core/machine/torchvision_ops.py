@@ -29,13 +29,8 @@ def _own_operators_load() -> bool:
         return False
 
 
-def _define_missing_schemas() -> "torch.library.Library | None":
-    if _own_operators_load():
-        return None
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}{_SCHEMA}")
-    return library
-
-
-_library = _define_missing_schemas()
+if not _own_operators_load():
+    # Kept, because the schemas go when the library does.
+    _library = torch.library.Library("torchvision", "DEF")
+    for _name in ("nms", "qnms"):
+        _library.define(f"{_name}{_SCHEMA}")

@@ -1,23 +1,15 @@
-"""Figures, resampling, intervals, thresholds and calibration; without torch.
+"""Figures, resampling, intervals, thresholds and calibration; without torch."""
 
-Each name is imported when it is asked for: not everything needs scikit-learn.
-"""
+from core import imported_when_asked
 
-import importlib
-from typing import Any
-
-_FILES = {
-    "Bootstrap": "intervals",
-    "EvaluationSettings": "evaluation_settings",
-    "bootstrap_intervals": "intervals",
-    "choose_thresholds": "thresholds",
-    "classification_metrics": "classification",
-    "evaluate": "evaluation",
-    "paired_differences": "intervals",
+_HOMES = {
+    "Bootstrap": "core.metrics.intervals",
+    "EvaluationSettings": "core.metrics.evaluation_settings",
+    "bootstrap_intervals": "core.metrics.intervals",
+    "choose_thresholds": "core.metrics.thresholds",
+    "classification_metrics": "core.metrics.classification",
+    "evaluate": "core.metrics.evaluation",
+    "paired_differences": "core.metrics.intervals",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _FILES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_FILES[name]}"), name)
+__all__ = list(_HOMES)
+__getattr__ = imported_when_asked(__name__, _HOMES)

@@ -19,8 +19,6 @@ def calibration_figures(
     ECE = sum over bins of (images in the bin / images) * |share of positives - mean probability|,
     with bins of equal width.
     Source: Guo 2017 (ECE), Brier 1950.
-    Raises:
-        InputError: as for `classification_metrics`.
     """
     labels, probabilities = check_predictions(labels, probabilities, class_names)
     per_class = {}
@@ -43,10 +41,7 @@ def calibration_figures(
 def reliability_curve(
     labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS
 ) -> list[dict[str, Any]]:
-    """Mean probability and share of positives per bin of equal width; empty bins left out.
-
-    Shape: both (images,).
-    """
+    """Mean probability and share of positives, both (images,), per bin of equal width with any."""
     edges = np.linspace(0, 1, bins + 1)
     which = np.clip(np.searchsorted(edges, probabilities, side="right") - 1, 0, bins - 1)
     curve = []

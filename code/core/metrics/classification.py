@@ -6,13 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn import metrics
 
-from core.metrics.scored_predictions import (
-    DEFAULT_THRESHOLD,
-    METRICS,
-    Thresholds,
-    check_predictions,
-    threshold_array,
-)
+from core.metrics.scored_predictions import DEFAULT_THRESHOLD, METRICS, Thresholds, decided
 
 
 def classification_metrics(
@@ -23,20 +17,16 @@ def classification_metrics(
 ) -> dict[str, Any]:
     """All figures of a multi-label prediction, per class, macro and micro.
 
-    A class is predicted where its probability is at least its threshold. Precision, recall and
-    F1 are 0 where their denominator is 0. Average precision requires a positive image, AUROC a
-    negative one as well: without them they are None and left out of the macro mean, and
-    `undefined` counts the classes left out. `any_defect` asks of each image whether it shows any
-    class at all: label = any label, prediction = any predicted class, score = the largest
-    probability, so that it never contradicts the classes (1 - prod(1 - p) would call four classes
-    at 0.2 a defect of no class). It is not part of macro and micro.
+    A class is predicted where its probability is at least its threshold. Precision, recall and F1
+    are 0 where their denominator is 0. Average precision requires a positive image, AUROC a
+    negative one as well: without them they are None, left out of the macro mean, and counted in
+    `undefined`. `any_defect`, not part of macro and micro, asks whether an image shows any class:
+    any label, any predicted class and the largest probability, so that it never contradicts the
+    classes (1 - prod(1 - p) would call four classes at 0.2 a defect of no class).
 
-    Shape: labels and probabilities (images, classes), labels 0 or 1.
-    Raises:
-        InputError: shapes differ, labels other than 0 and 1, probabilities NaN or outside [0, 1].
+    Shape: labels and probabilities (images, classes), checked by `check_predictions`.
     """
-    labels, probabilities = check_predictions(labels, probabilities, class_names)
-    predicted = probabilities >= threshold_array(thresholds, class_names)
+    labels, probabilities, predicted = decided(labels, probabilities, class_names, thresholds)
     per_class = {
         name: _class_row(labels[:, c], probabilities[:, c], predicted[:, c])
         for c, name in enumerate(class_names)

@@ -28,9 +28,6 @@ def evaluate(
     Thresholds and scaling are fitted on the validation part alone. Thresholds belong to the
     model's own probabilities, as in predictions.csv; calibrated ones are reported only under
     `calibration`.
-
-    Raises:
-        InputError: as for `classification_metrics`, or costs that do not fit the classes.
     """
     settings = settings or EvaluationSettings()
     thresholds = choose_thresholds(*validation, class_names, settings)

@@ -14,13 +14,7 @@ from core.metrics.resampling import (
     bootstrap_weights,
     jackknife_weights,
 )
-from core.metrics.scored_predictions import (
-    DEFAULT_THRESHOLD,
-    METRICS,
-    Thresholds,
-    check_predictions,
-    threshold_array,
-)
+from core.metrics.scored_predictions import DEFAULT_THRESHOLD, METRICS, Thresholds, decided
 
 Interval = list[float]
 
@@ -55,11 +49,9 @@ def bootstrap_intervals(
     few positives is at least as wide as the score interval.
 
     Source: Efron 1987 (BCa); Davison and Hinkley 1997, section 3.2 (resampling within strata).
-    Raises:
-        InputError: as for `classification_metrics`.
     """
     chosen = bootstrap or Bootstrap()
-    figures = _figures(labels, (probabilities, thresholds), class_names)
+    figures = WeightedFigures(decided(labels, probabilities, class_names, thresholds), class_names)
     values, replicates, left_out = _resample([figures], np.asarray(labels), chosen)
     found: dict[FigureKey, Interval | None] = {}
     # Classes come before their macro mean, which falls back on them.
@@ -85,27 +77,18 @@ def paired_differences(
 
     Both predictions, each (probabilities, thresholds), are of the same images in the same order.
     Both are weighted by the same resamples, so that what is hard for both cancels out.
-
-    Raises:
-        InputError: as for `classification_metrics`.
     """
     chosen = bootstrap or Bootstrap()
-    pair = [_figures(labels, prediction, class_names) for prediction in (first, second)]
+    pair = [
+        WeightedFigures(decided(labels, probabilities, class_names, at), class_names)
+        for probabilities, at in (first, second)
+    ]
     values, replicates, left_out = _resample(pair, np.asarray(labels), chosen)
     found = {}
     for key, value in values.items():
         interval = bootstrap_bounds(value, replicates[key], left_out[key], chosen.confidence)
         found[key] = {"difference": value, "interval": interval or [value, value]}
     return _nested(found, class_names)
-
-
-def _figures(
-    labels: np.ndarray, prediction: tuple[np.ndarray, Thresholds], class_names: Sequence[str]
-) -> WeightedFigures:
-    probabilities, thresholds = prediction
-    labels, probabilities = check_predictions(labels, probabilities, class_names)
-    predicted = probabilities >= threshold_array(thresholds, class_names)
-    return WeightedFigures(labels, probabilities, predicted, list(class_names))
 
 
 def _resample(

@@ -1,14 +1,12 @@
 """How well masks are found: Dice, intersection over union, and where the maximum is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 
-@dataclass(frozen=True)
-class MaskScores:
+class MaskScores(NamedTuple):
     """Scores of each image and class.
 
     `dice` of two empty masks is 1, as in the Severstal competition; `iou` is NaN there.
@@ -19,12 +17,6 @@ class MaskScores:
     dice: np.ndarray
     iou: np.ndarray
     peak_inside: np.ndarray
-
-    @classmethod
-    def joined(cls, parts: Sequence["MaskScores"]) -> "MaskScores":
-        """The scores of all parts, one after another."""
-        names = cls.__dataclass_fields__
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def localization_figures(scores: MaskScores, class_names: Sequence[str]) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """All figures of many resamples of the same images at once, equal to scikit-learn on each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from core.metrics.scored_predictions import METRICS
+from core.metrics.scored_predictions import METRICS, Decided
 
 # Where a figure stands in a report, such as ("per_class", "defect_2", "f1").
 FigureKey = tuple[str, ...]
@@ -39,10 +39,7 @@ def strata(labels: np.ndarray) -> list[np.ndarray]:
 def bootstrap_weights(
     labels: np.ndarray, resamples: int, generator: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """How often each image is drawn in each resample, a chunk of resamples at a time.
-
-    Shape: (images, resamples of the chunk).
-    """
+    """How often each image is drawn, (images, resamples), a chunk of resamples at a time."""
     groups = strata(labels)
     for start in range(0, resamples, CHUNK):
         columns = min(CHUNK, resamples - start)
@@ -56,7 +53,7 @@ def bootstrap_weights(
 
 
 def jackknife_weights(labels: np.ndarray) -> Iterator[np.ndarray]:
-    """Each image left out in turn, while the others of its label set weigh more to make up for it.
+    """Each image left out in turn; the others of its label set weigh more to make up for it.
 
     Shape: (images, images of the chunk).
     """
@@ -75,9 +72,8 @@ def jackknife_weights(labels: np.ndarray) -> Iterator[np.ndarray]:
 class WeightedFigures:
     """The figures of `classification_metrics` as a function of the images' weights."""
 
-    def __init__(
-        self, labels: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray, names: list[str]
-    ) -> None:
+    def __init__(self, decided: Decided, names: Sequence[str]) -> None:
+        labels, probabilities, predicted = decided
         self.names, image = names, np.arange(len(labels))
         classes = zip(names, labels.T, probabilities.T, predicted.T, strict=True)
         self.questions = {

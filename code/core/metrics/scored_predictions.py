@@ -13,15 +13,16 @@ METRICS = ("precision", "recall", "f1", "average_precision", "auroc")
 DEFAULT_THRESHOLD = 0.5
 
 Thresholds = float | Mapping[str, float]
+# Labels, probabilities, and which classes are predicted.
+Decided = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def check_predictions(
     labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Labels as bool and probabilities as float64, checked.
+    """Labels as bool and probabilities as float64.
 
-    Raises:
-        InputError: shapes differ, labels other than 0 and 1, probabilities NaN or outside [0, 1].
+    Raises InputError for other shapes, labels that are not 0 or 1, probabilities outside [0, 1].
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
     expected = f"(images, {len(class_names)}) for classes {', '.join(class_names)}"
@@ -39,23 +40,23 @@ def check_predictions(
     return labels.astype(bool), probabilities
 
 
-def threshold_array(thresholds: Thresholds, class_names: Sequence[str]) -> np.ndarray:
-    """One threshold per class, in the order of the classes.
+def decided(
+    labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], at: Thresholds
+) -> Decided:
+    """Labels and probabilities, checked, and which classes are predicted at these thresholds.
 
-    Raises:
-        InputError: a class without a threshold, or a threshold that is NaN.
+    Raises InputError as `check_predictions` does, and where a threshold is missing or NaN.
     """
-    if isinstance(thresholds, Mapping):
-        missing = [name for name in class_names if name not in thresholds]
+    if isinstance(at, Mapping):
+        missing = [name for name in class_names if name not in at]
         if missing:
-            raise InputError(
-                f"thresholds: none for class {missing[0]!r}; given: {', '.join(thresholds)}"
-            )
-        thresholds = [thresholds[name] for name in class_names]
-    values = np.full(len(class_names), thresholds, dtype=np.float64)
+            raise InputError(f"thresholds: none for class {missing[0]!r}; given: {', '.join(at)}")
+        at = [at[name] for name in class_names]
+    values = np.full(len(class_names), at, dtype=np.float64)
     if np.isnan(values).any():
         raise InputError(f"thresholds: {values.tolist()}; expected a number for every class")
-    return values
+    labels, probabilities = check_predictions(labels, probabilities, class_names)
+    return labels, probabilities, probabilities >= values
 
 
 def _refuse_first(

@@ -27,19 +27,6 @@ class OperatingPoints:
     false_positives: np.ndarray
     positives: int
 
-    @property
-    def precision(self) -> np.ndarray:
-        return self.true_positives / np.maximum(self.true_positives + self.false_positives, 1)
-
-    @property
-    def recall(self) -> np.ndarray:
-        return self.true_positives / self.positives
-
-    @property
-    def f1(self) -> np.ndarray:
-        predicted = self.true_positives + self.false_positives
-        return 2 * self.true_positives / (predicted + self.positives)
-
 
 def choose_thresholds(
     labels: np.ndarray,
@@ -59,9 +46,7 @@ def choose_thresholds(
 
     Among equally good thresholds the one nearest to 0.5 is chosen; for `cost`, the one nearest to
     the best threshold for calibrated probabilities. A class without positives keeps that value.
-
-    Raises:
-        InputError: as for `classification_metrics`, or costs that do not fit the classes.
+    Raises InputError for costs that do not fit the classes.
     """
     labels, probabilities = check_predictions(labels, probabilities, class_names)
     chosen = {}
@@ -95,8 +80,11 @@ def operating_points(labels: np.ndarray, probabilities: np.ndarray) -> Operating
     middle = (levels + below) / 2
     # Half way may be rounded down to the lower neighbour, which must stay below the threshold.
     thresholds = np.where(middle > below, middle, levels)
+    # The last one is half way to 1, or just above 1.
+    above = (levels[0] + 1) / 2
+    above = above if above > levels[0] else np.nextafter(levels[0], 2.0)
     return OperatingPoints(
-        thresholds=np.r_[thresholds, _above(levels[0])],
+        thresholds=np.r_[thresholds, above],
         true_positives=np.r_[hits[last], 0],
         false_positives=np.r_[last + 1 - hits[last], 0],
         positives=int(hits[-1]),
@@ -107,10 +95,11 @@ def _score(
     points: OperatingPoints, settings: EvaluationSettings, name: str, costs: Sequence[float]
 ) -> np.ndarray:
     """How good each operating point is; higher is better."""
-    precision, recall = points.precision, points.recall
+    hits, predicted = points.true_positives, points.true_positives + points.false_positives
+    precision, recall = hits / np.maximum(predicted, 1), hits / points.positives
     match settings.threshold_criterion:
         case "f1":
-            return points.f1
+            return 2 * hits / (predicted + points.positives)
         case "recall_at_precision":
             allowed = precision >= settings.min_precision
             if allowed.any():
@@ -123,14 +112,7 @@ def _score(
         case "precision_at_recall":
             return np.where(recall >= settings.min_recall, precision, -1.0)
         case _:
-            missed = points.positives - points.true_positives
-            return -(costs[0] * missed + costs[1] * points.false_positives)
-
-
-def _above(highest: float) -> float:
-    """A threshold that no probability reaches: half way to 1, or just above 1."""
-    middle = (highest + 1) / 2
-    return middle if middle > highest else float(np.nextafter(highest, 2.0))
+            return -(costs[0] * (points.positives - hits) + costs[1] * points.false_positives)
 
 
 def _shrunk(threshold: float, positives: int, prior_positives: float) -> float:

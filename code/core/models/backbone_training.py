@@ -7,7 +7,7 @@ from timm.models import group_parameters
 from torch import nn
 
 from core.errors import InputError
-from core.models.attention import attention_left_out
+from core.models.cbam import attention_left_out
 from core.models.stages import Stage, pick_stage, stage_module, trial_images
 
 
@@ -18,10 +18,8 @@ def freeze_up_to(
     """Freeze the stem and the first `number` stages; 0 freezes nothing.
 
     timm registers modules in the order in which they run, with few exceptions: everything before
-    the end of the stage belongs to it, to an earlier stage, or to the stem.
-
-    Raises:
-        InputError: no such stage, or the backbone is one of the exceptions.
+    the end of the stage belongs to it, to an earlier stage, or to the stem. Raises InputError where
+    there is no such stage, or the backbone is one of the exceptions.
     """
     if number == 0:
         return
@@ -77,9 +75,8 @@ def checkpoint_stages(
 ) -> None:
     """Switch timm's gradient checkpointing; `size` is what the backbone requires, if anything.
 
-    Raises:
-        InputError: the backbone has no such switch, or would then run the blocks of a stage
-            without the stage, and so skip the attention after it.
+    Raises InputError where it has no such switch, or would then skip attention, because it runs the
+    blocks of a stage without the stage.
     """
     key = "training.gradient_checkpointing=true"
     try:

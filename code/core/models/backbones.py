@@ -46,7 +46,7 @@ class ConvNeXtAtto(TimmClassifier):
 
 
 @registry.register("convnext_atto_cbam", tags=["convnext", "attention", "small"])
-class ConvNeXtAttoCBAM(TimmClassifier):
+class ConvNeXtAttoCBAM(ConvNeXtTinyCBAM):
     """ConvNeXt-Atto with CBAM after stages 3 and 4 (160 and 320 channels).
 
     Source: Liu et al. 2022, "A ConvNet for the 2020s"; Woo et al. 2018, "CBAM: Convolutional
@@ -54,9 +54,6 @@ class ConvNeXtAttoCBAM(TimmClassifier):
     """
 
     backbone_name = "convnext_atto"
-
-    def __init__(self, *, cbam_stages: StageNumbers = (3, 4), **options: Any) -> None:
-        super().__init__(cbam_stages=cbam_stages, **options)
 
 
 @registry.register("resnet50", tags=["resnet"])

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from core.errors import InputError
 from core.models import parameters
-from core.models.attention import attach_cbam
 from core.models.backbone_training import checkpoint_stages, freeze_up_to, layer_of_parameter
+from core.models.cbam import attach_cbam
 from core.models.input_layer import fixed_size, install_input_layer
-from core.models.mask_head import MaskHead, build_fusion, mask_size
+from core.models.mask_head import MaskHead, build_fusion, checked_shares, mask_size
 from core.models.pooling import replace_pooling
 from core.models.pretrained import create_backbone
 from core.models.stages import find_stages
@@ -96,10 +96,7 @@ class TimmClassifier(nn.Module):
         return {"logits": logits, "mask_logits": mask_logits}
 
     def forward_features(self, images: Tensor) -> list[Tensor]:
-        """The feature map of every stage, attention included, first to last.
-
-        Shape: each (batch, channels, height / reduction, width / reduction) of its stage
-        """
+        """The map of every stage, attention included, (batch, channels, height, width) each."""
         return self.backbone.forward_intermediates(
             self._normalised(images), indices=self.stage_indices, intermediates_only=True
         )
@@ -113,13 +110,8 @@ class TimmClassifier(nn.Module):
 
         The first steps are then not spent on learning how rare defects are. Shares are kept
         within [SMALLEST_SHARE, 1 - SMALLEST_SHARE]. A head that came with `weights` stays as it is.
-
-        Raises:
-            ValueError: not one share in 0..1 per class.
         """
-        shares = [float(share) for share in shares]
-        if len(shares) != self.num_classes or not all(0 <= share <= 1 for share in shares):
-            raise ValueError(f"class shares {shares}: expected {self.num_classes} numbers in 0..1")
+        shares = checked_shares(shares, self.num_classes)
         if self.has_trained_head:
             return
         kept = [min(max(share, SMALLEST_SHARE), 1 - SMALLEST_SHARE) for share in shares]
@@ -129,11 +121,7 @@ class TimmClassifier(nn.Module):
                 self.get_submodule(name).bias.copy_(log_odds)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Keep no activations inside stages, and compute them again in the backward pass.
-
-        Raises:
-            InputError: the backbone cannot do so, or would leave out its attention.
-        """
+        """Keep no activations inside stages, and compute them again in the backward pass."""
         checkpoint_stages(self.backbone, self.attention, enable, self.input_layer.size)
 
     def group_matcher(self, coarse: bool = False) -> Callable[[str], float]:

@@ -31,10 +31,8 @@ class InputLayer(nn.Module):
         size: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
-        self.mean = tuple(mean)
-        self.std = tuple(std)
-        self.grey_stem = grey_stem
-        self.size = size
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.grey_stem, self.size = grey_stem, size
 
     def forward(self, images: Tensor, dtype: torch.dtype) -> Tensor:
         if images.dim() != 4 or images.shape[1] not in (1, 3):

@@ -49,16 +49,8 @@ class MaskHead(nn.Module):
 
     @torch.no_grad()
     def set_pixel_shares(self, shares: Sequence[float]) -> None:
-        """Start at the log-odds of each class's share of the masks' pixels.
-
-        Raises:
-            ValueError: not one share in 0..1 per class.
-        """
-        if len(shares) != len(self.log_odds) or not all(0 <= share <= 1 for share in shares):
-            raise ValueError(
-                f"pixel shares {list(shares)}: expected {len(self.log_odds)} numbers in 0..1"
-            )
-        kept = torch.tensor([float(share) for share in shares])
+        """Start at the log-odds of each class's share of the masks' pixels."""
+        kept = torch.tensor(checked_shares(shares, len(self.log_odds)))
         self.log_odds.copy_(kept.clamp(SMALLEST_PIXEL_SHARE, 1 - SMALLEST_PIXEL_SHARE).logit())
         self.classifier.bias.copy_(self.log_odds)
 
@@ -86,6 +78,14 @@ class MaskFusion(nn.Module):
         return logits + (self.gain * evidence).to(logits.dtype)
 
 
+def checked_shares(shares: Sequence[float], num_classes: int) -> list[float]:
+    """The shares of the classes. Raises ValueError where there is not one in 0..1 for each."""
+    shares = [float(share) for share in shares]
+    if len(shares) != num_classes or not all(0 <= share <= 1 for share in shares):
+        raise ValueError(f"shares {shares}: expected {num_classes} numbers in 0..1")
+    return shares
+
+
 def mask_size(image_size: Sequence[int]) -> tuple[int, int]:
     """Height and width of the masks' logits for an image of this height and width."""
     height, width = (math.ceil(side / MASK_STRIDE) for side in image_size)
@@ -93,11 +93,7 @@ def mask_size(image_size: Sequence[int]) -> tuple[int, int]:
 
 
 def build_fusion(mask_head: bool, fusion: bool | None, num_classes: int) -> MaskFusion | None:
-    """The fusion, if it is wanted: by default, with a mask head.
-
-    Raises:
-        InputError: fusion without a mask head.
-    """
+    """The fusion, by default with a mask head. Raises InputError for one without a mask head."""
     if fusion and not mask_head:
         raise InputError(
             "model.fusion=true: there are no masks to fuse: give model.mask_head=true as well"

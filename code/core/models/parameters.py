@@ -48,10 +48,6 @@ MaskHeadWidth = Annotated[int, Field(ge=4, le=512, description="channels of the 
 
 
 def without_weights(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The model's values, for weights that come from a checkpoint.
-
-    Nothing is downloaded, and no local file is looked for.
-    """
-    own = {key: None for key in ("weights",) if key in values}
-    own |= {key: False for key in ("pretrained",) if key in values}
-    return {**values, **own}
+    """The model's values for weights from a checkpoint: no download, and no local file."""
+    without = {"weights": None, "pretrained": False}
+    return {key: without.get(key, value) for key, value in values.items()}

@@ -32,9 +32,7 @@ class GlobalPooling(nn.Module):
         self, kind: PoolingKind, keep: bool = False, dimensions: tuple[int, int] = (2, 3)
     ) -> None:
         super().__init__()
-        self.kind = kind
-        self.keep = keep
-        self.dimensions = dimensions
+        self.kind, self.keep, self.dimensions = kind, keep, dimensions
 
     def forward(self, features: Tensor) -> Tensor:
         if self.kind == "average":
@@ -57,11 +55,7 @@ class GlobalPooling(nn.Module):
 
 
 def replace_pooling(backbone: nn.Module, kind: PoolingKind) -> None:
-    """Replace the backbone's own pooling by `kind`; the rest of its head stays.
-
-    Raises:
-        InputError: the backbone has no pooling layer and `kind` is not the default.
-    """
+    """Replace the backbone's own pooling, if it has any, by `kind`; the rest of its head stays."""
     layers = [
         layer
         for layer in backbone.modules()

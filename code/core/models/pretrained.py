@@ -33,11 +33,8 @@ def create_backbone(
 ) -> nn.Module:
     """timm's network `name` for three-channel images, built with `settings`.
 
-    A setting that is zero is left out if the network does not have it.
-
-    Raises:
-        InputError: an unknown name or tag, an option that the network refuses, or pretrained
-            weights that do not exist or are not available.
+    A setting that is zero is left out if the network does not have it. Raises InputError for an
+    unknown name or tag, an option that the network refuses, and weights that are not available.
     """
     config = _known_config(name)
     for key in {"in_chans", "features_only", "global_pool", "pretrained_cfg", *settings}:
@@ -65,8 +62,7 @@ def create_backbone(
 def pretrained_file(name: str, config: PretrainedCfg) -> Path:
     """Path of the pretrained weights of `name` on this machine, downloaded on first use.
 
-    Raises:
-        InputError: there are none, or they are not in the cache and cannot be downloaded.
+    Raises InputError where there are none, or none in the cache and no network.
     """
     instead = "give a local file with model.weights=FILE, or set model.pretrained=false"
     if not config.has_weights:

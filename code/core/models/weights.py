@@ -14,14 +14,11 @@ EXAMPLES = 3
 def load_weights(model: nn.Module, path: str, head: Sequence[str]) -> bool:
     """Load `path` into `model`, whose `backbone` is a timm network.
 
-    The file is safetensors or a state_dict, of the timm network alone or of a whole model of
-    this project. Layers named in `head` stay as they are if the file has none, or another number
-    of classes, and so does attention that the file does not have.
-
-    Returns whether the file also brought a trained head for these classes.
-
-    Raises:
-        InputError: no such file, another format, or keys or shapes of another network.
+    The file is safetensors or a state_dict, of the timm network alone or of a whole model of this
+    project. Layers named in `head` stay as they are if the file has none, or another number of
+    classes, and so does attention that the file does not have. Raises InputError where there is no
+    such file, or it is of another format or network. Returns whether it also brought a trained
+    head.
     """
     state = read_state_dict(path)
     if not any(key.startswith("backbone.") for key in state):
@@ -42,11 +39,7 @@ def load_weights(model: nn.Module, path: str, head: Sequence[str]) -> bool:
 
 
 def read_state_dict(path: str) -> dict[str, Tensor]:
-    """The tensors in a safetensors file or a PyTorch checkpoint, read without running its code.
-
-    Raises:
-        InputError: no such file, or another format.
-    """
+    """The tensors in a safetensors file or a PyTorch checkpoint, read without running its code."""
     where = f"model.weights={path}"
     if not Path(path).is_file():
         found = "is a folder" if Path(path).is_dir() else "does not exist"

@@ -1,5 +1,6 @@
 """Build the model and the loss that a config names, for the data at hand."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,11 +11,12 @@ from torch import nn
 from core.command.config import TrainConfig
 from core.data.label_table import LabelTable
 from core.errors import InputError
+from core.losses.base import BaseLoss
 from core.losses.factory import loss_for_training
 from core.models.depthwise import use_matmul_gradients
+from core.models.mask_head import mask_size
 from core.models.output import initialize_lazy_layers
 from core.models.registry import get_registry as get_model_registry
-from core.running.mask_supervision import usable_model, warn_of_head_left_out
 from core.training.precision import choose_precision
 
 
@@ -23,13 +25,9 @@ def build_model(
 ) -> nn.Module:
     """Build the model by its name; its head's bias starts at the log-odds of the class shares.
 
-    `image_shape` is (channels, height, width).
-
-    Raises:
-        InputError: the model does not fit the number of classes or the image size.
+    Raises InputError where it does not fit the classes or the (channels, height, width) of images.
     """
-    warn_of_head_left_out(values, table)
-    params = {key: v for key, v in usable_model(values, table).items() if key != "name"}
+    params = {key: value for key, value in values.items() if key != "name"}
     num_classes = len(table.class_names)
     if params.get("num_classes", num_classes) != num_classes:
         raise InputError(
@@ -46,23 +44,19 @@ def build_model(
     return model
 
 
-def checkpoint_gradients(model: nn.Module, name: str) -> None:
-    """Make the model recompute its activations in the backward pass."""
-    switch = getattr(model, "set_grad_checkpointing", None)
-    if switch is None:
-        raise InputError(
-            f"training.gradient_checkpointing=true: {name} has no set_grad_checkpointing: use "
-            "false, or another model"
-        )
-    switch()
-
-
-def multiply_depthwise(model: nn.Module, config: TrainConfig, device: torch.device) -> None:
-    """Make depthwise convolutions compute their weight gradients as matrix products.
-
-    Raises:
-        InputError: this would change nothing.
-    """
+def choose_gradients(model: nn.Module, config: TrainConfig, device: torch.device) -> None:
+    """Recompute activations in the backward pass, multiply depthwise gradients, each if wanted."""
+    name = config.model["name"]
+    if config.training.gradient_checkpointing:
+        switch = getattr(model, "set_grad_checkpointing", None)
+        if switch is None:
+            raise InputError(
+                f"training.gradient_checkpointing=true: {name} has no set_grad_checkpointing: use "
+                "false, or another model"
+            )
+        switch()
+    if config.runtime.depthwise_gradient != "matmul":
+        return
     wanted = "runtime.depthwise_gradient='matmul'"
     precision = choose_precision(config.runtime.precision, device).name
     if (device.type, precision) != ("cpu", "bfloat16"):
@@ -72,15 +66,32 @@ def multiply_depthwise(model: nn.Module, config: TrainConfig, device: torch.devi
         )
     if not use_matmul_gradients(model):
         raise InputError(
-            f"{wanted}: {config.model['name']} has no depthwise convolution of 5x5 or larger with "
+            f"{wanted}: {name} has no depthwise convolution of 5x5 or larger with "
             "stride 1: use torch, or a ConvNeXt"
         )
 
 
 def build_loss(
     values: Mapping[str, Any], table: LabelTable, counts: np.ndarray, total: int
-) -> nn.Module:
+) -> BaseLoss:
     """Build the loss by its type, and give it the class counts of the training part."""
     loss = loss_for_training(values, "loss", masks=False)
     loss.set_class_statistics(counts, total, source="train_split", class_names=table.class_names)
     return loss
+
+
+def build_mask_loss(
+    config: TrainConfig, table: LabelTable, train: np.ndarray, pixel_shares: np.ndarray | None
+) -> tuple[BaseLoss | None, float]:
+    """The loss of masks and its weight; it gets the number of mask cells per class."""
+    if config.mask_loss is None:
+        return None, 1.0
+    values = dict(config.mask_loss)
+    weight = values.pop("weight")
+    loss = loss_for_training(values, "mask_loss", masks=True)
+    cells = len(train) * math.prod(mask_size(config.data.image_size))
+    counts = np.rint(pixel_shares * cells).astype(np.int64).tolist()
+    loss.set_class_statistics(
+        counts, cells, source="train_split_masks", class_names=table.class_names
+    )
+    return loss, weight

@@ -15,33 +15,18 @@ from core.data.split_file import Split
 from core.experiments.folder import ExperimentFolder
 from core.machine.device import choose_device, keep_freed_memory
 from core.machine.distributed import first_before_others, is_first
+from core.machine.interruption import Interruption
 from core.machine.process_group import others_may_fail
 from core.predicting.trained_model import MODEL_SCHEMA_VERSION
-from core.running.components import (
-    build_loss,
-    build_model,
-    checkpoint_gradients,
-    multiply_depthwise,
-)
+from core.running.components import build_loss, build_mask_loss, build_model, choose_gradients
 from core.running.experiment_record import LoadedData, TrainingSetup, describe, overview
 from core.running.loading import build_loaders, choose_split, read_data
-from core.running.mask_supervision import (
-    build_mask_loss,
-    check_mask_supervision,
-    known_masks,
-    pixel_shares_of,
-    usable_model,
-)
-from core.running.out_of_memory import (
-    explaining_out_of_memory,
-    settle_batch_size,
-    settled_values,
-)
+from core.running.mask_supervision import check_mask_supervision, pixel_shares_of, usable_model
+from core.running.out_of_memory import explaining_out_of_memory, note_settled, settle_batch_size
 from core.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, TensorBoard
 from core.training.classification.history_plot import HistoryPlot
 from core.training.classification.objective import Objective
 from core.training.classification.task import ClassificationTask
-from core.training.interruption import Interruption
 from core.training.learner import Learner
 from core.training.seeding import seed_everything, set_determinism
 from core.training.trainer import Trainer
@@ -52,15 +37,14 @@ log = logging.getLogger(__name__)
 def train(config: TrainConfig) -> dict[str, Any]:
     """Run one experiment and return what its results.json holds.
 
-    All input is read and checked, and everything is built, before a folder is made. So a mistake
-    leaves nothing behind.
+    Everything is read, checked and built before a folder is made: a mistake leaves nothing behind.
     """
     data = read_data(config.data)
     split = choose_split(config, data)
     settled = settle_batch_size(config, partial(build, data=data, split=split))
     setup = build(settled, data, split)
     folder = ExperimentFolder.create(Path(config.experiment.results_dir), config.experiment.name)
-    folder.note_settled(settled_values(config))
+    note_settled(folder, config)
     return run(settled, setup, folder)
 
 
@@ -70,10 +54,7 @@ def run(
     folder: ExperimentFolder,
     checkpoint: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Train `setup` in `folder`, and write its report.
-
-    With a `checkpoint`, to which the learner has been restored, continue from it.
-    """
+    """Train, from the `checkpoint` that the learner was restored to, if any; write the report."""
     interruption = Interruption()
     with folder.running(interruption):
         log.info("Experiment %s", folder.path)
@@ -85,15 +66,11 @@ def run(
             trainer.continue_from(checkpoint)
         with others_may_fail(), explaining_out_of_memory(config):
             results = trainer.fit()
+        text = "\n%s part, %d images, epoch %d, threshold 0.5:\n%s"
         for part in ("train", "test"):
-            if part in results:
-                log.info(
-                    "\n%s part, %d images, epoch %d, threshold 0.5:\n%s",
-                    part.capitalize(),
-                    results[part]["num_images"],
-                    results["tested_epoch"],
-                    summary_table(results[part]),
-                )
+            if figures := results.get(part):
+                about = (part.capitalize(), figures["num_images"], results["tested_epoch"])
+                log.info(text, *about, summary_table(figures))
     if not is_first():
         return results
     # At the end, because the report reads what a completed experiment wrote.
@@ -104,11 +81,7 @@ def run(
 
 
 def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
-    """Build what the config names, for this data and this split.
-
-    Raises:
-        InputError: a value is invalid, or does not fit the data.
-    """
+    """Build what the config names. Raises InputError for values that do not fit the data."""
     device = choose_device(config.runtime.device, config.runtime.num_threads)
     keep_freed_memory()
     set_determinism(config.runtime.deterministic)
@@ -120,23 +93,21 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
         learns_masks=config.mask_loss is not None,
     )
     check_mask_supervision(config, table, pipeline)
+    values = usable_model(config.model, table)
     labels = table.labels[split["train"]]
     counts = labels.sum(axis=0)
     seed_everything(seed)
     drawn = expected_shares(labels, image_weights(labels, config.data.sampler))
     with first_before_others():
         image_shape = (config.data.channels, *config.data.image_size)
-        model = build_model(config.model, table, drawn, image_shape)
-    pixel_shares = pixel_shares_of(model, table, known_masks(config, table, split["train"]))
+        model = build_model(values, table, drawn, image_shape)
+    pixel_shares = pixel_shares_of(model, config, table, split["train"])
     objective = Objective(
         build_loss(config.loss, table, counts, total=len(labels)),
         *build_mask_loss(config, table, split["train"], pixel_shares),
     )
     loaders = build_loaders(config, data, split, pipeline, objective.mask_loss)
-    if config.training.gradient_checkpointing:
-        checkpoint_gradients(model, config.model["name"])
-    if config.runtime.depthwise_gradient == "matmul":
-        multiply_depthwise(model, config, device)
+    choose_gradients(model, config, device)
     learner = Learner.create(
         model,
         objective,
@@ -153,7 +124,7 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
         config.evaluation,
         final_model={
             "schema_version": MODEL_SCHEMA_VERSION,
-            "model": usable_model(config.model, table),
+            "model": values,
             "image_size": list(config.data.image_size),
             "channels": config.data.channels,
         },

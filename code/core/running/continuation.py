@@ -13,34 +13,31 @@ from core.data.split_file import Split, read_split
 from core.errors import InputError
 from core.experiments.environment import command_line, describe_environment
 from core.experiments.folder import ExperimentFolder, read_results
+from core.experiments.strips import SPLIT_FILE
 from core.machine.distributed import from_first, is_first, size
 from core.models.parameters import without_weights
 from core.running.composition import build, run
 from core.running.experiment_record import LoadedData
-from core.running.loading import choose_split
+from core.running.loading import choose_split, read_data
 from core.training.checkpoint import Checkpoints, FoundCheckpoint, restore
 
 log = logging.getLogger(__name__)
 
-SPLIT_FILE = "split.csv"
-
 
 def continue_training(
     config: TrainConfig,
-    data: LoadedData,
     path: Path,
     *,
+    data: LoadedData | None = None,
     split: Split | None = None,
     changed: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Continue from the newest whole checkpoint in `path`, or start over if there is none.
 
-    The folder's own split is used; if `split` is given, it must be equal.
-
-    Raises:
-        InputError: the data, the split or the checkpoints do not fit.
+    `data` is read if it is not given. The folder's own split is used; if `split` is given, it must
+    be equal. Raises InputError where the data, the split or the checkpoints do not fit.
     """
-    checkpoints = Checkpoints(path / "checkpoints")
+    data, checkpoints = data or read_data(config.data), Checkpoints(path / "checkpoints")
 
     def read() -> tuple[FoundCheckpoint, Split]:
         check_fingerprint(path, data, config)
@@ -48,8 +45,12 @@ def continue_training(
 
     found, own_split = from_first(read)
     # Weights come from the checkpoint; the initial weights' file may be gone.
-    begun = found.state is not None
-    built = _continued(config, found.state) if begun else config
+    begun, built = found.state is not None, config
+    if begun:
+        # The precision it began with: `auto` may choose another one on another device.
+        precision = found.state.get("precision", config.runtime.precision)
+        runtime = config.runtime.model_copy(update={"precision": precision})
+        built = replace(config, model=without_weights(config.model), runtime=runtime)
     setup = build(built, data, own_split)
     if begun:
         restore(setup.learner, found.state, found.file)
@@ -63,22 +64,8 @@ def continue_training(
     return run(config, setup, ExperimentFolder.reopen(path, resumption), found.state)
 
 
-def _continued(config: TrainConfig, state: Mapping[str, Any]) -> TrainConfig:
-    """The config that rebuilds the learner of a checkpoint.
-
-    It keeps the precision it began with: `auto` may choose another one on another device.
-    """
-    precision = state.get("precision", config.runtime.precision)
-    runtime = config.runtime.model_copy(update={"precision": precision})
-    return replace(config, model=without_weights(config.model), runtime=runtime)
-
-
 def check_fingerprint(path: Path, data: LoadedData, config: TrainConfig) -> None:
-    """Refuse to continue with other images or labels.
-
-    Raises:
-        InputError: the data set differs from the one that the experiment in `path` began with.
-    """
+    """Raise InputError where the experiment in `path` was begun with other images or labels."""
     known = read_results(path).get("data", {}).get("fingerprint")
     if known is not None and known != data.table.fingerprint():
         raise InputError(

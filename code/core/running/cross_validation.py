@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from core.analysis.label_errors import Suspect, rank_label_errors, share_of_flips_found
 from core.analysis.text_tables import summary_table
@@ -18,29 +17,22 @@ from core.data.settings import DataSettings
 from core.data.split_file import Split
 from core.data.splitting import stratified_folds
 from core.errors import InputError
-from core.experiments.environment import command_line
 from core.experiments.folder import ExperimentFolder, read_results
 from core.experiments.predictions import PREDICTIONS_FILE, read_rows, value_columns
 from core.files.spreadsheet import as_text
 from core.files.tables import read_records, write_table
-from core.files.writing import write_text
 from core.machine.distributed import from_first, is_first
+from core.machine.interruption import Interruption
 from core.metrics.evaluation import with_intervals
 from core.metrics.intervals import Bootstrap
 from core.metrics.scored_predictions import METRICS
 from core.running.composition import build, run
 from core.running.continuation import check_fingerprint, continue_training, describe_resumption
-from core.running.experiment_record import LoadedData, describe_data, write_flips_of
+from core.running.experiment_record import LoadedData, describe_input
 from core.running.loading import read_data
-from core.running.out_of_memory import settle_batch_size, settled_values
-from core.training.interruption import Interruption
+from core.running.out_of_memory import note_settled, settle_batch_size
 
 log = logging.getLogger(__name__)
-
-_FLIPS_FOUND = (
-    "Of %d images with a label flipped on purpose, %d are among the first %d of label_errors.csv "
-    "(a share of %.2f)\n"
-)
 
 
 def cross_validate(
@@ -52,9 +44,7 @@ def cross_validate(
     rest. Folds are multi-label stratified and keep near-duplicates together. Each fold is an
     experiment in `fold_1/`, `fold_2/`, ... In a `resumed` folder, complete folds are kept and a
     begun fold continues from its last checkpoint; `changed` lists the changes to its config.
-
-    Raises:
-        InputError: data or values are invalid, or the data differs from that of the resumed folder.
+    Raises InputError for invalid data or values, or other data than the resumed folder's.
     """
     if config.data.split_strategy != DataSettings().split_strategy:
         raise InputError(
@@ -67,16 +57,16 @@ def cross_validate(
         table.labels, num_folds, config.experiment.seed, data.groups, table.class_names
     )
     splits = [fold_split(folds, fold, num_folds) for fold in range(num_folds)]
-    given = settled_values(config)
+    given = config
     config = settle_batch_size(config, partial(build, data=data, split=splits[0]))
     # Built once before a folder is made, so that a mistake in the config leaves nothing behind.
     build(config, data, splits[0])
     folder = _folder(config, data, resumed, changed or {})
-    folder.note_settled(given)
+    note_settled(folder, given)
     with folder.running(Interruption()):
         log.info("Cross-validation %s, %d folds", folder.path, num_folds)
         if is_first():
-            _describe(folder, config, data)
+            describe_input(folder, config, data, {"test": np.arange(len(table))})
         results = [
             _fold(config, data, split, folder.path / f"fold_{number}")
             for number, split in enumerate(splits, start=1)
@@ -87,7 +77,9 @@ def cross_validate(
     log.info("\nAll %d images, out of fold, threshold 0.5:\n%s\n",
              len(table), summary_table(folder.results["test"]))  # fmt: skip
     if "label_errors" in folder.results:
-        log.info(_FLIPS_FOUND, *folder.results["label_errors"].values())
+        log.info("Of %d images with a label flipped on purpose, %d are among the first %d of "
+                 "label_errors.csv (a share of %.2f)\n",
+                 *folder.results["label_errors"].values())  # fmt: skip
     log.info("Results: %s", folder.results_file)
     return folder.results
 
@@ -106,7 +98,7 @@ def _fold(config: TrainConfig, data: LoadedData, split: Split, path: Path) -> di
         log.info("%s is complete", path)
         return known
     if is_begun:
-        return continue_training(config, data, path, split=split)
+        return continue_training(config, path, data=data, split=split)
     if is_first():
         shutil.rmtree(path, ignore_errors=True)
     return run(config, build(config, data, split), ExperimentFolder.at(path))
@@ -120,19 +112,6 @@ def _folder(
         return ExperimentFolder.create(results_dir, config.experiment.name)
     from_first(lambda: check_fingerprint(resumed, data, config))
     return ExperimentFolder.reopen(resumed, describe_resumption(changed))
-
-
-def _describe(folder: ExperimentFolder, config: TrainConfig, data: LoadedData) -> None:
-    resolved = config.resolved()
-    write_text(folder.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
-    write_flips_of(folder, config, data)
-    everything = {"test": np.arange(len(data.table))}
-    folder.record(
-        experiment={"command": command_line(), **folder.results["experiment"]}
-        | {"seed": config.experiment.seed},
-        config=resolved,
-        data=describe_data(config, data, everything),
-    )
 
 
 def _summarise(

@@ -21,7 +21,6 @@ from core.validation import nearest, validate
 log = logging.getLogger(__name__)
 
 SECTIONS: dict[str, type[BaseModel]] = {"data": DataSettings, "report": ReportSettings}
-_ERRORS_FOUND = 1
 
 _INTRODUCTION = """\
 Check every image and every row of a data set, and report everything that is wrong with it.
@@ -48,10 +47,8 @@ def fill_validation_store() -> None:
 def run_validation(config: DictConfig) -> int:
     """Validate the data of a composed config, and write and print the report.
 
-    Returns the exit code: 0, or 1 where training would refuse the data.
-
-    Raises:
-        InputError: an invalid key or value, no data set, or a report that cannot be written.
+    Returns the exit code: 0, or 1 where training would refuse the data. Raises InputError for an
+    invalid key or value, no data set, or a report that cannot be written.
     """
     content = at_home(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     for name in content:
@@ -69,7 +66,7 @@ def run_validation(config: DictConfig) -> int:
             f"report.file={report.file}: cannot be written ({error.strerror}): give another file"
         ) from None
     log.info("%s\n\nReport: %s", as_text(validation, report.examples), report.file)
-    return 0 if validation.usable else _ERRORS_FOUND
+    return 0 if validation.usable else 1
 
 
 def explain_key(error: Exception) -> str | None:

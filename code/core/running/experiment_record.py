@@ -9,6 +9,7 @@ import numpy as np
 from omegaconf import OmegaConf
 from torch import nn
 
+from core.analysis.text_tables import aligned, class_title
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.data.duplicates import duplicate_groups, write_duplicates
@@ -19,6 +20,7 @@ from core.data.split_file import Split, write_split
 from core.data.weak_supervision import write_flips
 from core.experiments.environment import command_line, describe_environment
 from core.experiments.folder import ExperimentFolder
+from core.experiments.strips import SPLIT_FILE
 from core.files.writing import write_text
 from core.machine.distributed import size
 from core.training.learner import Learner
@@ -54,21 +56,12 @@ class TrainingSetup:
 
 def describe(folder: ExperimentFolder, config: TrainConfig, setup: TrainingSetup) -> None:
     """Write everything that is known about the experiment before its first step."""
-    resolved = config.resolved()
-    write_text(folder.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
-    write_split(folder.path / "split.csv", setup.data.table, setup.split)
-    write_duplicates(
-        folder.path / "duplicates.csv",
-        setup.data.table,
-        setup.data.duplicate_pairs,
-        setup.split,
-    )
-    write_flips_of(folder, config, setup.data)
+    table, pairs = setup.data.table, setup.data.duplicate_pairs
+    write_split(folder.path / SPLIT_FILE, table, setup.split)
+    write_duplicates(folder.path / "duplicates.csv", table, pairs, setup.split)
+    describe_input(folder, config, setup.data, setup.split)
     parameters = list(setup.learner.model.parameters())
     folder.record(
-        experiment={"command": command_line(), **folder.results["experiment"]}
-        | {"seed": config.experiment.seed},
-        config=resolved,
         environment=describe_environment(setup.learner.device),
         computation={
             "precision": setup.learner.precision.name,
@@ -76,7 +69,6 @@ def describe(folder: ExperimentFolder, config: TrainConfig, setup: TrainingSetup
             "compiled": config.runtime.compile,
             "devices": size(),
         },
-        data=describe_data(config, setup.data, setup.split),
         augmentation=setup.pipeline.record(),
         model={
             "name": config.model["name"],
@@ -88,31 +80,36 @@ def describe(folder: ExperimentFolder, config: TrainConfig, setup: TrainingSetup
     )
 
 
+def describe_input(
+    folder: ExperimentFolder, config: TrainConfig, data: LoadedData, split: Split
+) -> None:
+    """Write the config, the data and its split, and the labels that were flipped on purpose."""
+    resolved = config.resolved()
+    write_text(folder.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
+    if share := config.data.label_noise:
+        flipped, seed = folder.path / "flipped_labels.csv", config.data.generation_seed
+        write_flips(flipped, data.table, share, seed)
+    folder.record(
+        experiment={"command": command_line(), **folder.results["experiment"]}
+        | {"seed": config.experiment.seed},
+        config=resolved,
+        data=_describe_data(config, data, split),
+    )
+
+
 def overview(results: Mapping[str, Any]) -> str:
     """What is about to be trained, on how many images of each class, for the terminal."""
     model, computation, data = results["model"], results["computation"], results["data"]
-    parts = data["split"]["parts"]
-    columns = ["images", "clean", *data["class_names"]]
-    widths = [max(len(column), 6) for column in columns]
-    lines = [
+    rows = [["", "images", "clean", *map(class_title, data["class_names"])]]
+    for name, part in data["split"]["parts"].items():
+        counts = [part["num_images"], part["clean"], *part["class_counts"].values()]
+        rows.append([name, *map(str, counts)])
+    head = (
         f"{model['name']}, {model['num_parameters'] / 1e6:.1f} million parameters, "
         f"{results['loss']['type']}, {computation['precision']} on "
-        f"{results['environment']['hardware']['device']}",
-        f"{'':<10}" + "  ".join(f"{c:>{w}}" for c, w in zip(columns, widths, strict=True)),
-    ]
-    for name, part in parts.items():
-        counts = [part["num_images"], part["clean"], *part["class_counts"].values()]
-        row = "  ".join(f"{count:>{w}}" for count, w in zip(counts, widths, strict=True))
-        lines.append(f"{name:<10}{row}")
-    return "\n".join(lines)
-
-
-def write_flips_of(folder: ExperimentFolder, config: TrainConfig, data: LoadedData) -> None:
-    """Write flipped_labels.csv if labels were flipped on purpose."""
-    if share := config.data.label_noise:
-        write_flips(
-            folder.path / "flipped_labels.csv", data.table, share, config.data.generation_seed
-        )
+        f"{results['environment']['hardware']['device']}"
+    )
+    return "\n".join([head, *aligned(rows)])
 
 
 def describe_initial_weights(model: nn.Module, values: Mapping[str, Any]) -> dict[str, str | None]:
@@ -126,22 +123,28 @@ def describe_initial_weights(model: nn.Module, values: Mapping[str, Any]) -> dic
     return {"source": f"timm {name}", "licence": published.get("license")}
 
 
-def describe_data(config: TrainConfig, data: LoadedData, split: Split) -> dict[str, Any]:
-    """Describe the data and its split."""
-    table = data.table
-    names, folds = table.class_names, config.training.folds
-
-    def counts(labels: np.ndarray) -> dict[str, int]:
-        return dict(zip(names, labels.sum(axis=0).tolist(), strict=True))
-
-    record: dict[str, Any] = {
+def describe_table(table: LabelTable, indices: np.ndarray) -> dict[str, Any]:
+    """A data set, and how many of its images at `indices` show each class."""
+    return {
         "root": str(table.image_paths[0].parent.parent),
         "source": table.source,
         "fingerprint": table.fingerprint(),
-        "class_names": names,
+        "class_names": table.class_names,
+        **_counts(table, indices),
+    }
+
+
+def _counts(table: LabelTable, indices: np.ndarray) -> dict[str, Any]:
+    counts = table.labels[indices].sum(axis=0).tolist()
+    by_class = dict(zip(table.class_names, counts, strict=True))
+    return {"num_images": len(indices), "class_counts": by_class}
+
+
+def _describe_data(config: TrainConfig, data: LoadedData, split: Split) -> dict[str, Any]:
+    table, folds = data.table, config.training.folds
+    record: dict[str, Any] = {
+        **describe_table(table, np.arange(len(table))),
         "image_size": config.data.image_size,
-        "num_images": len(table),
-        "class_counts": counts(table.labels),
         "skipped_images": [
             {"image_id": image_id, "reason": reason} for image_id, reason in table.skipped.items()
         ],
@@ -151,9 +154,8 @@ def describe_data(config: TrainConfig, data: LoadedData, split: Split) -> dict[s
             "seed": config.experiment.seed,
             "parts": {
                 part: {
-                    "num_images": len(indices),
+                    **_counts(table, indices),
                     "clean": int((table.labels[indices].sum(axis=1) == 0).sum()),
-                    "class_counts": counts(table.labels[indices]),
                 }
                 for part, indices in split.items()
             },
@@ -161,5 +163,5 @@ def describe_data(config: TrainConfig, data: LoadedData, split: Split) -> dict[s
     }
     if "train" in split:
         labels = table.labels[split["train"]]
-        record["sampler"] = describe_sampler(labels, config.data.sampler, names)
+        record["sampler"] = describe_sampler(labels, config.data.sampler, table.class_names)
     return record

@@ -43,8 +43,7 @@ def as_launched(tells_all: bool = False) -> Iterator[None]:
 
 
 def launched_place(environment: Mapping[str, str]) -> ProcessRank | None:
-    """The rank that torch's launchers or SLURM's srun give this process; None: there is one
-    process.
+    """The rank that torch's launchers or SLURM's srun give this process; None: it is alone.
 
     The script of an sbatch job sees SLURM's variables too, before srun starts anything.
     """

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import tempfile
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from core.command.mistakes import start_log
 from core.errors import InputError
 from core.machine.device import choose_device
 from core.machine.distributed import is_first, size
+from core.machine.interruption import handling_signals
 from core.machine.process_group import KILLED, OtherProcessError
 from core.running.launched_place import as_launched
 from core.running.out_of_memory import AUTO
@@ -38,12 +38,9 @@ def launch(config: TrainConfig, work: Work) -> dict[str, Any]:
     """Do `work` in `runtime.devices` processes, or in those that a launcher started.
 
     With one process, it is done in this one. `work` is sent to the processes, so it must be
-    importable.
-
-    Raises:
-        InputError: there are fewer devices, or fewer images in a batch, or any of the processes
-        raises one.
-        KeyboardInterrupt: the processes were asked to stop, and did.
+    importable. Raises what the first process that failed raised; KeyboardInterrupt if the processes
+    were asked to stop, and did; InputError for more devices than there are, or than a batch has
+    images.
     """
     check_devices(config)
     if size() > 1 or config.runtime.devices == 1:
@@ -52,11 +49,7 @@ def launch(config: TrainConfig, work: Work) -> dict[str, Any]:
 
 
 def check_devices(config: TrainConfig) -> None:
-    """Check that the config can be trained on this number of devices.
-
-    Raises:
-        InputError: it cannot.
-    """
+    """Raise InputError where the config cannot be trained on this number of devices."""
     devices, launched, batch_size = config.runtime.devices, size(), config.data.batch_size
     if launched > 1 and devices not in (1, launched):
         raise InputError(
@@ -90,8 +83,11 @@ def _in_processes(devices: int, work: Work) -> dict[str, Any]:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    for name in ("distributed.elastic", "distributed.launcher", "multiprocessing"):
-        _silence(f"torch.{name}")
+    # torch would report a failure at length, which is reported in one line.
+    quiet = ("torch.distributed.elastic", "torch.distributed.launcher", "torch.multiprocessing")
+    for name in (*quiet, *logging.Logger.manager.loggerDict):
+        if name.startswith(quiet):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with tempfile.TemporaryDirectory() as folder, _signals_passed_on() as asked:
         settings = LaunchConfig(
             min_nodes=1,
@@ -137,9 +133,6 @@ def _one_of_several(work: Work) -> dict[str, Any] | None:
 def _signals_passed_on() -> Iterator[list[int]]:
     """Pass signals on to the processes; yields the signals received."""
     asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
 
     def pass_on(number: int, _frame: Any) -> None:
         asked.append(number)
@@ -150,14 +143,8 @@ def _signals_passed_on() -> Iterator[list[int]]:
         for process in processes:
             os.kill(process.pid, stop)
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.signal(number, pass_on) for number in numbers}
-    previous[signal.SIGQUIT] = signal.getsignal(signal.SIGQUIT)
-    try:
+    with handling_signals(pass_on, signal.SIGQUIT):
         yield asked
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _tell(failed: Exception, folder: Path, asked: list[int]) -> NoReturn:
@@ -177,10 +164,3 @@ def _tell(failed: Exception, folder: Path, asked: list[int]) -> NoReturn:
 
 def _is_of(kind: type[Exception], error: dict[str, Any]) -> bool:
     return error["message"].startswith(f"{kind.__name__}: ")
-
-
-def _silence(name: str) -> None:
-    """Silence torch's report of a failure, which is reported in one line."""
-    loggers = logging.Logger.manager.loggerDict
-    for known in [name, *(known for known in loggers if known.startswith(f"{name}."))]:
-        logging.getLogger(known).setLevel(logging.CRITICAL + 1)

@@ -31,17 +31,16 @@ log = logging.getLogger(__name__)
 
 
 def read_data(data: DataSettings) -> LoadedData:
-    """Read the label table, open its images, and find its near-duplicates.
-
-    Raises:
-        InputError: the data set is invalid.
-    """
+    """The label table, images and near-duplicates. Raises InputError for an invalid data set."""
     log.info("Reading the strips in %s", data.root)
     with first_before_others():
-        table = read_table(data)
-        found = LoadedData(
-            table, find_duplicates(table, data), open_images(table.image_paths, data)
-        )
+        table, pairs = read_table(data), []
+        if data.group_duplicates:
+            kept = kept_descriptors(table.image_paths, data.image_size, data.cache_folder)
+            pairs = find_duplicate_pairs(kept)
+        if pairs:
+            log.info("%d pairs of near-duplicate strips are kept in one part each", len(pairs))
+        found = LoadedData(table, pairs, open_images(table.image_paths, data))
     return found
 
 
@@ -57,10 +56,7 @@ def choose_split(config: TrainConfig, data: LoadedData) -> Split:
 
 
 def read_table(data: DataSettings) -> LabelTable:
-    """Read the label table of `data.root`; generate synthetic strips there first.
-
-    With `data.label_noise`, some labels are flipped.
-    """
+    """The label table of `data.root`, some labels flipped with `data.label_noise`."""
     table = read_label_table(find_root(data), data.class_names, data.image_size, data.on_bad_image)
     return flip_labels(table, data.label_noise, data.generation_seed)
 
@@ -77,17 +73,6 @@ def find_root(data: DataSettings) -> Path:
     return ensure_strips(data.root, settings, num_workers)
 
 
-def find_duplicates(table: LabelTable, data: DataSettings) -> list[tuple[int, int]]:
-    """Pairs of near-duplicate strips, which the split keeps together; none if switched off."""
-    if not data.group_duplicates:
-        return []
-    descriptors = kept_descriptors(table.image_paths, data.image_size, data.cache_folder)
-    pairs = find_duplicate_pairs(descriptors)
-    if pairs:
-        log.info("%d pairs of near-duplicate strips are kept in one part each", len(pairs))
-    return pairs
-
-
 def build_loaders(
     config: TrainConfig,
     data: LoadedData,
@@ -95,10 +80,7 @@ def build_loaders(
     pipeline: AugmentationPipeline,
     mask_loss: nn.Module | None = None,
 ) -> dict[str, DataLoader]:
-    """A loader per part of the split; only the training part is shuffled and augmented.
-
-    Processes that train together share each batch.
-    """
+    """A loader per part of the split; only the training part is shuffled and augmented."""
     settings, seed = config.data, config.experiment.seed
     device = choose_device(config.runtime.device, config.runtime.num_threads)
     weights = image_weights(data.table.labels[split["train"]], settings.sampler)

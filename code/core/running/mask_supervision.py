@@ -15,36 +15,26 @@ from core.data.mask_targets import MaskTargets, measure_pixel_shares
 from core.data.weak_supervision import choose_flips, choose_known_masks
 from core.errors import InputError
 from core.losses.base import BaseLoss
-from core.losses.factory import loss_for_training
 from core.models.mask_head import MASK_STRIDE
 
 log = logging.getLogger(__name__)
 
 
 def usable_model(model: Mapping[str, Any], table: LabelTable) -> dict[str, Any]:
-    """The model's values; without its mask head if the data has image-level labels only."""
-    if model.get("mask_head") and table.masks is None:
-        return {**model, "mask_head": False, "fusion": None}
-    return dict(model)
-
-
-def warn_of_head_left_out(model: Mapping[str, Any], table: LabelTable) -> None:
-    """Warn if `usable_model` leaves the mask head out."""
-    if model.get("mask_head") and table.masks is None:
-        log.warning(
-            "model.mask_head=true: %s has image-level labels only: trained without the mask head",
-            table.source,
-        )
+    """The model's values; without its mask head, and with a warning, if the data has no masks."""
+    if not model.get("mask_head") or table.masks is not None:
+        return dict(model)
+    log.warning(
+        "model.mask_head=true: %s has image-level labels only: trained without the mask head",
+        table.source,
+    )
+    return {**model, "mask_head": False, "fusion": None}
 
 
 def check_mask_supervision(
     config: TrainConfig, table: LabelTable, pipeline: AugmentationPipeline
 ) -> None:
-    """Check that there are masks for what needs them, and a loss for the mask head.
-
-    Raises:
-        InputError: something is missing.
-    """
+    """Raise InputError where masks are missing for what needs them, or a loss for the mask head."""
     model, mask_loss = config.model, config.mask_loss
     if mask_loss is not None and table.masks is None:
         raise InputError(
@@ -86,10 +76,8 @@ def check_mask_supervision(
 def known_masks(config: TrainConfig, table: LabelTable, train: np.ndarray) -> np.ndarray:
     """The images whose masks may be used: `data.mask_fraction` of those in `train`; bool (images,).
 
-    Images with a label flipped on purpose are left out: their masks would reveal the flip.
-
-    Raises:
-        InputError: there is a mask loss, but no image for it.
+    Images with a label flipped on purpose are left out: their masks would reveal the flip. Raises
+    InputError where a mask loss is left without any image.
     """
     share = config.data.mask_fraction
     known = choose_known_masks(table.labels, train, share, config.experiment.seed)
@@ -105,29 +93,11 @@ def known_masks(config: TrainConfig, table: LabelTable, train: np.ndarray) -> np
     return known
 
 
-def build_mask_loss(
-    config: TrainConfig, table: LabelTable, train: np.ndarray, pixel_shares: np.ndarray | None
-) -> tuple[BaseLoss | None, float]:
-    """The loss of masks and its weight; it gets the number of mask cells per class."""
-    if config.mask_loss is None:
-        return None, 1.0
-    values = dict(config.mask_loss)
-    weight = values.pop("weight")
-    loss = loss_for_training(values, "mask_loss", masks=True)
-    cells = len(train) * int(np.prod([-(-side // MASK_STRIDE) for side in config.data.image_size]))
-    counts = np.rint(pixel_shares * cells).astype(np.int64).tolist()
-    loss.set_class_statistics(
-        counts, cells, source="train_split_masks", class_names=table.class_names
-    )
-    return loss, weight
-
-
-def pixel_shares_of(model: nn.Module, table: LabelTable, known: np.ndarray) -> np.ndarray | None:
-    """The share of mask cells per class, also given to the mask head; None without a head.
-
-    Measured on the images whose masks are `known`; bool (images,).
-    """
-    head = getattr(model, "mask_head", None)
+def pixel_shares_of(
+    model: nn.Module, config: TrainConfig, table: LabelTable, train: np.ndarray
+) -> np.ndarray | None:
+    """The share of mask cells per class, also given to the mask head; None without a head."""
+    known, head = known_masks(config, table, train), getattr(model, "mask_head", None)
     if head is None:
         return None
     shares = measure_pixel_shares(table, np.flatnonzero(known), MASK_STRIDE)
@@ -151,10 +121,5 @@ def mask_request(
         maker = mask_loss.distance_maps_of if mask_loss.uses_distance_maps else None
         targets = MaskTargets(MASK_STRIDE, maker)
     if train is None:
-        return MaskRequest(whole=True, targets=targets) if usable_mask_head(config, table) else None
+        return MaskRequest(whole=True, targets=targets) if config.model.get("mask_head") else None
     return MaskRequest(targets=targets, known=known_masks(config, table, train))
-
-
-def usable_mask_head(config: TrainConfig, table: LabelTable) -> bool:
-    """Whether the model has a mask head and the data has masks."""
-    return bool(config.model.get("mask_head")) and table.masks is not None

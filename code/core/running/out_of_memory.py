@@ -9,6 +9,7 @@ import torch
 
 from core.command.config import TrainConfig
 from core.errors import InputError
+from core.experiments.folder import ExperimentFolder
 from core.machine.device import choose_device
 from core.running.experiment_record import TrainingSetup
 from core.training.precision import choose_precision
@@ -25,11 +26,7 @@ _MACHINE_IS_FULL = "DefaultCPUAllocator"
 
 @contextmanager
 def explaining_out_of_memory(config: TrainConfig) -> Iterator[None]:
-    """Turn running out of memory into one line that says what to change.
-
-    Raises:
-        InputError: it ran out.
-    """
+    """Turn running out of memory into an InputError, one line that says what to change."""
     try:
         yield
     except RuntimeError as error:
@@ -49,11 +46,8 @@ def settle_batch_size(
     """The config with `data.batch_size=auto` replaced by a number.
 
     That is the largest batch whose training steps fit into the device's memory, found by trial,
-    less a sixteenth. `build` builds what a config names.
-
-    Raises:
-        InputError: the device is a CPU, where a trial could kill the process; or not even one image
-        fits.
+    less a sixteenth. `build` builds what a config names. Raises InputError on a CPU, where a trial
+    could kill the process, and where not even one image fits.
     """
     if config.data.batch_size != AUTO:
         return config
@@ -76,9 +70,10 @@ def settle_batch_size(
     return _with_batch_size(config, size)
 
 
-def settled_values(given: TrainConfig) -> dict[str, str]:
-    """The values of `given`, by their dotted keys, that `settle_batch_size` replaces."""
-    return {"data.batch_size": AUTO} if given.data.batch_size == AUTO else {}
+def note_settled(folder: ExperimentFolder, given: TrainConfig) -> None:
+    """Note, by dotted key, the word in `given` that `settle_batch_size` replaced by a number."""
+    if given.data.batch_size == AUTO:
+        folder.results["experiment"]["settled"] = {"data.batch_size": AUTO}
 
 
 def largest_that(fits: Callable[[int], bool], most: int) -> int:

@@ -3,7 +3,6 @@
 import logging
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
@@ -12,7 +11,6 @@ from core.analysis.text_tables import summary_table
 from core.command.config import TrainConfig, check_config
 from core.data.annotations import read_label_table
 from core.data.dataset import StripDataset
-from core.data.label_table import LabelTable
 from core.data.loaders import make_loader
 from core.data.split_file import read_split
 from core.experiments.folder import make_unused_folder
@@ -26,6 +24,7 @@ from core.metrics.evaluation import with_intervals
 from core.metrics.intervals import Bootstrap
 from core.predicting.trained_model import FinalModel, read_final_model
 from core.running.components import build_loss
+from core.running.experiment_record import describe_table
 from core.running.loading import read_table
 from core.training.classification.objective import Objective
 from core.training.classification.outputs import ModelOutputs, predict
@@ -37,10 +36,8 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     """Score the final model of an experiment, and return the folder of the new figures.
 
     The folder is `<experiment>/evaluation_<date>_<time>/`, so no old figures are overwritten.
-    Thresholds are those that were chosen on the validation part.
-
-    Raises:
-        InputError: not a completed experiment, or data that do not fit it.
+    Thresholds are those that were chosen on the validation part. Raises InputError where the
+    experiment is not completed, or the data does not fit it.
     """
     experiment = read_experiment(path)
     config = check_config(OmegaConf.create(experiment.results["config"]))
@@ -65,7 +62,7 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     report = {
         "schema_version": SCHEMA_VERSION,
         "experiment": experiment.name,
-        "data": _describe(table, indices),
+        "data": describe_table(table, indices),
         "thresholds": final.thresholds,
         # The weights of a compound loss may be learned or follow a schedule. It is built here with
         # its initial weights, so its value would be another loss.
@@ -100,15 +97,3 @@ def _training_counts(experiment: Experiment) -> tuple[np.ndarray, int]:
     part = experiment.results["data"]["split"]["parts"]["train"]
     counts = np.array([part["class_counts"][name] for name in experiment.class_names])
     return counts, part["num_images"]
-
-
-def _describe(table: LabelTable, indices: np.ndarray) -> dict[str, Any]:
-    counts = table.labels[indices].sum(axis=0).tolist()
-    return {
-        "root": str(table.image_paths[0].parent.parent),
-        "source": table.source,
-        "fingerprint": table.fingerprint(),
-        "class_names": table.class_names,
-        "num_images": len(indices),
-        "class_counts": dict(zip(table.class_names, counts, strict=True)),
-    }

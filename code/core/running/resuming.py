@@ -15,11 +15,10 @@ from core.command.config import TrainConfig, check_config
 from core.errors import InputError
 from core.experiments.folder import read_results
 from core.experiments.lock import is_locked
-from core.experiments.reading import flatten
+from core.experiments.reading import flatten, look_up
 from core.files.reading import read_yaml
 from core.running.continuation import continue_training
 from core.running.cross_validation import cross_validate
-from core.running.loading import read_data
 from core.running.out_of_memory import AUTO
 from core.validation import nearest
 
@@ -42,33 +41,30 @@ def find_training(
 ) -> tuple[TrainConfig, Callable[[], dict[str, Any]]]:
     """The config of the experiment that `wanted` names, and a function that continues it.
 
-    `given` holds the values of the command line by their dotted keys.
-
-    Raises:
-        InputError: there is no such experiment, nothing is left to do in it, or a value would
-        change its result. The function raises one for other data.
+    `given` holds the values of the command line by their dotted keys. Raises InputError where there
+    is no such experiment, it is complete, or a value would change its result; the function for
+    other data.
     """
     path = find_resumed(wanted, results_dir)
     config, changed = resumed_config(path, given)
     _check_unfinished(path, config, changed)
     if config.training.folds:
-        _check_whole(path)
+        # A fold is continued by its cross-validation, which has the same config.
+        parent = path.resolve().parent
+        if (parent / CONFIG_FILE).is_file() and read_config(parent).training.folds:
+            raise InputError(f"resume={path}: is one fold of {parent}: give resume={parent}")
         return config, partial(cross_validate, config, path, changed)
-    return config, partial(_continue, config, path, changed)
-
-
-def _continue(config: TrainConfig, path: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
-    return continue_training(config, read_data(config.data), path, changed=changed)
+    return config, partial(continue_training, config, path, changed=changed)
 
 
 def _check_unfinished(path: Path, config: TrainConfig, changed: Mapping[str, Any]) -> None:
     results = read_results(path)
     if results.get("status") != "completed":
         return
-    if "training.num_epochs" not in changed:
+    if _NUM_EPOCHS not in changed:
         more = "" if config.training.folds else "; a larger training.num_epochs=N trains on"
         raise InputError(f"resume={path}: is completed, nothing is left to do{more}")
-    before, _ = changed["training.num_epochs"]
+    before, _ = changed[_NUM_EPOCHS]
     if len(results.get("history", [])) < before:
         raise InputError(
             f"resume={path}: stopped early after epoch {len(results['history'])} of {before}, and "
@@ -76,27 +72,17 @@ def _check_unfinished(path: Path, config: TrainConfig, changed: Mapping[str, Any
         )
 
 
-def _check_whole(path: Path) -> None:
-    """A fold is continued by its cross-validation, which has the same config."""
-    parent = path.resolve().parent
-    if not (parent / CONFIG_FILE).is_file():
-        return
-    if read_config(parent).training.folds:
-        raise InputError(f"resume={path}: is one fold of {parent}: give resume={parent}")
-
-
 def find_resumed(wanted: str, results_dir: Path) -> Path:
     """The folder that `resume=` names: a path, a name in `results_dir`, or `latest`.
 
-    Raises:
-        InputError: there is no such folder, it holds no experiment, or a process is working in it.
+    Raises InputError where it is missing, holds no experiment, or a process is working in it.
     """
     if wanted == LATEST:
         return _latest(results_dir)
     named = Path(wanted).expanduser()
     path = named if named.exists() else results_dir / wanted
     if not path.is_dir():
-        known = [entry.name for entry in results_dir.glob("*")] if results_dir.is_dir() else []
+        known = (entry.name for entry in results_dir.glob("*"))
         raise InputError(
             f"resume={wanted}: no such folder{nearest(Path(wanted).name, known)}: give the folder "
             f"of an experiment, its name in {results_dir}, or {LATEST}"
@@ -115,7 +101,8 @@ def find_resumed(wanted: str, results_dir: Path) -> Path:
 
 def _latest(results_dir: Path) -> Path:
     found = [path.parent for path in results_dir.glob(f"*/{CONFIG_FILE}")]
-    found = [path for path in found if _status(path) != "completed" and not is_locked(path)]
+    found = [path for path in found if read_results(path).get("status") != "completed"]
+    found = [path for path in found if not is_locked(path)]
     if not found:
         raise InputError(
             f"resume={LATEST}: no unfinished experiment in {results_dir}: name its folder, or "
@@ -128,10 +115,6 @@ def _latest(results_dir: Path) -> Path:
     return found[-1]
 
 
-def _status(path: Path) -> str | None:
-    return read_results(path).get("status")
-
-
 def _created_at(path: Path) -> float:
     """Seconds since 1970; without a readable results.json, the time of config.yaml."""
     try:
@@ -142,11 +125,7 @@ def _created_at(path: Path) -> float:
 
 
 def read_config(path: Path) -> TrainConfig:
-    """The config.yaml of an experiment.
-
-    Raises:
-        InputError: it cannot be read, or is not a config of this version.
-    """
+    """The config of an experiment. Raises InputError where it is not one of this version."""
     file = path / CONFIG_FILE
     content = read_yaml(file)
     try:
@@ -163,21 +142,25 @@ def resumed_config(
 ) -> tuple[TrainConfig, dict[str, list[Any]]]:
     """The config that the experiment in `path` continues with, and the changes to its own.
 
-    `given` holds dotted keys. Changes are {key: [was, is]}.
-
-    Raises:
-        InputError: `given` would change the result; names all such keys.
+    `given` holds dotted keys. Changes are {key: [was, is]}. Raises InputError, naming all such
+    keys, where `given` would change the result.
     """
     config = read_config(path)
     own = flatten(config.resolved())
-    settled = _settled(path)
-    differing = [
-        key
+    # The words that were given, by the dotted keys whose values now hold numbers instead.
+    settled = look_up(read_results(path), "experiment", "settled")
+    changed = {
+        key: [look_up(config.resolved(), *key.split(".")), value]
         for key, value in given.items()
-        if (key not in own or own[key] != value) and not (value == AUTO == settled.get(key))
+        if (key not in own or own[key] != value) and not value == AUTO == look_up(settled, key)
+    }
+    # Complete folds cannot train on, so a cross-validation has a fixed number of epochs.
+    may_rise = set() if config.training.folds else {_NUM_EPOCHS}
+    refused = [
+        key
+        for key, (was, now) in changed.items()
+        if key not in FREE and not (key in may_rise and now > was)
     ]
-    changed = {key: [_look_up(config.resolved(), key), given[key]] for key in differing}
-    refused = [key for key in changed if key not in FREE and not _raised(key, changed, config)]
     if refused:
         listed = "; ".join(f"{key} was {changed[key][0]}, is {changed[key][1]}" for key in refused)
         hint = "" if config.training.folds else f"; {_NUM_EPOCHS} may only be raised"
@@ -192,24 +175,3 @@ def resumed_config(
         section, _, name = key.partition(".")
         values[section][name] = value
     return check_config(OmegaConf.create(values)), changed
-
-
-def _settled(path: Path) -> Mapping[str, Any]:
-    """The words that were given, by the dotted keys whose values now hold numbers instead."""
-    experiment = read_results(path).get("experiment")
-    settled = experiment.get("settled") if isinstance(experiment, dict) else None
-    return settled if isinstance(settled, dict) else {}
-
-
-def _look_up(values: Any, key: str) -> Any:
-    for part in key.split("."):
-        values = values.get(part) if isinstance(values, Mapping) else None
-    return values
-
-
-def _raised(key: str, changed: Mapping[str, list[Any]], config: TrainConfig) -> bool:
-    """Complete folds cannot train on, so the number of epochs of a cross-validation is fixed."""
-    if key != _NUM_EPOCHS or config.training.folds:
-        return False
-    was, now = changed[key]
-    return now > was

@@ -17,8 +17,7 @@ class Border:
     """The black background of one strip: at the left or the right, seldom above or below."""
 
     def __init__(self, rng: np.random.Generator, size: Size, labels: np.ndarray) -> None:
-        self.rng = rng
-        self.size = size
+        self.rng, self.size = rng, size
         self.side = _choose_side(rng, labels)
         self.distance = self._distance()
         self.steel = self.distance > 0
@@ -30,7 +29,7 @@ class Border:
         if self.side == "none":
             return np.full(self.size, 1e6, np.float32)
         across = self.side in ("top", "bottom")
-        along = width if across else height
+        along, deep = (width, height) if across else (height, width)
         if across:
             edge = rng.uniform(0.05, 0.4) * height
             slope = rng.normal(0, 0.008)
@@ -42,13 +41,9 @@ class Border:
         line = edge + slope * (position - along / 2)
         line += rng.uniform(0.1, 0.6) * scale * bands(rng, along, 15 * scale)
         line += rng.uniform(0.1, 0.4) * scale * bands(rng, along, 1.5 * scale)
-        if across:
-            y = np.arange(height, dtype=np.float32)[:, None]
-            depth = y if self.side == "top" else height - 1 - y
-            return depth - line[None, :]
-        x = np.arange(width, dtype=np.float32)[None, :]
-        depth = x if self.side == "left" else width - 1 - x
-        return depth - line[:, None]
+        depth = np.arange(deep, dtype=np.float32)
+        depth = depth if self.side in ("top", "left") else deep - 1 - depth
+        return depth[:, None] - line if across else depth - line[:, None]
 
     def draw_edge_zone(self, canvas: Canvas) -> None:
         """Brighter, glittering steel in a zone along the edge."""

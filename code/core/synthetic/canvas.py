@@ -1,7 +1,12 @@
-"""The strip while it is drawn: grey values, where the steel lies, and the random generator."""
+"""The strip while it is drawn, and the outlines of its defects as an annotator draws them.
+
+Outlines have few corners and are somewhat generous. Points are (x, y) pairs of the defect's pixels,
+in coordinates of the image; every function fills its outline into a mask of 0 and 1.
+"""
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 Window = tuple[slice, slice]
@@ -12,10 +17,7 @@ _REFERENCE_HEIGHT = 256
 
 @dataclass
 class Canvas:
-    """One strip while it is drawn.
-
-    Shape: image (height, width) float32 grey values, steel (height, width) bool.
-    """
+    """One strip while it is drawn: grey values float32, steel bool, both (height, width)."""
 
     image: np.ndarray
     steel: np.ndarray
@@ -52,8 +54,7 @@ class Canvas:
     ) -> tuple[Window, np.ndarray, np.ndarray]:
         """The part inside the image of a box of `size` centred at (row, column).
 
-        Shape: slices of the image, and rows (rows, 1) and columns (1, columns) float32, counted
-        from (row, column).
+        Shape: slices; rows (rows, 1) and columns (1, columns) float32, counted from the centre.
         """
         slices, offsets = [], []
         for extent, centre, length in zip(self.size, (row, column), size, strict=True):
@@ -65,3 +66,54 @@ class Canvas:
             offsets.append(positions - np.float32(centre))
         y, x = offsets
         return tuple(slices), y[:, None], x[None, :]
+
+
+def points_of(window: Window, drawn: np.ndarray) -> np.ndarray:
+    """Pixels set in `drawn`, a window of the image, as float32 (points, 2), x before y."""
+    y, x = np.nonzero(drawn)
+    return np.stack([x + window[1].start, y + window[0].start], axis=1).astype(np.float32)
+
+
+def four_corners(
+    canvas: Canvas, mask: np.ndarray, points: np.ndarray, margin: tuple[float, float]
+) -> None:
+    """A leaning quadrilateral about the points, `margin` = (rows, columns) outside them."""
+    x, y = points.T
+    top, bottom = float(y.min()) - margin[0], float(y.max()) + margin[0]
+    lean = 0.0
+    if y.std() > 3 * x.std():
+        lean = float(np.cov(x, y)[0, 1] / y.var())
+    across = x - lean * y
+    left, right = float(across.min()) - margin[1], float(across.max()) + margin[1]
+    corners = [
+        (side + lean * row + canvas.rng.normal(0, 0.3 * margin[1]), row)
+        for side, row in ((left, top), (right, top), (right, bottom), (left, bottom))
+    ]
+    fill(mask, np.array(corners) + canvas.rng.normal(0, 0.25 * margin[0], (4, 1)) * [0, 1])
+
+
+def hull(canvas: Canvas, mask: np.ndarray, points: np.ndarray, margin: float) -> None:
+    """The convex hull of the points, `margin` pixels outside them, with few corners."""
+    corners = cv2.convexHull(points)[:, 0]
+    offset = corners - corners.mean(axis=0)
+    distance = np.linalg.norm(offset, axis=1, keepdims=True)
+    grown = corners + offset * (margin / np.maximum(distance, 1))
+    grown += canvas.rng.normal(0, 0.2 * margin, grown.shape)
+    fill(mask, cv2.approxPolyDP(grown.astype(np.float32), 0.5 * margin, True)[:, 0])
+
+
+def snug(canvas: Canvas, mask: np.ndarray, points: np.ndarray, margin: float) -> None:
+    """A line `margin` pixels about the points that follows their shape, corners cut."""
+    drawn = np.zeros(canvas.size, np.uint8)
+    x, y = points.astype(np.int32).T
+    drawn[y, x] = 1
+    size = 2 * max(round(margin), 1) + 1
+    grown = cv2.dilate(drawn, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    contours, _ = cv2.findContours(grown, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    for contour in contours:
+        fill(mask, cv2.approxPolyDP(contour, 0.4 * margin, True)[:, 0])
+
+
+def fill(mask: np.ndarray, corners: np.ndarray) -> None:
+    """Set the mask inside the polygon, its outline included."""
+    cv2.fillPoly(mask, [np.round(corners).astype(np.int32)], 1)

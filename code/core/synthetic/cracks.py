@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from core.synthetic.canvas import Canvas, Window
+from core.synthetic.canvas import Canvas, Window, four_corners, points_of
 from core.synthetic.noise import bands
-from core.synthetic.outlines import four_corners, points_of
 
 
 def draw_cracks(canvas: Canvas) -> np.ndarray:
@@ -22,7 +21,10 @@ def _crack(canvas: Canvas, mask: np.ndarray) -> None:
     row = rng.uniform(rows[0] + length / 2, rows[1] - length / 2 + 1e-3)
     column = _near_an_edge(canvas)
     window, y, x = canvas.window(row, column, (length, canvas.px(50, 12)))
-    path = _path(canvas, y)
+    # Leaning a little, wandering a little.
+    wander = canvas.px(rng.uniform(0.3, 1.8)) * bands(rng, len(y), canvas.px(80))
+    jitter = canvas.px(rng.uniform(0.1, 0.4)) * bands(rng, len(y), canvas.px(7))
+    path = rng.normal(0, 0.025) * y + (wander + jitter)[:, None]
     # Fades towards its ends and is broken in places.
     visible = 1.4 - 1.6 * np.abs(2 * y / length) ** 6
     visible += 0.35 * bands(rng, len(y), canvas.px(14, 2))[:, None]
@@ -49,14 +51,6 @@ def _near_an_edge(canvas: Canvas) -> float:
     if first > 0 or (last == canvas.size[1] and rng.random() < 0.5):
         return first + inset
     return last - inset
-
-
-def _path(canvas: Canvas, y: np.ndarray) -> np.ndarray:
-    """Column of the crack in each row: leaning a little, wandering a little."""
-    rng = canvas.rng
-    wander = canvas.px(rng.uniform(0.3, 1.8)) * bands(rng, len(y), canvas.px(80))
-    jitter = canvas.px(rng.uniform(0.1, 0.4)) * bands(rng, len(y), canvas.px(7))
-    return rng.normal(0, 0.025) * y + (wander + jitter)[:, None]
 
 
 def _branch(canvas: Canvas, window: Window, path: np.ndarray) -> None:

@@ -60,8 +60,7 @@ class StripSettings:
 def generate_strips(root: Path, settings: StripSettings, num_workers: int = 1) -> Path:
     """Generate a data set of strips under `root`, the same for any number of workers.
 
-    Raises:
-        InputError: class shares that cannot be met, or `root` already holds images.
+    Raises InputError for class shares that cannot be met, or where `root` already holds images.
     """
     images = Path(root) / "train_images"
     if images.exists():

@@ -9,14 +9,9 @@ from core.synthetic.noise import bands, rough_noise, soft_step
 def draw_marks(canvas: Canvas) -> None:
     """A random choice of harmless marks, several kinds on most strips."""
     chances = (
-        (oil_drops, 0.4),
-        (smeared_trail, 0.12),
-        (water_stain, 0.3),
-        (arc, 0.18),
-        (dull_bands, 0.45),
-        (dirt, 0.35),
-        (chips, 0.25),
-    )
+        (oil_drops, 0.4), (smeared_trail, 0.12), (water_stain, 0.3), (arc, 0.18),
+        (dull_bands, 0.45), (dirt, 0.35), (chips, 0.25),
+    )  # fmt: skip
     for draw, chance in chances:
         if canvas.rng.random() < chance:
             draw(canvas)

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from core.synthetic.canvas import Canvas
+from core.synthetic.canvas import Canvas, four_corners, hull, points_of
 from core.synthetic.noise import rough_noise, smooth_noise, soft_step
-from core.synthetic.outlines import four_corners, hull, points_of
 
 
 def draw_pits(canvas: Canvas) -> np.ndarray:

@@ -3,9 +3,8 @@
 import cv2
 import numpy as np
 
-from core.synthetic.canvas import Canvas, Window
+from core.synthetic.canvas import Canvas, Window, points_of, snug
 from core.synthetic.noise import rough_noise, smooth_noise, soft_step
-from core.synthetic.outlines import points_of, snug
 
 
 def draw_scale(canvas: Canvas) -> np.ndarray:

@@ -1,13 +1,11 @@
 """Defect 3: long scratches, scuffs, clusters of bright flecks, gouges."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from core.synthetic.canvas import Canvas, Window
+from core.synthetic.canvas import Canvas, Window, four_corners, hull, points_of, snug
 from core.synthetic.noise import bands, blurred, rough_noise, smooth_noise, soft_step
-from core.synthetic.outlines import four_corners, hull, points_of, snug
 
 Outline = Callable[[Canvas, np.ndarray, np.ndarray, float], None]
 
@@ -65,70 +63,60 @@ def _line(
     return along * ends * soft_step(sides, 0.2, 0.7)
 
 
-@dataclass(frozen=True)
-class _Oval:
-    """A window on the steel, and how deep its pixels lie in an oval: 1 centre, 0 rim."""
-
-    window: Window
-    inside: np.ndarray
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.inside.shape
-
-
 def _scuff(canvas: Canvas, mask: np.ndarray, strength: float) -> None:
     """A bundle of ragged dark strokes."""
     rng = canvas.rng
-    oval = _oval(canvas, (90, 300), (25, 110))
-    strokes = smooth_noise(rng, oval.size, (canvas.px(80, 4), canvas.px(3.5, 1.2)))
-    strokes = strokes + 0.4 * smooth_noise(rng, oval.size, (canvas.px(12, 2), canvas.px(2.5, 1)))
-    ink = soft_step(strokes + 2.4 * oval.inside, 1.7, 1.0)
-    canvas.image[oval.window] *= 1 - min(0.55 * strength, 0.72) * ink
+    window, inside = _oval(canvas, (90, 300), (25, 110))
+    strokes = smooth_noise(rng, inside.shape, (canvas.px(80, 4), canvas.px(3.5, 1.2)))
+    strokes = strokes + 0.4 * smooth_noise(rng, inside.shape, (canvas.px(12, 2), canvas.px(2.5, 1)))
+    ink = soft_step(strokes + 2.4 * inside, 1.7, 1.0)
+    canvas.image[window] *= 1 - min(0.55 * strength, 0.72) * ink
     if rng.random() < 0.4:
-        canvas.image[oval.window] += strength * 150 * _glints(canvas, oval.inside - 0.4)
-    _outline(canvas, mask, oval, ink, hull)
+        canvas.image[window] += strength * 150 * _glints(canvas, inside - 0.4)
+    _outline(canvas, mask, window, ink, hull)
 
 
 def _flecks(canvas: Canvas, mask: np.ndarray, strength: float) -> None:
     """A cluster of bright dashes, across the strip or along it."""
     rng = canvas.rng
     wide = rng.random() < 0.5
-    oval = _oval(canvas, (30, 130), (80, 500)) if wide else _oval(canvas, (40, 150), (25, 110))
+    sides = ((30, 130), (80, 500)) if wide else ((40, 150), (25, 110))
+    window, inside = _oval(canvas, *sides)
     cell = (canvas.px(rng.uniform(1.2, 2.2), 1), canvas.px(rng.uniform(5, 18), 2))
     if not wide and rng.random() < 0.6:
         cell = (0.4 * cell[1], cell[0])
-    dashes = rough_noise(rng, oval.size, cell, 2)
-    clumps = smooth_noise(rng, oval.size, (canvas.px(20, 3), canvas.px(40, 4)))
-    ink = soft_step(dashes + 0.7 * clumps + 2 * oval.inside, rng.uniform(2.2, 3.0), 0.9)
-    uneven = np.clip(0.8 + 0.4 * rng.standard_normal(oval.size, dtype=np.float32), 0.2, 1.6)
-    canvas.image[oval.window] += strength * rng.uniform(100, 240) * ink * uneven
-    _outline(canvas, mask, oval, ink, hull)
+    dashes = rough_noise(rng, inside.shape, cell, 2)
+    clumps = smooth_noise(rng, inside.shape, (canvas.px(20, 3), canvas.px(40, 4)))
+    ink = soft_step(dashes + 0.7 * clumps + 2 * inside, rng.uniform(2.2, 3.0), 0.9)
+    uneven = np.clip(0.8 + 0.4 * rng.standard_normal(inside.shape, dtype=np.float32), 0.2, 1.6)
+    canvas.image[window] += strength * rng.uniform(100, 240) * ink * uneven
+    _outline(canvas, mask, window, ink, hull)
 
 
 def _gouges(canvas: Canvas, mask: np.ndarray, strength: float) -> None:
     """Chipped spots, dark with bright rims, one below the other or side by side."""
     rng = canvas.rng
     upright = rng.random() < 0.6
-    oval = _oval(canvas, (60, 220), (14, 45)) if upright else _oval(canvas, (20, 50), (60, 600))
-    field = rough_noise(rng, oval.size, (canvas.px(9, 2), canvas.px(7, 2)), 4)
-    dark = soft_step(field + 1.5 * oval.inside, 2.0, 0.9)
-    canvas.image[oval.window] *= 1 - min(0.6 * strength, 0.72) * dark
-    rim = np.roll(field, -max(round(canvas.px(3)), 1), axis=0) + 1.5 * oval.inside - 2.2
-    canvas.image[oval.window] += strength * 130 * _glints(canvas, rim)
-    _outline(canvas, mask, oval, dark, snug)
+    sides = ((60, 220), (14, 45)) if upright else ((20, 50), (60, 600))
+    window, inside = _oval(canvas, *sides)
+    field = rough_noise(rng, inside.shape, (canvas.px(9, 2), canvas.px(7, 2)), 4)
+    dark = soft_step(field + 1.5 * inside, 2.0, 0.9)
+    canvas.image[window] *= 1 - min(0.6 * strength, 0.72) * dark
+    rim = np.roll(field, -max(round(canvas.px(3)), 1), axis=0) + 1.5 * inside - 2.2
+    canvas.image[window] += strength * 130 * _glints(canvas, rim)
+    _outline(canvas, mask, window, dark, snug)
 
 
 def _blotches(canvas: Canvas, mask: np.ndarray, strength: float) -> None:
     """Dark smears along the strip, frayed across it."""
     rng = canvas.rng
-    oval = _oval(canvas, (150, 330), (50, 220))
-    down = rough_noise(rng, oval.size, (canvas.px(70, 4), canvas.px(12, 2)), 2)
-    fray = smooth_noise(rng, oval.size, (canvas.px(2.5, 1), canvas.px(16, 2)))
-    grit = rng.standard_normal(oval.size, dtype=np.float32)
-    ink = soft_step(down + 0.55 * fray + 0.25 * grit + 2 * oval.inside, 1.9, 1.0)
-    canvas.image[oval.window] *= 1 - min(0.6 * strength, 0.74) * ink
-    _outline(canvas, mask, oval, ink, hull)
+    window, inside = _oval(canvas, (150, 330), (50, 220))
+    down = rough_noise(rng, inside.shape, (canvas.px(70, 4), canvas.px(12, 2)), 2)
+    fray = smooth_noise(rng, inside.shape, (canvas.px(2.5, 1), canvas.px(16, 2)))
+    grit = rng.standard_normal(inside.shape, dtype=np.float32)
+    ink = soft_step(down + 0.55 * fray + 0.25 * grit + 2 * inside, 1.9, 1.0)
+    canvas.image[window] *= 1 - min(0.6 * strength, 0.74) * ink
+    _outline(canvas, mask, window, ink, hull)
 
 
 def _glints(canvas: Canvas, density: np.ndarray) -> np.ndarray:
@@ -137,7 +125,10 @@ def _glints(canvas: Canvas, density: np.ndarray) -> np.ndarray:
     return np.clip(blurred(white, canvas.px(0.6), canvas.px(1.0)) + density - 1.6, 0, 1)
 
 
-def _oval(canvas: Canvas, heights: tuple[float, float], widths: tuple[float, float]) -> _Oval:
+def _oval(
+    canvas: Canvas, heights: tuple[float, float], widths: tuple[float, float]
+) -> tuple[Window, np.ndarray]:
+    """A window on the steel, and how deep its pixels lie in an oval: 1 centre, 0 rim."""
     rng = canvas.rng
     rows, columns = canvas.steel_rows(), canvas.steel_columns()
     height = canvas.px(rng.uniform(*heights), 8)
@@ -147,12 +138,12 @@ def _oval(canvas: Canvas, heights: tuple[float, float], widths: tuple[float, flo
     window, y, x = canvas.window(row, column, (1.3 * height, 1.3 * width))
     lean = rng.normal(0, 0.15)
     inside = 1 - np.sqrt((2 * y / height) ** 2 + (2 * (x - lean * y) / width) ** 2)
-    return _Oval(window, inside.astype(np.float32))
+    return window, inside.astype(np.float32)
 
 
 def _outline(
-    canvas: Canvas, mask: np.ndarray, oval: _Oval, ink: np.ndarray, outline: Outline
+    canvas: Canvas, mask: np.ndarray, window: Window, ink: np.ndarray, outline: Outline
 ) -> None:
     """Fill the outline of what was drawn, or of its darkest pixels where little is seen."""
-    seen = points_of(oval.window, ink >= min(0.5, float(ink.max())))
+    seen = points_of(window, ink >= min(0.5, float(ink.max())))
     outline(canvas, mask, seen, canvas.px(7, 1.5))

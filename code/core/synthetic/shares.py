@@ -25,12 +25,10 @@ def assign_labels(
     """Labels of every strip, in random order; each class has its share of strips, rounded.
 
     A class with a share above zero has at least 3 strips where there are 18 strips or more, so
-    that it can be split into training, validation and test.
+    that it can be split into training, validation and test. Raises InputError for shares outside
+    [0, 1], or that need more than two defects on a strip.
 
     Shape: (num_images, 4) uint8.
-
-    Raises:
-        InputError: shares outside [0, 1], or that need more than two defects on a strip.
     """
     least = min(3, num_images // 6)
     shares = _shares(class_shares)

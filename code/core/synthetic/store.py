@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from core.errors import InputError
@@ -16,10 +17,8 @@ def ensure_strips(base: Path, settings: StripSettings, num_workers: int = 1) -> 
     """Folder under `base` with the strips of these settings, generated unless it is there.
 
     Of two processes that generate the same strips, the first to finish names the folder, and the
-    other uses it.
-
-    Raises:
-        InputError: impossible class shares, `base` not writable, or strips removed since.
+    other uses it. Raises InputError for impossible class shares, a `base` that cannot be written
+    to, or strips removed since.
     """
     folder = Path(base) / folder_name(settings)
     if not folder.exists():
@@ -60,10 +59,9 @@ def _generate(folder: Path, settings: StripSettings, num_workers: int) -> None:
 
 def _require_complete(folder: Path, settings: StripSettings) -> None:
     expected = to_json(settings.manifest())
-    try:
+    manifest = None
+    with suppress(InputError):
         manifest = read_json(folder / MANIFEST_NAME)
-    except InputError:
-        manifest = None
     matches = isinstance(manifest, dict) and expected.items() <= manifest.items()
     found = sum(1 for _ in (folder / "train_images").glob("*.jpg"))
     if not matches or found != settings.num_images or not (folder / "train.csv").is_file():

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from core.errors import InputError
 from core.files.checkpoint import UnreadableCheckpointError, load_checkpoint, save_checkpoint
 from core.machine.distributed import is_first, wait_for_all
@@ -17,11 +15,7 @@ PLACE = ("history", "best_epoch", "training_seconds", "epoch_progress")
 
 
 def restore(learner: Learner, state: dict[str, Any], file: Path) -> None:
-    """Restore the learner to the state in `file`.
-
-    Raises:
-        InputError: the state belongs to another model, loss or optimizer.
-    """
+    """Restore the learner to the state in `file`. Raises InputError for that of another one."""
     try:
         learner.load_state_dict(state)
         if missing := [key for key in PLACE if key not in state]:
@@ -73,15 +67,11 @@ class Checkpoints:
         return bool(self.minutes) and time.monotonic() - self._saved_at >= 60 * self.minutes
 
     def weights(self, which: str) -> dict[str, Any]:
-        """`model`, `objective` and `history` of the `last` or the `best` checkpoint, to be tested.
-
-        Raises:
-            InputError: the file is not a whole checkpoint.
-        """
+        """`model`, `objective` and `history` of the `last` or the `best` checkpoint."""
         state = load_checkpoint(self.file(which))
         return {key: state[key] for key in ("model", "objective", "history")}
 
-    def newest(self, device: torch.device | str = "cpu") -> FoundCheckpoint:
+    def newest(self) -> FoundCheckpoint:
         """The state of last.pt; of best.pt if last.pt is damaged; or of neither."""
         problems = []
         for which in ("last", "best"):
@@ -89,7 +79,7 @@ class Checkpoints:
             if not file.exists():
                 continue
             try:
-                state = load_checkpoint(file, device)
+                state = load_checkpoint(file)
             except UnreadableCheckpointError as error:
                 problems.append(error.problem)
                 continue
@@ -103,8 +93,7 @@ class Checkpoints:
     def mend(self, found: FoundCheckpoint) -> None:
         """Make last.pt and best.pt match the state to continue from.
 
-        Raises:
-            InputError: the best epoch was an earlier one, and its checkpoint is lost.
+        Raises InputError where the best epoch was an earlier one, and its checkpoint is lost.
         """
         state = found.state
         if problem := self._problem_of_best(state):

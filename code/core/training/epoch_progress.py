@@ -45,20 +45,13 @@ class EpochProgress:
 
     epoch: int
     learning_rate: float
-    total_loss: torch.Tensor
+    total_loss: torch.Tensor | float = 0.0
     step: int = 0
     num_images: int = 0
     waiting_seconds: float = 0.0
     earlier_seconds: float = 0.0
     _unchecked: list[Step] = field(default_factory=list)
     _started: float = field(default_factory=time.perf_counter)
-
-    @classmethod
-    def begin(
-        cls, epoch: int, learning_rate: float, device: torch.device | str = "cpu"
-    ) -> "EpochProgress":
-        """Before the first step of an epoch."""
-        return cls(epoch, learning_rate, torch.zeros((), dtype=torch.float64, device=device))
 
     def grouped(self, batches: Iterable[T], number: int) -> Iterator[list[T]]:
         """Lists of `number` batches, the last one with the remainder; times the waiting for them.
@@ -76,11 +69,7 @@ class EpochProgress:
             yield group
 
     def add(self, step: Step) -> None:
-        """Count one update: the mean loss and the images of each of its batches.
-
-        Raises:
-            InputError: see `check`, which runs once every `CHECK_EVERY` updates.
-        """
+        """Count one update, its losses and images, and `check` once every `CHECK_EVERY` updates."""
         for loss, image_ids in zip(step.losses, step.image_ids, strict=True):
             self.total_loss += loss.double() * len(image_ids)
             self.num_images += len(image_ids)
@@ -90,15 +79,11 @@ class EpochProgress:
             self.check()
 
     def check(self) -> None:
-        """Check the updates since the last check, and name the first bad one.
+        """Check the updates since the last check.
 
         A gradient that is not finite spoils all weights, and so every later loss. Gradients are
-        checked too; otherwise the batch after the faulty one would be blamed.
-
-        Raises:
-            InputError: a loss or gradient is NaN or infinite. The message names the first such
-            step, its learning rate, loss and gradient norm, and its images; for a summed gradient,
-            all of them.
+        checked too; otherwise the batch after the faulty one would be blamed. Raises InputError for
+        the first loss or gradient that is NaN or infinite, with its step, learning rate and images.
         """
         if not self._unchecked:
             return
@@ -122,22 +107,9 @@ class EpochProgress:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values for `restored`."""
-        return {
-            "epoch": self.epoch,
-            "learning_rate": self.learning_rate,
-            "total_loss": float(self.total_loss),
-            "step": self.step,
-            "num_images": self.num_images,
-            "waiting_seconds": self.waiting_seconds,
-            "earlier_seconds": self._seconds(),
-        }
-
-    @classmethod
-    def restored(cls, state: dict[str, Any], device: torch.device | str = "cpu") -> "EpochProgress":
-        """The progress that `state` describes; its time continues from now."""
-        total_loss = torch.tensor(state["total_loss"], dtype=torch.float64, device=device)
-        return cls(**{**state, "total_loss": total_loss})
+        """Plain values, by which the progress is constructed again; its time continues then."""
+        kept = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return {**kept, "total_loss": float(self.total_loss), "earlier_seconds": self._seconds()}
 
     def _seconds(self) -> float:
         return self.earlier_seconds + time.perf_counter() - self._started

@@ -5,8 +5,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-import core.machine.torchvision_ops  # noqa: F401
-
 import torch
 from timm.scheduler.scheduler import Scheduler
 from timm.utils import ModelEmaV3
@@ -50,19 +48,16 @@ class Learner:
     ) -> "Learner":
         """Move model and objective to the device; create the optimizer and its schedule.
 
-        `steps_per_epoch` is the number of batches. Without `runtime`, everything is computed in
-        plain float32.
-
-        Raises:
-            InputError: the optimizer, or the way to compute, is not available.
+        `steps_per_epoch` is the number of batches. Without `runtime`, everything is in plain
+        float32.
         """
         runtime = runtime or RuntimeSettings(precision="float32", channels_last=False)
         precision = choose_precision(runtime.precision, device)
         if distributed.size() > 1:
             model = share_batch_norm(model, device)
-        layout = torch.channels_last if runtime.uses_channels_last(device) else None
-        model = model.to(device, memory_format=layout) if layout else model.to(device)
-        objective = objective.to(device)
+        is_last = runtime.uses_channels_last(device)
+        layout = torch.channels_last if is_last else torch.preserve_format
+        model, objective = model.to(device, memory_format=layout), objective.to(device)
         optimizer = create_optimizer(model, objective, settings)
         num_updates = -(-steps_per_epoch // settings.accumulation_steps)
         average = None
@@ -136,11 +131,7 @@ class Learner:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the learner; its own schedule sets the learning rate.
-
-        Raises:
-            KeyError, RuntimeError, TypeError, ValueError: the state belongs to another learner.
-        """
+        """Restore the learner; its own schedule sets the learning rate."""
         self.evaluated_model.load_state_dict(state["model"])
         if self.average is not None:
             self.model.load_state_dict(state["training_model"])

@@ -3,8 +3,6 @@
 import math
 from typing import Any
 
-import core.machine.torchvision_ops  # noqa: F401
-
 from timm.optim import (
     create_optimizer_v2,
     list_optimizers,
@@ -23,10 +21,7 @@ def create_optimizer(model: nn.Module, loss: nn.Module, settings: TrainingSettin
     """The optimizer for the trainable parameters of the model and, if it has any, of the loss.
 
     Biases, norms and parameters of the loss get no weight decay: it would pull learned loss weights
-    towards each other.
-
-    Raises:
-        InputError: timm has no optimizer of that name, or no parameter is trainable.
+    towards each other. Raises InputError for an unknown name, or where nothing is trainable.
     """
     name = settings.optimizer.lower()
     if name not in list_optimizers():

@@ -6,7 +6,6 @@ import torch
 
 from core.errors import InputError
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # torch's names for processor instructions for bfloat16. Without them it emulates bfloat16, which is
 # slower than float32.
 _PROCESSOR_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16")
@@ -24,9 +23,8 @@ class Precision:
 
     def autocast(self) -> torch.autocast:
         """The context of a forward pass."""
-        return torch.autocast(
-            self.device_type, dtype=_DTYPES[self.name], enabled=self.name != "float32"
-        )
+        dtype = getattr(torch, self.name)
+        return torch.autocast(self.device_type, dtype=dtype, enabled=self.name != "float32")
 
     def gradient_scaler(self) -> torch.amp.GradScaler:
         """Keeps small gradients representable in float16; does nothing in other formats."""
@@ -37,11 +35,7 @@ FLOAT32 = Precision()
 
 
 def choose_precision(wanted: str, device: torch.device) -> Precision:
-    """`wanted`; `auto` is bfloat16 if the device computes in it natively, else float32.
-
-    Raises:
-        InputError: float16 is not supported on a CPU.
-    """
+    """`wanted`; `auto` is bfloat16 if the device computes in it natively, else float32."""
     if wanted == "float16" and device.type != "cuda":
         raise InputError(
             f"runtime.precision='float16': needs CUDA, and this runs on {device.type}: use "

@@ -25,21 +25,23 @@ def seed_everything(seed: int, epoch: int = 0, rank: int = 0) -> None:
     torch.manual_seed(state)
 
 
-def seed_epoch(seed: int, epoch: int) -> None:
-    """Seed this process's generators for an epoch."""
-    seed_everything(seed, epoch, distributed.rank())
-
-
 def random_states(device: torch.device) -> list[dict[str, Any]]:
-    """The state of all generators within an epoch, one entry per process."""
-    return distributed.gathered(_random_state(device))
+    """The state of each process's generators within an epoch, in types for a checkpoint."""
+    name, keys, *position = np.random.get_state()
+    state = {
+        "python": random.getstate(),
+        "numpy": (name, keys.tolist(), *position),
+        "torch": torch.get_rng_state(),
+    }
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return distributed.gathered(state)
 
 
 def restore_random_state(states: Sequence[dict[str, Any]], device: torch.device) -> None:
     """Restore this process's generators to what `random_states` returned.
 
-    With another number of processes they stay as they were seeded. A state from another kind of
-    device leaves this device's generator unchanged.
+    Those of another number of processes, or of another kind of device, are left out.
     """
     if len(states) != distributed.size():
         return
@@ -50,19 +52,6 @@ def restore_random_state(states: Sequence[dict[str, Any]], device: torch.device)
     torch.set_rng_state(state["torch"].cpu())
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"].cpu(), device)
-
-
-def _random_state(device: torch.device) -> dict[str, Any]:
-    """In types that a checkpoint may hold."""
-    name, keys, *position = np.random.get_state()
-    state = {
-        "python": random.getstate(),
-        "numpy": (name, keys.tolist(), *position),
-        "torch": torch.get_rng_state(),
-    }
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
 
 
 def set_determinism(deterministic: bool) -> None:

@@ -2,16 +2,14 @@
 
 from typing import Any
 
-import core.machine.torchvision_ops  # noqa: F401
-
 import torch
 import torch.distributed as dist
-from timm.layers import BatchNormAct2d, convert_sync_batchnorm
+from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from core.machine import distributed
+from core.machine.distributed import gathered_rows, rank, size
 
 
 def share_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
@@ -22,32 +20,23 @@ def share_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
     """
     if device.type == "cuda":
         return convert_sync_batchnorm(model)
-    if isinstance(model, _BatchNorm):
-        return SharedBatchNorm(model)
-    for name, part in model.named_children():
-        setattr(model, name, share_batch_norm(part, device))
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            # In place, so that every reference to the module sees the new one.
+            module.__class__ = SharedBatchNorm
     return model
 
 
 class SharedBatchNorm(_BatchNorm):
-    """Replaces `norm`, and keeps the activation of timm's variant.
+    """Batch normalisation of whole batches; with the activation of timm's variant, if it is one.
 
     Let process r have n_r numbers per channel, with mean m_r and variance v_r, and n = sum n_r. The
     mean is m = sum n_r m_r / n, the variance sum n_r (v_r + (m_r - m)^2) / n.
     """
 
-    def __init__(self, norm: _BatchNorm) -> None:
-        super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine)
-        self.track_running_stats, self.training = norm.track_running_stats, norm.training
-        self.weight, self.bias = norm.weight, norm.bias
-        for name in ("running_mean", "running_var", "num_batches_tracked"):
-            setattr(self, name, getattr(norm, name))
-        has_activation = isinstance(norm, BatchNormAct2d)
-        self.drop = norm.drop if has_activation else nn.Identity()
-        self.act = norm.act if has_activation else nn.Identity()
-
     def forward(self, images: Tensor) -> Tensor:
-        return self.act(self.drop(self._normalized(images)))
+        images = self._normalized(images)
+        return self.act(self.drop(images)) if hasattr(self, "act") else images
 
     def _normalized(self, images: Tensor) -> Tensor:
         if not self.training and self.running_mean is not None:
@@ -74,9 +63,6 @@ class SharedBatchNorm(_BatchNorm):
         self.running_mean.lerp_(mean.to(self.running_mean), share)
         self.running_var.lerp_(unbiased.to(self.running_var), share)
 
-    def _check_input_dim(self, input: Tensor) -> None:
-        """Any number of dimensions is accepted."""
-
 
 def _statistics(values: Tensor, axes: list[int]) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, variance and count of numbers per channel, over all processes."""
@@ -96,12 +82,10 @@ class _GatheredWithSummedGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, row: Tensor) -> Tensor:
-        rows = [torch.empty_like(row) for _ in range(distributed.size())]
-        dist.all_gather(rows, row.contiguous())
-        return torch.stack(rows)
+        return gathered_rows(row[None], [1] * size())
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         gradient = gradient.contiguous()
         dist.all_reduce(gradient)
-        return gradient[distributed.rank()]
+        return gradient[rank()]

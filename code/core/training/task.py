@@ -42,8 +42,7 @@ class Folder(Protocol):
 class Task(ABC):
     """How a batch becomes a loss, how an epoch is validated, and what is tested at the end.
 
-    The parameters of `objective`, if it has any, are trained together with the model's. Epochs are
-    counted from 1.
+    The parameters of `objective`, if any, are trained with the model's. Epochs count from 1.
     """
 
     criterion: Criterion | None = None
@@ -87,10 +86,8 @@ class Task(ABC):
     def validate(self, learner: Learner, guard: Guard, epoch: int) -> dict[str, Any]:
         """Validation figures, among them `loss` and the criterion's figure.
 
-        Wrap the batches in `guard`, so that a stop is noticed between them.
-
-        Raises:
-            InputError: an output of the model is not finite.
+        Wrap the batches in `guard`, so that a stop is noticed between them. Raises InputError where
+        an output of the model is not finite.
         """
 
     def tell(self, validation: Mapping[str, Any]) -> str:

@@ -9,14 +9,14 @@ import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from core.machine.distributed import any_of, from_first, highest, is_first, together
+from core.machine.distributed import any_of, from_first, highest, is_first, rank, together
+from core.machine.interruption import Interruption, explaining_dead_workers
 from core.training.callbacks import Callback
 from core.training.checkpoint import Checkpoints
 from core.training.epoch_progress import EpochProgress, Step
-from core.training.interruption import Interruption, explaining_dead_workers
 from core.training.learner import Learner
 from core.training.progress import Progress
-from core.training.seeding import random_states, restore_random_state, seed_epoch
+from core.training.seeding import random_states, restore_random_state, seed_everything
 from core.training.settings import TrainingSettings
 from core.training.task import Batch, Folder, Task
 
@@ -110,11 +110,11 @@ class Trainer:
         """Seed the epoch; continue within it if the checkpoint was saved within it."""
         device, state = self.learner.device, self._begun_epoch
         self._begun_epoch = None
-        seed_epoch(self.task.seed, epoch)
+        seed_everything(self.task.seed, epoch, rank())
         self.task.begin_epoch(epoch)
-        begun = EpochProgress.begin(epoch, self.learner.learning_rate, device)
+        begun = EpochProgress(epoch, self.learner.learning_rate)
         if state:
-            begun = EpochProgress.restored(state["progress"], device)
+            begun = EpochProgress(**state["progress"])
             self.task.restore_epoch_state(state["objective"], device)
             restore_random_state(state["random"], device)
         self.task.train_batches.set_epoch(epoch, begun.step)
@@ -187,9 +187,7 @@ def train_epoch(
     """Update the weights once per `accumulation_steps` batches, and once for the remainder.
 
     Returns the mean loss, images per second and share of time spent waiting, for the whole epoch.
-
-    Raises:
-        InputError: a loss or gradient that is not finite.
+    Raises InputError for a loss or gradient that is not finite.
     """
     learner.model.train()
     learner.objective.train()

@@ -29,11 +29,7 @@ def choose_examples(scores: MaskScores) -> list[tuple[int, int]]:
 
 @torch.no_grad()
 def write_mask_examples(
-    folder: Path,
-    model: nn.Module,
-    dataset: Dataset,
-    scores: MaskScores,
-    class_names: Sequence[str],
+    folder: Path, model: nn.Module, dataset: Dataset, scores: MaskScores, class_names: Sequence[str]
 ) -> None:
     """Write examples.json and, for each example, two PNG: the probabilities and the true mask.
 

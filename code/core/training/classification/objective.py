@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from core.machine.distributed import GatheredRows, gathered_rows
+from core.training.task import Batch
 
 Output = Tensor | Mapping[str, Tensor]
-Batch = Mapping[str, Any]
 
 
 def logits_of(output: Output) -> Tensor:
@@ -72,14 +72,14 @@ class Objective(nn.Module):
             return self.image_loss.terms()
         terms = {}
         if self._sums is not None:
-            counts = [max(1, count) for count in self._num_images]
-            means = [total / n for total, n in zip(self._sums.tolist(), counts, strict=True)]
-            weights = {"image_labels": 1.0, "masks": self.mask_weight}
-            terms = {
-                name: {"raw": mean, "weighted": weight * mean, "weight": weight}
-                for (name, weight), mean in zip(weights.items(), means, strict=True)
-            }
-        return terms | self._by_term({"image_labels": self.image_loss, "masks": self.mask_loss})
+            weights = {"image_labels": 1.0, "masks": self.mask_weight}.items()
+            totals = zip(weights, self._sums.tolist(), self._num_images, strict=True)
+            for (name, weight), total, number in totals:
+                mean = total / max(1, number)
+                terms[name] = {"raw": mean, "weighted": weight * mean, "weight": weight}
+        for term, loss in (("image_labels", self.image_loss), ("masks", self.mask_loss)):
+            terms |= {f"{term}/{name}": values for name, values in loss.terms().items()}
+        return terms
 
     def epoch_state(self) -> dict[str, Any]:
         """What a checkpoint within an epoch needs in addition to the state_dict."""
@@ -109,9 +109,8 @@ class Objective(nn.Module):
         sections: dict[str, Any] = {"loss": {"type": image["type"], "params": image}}
         if self.mask_loss is not None:
             mask = self.mask_loss.get_params()
-            sections["mask_loss"] = {
-                "type": mask["type"], "weight": self.mask_weight, "params": mask
-            }  # fmt: skip
+            sections["mask_loss"] = {"type": mask["type"], "weight": self.mask_weight}
+            sections["mask_loss"]["params"] = mask
         return sections
 
     def _mask_term(self, mask_logits: Tensor, batch: Batch, known: Tensor) -> Tensor:
@@ -137,8 +136,8 @@ class Objective(nn.Module):
 
         Each process runs the model on its own images and computes the loss of all images: the
         outputs of the others, a few numbers per image, are gathered and enter as constants. So
-        every loss, every term and every learned weight equals that of a single process, even for a
-        loss that is not a mean over images. A batch that is not shared is returned unchanged.
+        every loss, term and learned weight equals that of a single process, even for a loss that is
+        not a mean over images. A batch that is not shared is returned unchanged.
         """
         sizes = batch.get(SHARD_SIZES)
         if sizes is None:
@@ -154,14 +153,6 @@ class Objective(nn.Module):
             targets["has_masks"] = torch.as_tensor(batch["has_masks"]).to(torch.uint8)
         whole = {name: GatheredRows.apply(rows, sizes) for name, rows in outputs.items()}
         return whole, {**batch, **{key: gathered_rows(r, sizes) for key, r in targets.items()}}
-
-    @staticmethod
-    def _by_term(losses: Mapping[str, nn.Module]) -> dict[str, dict[str, float]]:
-        return {
-            f"{term}/{name}": values
-            for term, loss in losses.items()
-            for name, values in loss.terms().items()
-        }
 
     @torch.no_grad()
     def _remember(self, values: Tensor, num_images: Sequence[int]) -> None:

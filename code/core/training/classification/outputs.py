@@ -20,10 +20,7 @@ from core.training.precision import FLOAT32, Precision
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """Labels and logits of a part of the split, in its own order.
-
-    Shape: image_ids (N,); labels, logits and mask scores (N, C).
-    """
+    """Ids (N,), labels and logits (N, C) of a part of the split, in its own order."""
 
     image_ids: tuple[str, ...]
     labels: np.ndarray
@@ -45,9 +42,9 @@ def predict(
     device: torch.device,
     precision: Precision = FLOAT32,
 ) -> ModelOutputs:
-    """Run the model in evaluation mode over a loader; score masks if the batches have them.
+    """Outputs in evaluation mode for the images of a loader, whose masks are scored if it has any.
 
-    If several processes share a batch, each computes its own images and all get all outputs.
+    Of a batch that several processes share, each computes its own images, and all get all outputs.
     """
     model.eval()
     objective.eval()
@@ -70,7 +67,7 @@ def predict(
         torch.cat(labels).numpy(),
         torch.cat(logits).numpy(),
         float(total) / len(image_ids),
-        MaskScores.joined(scores) if scores else None,
+        MaskScores(*map(np.concatenate, zip(*scores, strict=True))) if scores else None,
     )
 
 
@@ -102,11 +99,7 @@ def score_masks(mask_logits: Tensor, masks: Tensor) -> MaskScores:
 
 
 def check_finite(outputs: ModelOutputs, epoch: int, learning_rate: float) -> None:
-    """Check the validation outputs: the last step of an epoch can spoil the weights unnoticed.
-
-    Raises:
-        InputError: a logit or the loss is NaN or infinite.
-    """
+    """Raise InputError for outputs that are not finite: the last step spoiled the weights."""
     if math.isfinite(outputs.loss) and np.isfinite(outputs.logits).all():
         return
     spoilt = np.flatnonzero(~np.isfinite(outputs.logits).all(axis=1))
@@ -122,5 +115,5 @@ def _of_whole_batch(scores: MaskScores, batch: dict[str, Any]) -> MaskScores:
     """The scores of all images of a batch that several processes share."""
     if SHARD_SIZES not in batch:
         return scores
-    rows = torch.from_numpy(np.stack([scores.dice, scores.iou, scores.peak_inside], axis=1))
+    rows = torch.from_numpy(np.stack(scores, axis=1))
     return MaskScores(*gathered_rows(rows, batch[SHARD_SIZES]).numpy().swapaxes(0, 1))

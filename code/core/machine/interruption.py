@@ -4,8 +4,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from core.errors import InputError
@@ -39,19 +39,9 @@ class Interruption:
         finally:
             self._deferred = False
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Handle SIGINT, and SIGTERM, which schedulers send. Only the main thread can do this."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        signals = (signal.SIGINT, signal.SIGTERM)
-        previous = {number: signal.signal(number, self._handle) for number in signals}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+    def listening(self) -> AbstractContextManager[None]:
+        """Handle the signals inside."""
+        return handling_signals(self._handle)
 
     def _handle(self, *_: Any) -> None:
         again, now = self.requested, time.monotonic()
@@ -66,15 +56,29 @@ class Interruption:
 
 
 @contextmanager
+def handling_signals(handler: Callable[..., None], *kept: int) -> Iterator[None]:
+    """Handle SIGINT, and SIGTERM, which schedulers send. Only the main thread can do this.
+
+    Their handlers, and those of the `kept` signals, are restored at the end.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.getsignal(number) for number in kept}
+    previous |= {n: signal.signal(n, handler) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, earlier in previous.items():
+            signal.signal(number, earlier)
+
+
+@contextmanager
 def explaining_dead_workers(interruption: Interruption) -> Iterator[None]:
-    """Explain in one line when a worker process of a loader dies.
+    """Explain in one line, an InputError, when a worker process of a loader dies.
 
     torch raises wherever the main process happens to be, so this encloses a whole epoch. A
-    scheduler that sends SIGTERM to all processes of a run also kills the workers.
-
-    Raises:
-        InputError: a worker was killed or ended.
-        KeyboardInterrupt: it ended because the run was asked to stop.
+    scheduler that sends SIGTERM to all processes also kills the workers: KeyboardInterrupt then.
     """
     try:
         yield
