@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 
 class Callback(Protocol):
-    """Called after each epoch, on a resume for the earlier ones again, and once at the very end."""
+    """Called after each epoch, on a resume also for earlier ones, and once when training ends."""
 
     def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> None:
         """`record` is the epoch's entry in the history of results.json."""
