@@ -37,7 +37,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Axes:
-    """Labels; ranges, None: those of the data; and the least distance of two ticks along x."""
+    """Labels, ranges (None: those of the data), and the least distance of two ticks along x."""
 
     x_label: str
     y_label: str

@@ -15,7 +15,7 @@ MOST_SETS = 9
 
 
 def set_names(labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
-    """Short names of label sets (images, classes): `none`, `1`, `1+3` for defect_1 and defect_3."""
+    """Label sets (images, classes) in short: `none`, `1`, `1+3` for defect_1 and defect_3."""
     short = short_names(class_names)
     return [
         "+".join(name for name, present in zip(short, row, strict=True) if present) or NONE

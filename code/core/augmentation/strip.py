@@ -18,7 +18,7 @@ class Strip(NamedTuple):
 
 
 def visible_labels(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Labels (C,), 0 for each class with pixels in masks (C, H, W) before and none after."""
+    """Labels (C,) with 0 for each class whose mask (C, H, W) had pixels and has none after."""
     # The maximum of bytes is ten times as fast as `any`.
     gone = (before.max(axis=(1, 2)) > 0) & (after.max(axis=(1, 2)) == 0)
     return np.where(gone, np.float32(0), labels)

@@ -47,7 +47,8 @@ def write_predictions(file: Path, parts: Mapping[str, Any], class_names: Sequenc
 def read_predictions(experiment: Experiment, split: str = "test") -> Predictions:
     """Read and check the predictions of one part of the split.
 
-    Raises InputError for what is missing, twice there, impossible, or not as results.json counted.
+    Raises InputError for missing columns, an image twice, impossible values, or other images than
+    results.json counted.
     """
     file, names = experiment.path / PREDICTIONS_FILE, experiment.class_names
     rows = sorted(read_rows(file, names, split))

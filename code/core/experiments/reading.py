@@ -74,7 +74,8 @@ def find_experiments(
 ) -> list[Path]:
     """The named experiments, those in the named folders or, with no location, all of `results_dir`.
 
-    A name that is no path is looked up in `results_dir`. Raises InputError where there is none.
+    A name that is no path is looked up in `results_dir`. Raises InputError for one that is not
+    found.
     """
     results_dir = Path(results_dir)
     if not locations:

@@ -13,7 +13,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def choose_device(wanted: str = "auto", num_threads: int | None = None) -> torch.device:
-    """The requested device, where torch finds it; also sets torch's number of threads."""
+    """The requested device, InputError if torch has none; also sets its number of threads."""
     if num_threads := num_threads or threads_of_each_process():
         torch.set_num_threads(num_threads)
     if wanted == "cuda" and not torch.cuda.is_available():

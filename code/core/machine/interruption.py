@@ -40,7 +40,7 @@ class Interruption:
             self._deferred = False
 
     def listening(self) -> AbstractContextManager[None]:
-        """Handle the signals inside."""
+        """Handle SIGINT and SIGTERM in this way while the body runs."""
         return handling_signals(self._handle)
 
     def _handle(self, *_: Any) -> None:
@@ -78,7 +78,8 @@ def explaining_dead_workers(interruption: Interruption) -> Iterator[None]:
     """Explain in one line, an InputError, when a worker process of a loader dies.
 
     torch raises wherever the main process happens to be, so this encloses a whole epoch. A
-    scheduler that sends SIGTERM to all processes also kills the workers: KeyboardInterrupt then.
+    scheduler that sends SIGTERM to all processes of a run also kills the workers: if the run was
+    asked to stop, this raises KeyboardInterrupt.
     """
     try:
         yield

@@ -41,7 +41,10 @@ def calibration_figures(
 def reliability_curve(
     labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS
 ) -> list[dict[str, Any]]:
-    """Mean probability and share of positives, both (images,), per bin of equal width with any."""
+    """Mean probability and share of positives per bin of equal width; empty bins left out.
+
+    Shape: both (images,).
+    """
     edges = np.linspace(0, 1, bins + 1)
     which = np.clip(np.searchsorted(edges, probabilities, side="right") - 1, 0, bins - 1)
     curve = []

@@ -17,7 +17,7 @@ def logits_of(output: Output) -> Tensor:
 
 @torch.no_grad()
 def initialize_lazy_layers(model: nn.Module, image_shape: Sequence[int]) -> None:
-    """Give lazy layers, if there are any, their parameters by a black (channels, height, width)."""
+    """Give lazy layers, if any, their parameters by a black image (channels, height, width)."""
     if any(map(is_lazy, chain(model.parameters(), model.buffers()))):
         was_training = model.training
         model.eval()(torch.zeros(1, *image_shape, dtype=torch.uint8))

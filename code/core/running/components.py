@@ -25,7 +25,7 @@ def build_model(
 ) -> nn.Module:
     """Build the model by its name; its head's bias starts at the log-odds of the class shares.
 
-    Raises InputError where it does not fit the classes or the (channels, height, width) of images.
+    Raises InputError where it does not fit the classes, or `image_shape` (channels, height, width).
     """
     params = {key: value for key, value in values.items() if key != "name"}
     num_classes = len(table.class_names)

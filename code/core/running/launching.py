@@ -38,9 +38,9 @@ def launch(config: TrainConfig, work: Work) -> dict[str, Any]:
     """Do `work` in `runtime.devices` processes, or in those that a launcher started.
 
     With one process, it is done in this one. `work` is sent to the processes, so it must be
-    importable. Raises what the first process that failed raised; KeyboardInterrupt if the processes
-    were asked to stop, and did; InputError for more devices than there are, or than a batch has
-    images.
+    importable. Raises InputError for a user's mistake in any process, and for more devices than
+    there are, or than a batch has images; KeyboardInterrupt if the processes were asked to stop,
+    and did.
     """
     check_devices(config)
     if size() > 1 or config.runtime.devices == 1:

@@ -42,8 +42,8 @@ def find_training(
     """The config of the experiment that `wanted` names, and a function that continues it.
 
     `given` holds the values of the command line by their dotted keys. Raises InputError where there
-    is no such experiment, it is complete, or a value would change its result; the function for
-    other data.
+    is no such experiment, nothing is left to do in it, or a value would change its result. The
+    function raises one for other data.
     """
     path = find_resumed(wanted, results_dir)
     config, changed = resumed_config(path, given)

@@ -41,7 +41,8 @@ def random_states(device: torch.device) -> list[dict[str, Any]]:
 def restore_random_state(states: Sequence[dict[str, Any]], device: torch.device) -> None:
     """Restore this process's generators to what `random_states` returned.
 
-    Those of another number of processes, or of another kind of device, are left out.
+    With another number of processes they stay as they were seeded; on another kind of device, the
+    device's own does.
     """
     if len(states) != distributed.size():
         return
