@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.latency_comparison import compare_latency
 from core.analysis.model_card import write_model_card
 from core.command.mistakes import run_command
-from core.experiments.reading import find_experiment
+from core.experiments.finding import find_experiment
 from core.exporting.exporting import FORMAT_NAMES, export, pack
 
 

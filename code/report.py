@@ -5,7 +5,8 @@ from pathlib import Path
 
 from core.analysis.report import write_report
 from core.command.mistakes import run_command
-from core.experiments.reading import RESULTS_DIR, find_experiments
+from core.experiments.finding import find_experiments
+from core.experiments.reading import RESULTS_DIR
 
 
 def main() -> None:

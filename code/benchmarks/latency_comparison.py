@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.latency import LeftOutError, latency_table, measure_latency
 from core.errors import InputError
-from core.experiments.reading import find_experiment
+from core.experiments.finding import find_experiment
 from core.experiments.strips import Strips
 from core.exporting.example_strips import example_strips
 from core.exporting.exporting import SCHEMA_VERSION, installed_packages

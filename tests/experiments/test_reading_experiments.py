@@ -7,7 +7,8 @@ import pytest
 from experiment_factory import read_results, write_experiment, write_results
 
 from core.errors import InputError
-from core.experiments.reading import find_experiments, flatten, read_all, read_experiment
+from core.experiments.finding import find_experiment, find_experiments
+from core.experiments.reading import flatten, read_all, read_experiment
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +140,31 @@ def test_results_of_other_types_are_named_by_their_key(whole, tmp_path, keys, va
         read_experiment(tmp_path)
     assert "results.json" in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+@pytest.fixture
+def several(changed, tmp_path):
+    """Three experiments; the newest is not completed."""
+    for day, name, status in ((1, "quickstart_1", "completed"), (3, "quickstart_3", "failed"),
+                              (2, "quickstart_2", "completed")):  # fmt: skip
+        head = {"name": name, "created_at": f"2026-01-0{day}T00:00:00+00:00"}
+        changed(name, status=status, experiment=head)
+    return tmp_path
+
+
+def test_the_latest_is_the_newest_completed_one(several):
+    assert find_experiment("latest", several).name == "quickstart_2"
+    with pytest.raises(InputError, match=r"latest: no completed experiment in .*: train first"):
+        find_experiment("latest", several / "quickstart_1")
+
+
+def test_the_beginning_of_a_name_will_do_where_it_is_the_only_one(several, changed):
+    changed("other_run")
+    assert find_experiment("oth", several).name == "other_run"
+    assert len(find_experiments(["quick"], several)) == 3
+    listed = "is 3 experiments, newest first quickstart_3, quickstart_2, quickstart_1: name one"
+    with pytest.raises(InputError, match=f"quick: {listed}"):
+        find_experiment("quick", several)
+    with pytest.raises(InputError, match="quickstrat is no experiment"):
+        find_experiment("quickstrat", several)
+    assert find_experiment("quickstart_1", several).name == "quickstart_1"

@@ -10,8 +10,9 @@ from core.analysis.pairs import Pair, compare_pair
 from core.analysis.ranking import FigureKey, filtered, find_figure, ranked, shown_figures
 from core.analysis.seeds import NAMES, SeedSummary, summarise_seeds
 from core.errors import InputError
+from core.experiments.finding import find_experiments
 from core.experiments.predictions import images_key, split_key
-from core.experiments.reading import RESULTS_DIR, Experiment, find_experiments, read_all
+from core.experiments.reading import RESULTS_DIR, Experiment, read_all
 from core.metrics.intervals import Bootstrap
 
 # A paired comparison takes about a second, and the best of more than this is mostly luck.

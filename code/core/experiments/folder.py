@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
@@ -13,9 +14,8 @@ from pydantic import ValidationError
 from core.errors import InputError
 from core.experiments.lock import run_lock
 from core.experiments.predictions import PREDICTIONS_FILE, write_predictions
-from core.experiments.reading import RESULTS_FILE
+from core.experiments.reading import RESULTS_FILE, read_results
 from core.experiments.schema import SCHEMA_VERSION, Head, Results, Section
-from core.files.reading import read_json
 from core.files.writing import remove_leftovers, to_json, write_json
 from core.machine.distributed import from_first, is_first
 from core.machine.interruption import Interruption
@@ -105,7 +105,8 @@ class ExperimentFolder:
                 self.record(status="running")
                 yield
             except KeyboardInterrupt:
-                log.warning("Interrupted; what was reached so far is in %s", self.path)
+                resumed = shlex.quote(f"resume={self.path}")
+                log.warning("Interrupted. To go on: python code/train.py %s", resumed)
                 self._record_end(interruption, "interrupted", "stopped by the user")
                 raise
             except BaseException as error:
@@ -123,15 +124,6 @@ class ExperimentFolder:
                 self.record(status=status, status_message=message)
         except Exception as error:
             log.error("The status could not be written: %s", error)
-
-
-def read_results(path: Path) -> dict[str, Any]:
-    """The results.json in an experiment's folder; empty where there is none, or not a whole one."""
-    try:
-        content = read_json(path / RESULTS_FILE)
-    except InputError:
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _read_head(path: Path) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any
 from core.errors import InputError
 from core.experiments.schema import SCHEMA_VERSION, check_results
 from core.files.reading import read_json
-from core.validation import nearest
 
 RESULTS_FILE = "results.json"
 RESULTS_DIR = Path("experiments/results")
@@ -69,48 +68,13 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def find_experiments(
-    locations: Sequence[Path | str] = (), results_dir: Path | str = RESULTS_DIR
-) -> list[Path]:
-    """The named experiments, those in the named folders or, with no location, all of `results_dir`.
-
-    A name that is no path is looked up in `results_dir`. Raises InputError for one that is not
-    found.
-    """
-    results_dir = Path(results_dir)
-    if not locations:
-        if not results_dir.is_dir():
-            raise InputError(f"{results_dir} is not a folder: train first, or name experiments")
-        return _experiments_in(results_dir)
-    found: dict[Path, None] = {}
-    for location in map(Path, locations):
-        path = location if location.exists() else results_dir / location
-        if path.name == RESULTS_FILE and path.is_file():
-            path = path.parent
-        if not path.is_dir():
-            known = (entry.name for entry in results_dir.glob("*"))
-            raise InputError(
-                f"{location} is no experiment{nearest(location.name, known)}: expected a folder "
-                f"with {RESULTS_FILE}, a folder of such folders, or a name in {results_dir}"
-            )
-        inside = [path] if (path / RESULTS_FILE).is_file() else _experiments_in(path)
-        if not inside:
-            raise InputError(f"{path} has no {RESULTS_FILE}, nor has any folder in it")
-        found |= dict.fromkeys(inside)
-    return list(found)
-
-
-def find_experiment(location: Path | str, results_dir: Path | str = RESULTS_DIR) -> Path:
-    """The one experiment of that folder or name. Raises InputError for none or several."""
-    found = find_experiments([location], results_dir)
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found[:5])
-        raise InputError(f"{location} holds {len(found)} experiments ({names}): name one of them")
-    return found[0]
-
-
-def _experiments_in(folder: Path) -> list[Path]:
-    return sorted(path.parent for path in folder.glob(f"*/{RESULTS_FILE}"))
+def read_results(path: Path) -> dict[str, Any]:
+    """The results.json in an experiment's folder; empty where there is none, or not a whole one."""
+    try:
+        content = read_json(path / RESULTS_FILE)
+    except InputError:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def read_experiment(experiment: Path | str | Mapping[str, Any]) -> Experiment:

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from core.data.images import EXTENSIONS, check_header
 from core.errors import InputError
+from core.experiments.finding import find_experiment
 from core.experiments.folder import make_unused_folder
-from core.experiments.reading import find_experiment
 from core.explaining.album import Album, Explanation
 from core.explaining.methods import check_method, default_method, heat_maps
 from core.explaining.scores import Scoreboard

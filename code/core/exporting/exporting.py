@@ -13,7 +13,7 @@ import torch
 
 from core.errors import InputError
 from core.experiments.environment import package_versions
-from core.experiments.reading import find_experiment
+from core.experiments.finding import find_experiment
 from core.experiments.strips import Strips
 from core.exporting.example_strips import example_strips
 from core.exporting.formats import FORMATS, EndToEndModel

@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from core.data.images import EXTENSIONS
 from core.errors import InputError
-from core.experiments.reading import RESULTS_FILE, find_experiment, read_experiment
+from core.experiments.finding import find_experiment
+from core.experiments.reading import RESULTS_FILE, read_experiment
 from core.predicting.bundle import open_bundle
 from core.predicting.image_list import ImageList
 from core.predicting.onnx_model import OnnxModel

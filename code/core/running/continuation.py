@@ -12,7 +12,8 @@ from core.command.config import TrainConfig
 from core.data.split_file import Split, read_split
 from core.errors import InputError
 from core.experiments.environment import command_line, describe_environment
-from core.experiments.folder import ExperimentFolder, read_results
+from core.experiments.folder import ExperimentFolder
+from core.experiments.reading import read_results
 from core.experiments.strips import SPLIT_FILE
 from core.machine.distributed import from_first, is_first, size
 from core.models.parameters import without_weights

@@ -17,8 +17,9 @@ from core.data.settings import DataSettings
 from core.data.split_file import Split
 from core.data.splitting import stratified_folds
 from core.errors import InputError
-from core.experiments.folder import ExperimentFolder, read_results
+from core.experiments.folder import ExperimentFolder
 from core.experiments.predictions import PREDICTIONS_FILE, read_rows, value_columns
+from core.experiments.reading import read_results
 from core.files.spreadsheet import as_text
 from core.files.tables import read_records, write_table
 from core.machine.distributed import from_first, is_first

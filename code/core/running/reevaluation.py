@@ -13,6 +13,7 @@ from core.data.annotations import read_label_table
 from core.data.dataset import StripDataset
 from core.data.loaders import make_loader
 from core.data.split_file import read_split
+from core.experiments.finding import find_experiment
 from core.experiments.folder import make_unused_folder
 from core.experiments.predictions import write_predictions
 from core.experiments.reading import Experiment, read_experiment
@@ -39,7 +40,7 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     Thresholds are those that were chosen on the validation part. Raises InputError where the
     experiment is not completed, or the data does not fit it.
     """
-    experiment = read_experiment(path)
+    experiment = read_experiment(find_experiment(path))
     config = check_config(OmegaConf.create(experiment.results["config"]))
     final = read_final_model(experiment)
     if data_root is None:

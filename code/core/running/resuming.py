@@ -3,7 +3,6 @@
 import copy
 import logging
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from core.command.config import TrainConfig, check_config
 from core.errors import InputError
-from core.experiments.folder import read_results
+from core.experiments.finding import LATEST, beginning_with, created_at, several
 from core.experiments.lock import is_locked
-from core.experiments.reading import flatten, look_up
+from core.experiments.reading import flatten, look_up, read_results
 from core.files.reading import read_yaml
 from core.running.continuation import continue_training
 from core.running.cross_validation import cross_validate
@@ -24,7 +23,6 @@ from core.validation import nearest
 
 log = logging.getLogger(__name__)
 
-LATEST = "latest"
 CONFIG_FILE = "config.yaml"
 # Keys that change no figure, or only its last digits (the device, the number of devices or
 # threads).
@@ -73,7 +71,7 @@ def _check_unfinished(path: Path, config: TrainConfig, changed: Mapping[str, Any
 
 
 def find_resumed(wanted: str, results_dir: Path) -> Path:
-    """The folder that `resume=` names: a path, a name in `results_dir`, or `latest`.
+    """The folder that `resume=` names: a path, a name in `results_dir`, its beginning, or `latest`.
 
     Raises InputError where it is missing, holds no experiment, or a process is working in it.
     """
@@ -81,11 +79,15 @@ def find_resumed(wanted: str, results_dir: Path) -> Path:
         return _latest(results_dir)
     named = Path(wanted).expanduser()
     path = named if named.exists() else results_dir / wanted
+    begun = [path] if path.is_dir() else beginning_with(wanted, results_dir, CONFIG_FILE)
+    if len(begun) > 1:
+        raise InputError(f"resume={wanted}: is {several(begun)}: name one of them")
+    path = begun[0] if begun else path
     if not path.is_dir():
         known = (entry.name for entry in results_dir.glob("*"))
         raise InputError(
             f"resume={wanted}: no such folder{nearest(Path(wanted).name, known)}: give the folder "
-            f"of an experiment, its name in {results_dir}, or {LATEST}"
+            f"of an experiment, its name in {results_dir} or the beginning of it, or {LATEST}"
         )
     if not (path / CONFIG_FILE).is_file():
         raise InputError(
@@ -108,20 +110,11 @@ def _latest(results_dir: Path) -> Path:
             f"resume={LATEST}: no unfinished experiment in {results_dir}: name its folder, or "
             "set experiment.results_dir"
         )
-    found.sort(key=lambda path: (_created_at(path), path.name))
+    found.sort(key=lambda path: (created_at(path), path.name))
     if found[:-1]:
         others = ", ".join(path.name for path in reversed(found[:-1]))
         log.info("The newest of %d unfinished experiments; the others: %s", len(found), others)
     return found[-1]
-
-
-def _created_at(path: Path) -> float:
-    """Seconds since 1970; without a readable results.json, the time of config.yaml."""
-    try:
-        text = read_results(path)["experiment"]["created_at"]
-        return datetime.fromisoformat(text).timestamp()
-    except (KeyError, TypeError, ValueError):
-        return (path / CONFIG_FILE).stat().st_mtime
 
 
 def read_config(path: Path) -> TrainConfig:
