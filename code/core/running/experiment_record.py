@@ -57,9 +57,10 @@ class TrainingSetup:
 def describe(folder: ExperimentFolder, config: TrainConfig, setup: TrainingSetup) -> None:
     """Write everything that is known about the experiment before its first step."""
     table, pairs = setup.data.table, setup.data.duplicate_pairs
+    # The config first: with it, a training that is killed can be resumed.
+    describe_input(folder, config, setup.data, setup.split)
     write_split(folder.path / SPLIT_FILE, table, setup.split)
     write_duplicates(folder.path / "duplicates.csv", table, pairs, setup.split)
-    describe_input(folder, config, setup.data, setup.split)
     parameters = list(setup.learner.model.parameters())
     folder.record(
         environment=describe_environment(setup.learner.device),
