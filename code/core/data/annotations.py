@@ -18,9 +18,9 @@ from core.files.threads import map_in_threads
 _log = logging.getLogger(__name__)
 
 # Label sources in the order in which they are looked for, each with its image folders.
-_RUN_LENGTH_CSV, _BITMAP_FOLDER, _LABEL_CSV = "train.csv", "ann", "labels.csv"
+RUN_LENGTH_CSV, _BITMAP_FOLDER, _LABEL_CSV = "train.csv", "ann", "labels.csv"
 _IMAGE_FOLDERS = {
-    _RUN_LENGTH_CSV: ("train_images",),
+    RUN_LENGTH_CSV: ("train_images",),
     _BITMAP_FOLDER: ("train_images", "img"),
     _LABEL_CSV: ("train_images", "images"),
 }
@@ -131,7 +131,7 @@ def read_labels(
     if source == _LABEL_CSV:
         labels, names = read_label_csv(root / source, image_ids, names, errors)
     else:
-        read = read_kaggle_csv if source == _RUN_LENGTH_CSV else read_bitmap_json
+        read = read_kaggle_csv if source == RUN_LENGTH_CSV else read_bitmap_json
         labels, names, masks = read(root / source, image_ids, names, image_size, errors)
     labels.flags.writeable = False
     return LabelTable(paths, image_ids, labels, names, masks, source)

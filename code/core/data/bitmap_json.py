@@ -23,8 +23,8 @@ from core.data.checks import (
     collecting,
     find_image,
 )
+from core.data.class_names import SEVERSTAL_CLASS_NAMES
 from core.data.images import IncompleteHeaderError, NotAnImageError, parse_header
-from core.data.kaggle_csv import SEVERSTAL_CLASS_NAMES
 from core.data.label_table import Masks
 from core.errors import InputError
 from core.files.reading import read_json

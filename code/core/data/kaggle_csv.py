@@ -19,12 +19,12 @@ from core.data.checks import (
     find_image,
     read_rows,
 )
+from core.data.class_names import numbered_class_names
 from core.data.label_table import Masks
 from core.errors import InputError
 from core.files.run_length import decode, runs
 from core.files.tables import require_header
 
-SEVERSTAL_CLASS_NAMES = ("defect_1", "defect_2", "defect_3", "defect_4")
 _HEADER = ["ImageId", "ClassId", "EncodedPixels"]
 _JOINED_HEADER = ["ImageId_ClassId", "EncodedPixels"]
 
@@ -38,11 +38,13 @@ def read_kaggle_csv(
 ) -> tuple[np.ndarray, tuple[str, ...], Masks]:
     """Labels (N, C) uint8 in the order of `image_ids`, the class names, and the masks.
 
+    `class_names` are the names of ClassId 1, 2, ..., as `numbered_class_names` checks them.
+
     Raises:
         InputError: a wrong header, a class id outside the classes, a malformed or overlong
             code, an image that is not in the folder, or an (image, class) pair twice.
     """
-    names = class_names or SEVERSTAL_CLASS_NAMES
+    names = numbered_class_names(path.parent, class_names)
     positions = {image_id: index for index, image_id in enumerate(image_ids)}
     labels = np.zeros((len(image_ids), len(names)), np.uint8)
     codes: dict[int, list[tuple[int, str]]] = {}

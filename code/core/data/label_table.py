@@ -35,6 +35,15 @@ class Masks:
         codes = {new: self.codes.get(old, ()) for new, old in enumerate(indices)}
         return replace(self, codes=codes)
 
+    def reorder(self, columns: Sequence[int]) -> "Masks":
+        """The masks with the classes at these columns, all of them, in this order."""
+        new = {old: column for column, old in enumerate(columns)}
+        codes = {
+            index: [(new[column], code) for column, code in masks]
+            for index, masks in self.codes.items()
+        }
+        return replace(self, codes=codes)
+
 
 @dataclass(frozen=True, eq=False)
 class LabelTable:
@@ -58,6 +67,26 @@ class LabelTable:
         """The classes that the image at `index` shows."""
         shown = zip(self.class_names, self.labels[index], strict=True)
         return tuple(name for name, label in shown if label)
+
+    def reorder_classes(self, class_names: Sequence[str]) -> "LabelTable":
+        """The same classes, matched by name, in this order.
+
+        Raises:
+            InputError: other classes; the message shows both.
+        """
+        names = tuple(class_names)
+        if names == self.class_names:
+            return self
+        if sorted(names) != sorted(self.class_names):
+            raise InputError(
+                f"{self.image_paths[0].parent.parent / self.source}: its classes are "
+                f"{', '.join(self.class_names)}; expected those of the model: {', '.join(names)}"
+            )
+        columns = [self.class_names.index(name) for name in names]
+        labels = self.labels[:, columns]
+        labels.flags.writeable = False
+        masks = None if self.masks is None else self.masks.reorder(columns)
+        return replace(self, labels=labels, class_names=names, masks=masks)
 
     def fingerprint(self) -> str:
         """SHA-256 over ids, labels and file sizes: the same for the same data in any folder."""

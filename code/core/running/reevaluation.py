@@ -10,10 +10,10 @@ from omegaconf import OmegaConf
 
 from core.analysis.text_tables import summary_table
 from core.command.config import TrainConfig, check_config
-from core.data.annotations import read_label_table
 from core.data.dataset import StripDataset
 from core.data.label_table import LabelTable
 from core.data.loaders import make_loader
+from core.data.model_labels import read_model_labels
 from core.data.split_file import read_split
 from core.experiments.folder import make_unused_folder
 from core.experiments.predictions import write_predictions
@@ -51,7 +51,10 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
         indices = read_split(experiment.path / SPLIT_FILE, table)["test"]
     else:
         on_bad_image = config.data.on_bad_image
-        table = read_label_table(data_root, final.class_names, final.image_size, on_bad_image)
+        trained_on = experiment.look_up("data", "source")
+        table = read_model_labels(
+            data_root, final.class_names, trained_on, final.image_size, on_bad_image
+        )
         indices = np.arange(len(table))
     # The loss of the image labels alone: another folder need not have masks.
     counts, total = _training_counts(experiment)
