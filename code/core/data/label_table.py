@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,11 +45,24 @@ class Masks:
         return replace(self, codes=codes)
 
 
+class ReadLabels(NamedTuple):
+    """What a label source holds: labels (N, C) uint8, and masks if it has any.
+
+    `notices` are the lines that say what it writes otherwise than expected.
+    """
+
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    masks: Masks | None
+    notices: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class LabelTable:
     """Images sorted by id, their multi-hot labels (N, C) and, where the source has any, masks.
 
-    `skipped` holds the reason for each image id that was left out.
+    `skipped` holds the reason for each image id that was left out, `notices` what the source
+    writes otherwise than expected.
     """
 
     image_paths: tuple[Path, ...]
@@ -59,6 +72,7 @@ class LabelTable:
     masks: Masks | None
     source: str
     skipped: Mapping[str, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.image_ids)

@@ -14,6 +14,7 @@ from core.errors import InputError
 Level = Literal["error", "warning"]
 
 CONTRADICTION = "labels contradict masks"
+READ_AS_MEANT = "table read as it is meant"
 # The emptiest of 100 real strips is black in 94.9 % of its pixels, and still shows 5 % of steel;
 # the brightest is white in 19.9 %.
 _NEARLY_BLACK, _SATURATED = 0.98, 0.5

@@ -13,6 +13,7 @@ from core.data.splitting import split_by_strategy
 from core.data.strip_hash import StripDescriptors
 from core.data.validation.findings import (
     CONTRADICTION,
+    READ_AS_MEANT,
     Finding,
     Level,
     of_duplicates,
@@ -85,12 +86,14 @@ def _read_labels(root: Path, settings: DataSettings, findings: list[Finding]) ->
     errors: list[InputError] = []
     try:
         source = find_sources(root)[0]
-        return read_labels(root, source, settings.class_names, settings.image_size, errors)
+        table = read_labels(root, source, settings.class_names, settings.image_size, errors)
     except InputError as error:
         findings += of_errors([error], "data set")
         return None
     finally:
         findings += of_errors(errors, "wrong label")
+    findings += (Finding("warning", READ_AS_MEANT, notice) for notice in table.notices)
+    return table
 
 
 def _images_alone(root: Path) -> tuple[Path, ...]:
