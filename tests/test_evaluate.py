@@ -117,3 +117,25 @@ def test_a_table_of_numbers_scores_a_model_of_columns_by_name(by_column, trained
     table = read_label_table(root, image_size=(32, 160))
     for index, path in enumerate(table.image_paths):
         assert masks.of(path).any(axis=(1, 2)).tolist() == table.labels[index, ::-1].tolist()
+
+
+def test_data_that_changed_since_training_are_reported(by_column, tmp_path, caplog):
+    experiment = Path(shutil.copytree(by_column, tmp_path / "experiment"))
+    root = tmp_path / "changed"
+    shutil.copytree(read(experiment)["data"]["root"], root, symlinks=True)
+    results = read(experiment)
+    results["config"]["data"]["root"] = str(root)
+    (experiment / "results.json").write_text(json.dumps(results))
+    before = read(reevaluate(experiment))["test"]
+    assert "changed since training" not in caplog.text
+    table = pd.read_csv(root / "labels.csv")
+    # Another order and a further column change no figure.
+    table.assign(reviewed=1)[["reviewed", *table.columns[::-1]]].to_csv(root / "labels.csv")
+    assert read(reevaluate(experiment))["test"] == before
+    assert "not read (reviewed)" in caplog.text
+    assert "changed since training" not in caplog.text
+    table["defect_2"] = 1 - table["defect_2"]
+    table.to_csv(root / "labels.csv", index=False)
+    assert read(reevaluate(experiment))["test"] != before
+    old = results["data"]["class_counts"]["defect_2"]
+    assert f"changed since training (defect_2 {old} -> {60 - old})" in caplog.text

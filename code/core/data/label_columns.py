@@ -115,12 +115,11 @@ class LabelColumns:
         """A line for each column that says the same of every image."""
         if len(self.labels) < 2:
             return
+        remedy = "; if it is no class, name the classes in data.class_names"
         for name, values in zip(self.names, self.labels.T, strict=True):
             if values.min() == values.max():
-                yield (
-                    f"{self.path}: column {name} is {values[0]} in every row; if it is no class, "
-                    "name the classes in data.class_names"
-                )
+                same = f"{self.path}: column {name} is {values[0]} in every row"
+                yield same if self.chosen else same + remedy
 
 
 def _is_index(name: str, before: bool) -> bool:

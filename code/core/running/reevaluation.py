@@ -46,8 +46,11 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     config = check_config(OmegaConf.create(experiment.results["config"]))
     final = read_final_model(experiment)
     if data_root is None:
-        # As it was trained on: synthetic strips that are gone are generated again.
-        table = read_table(config.data)
+        # As it was trained on: synthetic strips that are gone are generated again. By name, since
+        # a labels.csv may have got another column, or another order.
+        names = {"class_names": final.class_names}
+        table = read_table(config.data.model_copy(update=names))
+        _warn_of_changes(experiment, table)
         indices = read_split(experiment.path / SPLIT_FILE, table)["test"]
     else:
         on_bad_image = config.data.on_bad_image
@@ -97,6 +100,27 @@ def _outputs(
         dataset, data.batch_size, seed=0, shuffle=False, num_workers=data.num_workers
     )
     return predict(final.build().to(device), objective.to(device), loader, device)
+
+
+def _warn_of_changes(experiment: Experiment, table: LabelTable) -> None:
+    """Say what is known to differ between the data now and when the model was trained."""
+    data = experiment.results["data"]
+    if data.get("fingerprint") in (None, table.fingerprint()):
+        return
+    counts = table.labels.sum(axis=0, dtype=int).tolist()
+    now = {"images": len(table), **dict(zip(table.class_names, counts, strict=True))}
+    before = {"images": data.get("num_images"), **data.get("class_counts", {})}
+    changes = [
+        f"{name} {before[name]} -> {number}"
+        for name, number in now.items()
+        if before.get(name) not in (None, number)
+    ]
+    log.warning(
+        "%s: changed since training (%s): these figures are not those of %s",
+        table.image_paths[0].parent.parent,
+        ", ".join(changes) or "other labels or file sizes, the same number of each class",
+        experiment.name,
+    )
 
 
 def _training_counts(experiment: Experiment) -> tuple[np.ndarray, int]:
