@@ -19,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 # Label sources in the order in which they are looked for, each with its image folders.
 RUN_LENGTH_CSV, _BITMAP_FOLDER, _LABEL_CSV = "train.csv", "ann", "labels.csv"
+# Beside another source, only this one is quick enough to compare before every training.
+COMPARED_SOURCES = (_LABEL_CSV,)
 _IMAGE_FOLDERS = {
     RUN_LENGTH_CSV: ("train_images",),
     _BITMAP_FOLDER: ("train_images", "img"),
@@ -160,7 +162,7 @@ def read_other_labels(
 
 
 def _check_label_csv(root: Path, table: LabelTable, image_size: tuple[int, int]) -> None:
-    """Compare the table with labels.csv, the one other source that is quick to read."""
+    """Compare the table with labels.csv."""
     try:
         other = read_other_labels(root, _LABEL_CSV, table, image_size)
     except InputError as error:
