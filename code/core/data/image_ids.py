@@ -6,6 +6,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from core.data.checks import DataError, find_image
+from core.files.spreadsheet import original
 
 
 class Notices:
@@ -48,8 +49,10 @@ class ImageIds:
         Raises:
             InputError: no such image, or an id that may mean several.
         """
-        if image_id in self.positions:
-            return self.positions[image_id]
+        # As it is in the folder, or as the writer of tables escapes it.
+        for plain in (image_id, original(image_id)):
+            if plain in self.positions:
+                return self.positions[plain]
         for what, key, positions in self._forms:
             found = positions.get(key(image_id), ())
             if len(found) > 1:

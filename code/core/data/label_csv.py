@@ -14,6 +14,7 @@ from core.data.checks import (
 from core.data.image_ids import ImageIds, Notices
 from core.data.label_columns import LabelColumns
 from core.data.label_table import ReadLabels
+from core.files.spreadsheet import original
 
 
 def read_label_csv(
@@ -34,7 +35,8 @@ def read_label_csv(
     notices = Notices(path)
     images = ImageIds(image_ids, notices)
     rows = read_rows(path, len(image_ids))
-    columns = LabelColumns(path, next(rows)[1], class_names, len(image_ids), notices)
+    header = [original(name) for name in next(rows)[1]]
+    columns = LabelColumns(path, header, class_names, len(image_ids), notices)
     lines: dict[int, int] = {}
     for line, row in rows:
         where = f"{path} line {line}"
