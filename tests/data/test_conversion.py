@@ -1,6 +1,7 @@
 """Annotations of other programs come back as the labels and masks that they were."""
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from annotation_examples import (
     write_voc,
     write_yolo,
 )
+from fuzzing import refused_or
 from strip_folders import SIZE, write_strips
 
 import convert as command
@@ -321,7 +323,7 @@ def test_the_command_says_what_came_out_and_what_is_next(tmp_path, monkeypatch, 
     printed = capsys.readouterr().out
     shown = sum(any(category == 0 for category, _ in found) for found in BOXES.values())
     assert f"{out / 'labels.csv'}: 3 images, crack 2, pit {shown}, clean 1" in printed
-    assert "Left out: 1 images without annotations" in printed
+    assert "Left out: 1 image without annotations" in printed
     assert f"validate_data.py data.root={out} 'data.image_size=[32,64]'" in printed
     monkeypatch.setattr(
         "sys.argv", ["convert.py", str(source), "--images", str(images), "--output", str(out)]
@@ -342,3 +344,40 @@ def test_names_that_a_spreadsheet_would_run_come_back(tmp_path):
     convert(source, tmp_path / "images", ConversionOptions(tmp_path / "out"))
     table = read_label_table(tmp_path / "out", image_size=SIZE)
     assert (table.image_ids, table.class_names) == (("=a.jpg",), ("-pit",))
+
+
+INSERTED = [b"9" * 30, b"-", b"e99", b"\0", b"<", b'"', b"nan", b"\xff", b".", b",", b"[", b"\n"]
+
+
+def damaged(content: bytes, rng: random.Random) -> bytes:
+    """A copy with a few bytes changed, added or gone."""
+    data = bytearray(content)
+    for _ in range(rng.choice([1, 1, 3])):
+        start = rng.randrange(len(data) + 1)
+        stop = min(len(data), start + rng.choice([1, 3, 12]))
+        data[start:stop] = rng.choice([b"", data[start:stop] * 2, rng.choice(INSERTED)])
+    return bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["polygons", "counts", "text", "voc", "yolo"])
+def test_damaged_annotations_are_converted_or_refused_in_one_line(kind, tmp_path):
+    images = strips(tmp_path)
+    writers = {"voc": write_voc, "yolo": lambda root: write_yolo(root, polygons=True)}
+    write = writers.get(kind, lambda root: write_coco(root, coco(kind)))
+    source = write(tmp_path)
+    files = sorted(source.iterdir()) if source.is_dir() else [source]
+    refusals = 0
+    for seed in range(80):
+        rng = random.Random(seed)
+        file = rng.choice(files)
+        whole = file.read_bytes()
+        file.write_bytes(damaged(whole, rng))
+        out = tmp_path / str(seed)
+        options = ConversionOptions(out, boxes_as_masks=seed % 2 == 0)
+        if refused_or(convert, source, images, options):
+            assert len(read_label_table(out, image_size=SIZE)) <= len(IMAGES)
+        else:
+            refusals += 1
+            assert not out.exists()
+        file.write_bytes(whole)
+    assert 5 < refusals < 80

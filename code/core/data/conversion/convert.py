@@ -62,9 +62,9 @@ def _summary(annotations: Annotations, table: Path, num_left_out: int) -> str:
     counts = Counter(c for image in annotations.images for c in {o.category for o in image.objects})
     classes = ", ".join(f"{name} {counts[c]}" for c, name in enumerate(annotations.class_names))
     clean = sum(not image.objects for image in annotations.images)
-    lines = [f"{table}: {len(annotations.images)} images, {classes}, clean {clean}"]
+    lines = [f"{table}: {_images(len(annotations.images))}, {classes}, clean {clean}"]
     if num_left_out:
-        lines.append(f"Left out: {num_left_out} images without annotations")
+        lines.append(f"Left out: {_images(num_left_out)} without annotations")
     sizes = {image.size for image in annotations.images}
     if len(sizes) > 1:
         lines.append(f"The images have {len(sizes)} sizes")
@@ -74,3 +74,7 @@ def _summary(annotations: Annotations, table: Path, num_left_out: int) -> str:
         f"'data.image_size=[{height},{width}]'"
     )
     return "\n".join(lines)
+
+
+def _images(number: int) -> str:
+    return f"{number} image{'' if number == 1 else 's'}"
