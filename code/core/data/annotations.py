@@ -18,9 +18,11 @@ from core.files.threads import map_in_threads
 _log = logging.getLogger(__name__)
 
 # Label sources in the order in which they are looked for, each with its image folders.
-_RUN_LENGTH_CSV, _BITMAP_FOLDER, _LABEL_CSV = "train.csv", "ann", "labels.csv"
+RUN_LENGTH_CSV, _BITMAP_FOLDER, _LABEL_CSV = "train.csv", "ann", "labels.csv"
+# Beside another source, only this one is quick enough to compare before every training.
+COMPARED_SOURCES = (_LABEL_CSV,)
 _IMAGE_FOLDERS = {
-    _RUN_LENGTH_CSV: ("train_images",),
+    RUN_LENGTH_CSV: ("train_images",),
     _BITMAP_FOLDER: ("train_images", "img"),
     _LABEL_CSV: ("train_images", "images"),
 }
@@ -51,6 +53,10 @@ def read_label_table(
     if others:
         _log.info("%s: reading %s; not trained on: %s", root, source, ", ".join(others))
     table = read_labels(root, source, class_names, image_size)
+    if source == _LABEL_CSV and class_names is None:
+        _log.info("%s: its columns are the classes %s", source, ", ".join(table.class_names))
+    for notice in table.notices:
+        _log.warning("%s", notice)
     if _LABEL_CSV in others:
         _check_label_csv(root, table, image_size)
     if on_bad_image == "skip":
@@ -127,14 +133,14 @@ def read_labels(
     names = None if class_names is None else check_class_names(class_names, "data.class_names")
     paths = list_images(root, source, errors)
     image_ids = tuple(path.name for path in paths)
-    masks = None
     if source == _LABEL_CSV:
-        labels, names = read_label_csv(root / source, image_ids, names, errors)
+        found = read_label_csv(root / source, image_ids, names, errors)
     else:
-        read = read_kaggle_csv if source == _RUN_LENGTH_CSV else read_bitmap_json
-        labels, names, masks = read(root / source, image_ids, names, image_size, errors)
-    labels.flags.writeable = False
-    return LabelTable(paths, image_ids, labels, names, masks, source)
+        read = read_kaggle_csv if source == RUN_LENGTH_CSV else read_bitmap_json
+        found = read(root / source, image_ids, names, image_size, errors)
+    found.labels.flags.writeable = False
+    labels, names, masks, notices = found
+    return LabelTable(paths, image_ids, labels, names, masks, source, notices=notices)
 
 
 def read_other_labels(
@@ -156,7 +162,7 @@ def read_other_labels(
 
 
 def _check_label_csv(root: Path, table: LabelTable, image_size: tuple[int, int]) -> None:
-    """Compare the table with labels.csv, the one other source that is quick to read."""
+    """Compare the table with labels.csv."""
     try:
         other = read_other_labels(root, _LABEL_CSV, table, image_size)
     except InputError as error:

@@ -32,6 +32,10 @@ _CORRELATION_PER_STEEL = 2.0
 # Rows and columns of the thumbnail, of 8 pixels each, by which a copy may be shifted.
 _LARGEST_SHIFT = 1
 _ROWS_PER_BLOCK = 256
+# Per strip. The strips of the competition have less than one in a hundred.
+_MANY_PAIRS = 10
+# A larger group fills more than a whole part of the usual splits.
+_LARGEST_SHARE = 0.2
 _HEADER = ["first", "second", "first_split", "second_split", "first_labels", "second_labels"]
 
 
@@ -85,11 +89,19 @@ def find_duplicate_pairs(descriptors: StripDescriptors) -> list[tuple[int, int]]
     synthetic strips is wrong, nor of such copies with other strips. Where the same machine is seen
     beside 40 to 80 columns of other steel, up to 1 % are wrong. Flat strips are in no pair.
     """
-    return [
-        (first, second)
-        for first, second in _near_hashes(descriptors.hashes)
-        if _same_relief(descriptors, first, second)
-    ]
+    pairs = []
+    for first, second in _near_hashes(descriptors.hashes):
+        if _same_relief(descriptors, first, second):
+            pairs.append((first, second))
+            if len(pairs) == _MANY_PAIRS * len(descriptors):
+                # All pairs of thousands of strips take hours: say so before they are through.
+                log.warning(
+                    "%d pairs of near-duplicates among %d strips so far: if a fixed camera gives "
+                    "all strips one background, stop and set data.group_duplicates=false",
+                    len(pairs),
+                    len(descriptors),
+                )
+    return pairs
 
 
 def duplicate_groups(num_images: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
@@ -100,6 +112,21 @@ def duplicate_groups(num_images: int, pairs: Iterable[tuple[int, int]]) -> np.nd
     ends = np.array(list(pairs), np.int64).reshape(-1, 2).T
     graph = coo_array((np.ones(ends.shape[1]), tuple(ends)), shape=(num_images, num_images))
     return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def warn_of_large_group(groups: np.ndarray) -> None:
+    """Warn if one group holds so many images that the shares of the parts cannot hold.
+
+    Shape: groups (N,) of group numbers.
+    """
+    largest = int(np.bincount(groups).max())
+    if largest > _LARGEST_SHARE * len(groups):
+        log.warning(
+            "%d of %d strips are in one group of near-duplicates, which stays in one part: if a "
+            "fixed camera gives all of them one background, set data.group_duplicates=false",
+            largest,
+            len(groups),
+        )
 
 
 def write_duplicates(

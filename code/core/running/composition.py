@@ -18,7 +18,13 @@ from core.machine.distributed import first_before_others, is_first
 from core.machine.interruption import Interruption
 from core.machine.process_group import others_may_fail
 from core.predicting.trained_model import MODEL_SCHEMA_VERSION
-from core.running.components import build_loss, build_mask_loss, build_model, choose_gradients
+from core.running.components import (
+    build_loss,
+    build_mask_loss,
+    build_model,
+    choose_gradients,
+    with_num_classes,
+)
 from core.running.experiment_record import LoadedData, TrainingSetup, describe, overview
 from core.running.loading import build_loaders, choose_split, read_data
 from core.running.mask_supervision import check_mask_supervision, pixel_shares_of, usable_model
@@ -40,6 +46,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     Everything is read, checked and built before a folder is made: a mistake leaves nothing behind.
     """
     data = read_data(config.data)
+    config = with_num_classes(config, data.table)
     split = choose_split(config, data)
     settled = settle_batch_size(config, partial(build, data=data, split=split))
     setup = build(settled, data, split)
@@ -86,6 +93,7 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
     keep_freed_memory()
     set_determinism(config.runtime.deterministic)
     table, seed = data.table, config.experiment.seed
+    config = with_num_classes(config, table)
     pipeline = AugmentationPipeline(
         config.augmentation,
         channels=config.data.channels,

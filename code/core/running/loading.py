@@ -11,7 +11,12 @@ from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.data.annotations import read_label_table
 from core.data.dataset import StripDataset
-from core.data.duplicates import find_duplicate_pairs, kept_descriptors
+from core.data.duplicates import (
+    duplicate_groups,
+    find_duplicate_pairs,
+    kept_descriptors,
+    warn_of_large_group,
+)
 from core.data.image_cache import open_images
 from core.data.label_table import LabelTable
 from core.data.loaders import make_loader
@@ -40,6 +45,7 @@ def read_data(data: DataSettings) -> LoadedData:
             pairs = find_duplicate_pairs(kept)
         if pairs:
             log.info("%d pairs of near-duplicate strips are kept in one part each", len(pairs))
+            warn_of_large_group(duplicate_groups(len(table), pairs))
         found = LoadedData(table, pairs, open_images(table.image_paths, data))
     return found
 
