@@ -14,6 +14,7 @@ from core.data.image_cache import content_key
 from core.data.label_table import LabelTable
 from core.data.split_file import Split, part_by_image
 from core.data.strip_hash import BITS_PER_PARITY, StripDescriptors, strip_descriptors
+from core.errors import InputError
 from core.files.tables import write_table
 from core.files.writing import replacing
 
@@ -55,12 +56,12 @@ def kept_descriptors(
     try:
         with replacing(file) as temporary, temporary.open("wb") as stream:
             np.savez(stream, **vars(descriptors))
-    except OSError as error:
-        log.info(
+    except (OSError, InputError) as error:  # an InputError of `replacing`, about its folder
+        log.warning(
             "%s cannot be written to (%s): strips are hashed again at the next start; "
             "data.cache_dir=DIR names another folder",
             folder,
-            error.strerror,
+            getattr(error.__cause__ or error, "strerror", error),
         )
     return descriptors
 

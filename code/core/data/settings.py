@@ -1,5 +1,7 @@
 """The `data` group of the configuration."""
 
+import hashlib
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -52,8 +54,8 @@ class DataSettings(Settings):
     )
     cache_dir: Path | None = Field(
         None,
-        description="where decoded images and the duplicate search's hashes are kept; null: "
-        "beside data.root, with _cache behind its name",
+        description="where decoded images and the duplicate search's hashes are kept; null: a "
+        "folder of the data set in $XDG_CACHE_HOME/steel_defects, else ~/.cache/steel_defects",
     )
     split_strategy: str = Field(
         "stratified_70_15_15",
@@ -100,10 +102,10 @@ class DataSettings(Settings):
 
     @property
     def cache_folder(self) -> Path:
-        """`cache_dir`, or the folder beside `root`."""
-        # resolve: `.` and `..` have no name that a suffix could follow.
-        root = self.root.resolve()
-        return self.cache_dir or root.with_name(f"{root.name}_cache")
+        """`cache_dir`, or the folder of this data set in the user's cache folder."""
+        root = self.root.resolve()  # `.` and `..` have no name
+        place = hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
+        return self.cache_dir or _user_cache_folder() / f"{root.name}_{place}"
 
     @field_validator("split_strategy")
     @classmethod
@@ -122,3 +124,15 @@ class DataSettings(Settings):
         if not isinstance(shares, str) and not (shares and all(0 <= s <= 1 for s in shares)):
             raise ValueError("expected natural, flat, or one number from 0 to 1 per class")
         return shares
+
+
+def _user_cache_folder() -> Path:
+    """The folder of this project among the user's caches.
+
+    Source: XDG Base Directory Specification 0.8, where a path that is not absolute is ignored.
+    """
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        return (named if named.is_absolute() else Path.home() / ".cache") / "steel_defects"
+    except RuntimeError:  # a user without a home: a place where nothing can be kept
+        return Path(os.devnull) / "steel_defects"
