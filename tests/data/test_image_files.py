@@ -8,13 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strip_folders import SIZE
 
-from core.data.images import (
-    IncompleteHeaderError,
-    NotAnImageError,
-    check_header,
-    parse_header,
-    read_image,
-)
+from core.data.image_header import IncompleteHeaderError, NotAnImageError, parse_header
+from core.data.images import check_header, read_image
 from core.errors import InputError
 
 
@@ -36,13 +31,27 @@ def with_comment(data: bytes, payload: bytes) -> bytes:
     return data[:2] + b"\xff\xfe" + struct.pack(">H", len(payload) + 2) + payload + data[2:]
 
 
+def with_comment_between_scans(data: bytes, payload: bytes) -> bytes:
+    """The progressive JPEG with a comment before its last scan."""
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + with_comment(b"  ", payload)[2:] + data[last:]
+
+
+PROGRESSIVE = jpeg(picture(), cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
 GOOD = {
     "jpeg": jpeg(picture()),
-    "progressive": jpeg(picture(), cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+    "progressive": PROGRESSIVE,
+    "progressive with an end in a comment": with_comment_between_scans(
+        PROGRESSIVE, b"\xff\xd9" * 20
+    ),
     "restart markers": jpeg(picture(), cv2.IMWRITE_JPEG_RST_INTERVAL, 2),
     "colour": jpeg(np.dstack([picture()] * 3)),
     "png": png(picture()),
     "padded": jpeg(picture()) + b"\0" * 50,
+    "padded to a block": jpeg(picture()) + bytes(1 << 16),
+    "with a camera's trailer": jpeg(picture()) + b"SEFT" + bytes(range(256)) * 40,
+    "with a preview behind it": jpeg(picture()) + jpeg(picture((200, 400))) + bytes(5000),
+    "padded png": png(picture()) + bytes(1 << 16),
     "fill bytes": jpeg(picture())[:2] + b"\xff" * 5 + jpeg(picture())[2:],
     # The comment holds an end-of-image marker and pushes the header past the first read.
     "long comment": with_comment(jpeg(picture()), b"\xff\xd9" * 10_000),
@@ -98,6 +107,12 @@ BAD = {
     "truncated jpeg": (GOOD["jpeg"][: len(GOOD["jpeg"]) // 2], "truncated"),
     "truncated by two bytes": (GOOD["jpeg"][:-2], "truncated"),
     "truncated, then zeros": (GOOD["jpeg"][:500] + bytes(3000), "truncated"),
+    "truncated, then more zeros": (GOOD["progressive"][:-2] + bytes(1 << 16), "truncated"),
+    "truncated after a marker between scans": (
+        GOOD["progressive with an end in a comment"][:-2] + bytes(3000),
+        "truncated",
+    ),
+    "truncated png, then zeros": (GOOD["png"][:-12] + bytes(3000), "truncated"),
     "truncated in the header": (GOOD["jpeg"][:60], "truncated, its 60 bytes"),
     "truncated after a marker in a comment": (GOOD["long comment"][:-400], "truncated"),
     "truncated png": (GOOD["png"][:-12], "truncated"),

@@ -23,7 +23,7 @@ from core.data.checks import (
     collecting,
     find_image,
 )
-from core.data.images import IncompleteHeaderError, NotAnImageError, parse_header
+from core.data.image_header import IncompleteHeaderError, NotAnImageError, parse_header
 from core.data.kaggle_csv import SEVERSTAL_CLASS_NAMES
 from core.data.label_table import Masks
 from core.errors import InputError
