@@ -8,7 +8,8 @@ from typing import Literal
 
 from core.data.bitmap_json import read_bitmap_json
 from core.data.checks import Errors, check_class_names, check_image_id, collecting
-from core.data.images import EXTENSIONS, check_header, read_image
+from core.data.image_folder import EXTENSIONS, describe_exceptions, image_ids, images_below
+from core.data.images import check_header, read_image
 from core.data.kaggle_csv import read_kaggle_csv
 from core.data.label_csv import read_label_csv
 from core.data.label_table import LabelTable, contradictions
@@ -50,6 +51,8 @@ def read_label_table(
     source, *others = find_sources(root)
     if others:
         _log.info("%s: reading %s; not trained on: %s", root, source, ", ".join(others))
+    if exceptions := describe_exceptions(image_folder(root, source)):
+        _log.warning("%s", exceptions)
     table = read_labels(root, source, class_names, image_size)
     if _LABEL_CSV in others:
         _check_label_csv(root, table, image_size)
@@ -81,15 +84,8 @@ def find_sources(root: Path) -> list[str]:
     )
 
 
-def list_images(root: Path, source: str, errors: Errors = None) -> tuple[Path, ...]:
-    """The image files that a source in `root` labels, sorted by name.
-
-    The folder, not the table, says which images there are.
-
-    Raises:
-        InputError: no image folder, no image in it, or, without `errors`, a name that cannot
-            stand in a table.
-    """
+def image_folder(root: Path, source: str) -> Path:
+    """The folder of the images that a source in `root` labels. Raises InputError without one."""
     folders = [root / name for name in _IMAGE_FOLDERS[source] if (root / name).is_dir()]
     if not folders:
         expected = " or ".join(f"{name}/" for name in _IMAGE_FOLDERS[source])
@@ -97,18 +93,32 @@ def list_images(root: Path, source: str, errors: Errors = None) -> tuple[Path, .
             f"{root}: found {source} but no image folder; expected {expected} beside it: "
             "unpack the images there"
         )
-    paths = [path for path in folders[0].iterdir() if path.suffix.lower() in EXTENSIONS]
+    return folders[0]
+
+
+def list_images(root: Path, source: str, errors: Errors = None) -> dict[str, Path]:
+    """The image files that a source in `root` labels, by their ids and sorted by them.
+
+    The folder, not the table, says which images there are.
+
+    Raises:
+        InputError: no image folder, no image in it, or, without `errors`, a name that cannot
+            stand in a table.
+    """
+    folder = image_folder(root, source)
+    paths = images_below(folder)
     if not paths:
         raise InputError(
-            f"{folders[0]}: no images; expected files ending in {', '.join(EXTENSIONS)}: "
+            f"{folder}: no images; expected files ending in {', '.join(EXTENSIONS)}: "
             "unpack the images there"
         )
     usable = []
-    for path in sorted(paths, key=lambda path: path.name):
+    for path in paths:
         with collecting(errors):
-            check_image_id(path.name, str(folders[0]))
+            for name in path.relative_to(folder).parts:
+                check_image_id(name, str(folder))
             usable.append(path)
-    return tuple(usable)
+    return dict(sorted(zip(image_ids(folder, usable), usable, strict=True)))
 
 
 def read_labels(
@@ -125,8 +135,8 @@ def read_labels(
             instead.
     """
     names = None if class_names is None else check_class_names(class_names, "data.class_names")
-    paths = list_images(root, source, errors)
-    image_ids = tuple(path.name for path in paths)
+    images = list_images(root, source, errors)
+    paths, image_ids = tuple(images.values()), tuple(images)
     masks = None
     if source == _LABEL_CSV:
         labels, names = read_label_csv(root / source, image_ids, names, errors)
@@ -134,7 +144,7 @@ def read_labels(
         read = read_kaggle_csv if source == _RUN_LENGTH_CSV else read_bitmap_json
         labels, names, masks = read(root / source, image_ids, names, image_size, errors)
     labels.flags.writeable = False
-    return LabelTable(paths, image_ids, labels, names, masks, source)
+    return LabelTable(paths, image_ids, labels, names, masks, source, root=root)
 
 
 def read_other_labels(

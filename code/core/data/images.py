@@ -18,13 +18,10 @@ from core.data.image_header import (
 from core.errors import InputError
 from core.files.reading import opened, read_bytes
 
-EXTENSIONS = (".jpg", ".jpeg", ".png")
-
 # A strip's header ends within 1 KiB; embedded metadata may need far more, but not this much.
 _HEAD_BYTES = 2048
 _LONGEST_HEAD_BYTES = 1 << 24
-# The end marker is looked for here first, which saves reading all of a file.
-_TAIL_BYTES = 2048
+_FORMATS = "a JPEG, PNG, BMP, TIFF or WebP file"
 # No codec needs more for a pixel of four channels of 16 bits.
 _MOST_BYTES_PER_PIXEL = 10
 
@@ -64,7 +61,7 @@ def read_image(path: Path, image_size: tuple[int, int], channels: int = 1) -> np
     if image is None or image.shape[:2] != tuple(image_size):
         raise InputError(
             f"{path}: {len(data)} bytes that cannot be decoded as an image; "
-            "expected a whole JPEG or PNG: copy or download the file again"
+            f"expected {_FORMATS}, and all of it: copy or download the file again"
         )
     return image
 
@@ -74,14 +71,15 @@ def _read_header(path: Path, stream: BinaryIO) -> Header:
     head = stream.read(_HEAD_BYTES)
     try:
         try:
-            return parse_header(head)
+            return parse_header(head, stream)
         except IncompleteHeaderError:
+            stream.seek(len(head))
             head += stream.read(_LONGEST_HEAD_BYTES)
-            return parse_header(head)
+            return parse_header(head, stream)
     except NotAnImageError:
         raise InputError(
-            f"{path}: not an image (it begins with {head[:8]!r}); expected a JPEG or PNG file: "
-            "replace it, or move it out of the folder"
+            f"{path}: not an image (it begins with {head[:8]!r}); "
+            f"expected {_FORMATS}: replace it, or move it out of the folder"
         ) from None
     except IncompleteHeaderError:
         raise _truncated(path, len(head)) from None
@@ -95,12 +93,8 @@ def _checked_header(path: Path, stream: BinaryIO, image_size: tuple[int, int]) -
             f"{height}x{width}: replace the file, or set data.image_size to the size of all images",
             kind="image of another size",
         )
-    num_bytes = stream.seek(0, os.SEEK_END)
-    stream.seek(max(header.pixels_offset, num_bytes - _TAIL_BYTES))
-    if header.end_marker not in stream.read():
-        stream.seek(header.pixels_offset)
-        if not header.ends_in(stream.read()):
-            raise _truncated(path, num_bytes)
+    if not header.is_whole(stream):
+        raise _truncated(path, stream.seek(0, os.SEEK_END))
     return header
 
 
@@ -110,7 +104,7 @@ def _most_bytes(image_size: tuple[int, int]) -> int:
 
 def _truncated(path: Path, num_bytes: int) -> DataError:
     return DataError(
-        f"{path}: truncated, its {num_bytes} bytes lack the end-of-image marker; "
-        "expected a whole JPEG or PNG: copy or download the file again",
+        f"{path}: truncated, its {num_bytes} bytes end before the image does; "
+        "expected a whole file: copy or download the file again",
         kind="truncated image",
     )

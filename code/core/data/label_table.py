@@ -40,7 +40,7 @@ class Masks:
 class LabelTable:
     """Images sorted by id, their multi-hot labels (N, C) and, where the source has any, masks.
 
-    `skipped` holds the reason for each image id that was left out.
+    `skipped` holds the reason for each image id that was left out. `root` is the data set's folder.
     """
 
     image_paths: tuple[Path, ...]
@@ -50,6 +50,7 @@ class LabelTable:
     masks: Masks | None
     source: str
     skipped: Mapping[str, str] = field(default_factory=dict)
+    root: Path = Path()
 
     def __len__(self) -> int:
         return len(self.image_ids)

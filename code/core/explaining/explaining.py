@@ -9,7 +9,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from core.data.images import EXTENSIONS, check_header
+from core.data.image_folder import EXTENSIONS
+from core.data.images import check_header
 from core.errors import InputError
 from core.experiments.folder import make_unused_folder
 from core.experiments.reading import find_experiment

@@ -55,5 +55,5 @@ class TrueMasks:
         if self.table is None:
             return []
         wanted = set(self.strips.ids(part))
-        rows = zip(self.table.image_paths, self.table.labels, strict=True)
-        return [path for path, labels in rows if path.name in wanted and labels.any()]
+        rows = zip(self.table.image_ids, self.table.image_paths, self.table.labels, strict=True)
+        return [path for image_id, path, labels in rows if image_id in wanted and labels.any()]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from core.data.images import EXTENSIONS
+from core.data.image_folder import EXTENSIONS
 from core.errors import InputError
 from core.experiments.reading import RESULTS_FILE, find_experiment, read_experiment
 from core.predicting.bundle import open_bundle

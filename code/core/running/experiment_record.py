@@ -135,7 +135,7 @@ def describe_data(config: TrainConfig, data: LoadedData, split: Split) -> dict[s
         return dict(zip(names, labels.sum(axis=0).tolist(), strict=True))
 
     record: dict[str, Any] = {
-        "root": str(table.image_paths[0].parent.parent),
+        "root": str(table.root),
         "source": table.source,
         "fingerprint": table.fingerprint(),
         "class_names": names,

@@ -105,7 +105,7 @@ def _training_counts(experiment: Experiment) -> tuple[np.ndarray, int]:
 def _describe(table: LabelTable, indices: np.ndarray) -> dict[str, Any]:
     counts = table.labels[indices].sum(axis=0).tolist()
     return {
-        "root": str(table.image_paths[0].parent.parent),
+        "root": str(table.root),
         "source": table.source,
         "fingerprint": table.fingerprint(),
         "class_names": table.class_names,

@@ -5,8 +5,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.data.annotations import find_sources, list_images, read_labels, read_other_labels
+from core.data.annotations import (
+    find_sources,
+    image_folder,
+    list_images,
+    read_labels,
+    read_other_labels,
+)
 from core.data.duplicates import duplicate_groups, find_duplicate_pairs
+from core.data.image_folder import describe_exceptions
 from core.data.label_table import LabelTable, contradictions
 from core.data.settings import DataSettings
 from core.data.splitting import split_by_strategy
@@ -85,6 +92,8 @@ def _read_labels(root: Path, settings: DataSettings, findings: list[Finding]) ->
     errors: list[InputError] = []
     try:
         source = find_sources(root)[0]
+        if exceptions := describe_exceptions(image_folder(root, source)):
+            findings.append(Finding("warning", "image folder", exceptions))
         return read_labels(root, source, settings.class_names, settings.image_size, errors)
     except InputError as error:
         findings += of_errors([error], "data set")
@@ -96,7 +105,7 @@ def _read_labels(root: Path, settings: DataSettings, findings: list[Finding]) ->
 def _images_alone(root: Path) -> tuple[Path, ...]:
     """The images of a data set of which no label can be read."""
     with suppress(InputError):
-        return list_images(root, find_sources(root)[0])
+        return tuple(list_images(root, find_sources(root)[0]).values())
     return ()
 
 
