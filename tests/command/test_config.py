@@ -183,6 +183,7 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
     "data.root": ("data.root={root}", lambda b: b.parts.data.table.image_paths[0].parent),
     "data.class_names": ("data.class_names=[a,b,c,d]", lambda b: b.parts.data.table.class_names),
     "data.image_size": ("data.image_size=[64,352]", lambda b: b.images.shape),
+    "data.bit_depth": ("data.bit_depth=12", lambda b: b.parts.data.image_format.bit_depth),
     "data.channels": ("data.channels=3", lambda b: b.images.shape),
     "data.batch_size": ("data.batch_size=4", lambda b: b.images.shape),
     "data.cache": ("data.cache=disk", lambda b: type(b.parts.data.images).__name__),

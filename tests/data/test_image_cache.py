@@ -21,7 +21,7 @@ from core.data.dataset import StripDataset
 from core.data.duplicates import kept_descriptors
 from core.data.image_cache import open_images
 from core.data.image_source import ImageFiles
-from core.data.images import read_image
+from core.data.images import ImageFormat, read_image
 from core.data.loaders import make_loader
 from core.data.settings import DataSettings
 from core.errors import InputError
@@ -56,7 +56,7 @@ def folders(root):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_source_gives_the_pixels_of_the_file(root, paths, cache, channels):
     source = open_images(paths, settings(root, cache, channels=channels))
-    files = ImageFiles(paths, SIZE, channels)
+    files = ImageFiles(paths, ImageFormat(SIZE, channels))
     for index in (0, 65, NUM_IMAGES - 1):
         for writable in (True, False):
             image = source.read(index, writable)
@@ -123,7 +123,7 @@ def test_a_change_is_noticed(root, paths, monkeypatch, change):
         more = {"channels": 3}
     source = open_images(paths, settings(root, "disk", **more))
     assert len(folders(root)) == len(before) + 1
-    expected = ImageFiles(paths, SIZE, more.get("channels", 1)).read(3)
+    expected = ImageFiles(paths, ImageFormat(SIZE, more.get("channels", 1))).read(3)
     np.testing.assert_array_equal(source.read(3), expected)
 
 
@@ -138,9 +138,9 @@ def test_two_data_sets_share_no_images_and_no_descriptors(root, paths, tmp_path,
             write_uncompressed(file, number + 100 * (place == root))
         data = settings(place, "disk", cache_dir=folder)
         np.testing.assert_array_equal(
-            open_images(files, data).read(3), ImageFiles(files, SIZE, 1).read(3)
+            open_images(files, data).read(3), ImageFiles(files, ImageFormat(SIZE)).read(3)
         )
-        kept_descriptors(files, SIZE, data.cache_folder)
+        kept_descriptors(files, ImageFormat(SIZE), data.cache_folder)
     kept = [*tmp_path.rglob("descriptors_*.npz")]
     assert len(kept) == 2
     assert len({file.parent for file in kept}) == (2 if cache_dir is None else 1)
@@ -172,7 +172,7 @@ def test_a_user_without_a_home_gets_no_cache_and_no_error(root, paths, monkeypat
 def killed_on_the_way(paths, data):
     count = iter(range(NUM_IMAGES))
 
-    def read(path, **options):
+    def read(path, *options):
         if next(count) == 66:
             os._exit(9)
         return read_image(path, SIZE)
@@ -345,28 +345,28 @@ def test_an_image_that_cannot_be_read_leaves_nothing(root, paths):
 
 def test_descriptors_are_computed_once(root, paths, tmp_path, monkeypatch):
     kept = tmp_path / "kept"
-    first = kept_descriptors(paths, SIZE, kept)
+    first = kept_descriptors(paths, ImageFormat(SIZE), kept)
     monkeypatch.setattr("core.data.strip_hash.read_image", None)
-    again = kept_descriptors(paths, SIZE, kept)
+    again = kept_descriptors(paths, ImageFormat(SIZE), kept)
     for field in ("hashes", "reliefs", "steel"):
         np.testing.assert_array_equal(getattr(again, field), getattr(first, field))
     (file,) = kept.iterdir()
     monkeypatch.undo()
     os.utime(paths[0], ns=(0, 1))
-    kept_descriptors(paths, SIZE, kept)
+    kept_descriptors(paths, ImageFormat(SIZE), kept)
     assert len(list(kept.iterdir())) == 2
     file.write_bytes(file.read_bytes()[:200])
     os.utime(paths[0], ns=(0, 2))
-    assert len(kept_descriptors(paths, SIZE, kept)) == NUM_IMAGES
+    assert len(kept_descriptors(paths, ImageFormat(SIZE), kept)) == NUM_IMAGES
 
 
 def test_a_broken_descriptor_file_is_replaced(paths, tmp_path):
-    kept_descriptors(paths, SIZE, tmp_path / "kept")
+    kept_descriptors(paths, ImageFormat(SIZE), tmp_path / "kept")
     (file,) = (tmp_path / "kept").iterdir()
     whole = file.stat().st_size
     for broken in (b"", b"PK", file.read_bytes()[:200]):
         file.write_bytes(broken)
-        assert len(kept_descriptors(paths, SIZE, tmp_path / "kept")) == NUM_IMAGES
+        assert len(kept_descriptors(paths, ImageFormat(SIZE), tmp_path / "kept")) == NUM_IMAGES
         assert file.stat().st_size == whole
 
 
@@ -376,7 +376,7 @@ def test_descriptors_need_no_folder_that_can_be_written(paths, tmp_path, monkeyp
         monkeypatch.setattr(tempfile, "mkstemp", read_only)
     else:
         (tmp_path / "kept").write_text("a file")
-    assert len(kept_descriptors(paths, SIZE, tmp_path / "kept")) == NUM_IMAGES
+    assert len(kept_descriptors(paths, ImageFormat(SIZE), tmp_path / "kept")) == NUM_IMAGES
     (record,) = caplog.records
     line = record.getMessage()
     assert str(tmp_path / "kept") in line

@@ -9,7 +9,7 @@ from typing import Literal
 from core.data.bitmap_json import read_bitmap_json
 from core.data.checks import Errors, check_class_names, check_image_id, collecting
 from core.data.image_folder import EXTENSIONS, describe_exceptions, image_ids, images_below
-from core.data.images import check_header, read_image
+from core.data.images import check_header, decode
 from core.data.kaggle_csv import read_kaggle_csv
 from core.data.label_csv import read_label_csv
 from core.data.label_table import LabelTable, contradictions
@@ -201,7 +201,7 @@ def _without_bad_images(table: LabelTable, image_size: tuple[int, int]) -> Label
 
 def _error_of(path: Path, image_size: tuple[int, int]) -> str | None:
     try:
-        read_image(path, image_size)
+        decode(path, image_size, channels=1)
     except InputError as error:
         return str(error)
     return None

@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from core.data.image_cache import content_key
+from core.data.images import ImageFormat
 from core.data.label_table import LabelTable
 from core.data.split_file import Split, part_by_image
 from core.data.strip_hash import BITS_PER_PARITY, StripDescriptors, strip_descriptors
@@ -37,7 +38,7 @@ _HEADER = ["first", "second", "first_split", "second_split", "first_labels", "se
 
 
 def kept_descriptors(
-    paths: Sequence[Path], image_size: tuple[int, int], folder: Path
+    paths: Sequence[Path], image_format: ImageFormat, folder: Path
 ) -> StripDescriptors:
     """The descriptors of `paths`, from `folder` if they were kept there, else computed and kept.
 
@@ -47,12 +48,12 @@ def kept_descriptors(
     Raises:
         InputError: an image that cannot be read, or of another size.
     """
-    key = content_key(paths, _FORMAT, tuple(image_size))
+    key = content_key(paths, _FORMAT, *image_format)
     file = folder / f"descriptors_{len(paths)}_{key}.npz"
     known = _read_descriptors(file, len(paths))
     if known is not None:
         return known
-    descriptors = strip_descriptors(paths, image_size)
+    descriptors = strip_descriptors(paths, image_format)
     try:
         with replacing(file) as temporary, temporary.open("wb") as stream:
             np.savez(stream, **vars(descriptors))

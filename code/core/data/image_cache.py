@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -52,7 +51,7 @@ def open_images(paths: Sequence[Path], data: DataSettings) -> ImageSource:
             return ImageMap(_on_disk(paths, shape, data), shape)
     except (OSError, MemoryError) as error:
         log.warning("data.cache=%s: %s; images are decoded in every epoch", data.cache, error)
-    return ImageFiles(paths, data.image_size, data.channels)
+    return ImageFiles(paths, data.image_format)
 
 
 def content_key(paths: Sequence[Path], *facts: object) -> str:
@@ -109,7 +108,7 @@ def _on_disk(paths: Sequence[Path], shape: tuple[int, ...], data: DataSettings) 
         OSError: it cannot be written.
     """
     folder = data.cache_folder
-    key = content_key(paths, _FORMAT, shape)
+    key = content_key(paths, _FORMAT, *data.image_format)
     height, width = data.image_size
     whole = folder / f"images_{len(paths)}_{height}x{width}x{data.channels}_{key}"
     size = int(np.prod(shape))
@@ -143,8 +142,9 @@ def _on_disk(paths: Sequence[Path], shape: tuple[int, ...], data: DataSettings) 
 
 def _decoded(paths: Sequence[Path], data: DataSettings) -> Iterator[np.ndarray]:
     """Every image in order."""
-    read = partial(read_image, image_size=data.image_size, channels=data.channels)
-    return map_in_threads(read, paths, bar="decoding strips")
+    return map_in_threads(
+        lambda path: read_image(path, *data.image_format), paths, bar="decoding strips"
+    )
 
 
 def _is_whole(folder: Path, size: int) -> bool:

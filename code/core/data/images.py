@@ -3,7 +3,7 @@
 import io
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -25,6 +25,17 @@ _FORMATS = "a JPEG, PNG, BMP, TIFF or WebP file"
 # No codec needs more for a pixel of four channels of 16 bits.
 _MOST_BYTES_PER_PIXEL = 10
 
+WIDE_BITS = 16
+BIT_DEPTHS = (8, 10, 12, WIDE_BITS)
+
+
+class ImageFormat(NamedTuple):
+    """How files are read as images; the arguments of `read_image` after the path."""
+
+    image_size: tuple[int, int]
+    channels: int = 1
+    bit_depth: int = 8
+
 
 def check_header(path: Path, image_size: tuple[int, int]) -> None:
     """Check an image file for size and completeness, without decoding it. Raises InputError."""
@@ -32,38 +43,67 @@ def check_header(path: Path, image_size: tuple[int, int]) -> None:
         _checked_header(path, stream, image_size)
 
 
-def header_size(path: Path, image_size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width in the header of an image file; `image_size` limits its bytes."""
+def read_header(path: Path, image_size: tuple[int, int]) -> Header:
+    """The header of an image file of any size; `image_size` limits its bytes."""
     with opened(path, _most_bytes(image_size)) as stream:
-        header = _read_header(path, stream)
-    return header.height, header.width
+        return _read_header(path, stream)
 
 
-def read_image(path: Path, image_size: tuple[int, int], channels: int = 1) -> np.ndarray:
+def read_image(
+    path: Path, image_size: tuple[int, int], channels: int = 1, bit_depth: int = 8
+) -> np.ndarray:
     """The image as uint8 grey, or as red, green and blue with 3 channels.
+
+    Samples of 16 bits keep the upper 8 of their `bit_depth` lower bits.
 
     Shape: (height, width) of image_size; (height, width, 3) with 3 channels.
 
     Raises:
-        InputError: unreadable, no image, truncated, not decodable, or of another size.
+        InputError: unreadable, no image, truncated, not decodable, of another size, or with
+            values that a number of `bit_depth` bits cannot hold.
+    """
+    image, bits = decode(path, image_size, channels)
+    if image.dtype == np.uint8:
+        return image
+    # cv2 aligns samples of 10, 12 and 14 bits, which a TIFF can pack, with the upper end of 16.
+    depth = bit_depth if bits == WIDE_BITS else WIDE_BITS
+    largest = int(image.max())
+    if largest >= 1 << depth:
+        raise DataError(
+            f"{path}: samples of 16 bits with values up to {largest}; expected at most "
+            f"{(1 << depth) - 1} with data.bit_depth={depth}: give images of the camera and the "
+            "settings of the others, or set data.bit_depth before training",
+            kind="image of another bit depth",
+        )
+    return (image >> (depth - 8)).astype(np.uint8)
+
+
+def decode(path: Path, image_size: tuple[int, int], channels: int) -> tuple[np.ndarray, int]:
+    """The image as uint8 or uint16, and the bits of a sample in its file.
+
+    Raises:
+        InputError: as for `read_image`, but for values that are too large.
     """
     data = read_bytes(path, _most_bytes(image_size))
     # Before decoding: a small file can decode to gigabytes, and cv2 fills what is missing of a
     # truncated JPEG with flat grey and reports nothing.
-    _checked_header(path, io.BytesIO(data), image_size)
+    header = _checked_header(path, io.BytesIO(data), image_size)
+    # Masks belong to the pixels as stored, so an orientation tag must not turn them.
+    flags = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
+    flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    if header.bits > 8:
+        flags |= cv2.IMREAD_ANYDEPTH  # else cv2 keeps the upper 8 of 16 bits
     try:
-        # Masks belong to the pixels as stored, so an orientation tag must not turn them.
-        colour = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
-        flags = colour | cv2.IMREAD_IGNORE_ORIENTATION
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         image = None
-    if image is None or image.shape[:2] != tuple(image_size):
+    expected = np.uint8 if header.bits <= 8 else np.uint16
+    if image is None or image.shape[:2] != tuple(image_size) or image.dtype != expected:
         raise InputError(
             f"{path}: {len(data)} bytes that cannot be decoded as an image; "
             f"expected {_FORMATS}, and all of it: copy or download the file again"
         )
-    return image
+    return image, header.bits
 
 
 def _read_header(path: Path, stream: BinaryIO) -> Header:
@@ -92,6 +132,11 @@ def _checked_header(path: Path, stream: BinaryIO, image_size: tuple[int, int]) -
             f"{path}: {header.height}x{header.width} pixels (height x width); expected "
             f"{height}x{width}: replace the file, or set data.image_size to the size of all images",
             kind="image of another size",
+        )
+    if header.bits > WIDE_BITS:
+        raise DataError(
+            f"{path}: samples of {header.bits} bits; expected at most {WIDE_BITS}: convert it",
+            kind="image of another bit depth",
         )
     if not header.is_whole(stream):
         raise _truncated(path, stream.seek(0, os.SEEK_END))

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from core.data.checks import check_class_names
+from core.data.images import BIT_DEPTHS, ImageFormat
 from core.data.sampling import SamplerName
 from core.data.split_checks import parse_strategy
 from core.validation import Settings
@@ -34,6 +35,11 @@ class DataSettings(Settings):
     )
     channels: Literal[1, 3] = Field(
         1, description="1 reads images as grey, 3 in colour, for what is not steel"
+    )
+    bit_depth: Literal["auto", 8, 10, 12, 16] = Field(
+        "auto",
+        description="bits that hold the values of images with samples of 16 bits, for one scale of "
+        "all; auto: those that hold the largest value; others are read as they are",
     )
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         8, description="images per step; auto: the most that fit into the memory of a CUDA device"
@@ -106,6 +112,12 @@ class DataSettings(Settings):
         root = self.root.resolve()  # `.` and `..` have no name
         place = hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
         return self.cache_dir or _user_cache_folder() / f"{root.name}_{place}"
+
+    @property
+    def image_format(self) -> ImageFormat:
+        """How images are read; with `bit_depth` not settled yet, those of 16 bits are refused."""
+        depth = min(BIT_DEPTHS) if self.bit_depth == "auto" else self.bit_depth
+        return ImageFormat(self.image_size, self.channels, depth)
 
     @field_validator("split_strategy")
     @classmethod

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 from core.validation import Settings, validate
 
+BitDepth = Literal[8, 10, 12, 16]
 Side = Annotated[int, Field(ge=1)]
 
 
@@ -24,6 +25,7 @@ class Signature(Settings):
     class_names: Annotated[tuple[str, ...], Field(min_length=1)]
     image_size: tuple[Side, Side]
     channels: Literal[1, 3]
+    bit_depth: BitDepth = 8
     thresholds: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]
     threshold_version: str
 

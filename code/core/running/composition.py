@@ -154,8 +154,8 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
         final_model={
             "schema_version": MODEL_SCHEMA_VERSION,
             "model": usable_model(config.model, table),
-            "image_size": list(config.data.image_size),
-            "channels": config.data.channels,
+            **data.image_format._asdict(),
+            "image_size": list(data.image_format.image_size),
         },
     )
     return TrainingSetup(data, split, pipeline, task, learner)

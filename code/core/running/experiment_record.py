@@ -13,6 +13,7 @@ from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.data.duplicates import duplicate_groups, write_duplicates
 from core.data.image_source import ImageSource
+from core.data.images import ImageFormat
 from core.data.label_table import LabelTable
 from core.data.sampling import describe_sampler
 from core.data.split_file import Split, write_split
@@ -27,11 +28,12 @@ from core.training.task import Task
 
 @dataclass(frozen=True)
 class LoadedData:
-    """A label table, its near-duplicate pairs, and the source of its images."""
+    """A label table, its near-duplicate pairs, and its images, with how they were read."""
 
     table: LabelTable
     duplicate_pairs: list[tuple[int, int]]
     images: ImageSource
+    image_format: ImageFormat
 
     @property
     def groups(self) -> np.ndarray | None:
@@ -139,7 +141,8 @@ def describe_data(config: TrainConfig, data: LoadedData, split: Split) -> dict[s
         "source": table.source,
         "fingerprint": table.fingerprint(),
         "class_names": names,
-        "image_size": config.data.image_size,
+        "image_size": data.image_format.image_size,
+        "bit_depth": data.image_format.bit_depth,
         "num_images": len(table),
         "class_counts": counts(table.labels),
         "skipped_images": [

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.data.annotations import read_label_table
+from core.data.bit_depth import find_bit_depth
 from core.data.dataset import StripDataset
 from core.data.duplicates import find_duplicate_pairs, kept_descriptors
 from core.data.image_cache import open_images
@@ -39,10 +40,10 @@ def read_data(data: DataSettings) -> LoadedData:
     log.info("Reading the strips in %s", data.root)
     with first_before_others():
         table = read_table(data)
-        found = LoadedData(
-            table, find_duplicates(table, data), open_images(table.image_paths, data)
-        )
-    return found
+        bit_depth = find_bit_depth(table.image_paths, data.bit_depth, data.image_size)
+        data = data.model_copy(update={"bit_depth": bit_depth})
+        pairs, images = find_duplicates(table, data), open_images(table.image_paths, data)
+    return LoadedData(table, pairs, images, data.image_format)
 
 
 def choose_split(config: TrainConfig, data: LoadedData) -> Split:
@@ -81,7 +82,7 @@ def find_duplicates(table: LabelTable, data: DataSettings) -> list[tuple[int, in
     """Pairs of near-duplicate strips, which the split keeps together; none if switched off."""
     if not data.group_duplicates:
         return []
-    descriptors = kept_descriptors(table.image_paths, data.image_size, data.cache_folder)
+    descriptors = kept_descriptors(table.image_paths, data.image_format, data.cache_folder)
     pairs = find_duplicate_pairs(descriptors)
     if pairs:
         log.info("%d pairs of near-duplicate strips are kept in one part each", len(pairs))

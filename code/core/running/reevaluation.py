@@ -12,6 +12,7 @@ from core.analysis.text_tables import summary_table
 from core.command.config import TrainConfig, check_config
 from core.data.annotations import read_label_table
 from core.data.dataset import StripDataset
+from core.data.image_source import ImageFiles
 from core.data.label_table import LabelTable
 from core.data.loaders import make_loader
 from core.data.split_file import read_split
@@ -57,7 +58,8 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     counts, total = _training_counts(experiment)
     objective = Objective(build_loss(config.loss, table, counts, total))
     outputs = _outputs(config, final, objective, StripDataset(
-        table, indices, final.image_size, channels=final.channels
+        table, indices, final.image_size,
+        images=ImageFiles(table.image_paths, final.image_format),
     ))  # fmt: skip
     settings = config.evaluation
     bootstrap = Bootstrap(settings.bootstrap_resamples, settings.confidence, config.experiment.seed)

@@ -12,6 +12,7 @@ from core.data.annotations import (
     read_labels,
     read_other_labels,
 )
+from core.data.bit_depth import find_bit_depth
 from core.data.duplicates import duplicate_groups, find_duplicate_pairs
 from core.data.image_folder import describe_exceptions
 from core.data.label_table import LabelTable, contradictions
@@ -68,7 +69,12 @@ def validate_data(root: Path, settings: DataSettings) -> Validation:
     table = _read_labels(root, settings, findings)
     paths = table.image_paths if table is not None else _images_alone(root)
     threads = settings.num_workers or os.cpu_count() or 1
-    inspections = inspect_images(paths, settings.image_size, table, threads)
+    try:
+        bit_depth = find_bit_depth(paths, settings.bit_depth, settings.image_size)
+        settings = settings.model_copy(update={"bit_depth": bit_depth})
+    except InputError as error:
+        findings += of_errors([error], "image of another bit depth")
+    inspections = inspect_images(paths, settings.image_format, table, threads)
     broken = {index: i.error for index, i in enumerate(inspections) if i.error is not None}
     level = "warning" if settings.on_bad_image == "skip" else "error"
     findings += of_errors(broken.values(), "image that cannot be decoded", level)
