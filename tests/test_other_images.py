@@ -12,6 +12,8 @@ import pytest
 import explain
 import export
 import predict
+from core.files.resizing import Resize
+from core.files.run_length import decode, encode
 from core.running.reevaluation import reevaluate
 
 pytestmark = pytest.mark.slow
@@ -119,3 +121,43 @@ def test_an_image_of_another_camera_is_refused(trained, tmp_path, capsys):
         errors = [row["error"] for row in csv.DictReader(stream)]
     assert "expected at most 4095" in errors[0]
     assert not any(errors[1:])
+
+
+@pytest.mark.parametrize("mode", ["stretch", "letterbox"])
+def test_images_of_several_sizes(trained, tmp_path, mode):
+    """Resized alike, with their masks, wherever the model is used."""
+    sizes = [(64, 320), (128, 500), (50, 400), (96, 300)]
+
+    def image(k: int) -> np.ndarray:
+        return cv2.resize((steel(k) >> 4).astype(np.uint8), sizes[k % 4][::-1])
+
+    def code(k: int) -> str:
+        mask = np.zeros(sizes[k % 4], np.uint8)
+        mask[10:40, 30:200] = 1
+        return encode(mask)
+
+    root = write_data(tmp_path / "mixed", ".png", image, code)
+    experiment = trained(
+        root, "data.resize=[64,320]", f"data.resize_mode={mode}", "model.mask_head=true",
+        "model.mask_head_width=8", "mask_loss.type=dice_loss",
+    )  # fmt: skip
+    data = read(experiment / "results.json")["data"]
+    assert data["image_size"] == [64, 320]
+    assert data["resize_mode"] == mode
+    report = (experiment / "report.html").read_text()
+    assert "Dice" in report
+    assert "image not found" not in report
+    assert_all_read_alike(experiment, root, tmp_path)
+    resize = Resize((64, 320), mode)
+    small = write_data(
+        tmp_path / "small", ".png", lambda k: resize.image(image(k)),
+        lambda k: encode(resize.masks(decode(code(k), *sizes[k % 4])[None])[0]),
+    )  # fmt: skip
+    expected = trained(
+        small, "data.image_size=[64,320]", "model.mask_head=true", "model.mask_head_width=8",
+        "mask_loss.type=dice_loss",
+    )  # fmt: skip
+    for name, values in probabilities(expected / "predictions.csv").items():
+        assert probabilities(experiment / "predictions.csv")[name] == values
+    explained = read(experiment / "results.json")["test"]["localization"]
+    assert explained == read(expected / "results.json")["test"]["localization"]

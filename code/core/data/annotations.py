@@ -9,11 +9,12 @@ from typing import Literal
 from core.data.bitmap_json import read_bitmap_json
 from core.data.checks import Errors, check_class_names, check_image_id, collecting
 from core.data.image_folder import EXTENSIONS, describe_exceptions, image_ids, images_below
-from core.data.images import check_header, decode
+from core.data.images import check_header, decode, read_header
 from core.data.kaggle_csv import read_kaggle_csv
 from core.data.label_csv import read_label_csv
 from core.data.label_table import LabelTable, contradictions
 from core.errors import InputError
+from core.files.resizing import Resize, Size
 from core.files.threads import map_in_threads
 
 _log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ _IMAGE_FOLDERS = {
 def read_label_table(
     root: Path | str,
     class_names: Sequence[str] | None = None,
-    image_size: tuple[int, int] = (256, 1600),
+    image_size: Size | Resize = (256, 1600),
     on_bad_image: Literal["error", "skip"] = "error",
 ) -> LabelTable:
     """Read the data set in `root`, in any of its layouts, and check all of it.
@@ -39,6 +40,8 @@ def read_label_table(
     `train.csv` with `train_images/`; `ann/` with `train_images/` or `img/`; `labels.csv` with
     `train_images/` or `images/`. A `labels.csv` of the same images and classes must agree with
     its masks; other sources are not read.
+
+    Images have `image_size`, or any size with a `Resize`, by which masks are resized as well.
 
     With `on_bad_image="skip"` every image is decoded, and those that cannot be, or have another
     size, are left out of the table and listed in its `skipped`. Their labels are still checked.
@@ -125,7 +128,7 @@ def read_labels(
     root: Path,
     source: str,
     class_names: Sequence[str] | None,
-    image_size: tuple[int, int],
+    image_size: Size | Resize,
     errors: Errors = None,
 ) -> LabelTable:
     """The table of one of the sources in `root`, before its images are read.
@@ -137,12 +140,16 @@ def read_labels(
     names = None if class_names is None else check_class_names(class_names, "data.class_names")
     images = list_images(root, source, errors)
     paths, image_ids = tuple(images.values()), tuple(images)
-    masks = None
+    masks, sizes = None, image_size
+    if isinstance(image_size, Resize):
+        sizes = [_stored_size(path, image_size) for path in paths]
     if source == _LABEL_CSV:
         labels, names = read_label_csv(root / source, image_ids, names, errors)
     else:
         read = read_kaggle_csv if source == _RUN_LENGTH_CSV else read_bitmap_json
-        labels, names, masks = read(root / source, image_ids, names, image_size, errors)
+        labels, names, masks = read(root / source, image_ids, names, sizes, errors)
+        if isinstance(image_size, Resize):
+            masks = masks.resized(image_size, sizes)
     labels.flags.writeable = False
     return LabelTable(paths, image_ids, labels, names, masks, source, root=root)
 
@@ -151,7 +158,7 @@ def read_other_labels(
     root: Path,
     source: str,
     table: LabelTable,
-    image_size: tuple[int, int],
+    image_size: Size | Resize,
     errors: Errors = None,
 ) -> LabelTable:
     """The labels of another source for the images and classes of `table`.
@@ -165,7 +172,7 @@ def read_other_labels(
     return other
 
 
-def _check_label_csv(root: Path, table: LabelTable, image_size: tuple[int, int]) -> None:
+def _check_label_csv(root: Path, table: LabelTable, image_size: Size | Resize) -> None:
     """Compare the table with labels.csv, the one other source that is quick to read."""
     try:
         other = read_other_labels(root, _LABEL_CSV, table, image_size)
@@ -181,9 +188,9 @@ def _check_label_csv(root: Path, table: LabelTable, image_size: tuple[int, int])
         )
 
 
-def _without_bad_images(table: LabelTable, image_size: tuple[int, int]) -> LabelTable:
+def _without_bad_images(table: LabelTable, image_size: Size | Resize) -> LabelTable:
     """The table without images that cannot be decoded or have another size."""
-    read = partial(_error_of, image_size=tuple(image_size))
+    read = partial(_error_of, image_size=image_size)
     found = enumerate(map_in_threads(read, table.image_paths, bar="decoding strips"))
     reasons = {index: reason for index, reason in found if reason}
     if not reasons:
@@ -199,7 +206,16 @@ def _without_bad_images(table: LabelTable, image_size: tuple[int, int]) -> Label
     return table.without(reasons)
 
 
-def _error_of(path: Path, image_size: tuple[int, int]) -> str | None:
+def _stored_size(path: Path, image_size: Resize) -> Size:
+    """The size of an image before it is resized; of one that is refused later, more than any."""
+    try:
+        header = read_header(path, image_size)
+    except InputError:
+        return 1 << 20, 1 << 20
+    return header.height, header.width
+
+
+def _error_of(path: Path, image_size: Size | Resize) -> str | None:
     try:
         decode(path, image_size, channels=1)
     except InputError as error:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from core.data.images import BIT_DEPTHS, WIDE_BITS, decode, read_header
 from core.errors import InputError
+from core.files.resizing import Resize, Size
 from core.files.threads import map_in_threads
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ _OF_8_BITS = (".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp")
 
 
 def find_bit_depth(
-    paths: Sequence[Path], given: int | Literal["auto"], image_size: tuple[int, int]
+    paths: Sequence[Path], given: int | Literal["auto"], image_size: Size | Resize
 ) -> int:
     """The bit depth by which 16-bit samples are scaled; 8 where there are none.
 
@@ -52,14 +53,14 @@ def find_bit_depth(
     return depth
 
 
-def _bits(path: Path, image_size: tuple[int, int]) -> int | None:
+def _bits(path: Path, image_size: Size | Resize) -> int | None:
     try:
         return read_header(path, image_size).bits
     except InputError:  # its reader refuses it
         return None
 
 
-def _largest(path: Path, image_size: tuple[int, int]) -> int:
+def _largest(path: Path, image_size: Size | Resize) -> int:
     try:
         return int(decode(path, image_size, channels=3)[0].max())
     except InputError:

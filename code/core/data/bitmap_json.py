@@ -28,6 +28,7 @@ from core.data.kaggle_csv import SEVERSTAL_CLASS_NAMES
 from core.data.label_table import Masks
 from core.errors import InputError
 from core.files.reading import read_json
+from core.files.resizing import Size
 from core.files.run_length import MaskOutsideError
 from core.validation import nearest
 
@@ -60,10 +61,12 @@ def read_bitmap_json(
     folder: Path,
     image_ids: Sequence[str],
     class_names: tuple[str, ...] | None,
-    image_size: tuple[int, int],
+    image_size: Size | Sequence[Size],
     errors: Errors = None,
 ) -> tuple[np.ndarray, tuple[str, ...], Masks]:
     """Labels (N, C) uint8 in the order of `image_ids`, the class names, and the masks.
+
+    `image_size` is that of all images, or of each in their order.
 
     Several objects of one class are one label; their masks are joined.
 
@@ -72,6 +75,7 @@ def read_bitmap_json(
             decoded or leaves the image, or an image or a JSON without the other.
     """
     names = class_names or SEVERSTAL_CLASS_NAMES
+    sizes = [tuple(size) for size in np.broadcast_to(image_size, (len(image_ids), 2)).tolist()]
     positions = {image_id: index for index, image_id in enumerate(image_ids)}
     labels = np.zeros((len(image_ids), len(names)), np.uint8)
     bitmaps: dict[int, list[tuple[int, _Bitmap]]] = {}
@@ -87,13 +91,13 @@ def read_bitmap_json(
     for index, path in files.items():
         objects: list[_Object] = []
         with collecting(errors):
-            objects = _read(path, image_size).objects
+            objects = _read(path, sizes[index]).objects
         for number, item in enumerate(objects, start=1):
             with collecting(errors):
-                column = _checked_column(item, names, image_size, f"{path} object {number}")
+                column = _checked_column(item, names, sizes[index], f"{path} object {number}")
                 labels[index, column] = 1
                 bitmaps.setdefault(index, []).append((column, item.bitmap))
-    return labels, names, Masks(bitmaps, (len(names), *image_size), _draw)
+    return labels, names, Masks(bitmaps, (len(names), *sizes[0]), _draw)
 
 
 def _draw(plane: np.ndarray, bitmap: _Bitmap) -> None:

@@ -43,7 +43,7 @@ def open_images(paths: Sequence[Path], data: DataSettings) -> ImageSource:
         InputError: an image that cannot be read.
     """
     channels = () if data.channels == 1 else (data.channels,)
-    shape = (len(paths), *data.image_size, *channels)
+    shape = (len(paths), *data.image_format.size, *channels)
     try:
         if data.cache == "memory":
             return ImageArray(_in_memory(paths, shape, data))
@@ -109,7 +109,7 @@ def _on_disk(paths: Sequence[Path], shape: tuple[int, ...], data: DataSettings) 
     """
     folder = data.cache_folder
     key = content_key(paths, _FORMAT, *data.image_format)
-    height, width = data.image_size
+    height, width = data.image_format.size
     whole = folder / f"images_{len(paths)}_{height}x{width}x{data.channels}_{key}"
     size = int(np.prod(shape))
     _remove_abandoned(folder)

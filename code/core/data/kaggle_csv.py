@@ -21,6 +21,7 @@ from core.data.checks import (
 )
 from core.data.label_table import Masks
 from core.errors import InputError
+from core.files.resizing import Size
 from core.files.run_length import decode, runs
 from core.files.tables import require_header
 
@@ -33,16 +34,19 @@ def read_kaggle_csv(
     path: Path,
     image_ids: Sequence[str],
     class_names: tuple[str, ...] | None,
-    image_size: tuple[int, int],
+    image_size: Size | Sequence[Size],
     errors: Errors = None,
 ) -> tuple[np.ndarray, tuple[str, ...], Masks]:
     """Labels (N, C) uint8 in the order of `image_ids`, the class names, and the masks.
+
+    `image_size` is that of all images, or of each in their order.
 
     Raises:
         InputError: a wrong header, a class id outside the classes, a malformed or overlong
             code, an image that is not in the folder, or an (image, class) pair twice.
     """
     names = class_names or SEVERSTAL_CLASS_NAMES
+    sizes = np.broadcast_to(image_size, (len(image_ids), 2)).tolist()
     positions = {image_id: index for index, image_id in enumerate(image_ids)}
     labels = np.zeros((len(image_ids), len(names)), np.uint8)
     codes: dict[int, list[tuple[int, str]]] = {}
@@ -64,10 +68,10 @@ def read_kaggle_csv(
                 )
             if code is None:
                 continue
-            _check_code(code, image_size, f"{where}, image {image_id}, ClassId {class_id}")
+            _check_code(code, sizes[index], f"{where}, image {image_id}, ClassId {class_id}")
             labels[index, column] = 1
             codes.setdefault(index, []).append((column, code))
-    return labels, names, Masks(codes, (len(names), *image_size), _draw)
+    return labels, names, Masks(codes, (len(names), *sizes[0]), _draw)
 
 
 def _draw(plane: np.ndarray, code: str) -> None:

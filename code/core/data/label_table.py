@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import InputError
+from core.files.resizing import Resize, Size
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,23 +18,35 @@ class Masks:
 
     `codes` holds the column of a class and the code of its mask, by position of the image; they
     were checked when the table was read. `draw(plane, code)` adds a mask to a plane uint8 (H, W).
+    With `resize`, they are drawn in the `stored_sizes` of the images, and resized as these are.
     Shape: uint8 (C, H, W) for each image.
     """
 
     codes: Mapping[int, Sequence[tuple[int, Any]]]
     shape: tuple[int, int, int]
     draw: Callable[[np.ndarray, Any], None]
+    resize: Resize | None = None
+    stored_sizes: Sequence[Size] = ()
 
     def __getitem__(self, index: int) -> np.ndarray:
-        masks = np.zeros(self.shape, np.uint8)
-        for column, code in self.codes.get(index, ()):
+        codes, shape = self.codes.get(index, ()), self.shape
+        if self.resize is not None and codes:
+            shape = (shape[0], *self.stored_sizes[index])
+        masks = np.zeros(shape, np.uint8)
+        for column, code in codes:
             self.draw(masks[column], code)
-        return masks
+        return masks if shape == self.shape or self.resize is None else self.resize.masks(masks)
+
+    def resized(self, resize: Resize, stored_sizes: Sequence[Size]) -> "Masks":
+        """The masks of images that are resized from these sizes."""
+        shape = (self.shape[0], *resize.size)
+        return replace(self, shape=shape, resize=resize, stored_sizes=stored_sizes)
 
     def take(self, indices: Sequence[int]) -> "Masks":
         """The masks of the images at these positions."""
         codes = {new: self.codes.get(old, ()) for new, old in enumerate(indices)}
-        return replace(self, codes=codes)
+        sizes = [self.stored_sizes[old] for old in indices] if self.stored_sizes else ()
+        return replace(self, codes=codes, stored_sizes=sizes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,15 +5,16 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from core.data.checks import check_class_names
 from core.data.images import BIT_DEPTHS, ImageFormat
 from core.data.sampling import SamplerName
 from core.data.split_checks import parse_strategy
+from core.files.resizing import ResizeMode, size_rule
 from core.validation import Settings
 
-Pixels = Annotated[int, Field(ge=32, le=8192)]
+Pixels = Annotated[int, Field(ge=32, le=16384)]
 
 
 class DataSettings(Settings):
@@ -32,6 +33,16 @@ class DataSettings(Settings):
     )
     image_size: tuple[Pixels, Pixels] = Field(
         (256, 1600), description="height and width of every image, in pixels"
+    )
+    resize: tuple[Pixels, Pixels] | None = Field(
+        None,
+        description="height and width to which images and masks are resized; null: nothing is "
+        "resized, and image_size is the size of every image",
+    )
+    resize_mode: ResizeMode = Field(
+        "stretch",
+        description="stretch changes the proportions of an image to fill resize; letterbox keeps "
+        "them, and pads with black",
     )
     channels: Literal[1, 3] = Field(
         1, description="1 reads images as grey, 3 in colour, for what is not steel"
@@ -117,7 +128,15 @@ class DataSettings(Settings):
     def image_format(self) -> ImageFormat:
         """How images are read; with `bit_depth` not settled yet, those of 16 bits are refused."""
         depth = min(BIT_DEPTHS) if self.bit_depth == "auto" else self.bit_depth
-        return ImageFormat(self.image_size, self.channels, depth)
+        size = size_rule(self.resize or self.image_size, self.resize_mode if self.resize else None)
+        return ImageFormat(size, self.channels, depth)
+
+    @field_validator("resize_mode")
+    @classmethod
+    def _with_resize(cls, mode: str, info: ValidationInfo) -> str:
+        if mode != "stretch" and not info.data.get("resize"):
+            raise ValueError("has an effect with data.resize=[HEIGHT,WIDTH] only: give it as well")
+        return mode
 
     @field_validator("split_strategy")
     @classmethod

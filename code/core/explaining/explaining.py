@@ -84,7 +84,7 @@ def _paths(trained: TrainedModel, true_masks: TrueMasks, images: Sequence[str]) 
             "not available: name images, or give --data-root"
         )
     for path in paths:
-        check_header(path, trained.signature.image_size)
+        check_header(path, trained.signature.image_format.image_size)
     return paths
 
 

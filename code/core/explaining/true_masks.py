@@ -31,7 +31,7 @@ class TrueMasks:
             table = read_label_table(
                 self.strips.root,
                 signature.class_names,
-                signature.image_size,
+                signature.image_format.image_size,
                 data.get("on_bad_image", "error"),
             )
         except InputError as error:

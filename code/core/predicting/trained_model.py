@@ -14,6 +14,7 @@ from core.errors import InputError
 from core.experiments.reading import Experiment, read_experiment
 from core.experiments.schema import ClassScaling, first_problem
 from core.files.checkpoint import load_checkpoint
+from core.files.resizing import ResizeMode, size_rule
 from core.machine.device import choose_device, keep_freed_memory
 from core.metrics.scaling import Scaling
 from core.models.output import logits_of
@@ -40,6 +41,7 @@ class FinalModel(Settings):
     image_size: tuple[Side, Side]
     channels: Literal[1, 3]
     bit_depth: BitDepth = 8
+    resize_mode: ResizeMode | None = None
     class_names: Annotated[tuple[str, ...], Field(min_length=1)]
     thresholds: dict[str, float]
     threshold_criterion: str
@@ -56,7 +58,8 @@ class FinalModel(Settings):
     @property
     def image_format(self) -> ImageFormat:
         """How the images of this model are read."""
-        return ImageFormat(self.image_size, self.channels, self.bit_depth)
+        size = size_rule(self.image_size, self.resize_mode)
+        return ImageFormat(size, self.channels, self.bit_depth)
 
     def build(self) -> nn.Module:
         """The model with its weights, in evaluation mode.
@@ -100,6 +103,7 @@ class FinalModel(Settings):
             image_size=self.image_size,
             channels=self.channels,
             bit_depth=self.bit_depth,
+            resize_mode=self.resize_mode,
             thresholds=values,
             threshold_version=threshold_version(self.threshold_criterion, values),
         )

@@ -40,7 +40,7 @@ def read_data(data: DataSettings) -> LoadedData:
     log.info("Reading the strips in %s", data.root)
     with first_before_others():
         table = read_table(data)
-        bit_depth = find_bit_depth(table.image_paths, data.bit_depth, data.image_size)
+        bit_depth = find_bit_depth(table.image_paths, data.bit_depth, data.image_format.image_size)
         data = data.model_copy(update={"bit_depth": bit_depth})
         pairs, images = find_duplicates(table, data), open_images(table.image_paths, data)
     return LoadedData(table, pairs, images, data.image_format)
@@ -62,7 +62,8 @@ def read_table(data: DataSettings) -> LabelTable:
 
     With `data.label_noise`, some labels are flipped.
     """
-    table = read_label_table(find_root(data), data.class_names, data.image_size, data.on_bad_image)
+    size = data.image_format.image_size
+    table = read_label_table(find_root(data), data.class_names, size, data.on_bad_image)
     return flip_labels(table, data.label_noise, data.generation_seed)
 
 
@@ -108,7 +109,7 @@ def build_loaders(
         dataset = StripDataset(
             data.table,
             split[part],
-            settings.image_size,
+            settings.image_format.size,
             # Without a transform, whole batches are read at once.
             transform=pipeline if training and not pipeline.is_empty else None,
             masks=mask_request(config, data.table, mask_loss, split["train"] if training else None),

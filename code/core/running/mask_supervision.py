@@ -121,7 +121,8 @@ def build_mask_loss(
             f"mask_loss.type={values['type']}: takes one class per pixel, but masks of several "
             "classes may overlap: use focal_loss"
         )
-    cells = len(train) * int(np.prod([-(-side // MASK_STRIDE) for side in config.data.image_size]))
+    sides = config.data.image_format.size
+    cells = len(train) * int(np.prod([-(-side // MASK_STRIDE) for side in sides]))
     counts = np.rint(pixel_shares * cells).astype(np.int64).tolist()
     loss.set_class_statistics(
         counts, cells, source="train_split_masks", class_names=table.class_names

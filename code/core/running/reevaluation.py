@@ -52,7 +52,9 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
         indices = read_split(experiment.path / SPLIT_FILE, table)["test"]
     else:
         on_bad_image = config.data.on_bad_image
-        table = read_label_table(data_root, final.class_names, final.image_size, on_bad_image)
+        table = read_label_table(
+            data_root, final.class_names, final.image_format.image_size, on_bad_image
+        )
         indices = np.arange(len(table))
     # The loss of the image labels alone: another folder need not have masks.
     counts, total = _training_counts(experiment)

@@ -30,6 +30,7 @@ from core.data.validation.findings import (
 )
 from core.data.validation.inspection import Inspection, inspect_images
 from core.errors import InputError
+from core.files.resizing import Resize, Size
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ def validate_data(root: Path, settings: DataSettings) -> Validation:
     paths = table.image_paths if table is not None else _images_alone(root)
     threads = settings.num_workers or os.cpu_count() or 1
     try:
-        bit_depth = find_bit_depth(paths, settings.bit_depth, settings.image_size)
+        bit_depth = find_bit_depth(paths, settings.bit_depth, _size(settings))
         settings = settings.model_copy(update={"bit_depth": bit_depth})
     except InputError as error:
         findings += of_errors([error], "image of another bit depth")
@@ -100,12 +101,16 @@ def _read_labels(root: Path, settings: DataSettings, findings: list[Finding]) ->
         source = find_sources(root)[0]
         if exceptions := describe_exceptions(image_folder(root, source)):
             findings.append(Finding("warning", "image folder", exceptions))
-        return read_labels(root, source, settings.class_names, settings.image_size, errors)
+        return read_labels(root, source, settings.class_names, _size(settings), errors)
     except InputError as error:
         findings += of_errors([error], "data set")
         return None
     finally:
         findings += of_errors(errors, "wrong label")
+
+
+def _size(settings: DataSettings) -> Size | Resize:
+    return settings.image_format.image_size
 
 
 def _images_alone(root: Path) -> tuple[Path, ...]:
@@ -125,7 +130,8 @@ def _compare_sources(validation: Validation) -> None:
     for source in find_sources(root)[1:]:
         errors: list[InputError] = []
         try:
-            other = read_other_labels(root, source, table, validation.settings.image_size, errors)
+            size = _size(validation.settings)
+            other = read_other_labels(root, source, table, size, errors)
         except InputError as error:
             errors.append(error)
         for error in errors:
