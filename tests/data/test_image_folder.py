@@ -84,8 +84,8 @@ def test_what_is_left_out_is_counted_in_one_line(tmp_path, caplog):
         assert len(read_label_table(root, image_size=SIZE)) == 2
     (line,) = warnings(caplog)
     assert str(images) in line
-    assert "5 files that are no images are left out: 2 '.pgm', 1 " in line
-    assert all(f"1 {name!r}" in line for name in (".txt", "LICENSE", ".ipynb_checkpoints"))
+    counts = "2 '.pgm', 1 '.ipynb_checkpoints', 1 '.txt', 1 'LICENSE'"
+    assert f"5 files that are no images are left out: {counts}" in line
     found = validate_data(root, DataSettings(image_size=SIZE, num_workers=1)).findings
     assert line in [finding.message for finding in found if finding.level == "warning"]
 

@@ -9,7 +9,7 @@ from typing import Literal
 from core.data.bitmap_json import read_bitmap_json
 from core.data.checks import Errors, check_class_names, check_image_id, collecting
 from core.data.image_folder import EXTENSIONS, describe_exceptions, image_ids, images_below
-from core.data.images import check_header, decode, read_header
+from core.data.images import check_header, decode, stored_size
 from core.data.kaggle_csv import read_kaggle_csv
 from core.data.label_csv import read_label_csv
 from core.data.label_table import LabelTable, contradictions
@@ -26,6 +26,8 @@ _IMAGE_FOLDERS = {
     _BITMAP_FOLDER: ("train_images", "img"),
     _LABEL_CSV: ("train_images", "images"),
 }
+# Of an image that is refused when it is read: its masks are not to be blamed.
+_UNKNOWN_SIZE = (1 << 20, 1 << 20)
 
 
 def read_label_table(
@@ -56,6 +58,7 @@ def read_label_table(
         _log.info("%s: reading %s; not trained on: %s", root, source, ", ".join(others))
     if exceptions := describe_exceptions(image_folder(root, source)):
         _log.warning("%s", exceptions)
+    _check_common_size(image_folder(root, source), image_size)
     table = read_labels(root, source, class_names, image_size)
     if _LABEL_CSV in others:
         _check_label_csv(root, table, image_size)
@@ -85,6 +88,25 @@ def find_sources(root: Path) -> list[str]:
         "severstal-steel-defect-detection) and unpack them there, or try without them: "
         "experiment=quickstart"
     )
+
+
+def _check_common_size(folder: Path, image_size: Size | Resize) -> None:
+    """Refuse a size that is not that of the images, before their masks seem to be wrong for it.
+
+    A single image of another size is reported by its name instead.
+    """
+    paths = images_below(folder)
+    if isinstance(image_size, Resize) or not paths:
+        return
+    found = {stored_size(paths[k], image_size) for k in (0, len(paths) // 2, -1)} - {None}
+    if len(found) == 1 and found != {tuple(image_size)}:
+        (size,) = found
+        asked, right = (",".join(map(str, each)) for each in (image_size, size))
+        raise InputError(
+            f"{folder}: the images are {size[0]}x{size[1]} pixels (height x width), and "
+            f"data.image_size=[{asked}]: set data.image_size=[{right}], or resize them by "
+            f"data.resize=[{asked}]"
+        )
 
 
 def image_folder(root: Path, source: str) -> Path:
@@ -142,7 +164,7 @@ def read_labels(
     paths, image_ids = tuple(images.values()), tuple(images)
     masks, sizes = None, image_size
     if isinstance(image_size, Resize):
-        sizes = [_stored_size(path, image_size) for path in paths]
+        sizes = [stored_size(path, image_size) or _UNKNOWN_SIZE for path in paths]
     if source == _LABEL_CSV:
         labels, names = read_label_csv(root / source, image_ids, names, errors)
     else:
@@ -204,15 +226,6 @@ def _without_bad_images(table: LabelTable, image_size: Size | Resize) -> LabelTa
         reasons[min(reasons)],
     )
     return table.without(reasons)
-
-
-def _stored_size(path: Path, image_size: Resize) -> Size:
-    """The size of an image before it is resized; of one that is refused later, more than any."""
-    try:
-        header = read_header(path, image_size)
-    except InputError:
-        return 1 << 20, 1 << 20
-    return header.height, header.width
 
 
 def _error_of(path: Path, image_size: Size | Resize) -> str | None:

@@ -138,7 +138,8 @@ def _read(path: Path, image_size: tuple[int, int]) -> _Annotation:
     if found != tuple(image_size):
         raise InputError(
             f"{path}: size is {found[0]}x{found[1]} (height x width); expected "
-            f"{image_size[0]}x{image_size[1]}: mend the file, or set data.image_size"
+            f"{image_size[0]}x{image_size[1]}: give the image of that size and data.resize, or "
+            "export the file again"
         )
     return annotation
 

@@ -27,7 +27,7 @@ def images_below(folder: Path) -> list[Path]:
     Raises:
         InputError: a folder that cannot be read.
     """
-    return sorted(path for path in _entries(folder) if is_image(path.name))
+    return [Path(file) for file in sorted(filter(is_image, _entries(folder)))]
 
 
 def image_ids(folder: Path, paths: Sequence[Path]) -> list[str]:
@@ -46,12 +46,13 @@ def image_ids(folder: Path, paths: Sequence[Path]) -> list[str]:
 def describe_exceptions(folder: Path) -> str | None:
     """One line on the files of a folder that are left out, and on images in its sub-folders."""
     entries = list(_entries(folder))
-    others = [path for path in entries if not is_image(path.name)]
-    nested = [path for path in entries if is_image(path.name) and path.parent != folder]
-    parts = [describe_left_out(path.name for path in others)] if others else []
-    if nested:
-        folders = Counter(str(path.parent.relative_to(folder)) for path in nested)
-        parts.append(f"{len(nested)} images are in sub-folders: {_most_common(folders)}")
+    others = [Path(file).name for file in entries if not is_image(file)]
+    folders = Counter(file.rpartition(os.sep)[0] for file in entries if is_image(file))
+    folders.pop(str(folder), None)
+    parts = [describe_left_out(others)] if others else []
+    if folders:
+        nested = Counter({os.path.relpath(name, folder): folders[name] for name in folders})
+        parts.append(f"{nested.total()} images are in sub-folders: {_most_common(nested)}")
     return f"{folder}: {'; '.join(parts)}" if parts else None
 
 
@@ -64,17 +65,18 @@ def describe_left_out(names: Iterable[str]) -> str:
 
 
 def _most_common(counts: Counter) -> str:
-    named = [f"{count} {name[:40]!r}" for name, count in counts.most_common(_MOST_NAMED)]
+    ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    named = [f"{count} {name[:40]!r}" for name, count in ordered[:_MOST_NAMED]]
     return ", ".join(named) + (", ..." if len(counts) > _MOST_NAMED else "")
 
 
-def _entries(folder: Path) -> Iterator[Path]:
-    """Every file of a folder and its sub-folders, and each hidden sub-folder.
+def _entries(folder: Path) -> Iterator[str]:
+    """The path of every file of a folder and its sub-folders, and each hidden sub-folder.
 
     Hidden files are left out. What ends as images do counts as one whatever it is, so that its
     reader refuses it.
     """
-    waiting, seen = [folder], set()
+    waiting, seen = [str(folder)], set()
     try:
         while waiting:
             place = waiting.pop()
@@ -82,14 +84,14 @@ def _entries(folder: Path) -> Iterator[Path]:
             if real in seen:  # a link that leads back
                 continue
             seen.add(real)
-            for path in map(Path, sorted(entry.path for entry in os.scandir(place))):
-                hidden = path.name.startswith(".")
-                if is_image(path.name) or not (hidden or path.is_dir()):
-                    yield path
+            for entry in os.scandir(place):
+                hidden = entry.name.startswith(".")
+                if is_image(entry.name) or not (hidden or Path(entry.path).is_dir()):
+                    yield entry.path
                 elif not hidden:
-                    waiting.append(path)
-                elif path.is_dir():  # where programs keep copies of images
-                    yield path
+                    waiting.append(entry.path)
+                elif Path(entry.path).is_dir():  # where programs keep copies of images
+                    yield entry.path
     except OSError as error:
         raise InputError(
             f"{error.filename}: cannot be read ({error.strerror}); expected a folder of images"

@@ -58,6 +58,15 @@ def read_header(path: Path, image_size: Size | Resize) -> Header:
         return _read_header(path, stream)
 
 
+def stored_size(path: Path, image_size: Size | Resize) -> Size | None:
+    """Height and width of an image in its file; None where that cannot be read."""
+    try:
+        header = read_header(path, image_size)
+    except InputError:
+        return None
+    return header.height, header.width
+
+
 def read_image(
     path: Path, image_size: Size | Resize, channels: int = 1, bit_depth: int = 8
 ) -> np.ndarray:

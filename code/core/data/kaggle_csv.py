@@ -22,7 +22,7 @@ from core.data.checks import (
 from core.data.label_table import Masks
 from core.errors import InputError
 from core.files.resizing import Size
-from core.files.run_length import decode, runs
+from core.files.run_length import MaskOutsideError, decode, runs
 from core.files.tables import require_header
 
 SEVERSTAL_CLASS_NAMES = ("defect_1", "defect_2", "defect_3", "defect_4")
@@ -110,6 +110,13 @@ def _check_code(code: str, image_size: tuple[int, int], where: str) -> None:
         )
     try:
         runs(code, *image_size)
+    except MaskOutsideError as error:
+        size = ",".join(map(str, image_size))
+        error.args = (
+            f"{where}: {error}; where the masks are those of larger images, give these images and "
+            f"data.resize=[{size}], else correct the code or remove the row",
+        )
+        raise
     except InputError as error:
         error.args = (f"{where}: {error}; correct the code or remove the row",)
         raise

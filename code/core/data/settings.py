@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -130,6 +131,15 @@ class DataSettings(Settings):
         depth = min(BIT_DEPTHS) if self.bit_depth == "auto" else self.bit_depth
         size = size_rule(self.resize or self.image_size, self.resize_mode if self.resize else None)
         return ImageFormat(size, self.channels, depth)
+
+    @field_validator("image_size", "resize", mode="before")
+    @classmethod
+    def _two_sides(cls, value: Any, info: ValidationInfo) -> Any:
+        sides = list(value) if isinstance(value, (list, tuple)) else re.findall(r"\d+", str(value))
+        if value is None or (isinstance(value, (list, tuple)) and len(sides) == 2):
+            return value
+        guess = ",".join(map(str, (sides * 2)[:2] or (256, 1600)))
+        raise ValueError(f"expected height and width, such as data.{info.field_name}=[{guess}]")
 
     @field_validator("resize_mode")
     @classmethod
