@@ -11,7 +11,10 @@ from final_models import change_final_model, read_final_model
 
 import evaluate
 from core.command.mistakes import run_command
+from core.data.annotations import read_label_table
 from core.errors import InputError
+from core.explaining.true_masks import TrueMasks
+from core.predicting.trained_model import TrainedModel
 from core.running.reevaluation import reevaluate
 
 
@@ -83,3 +86,56 @@ def test_what_does_not_fit_is_refused(experiment, tmp_path):
     (experiment / "results.json").write_text(json.dumps(results))
     with pytest.raises(InputError, match="still running"):
         reevaluate(experiment)
+
+
+@pytest.fixture
+def by_column(trained, completed, tiny, tmp_path) -> Path:
+    """An experiment on the strips of `trained`, from a labels.csv with its classes turned round."""
+    source = Path(read(trained)["data"]["root"])
+    table = read_label_table(source, image_size=(32, 160))
+    root = tmp_path / "columns"
+    root.mkdir()
+    (root / "images").symlink_to(source / "train_images")
+    rows = [
+        ",".join([image_id, *map(str, labels[::-1])])
+        for image_id, labels in zip(table.image_ids, table.labels.tolist(), strict=True)
+    ]
+    header = ",".join(["ImageId", *table.class_names[::-1]])
+    (root / "labels.csv").write_text("\n".join([header, *rows]) + "\n")
+    own = ["data.source=severstal", f"data.root={root}"]
+    return completed(*[word for word in tiny if not word.startswith("data=")], *own)
+
+
+def test_a_table_of_numbers_scores_a_model_of_columns_by_name(by_column, trained, tmp_path):
+    experiment = Path(shutil.copytree(by_column, tmp_path / "experiment"))
+    root = Path(read(trained)["data"]["root"])
+    columns = read(reevaluate(experiment, Path(read(experiment)["data"]["root"])))
+    numbers = read(reevaluate(experiment, root))
+    assert columns["data"]["class_names"] == ["defect_4", "defect_3", "defect_2", "defect_1"]
+    assert numbers["test"] == columns["test"]
+    masks = TrueMasks(TrainedModel(experiment), root)
+    table = read_label_table(root, image_size=(32, 160))
+    for index, path in enumerate(table.image_paths):
+        assert masks.of(path).any(axis=(1, 2)).tolist() == table.labels[index, ::-1].tolist()
+
+
+def test_data_that_changed_since_training_are_reported(by_column, tmp_path, caplog):
+    experiment = Path(shutil.copytree(by_column, tmp_path / "experiment"))
+    root = tmp_path / "changed"
+    shutil.copytree(read(experiment)["data"]["root"], root, symlinks=True)
+    results = read(experiment)
+    results["config"]["data"]["root"] = str(root)
+    (experiment / "results.json").write_text(json.dumps(results))
+    before = read(reevaluate(experiment))["test"]
+    assert "changed since training" not in caplog.text
+    table = pd.read_csv(root / "labels.csv")
+    # Another order and a further column change no figure.
+    table.assign(reviewed=1)[["reviewed", *table.columns[::-1]]].to_csv(root / "labels.csv")
+    assert read(reevaluate(experiment))["test"] == before
+    assert "not read (reviewed)" in caplog.text
+    assert "changed since training" not in caplog.text
+    table["defect_2"] = 1 - table["defect_2"]
+    table.to_csv(root / "labels.csv", index=False)
+    assert read(reevaluate(experiment))["test"] != before
+    old = results["data"]["class_counts"]["defect_2"]
+    assert f"changed since training (defect_2 {old} -> {60 - old})" in caplog.text

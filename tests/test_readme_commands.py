@@ -76,9 +76,22 @@ def workplace(trained, tmp_path_factory) -> Path:
     (folder / "data").mkdir()
     root = json.loads((trained / "results.json").read_text())["data"]["root"]
     (folder / "data" / "severstal").symlink_to(root)
+    write_coco(folder, root)
     for sweep in ("loss_comparison", "mask_supervision"):
         (folder / "experiments" / "results" / sweep).symlink_to(trained.parent)
     return folder
+
+
+def write_coco(folder: Path, root: str) -> None:
+    """A COCO file with a box in one of the strips, which are linked as `images`."""
+    (folder / "images").symlink_to(Path(root) / "train_images")
+    name = min(path.name for path in (folder / "images").iterdir())
+    content = {
+        "images": [{"id": 1, "file_name": name, "height": 32, "width": 160}],
+        "categories": [{"id": 1, "name": "pit"}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": [2, 3, 40, 5]}],
+    }
+    (folder / "coco.json").write_text(json.dumps(content))
 
 
 def does_not_compile(*_: Any) -> None:

@@ -42,4 +42,4 @@ def test_help_keeps_what_models_share_where_one_lacks_it():
         models().unregister("a_bare_model")
     assert text.partition("model.*,")[2].partition("loss.type")[0] == before
     (line,) = [line for line in text.splitlines() if "model.aside=" in line]
-    assert line.split() == ["model.num_classes=4", "model.aside=", "and", "no", "other", "key"]
+    assert line.split() == ["model.num_classes=null", "model.aside=", "and", "no", "other", "key"]

@@ -64,7 +64,11 @@ BAD_ROWS = {
     "empty code": ([f"{FIRST},1,"], ["line 2", FIRST, "EncodedPixels is empty"]),
     "class 0": ([f"{FIRST},0,1 3"], ["line 2", FIRST, "ClassId '0'", "from 1 to 4"]),
     "class 5": ([f"{FIRST},5,1 3"], ["line 2", FIRST, "ClassId '5'", "from 1 to 4"]),
-    "class 1.0": ([f"{FIRST},1.0,1 3"], ["ClassId '1.0'"]),
+    "class 1.5": ([f"{FIRST},1.5,1 3"], ["ClassId '1.5'"]),
+    "clean and not": (
+        [f"{FIRST},0,", f"{FIRST},1,1 3"],
+        ["line 2", FIRST, "marked as clean", "other rows"],
+    ),
     "class of other digits": ([f"{FIRST},²,1 3"], ["ClassId '²'"]),
     "no class": ([f"{FIRST},,1 3"], ["ClassId ''"]),
     "twice": (

@@ -34,8 +34,14 @@ def test_class_names_select_and_order_the_columns(tmp_path):
 
 HEADER = "ImageId,pit,crack"
 BAD = {
-    "value 2": ([HEADER, f"{FIRST},2,0"], ["line 2", "pit='2'", "expected 0 or 1"]),
-    "empty value": ([HEADER, f"{FIRST},0,"], ["line 2", "crack=''", "expected 0 or 1"]),
+    "value 2": (
+        [HEADER, f"{FIRST},2,0", f"{SECOND},1,0"],
+        ["line 2", "pit='2'", "expected 0 or 1"],
+    ),
+    "empty value": (
+        [HEADER, f"{FIRST},0,", f"{SECOND},0,1"],
+        ["line 2", "crack=''", "expected 0 or 1"],
+    ),
     "no class": (["ImageId", FIRST], ["line 1", "header 'ImageId'"]),
     "other header": (["id,pit", f"{FIRST},0"], ["line 1", "header 'id,pit'"]),
     "column twice": (["ImageId,pit,pit", f"{FIRST},0,0"], ["line 1", "'pit'", "twice"]),

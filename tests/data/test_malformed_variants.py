@@ -37,10 +37,12 @@ def true_masks(root: Path, table, size: tuple[int, int]) -> dict[str, np.ndarray
     if table.source == "train.csv":
         for row in rows_of(root / "train.csv")[1:]:
             image_id, class_id = row[:2] if len(row) == 3 else row[0].rsplit("_", 1)
+            if class_id in ("", "0", "-1"):
+                continue  # a clean image
             numbers = [int(number) for number in row[-1].split()]
             for start, length in zip(numbers[::2], numbers[1::2], strict=True):
                 for pixel in range(start - 1, start - 1 + length):
-                    masks[image_id][int(class_id) - 1, pixel % size[0], pixel // size[0]] = 1
+                    masks[image_id][int(float(class_id)) - 1, pixel % size[0], pixel // size[0]] = 1
     else:
         for path in (root / "ann").glob("*.json"):
             for item in json.loads(path.read_bytes())["objects"]:
@@ -62,7 +64,7 @@ def check_table(root: Path, table, size: tuple[int, int]) -> None:
     if table.masks is None:
         header, *rows = rows_of(root / "labels.csv")
         assert tuple(header[1:]) == table.class_names
-        labels = {row[0]: [int(cell) for cell in row[1:]] for row in rows}
+        labels = {row[0]: [int(float(cell)) for cell in row[1:]] for row in rows}
         assert table.labels.tolist() == [labels[image_id] for image_id in table.image_ids]
         return
     for index, (image_id, mask) in enumerate(true_masks(root, table, size).items()):

@@ -86,10 +86,17 @@ def store_data_groups() -> None:
 def components(group: str) -> dict[str, dict[str, Any]]:
     """What `model`, `loss` or `mask_loss` can choose: each name with its keys and defaults."""
     registry: Registry[Any] = get_model_registry() if group == "model" else get_loss_registry()
-    if group != "mask_loss":
+    if group == "model":
+        return {name: _as_many_as_the_data(registry.defaults(name)) for name in registry}
+    if group == "loss":
         return {name: registry.defaults(name) for name in registry}
     chosen = {name: {"weight": 1.0, **registry.defaults(name)} for name in mask_loss_names()}
     return {NO_MASK_LOSS: {}, **chosen}
+
+
+def _as_many_as_the_data(defaults: dict[str, Any]) -> dict[str, Any]:
+    """The defaults of a model, whose number of classes is known once the data are read."""
+    return {key: None if key == "num_classes" else value for key, value in defaults.items()}
 
 
 def mask_loss_names() -> list[str]:
@@ -150,4 +157,6 @@ def _check_component(group: str, key: str, values: dict[str, Any]) -> None:
     registry: Registry[Any] = get_model_registry() if group == "model" else get_loss_registry()
     named = (key, "weight") if group == "mask_loss" else (key,)
     given = {name: value for name, value in values.items() if name not in named}
+    if group == "model" and "num_classes" in given and given["num_classes"] is None:
+        given["num_classes"] = 1  # the data will say how many
     validate(registry.parameters(values[key]), given, f"{group} {values[key]}")

@@ -6,7 +6,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from pydantic import BaseModel
 
-from core.command.config import SETTINGS, mask_loss_names
+from core.command.config import SETTINGS, components, mask_loss_names
 from core.losses.registry import get_registry as get_loss_registry
 from core.models.registry import get_registry as get_model_registry
 from core.registry import Registry
@@ -61,7 +61,7 @@ def help_text() -> str:
 def _components(choice: str, group: str, registry: Registry[Any]) -> str:
     """Each component with its own keys, then the keys that most of them share."""
     fields = {name: registry.parameters(name).model_fields for name in registry.list()}
-    defaults = {name: registry.defaults(name) for name in fields}
+    defaults = components(group)
     shared = _usual_defaults(list(defaults.values()))
     lines = [f"{choice}=...  one of:"]
     for name, own in defaults.items():

@@ -20,9 +20,11 @@ from core.files.threads import map_in_threads
 _log = logging.getLogger(__name__)
 
 # Label sources in the order in which they are looked for, each with its image folders.
-_RUN_LENGTH_CSV, _BITMAP_FOLDER, _LABEL_CSV = "train.csv", "ann", "labels.csv"
+RUN_LENGTH_CSV, _BITMAP_FOLDER, _LABEL_CSV = "train.csv", "ann", "labels.csv"
+# Beside another source, only this one is quick enough to compare before every training.
+COMPARED_SOURCES = (_LABEL_CSV,)
 _IMAGE_FOLDERS = {
-    _RUN_LENGTH_CSV: ("train_images",),
+    RUN_LENGTH_CSV: ("train_images",),
     _BITMAP_FOLDER: ("train_images", "img"),
     _LABEL_CSV: ("train_images", "images"),
 }
@@ -60,6 +62,10 @@ def read_label_table(
         _log.warning("%s", exceptions)
     _check_common_size(image_folder(root, source), image_size)
     table = read_labels(root, source, class_names, image_size)
+    if source == _LABEL_CSV and class_names is None:
+        _log.info("%s: its columns are the classes %s", source, ", ".join(table.class_names))
+    for notice in table.notices:
+        _log.warning("%s", notice)
     if _LABEL_CSV in others:
         _check_label_csv(root, table, image_size)
     if on_bad_image == "skip":
@@ -163,18 +169,19 @@ def read_labels(
     names = None if class_names is None else check_class_names(class_names, "data.class_names")
     images = list_images(root, source, errors)
     paths, image_ids = tuple(images.values()), tuple(images)
-    masks, sizes = None, image_size
+    sizes = image_size
     if isinstance(image_size, Resize):
         sizes = [stored_size(path, image_size) or _UNKNOWN_SIZE for path in paths]
     if source == _LABEL_CSV:
-        labels, names = read_label_csv(root / source, image_ids, names, errors)
+        found = read_label_csv(root / source, image_ids, names, errors)
     else:
-        read = read_kaggle_csv if source == _RUN_LENGTH_CSV else read_bitmap_json
-        labels, names, masks = read(root / source, image_ids, names, sizes, errors)
-        if isinstance(image_size, Resize):
-            masks = masks.resized(image_size, sizes)
-    labels.flags.writeable = False
-    return LabelTable(paths, image_ids, labels, names, masks, source, root=root)
+        read = read_kaggle_csv if source == RUN_LENGTH_CSV else read_bitmap_json
+        found = read(root / source, image_ids, names, sizes, errors)
+    found.labels.flags.writeable = False
+    labels, names, masks, notices = found
+    if masks is not None and isinstance(image_size, Resize):
+        masks = masks.resized(image_size, sizes)
+    return LabelTable(paths, image_ids, labels, names, masks, source, root=root, notices=notices)
 
 
 def read_other_labels(
@@ -196,7 +203,7 @@ def read_other_labels(
 
 
 def _check_label_csv(root: Path, table: LabelTable, image_size: Size | Resize) -> None:
-    """Compare the table with labels.csv, the one other source that is quick to read."""
+    """Compare the table with labels.csv."""
     try:
         other = read_other_labels(root, _LABEL_CSV, table, image_size)
     except InputError as error:

@@ -17,15 +17,16 @@ from pydantic import BaseModel, ValidationError
 
 from core.data.checks import (
     EMPTY_MASK,
+    REPEATED_LABEL,
     DataError,
     Errors,
     check_complete,
     collecting,
-    find_image,
 )
+from core.data.class_names import SEVERSTAL_CLASS_NAMES
 from core.data.image_header import IncompleteHeaderError, NotAnImageError, parse_header
-from core.data.kaggle_csv import SEVERSTAL_CLASS_NAMES
-from core.data.label_table import Masks
+from core.data.image_ids import ImageIds, Notices
+from core.data.label_table import Masks, ReadLabels
 from core.errors import InputError
 from core.files.reading import read_json
 from core.files.resizing import Size
@@ -63,8 +64,8 @@ def read_bitmap_json(
     class_names: tuple[str, ...] | None,
     image_size: Size | Sequence[Size],
     errors: Errors = None,
-) -> tuple[np.ndarray, tuple[str, ...], Masks]:
-    """Labels (N, C) uint8 in the order of `image_ids`, the class names, and the masks.
+) -> ReadLabels:
+    """Labels and masks in the order of `image_ids`.
 
     `image_size` is that of all images, or of each in their order.
 
@@ -76,7 +77,8 @@ def read_bitmap_json(
     """
     names = class_names or SEVERSTAL_CLASS_NAMES
     sizes = [tuple(size) for size in np.broadcast_to(image_size, (len(image_ids), 2)).tolist()]
-    positions = {image_id: index for index, image_id in enumerate(image_ids)}
+    notices = Notices(folder)
+    images = ImageIds(image_ids, notices)
     labels = np.zeros((len(image_ids), len(names)), np.uint8)
     bitmaps: dict[int, list[tuple[int, _Bitmap]]] = {}
     files: dict[int, Path] = {}
@@ -84,7 +86,14 @@ def read_bitmap_json(
         raise InputError(f"{folder}: is a file; expected a folder with one JSON per image")
     for path in sorted(path for path in folder.iterdir() if path.suffix == ".json"):
         with collecting(errors):
-            files[find_image(path.name.removesuffix(".json"), positions, str(path))] = path
+            index = images.find(path.name.removesuffix(".json"), str(path))
+            if index in files:
+                raise DataError(
+                    f"{path}: labels image {image_ids[index]!r}, as {files[index].name} does; "
+                    "expected one JSON per image: remove one of them",
+                    kind=REPEATED_LABEL,
+                )
+            files[index] = path
     with collecting(errors):
         expected = "one JSON per image, with an empty list of objects for a clean one"
         check_complete(folder, image_ids, files, "JSON", expected)
@@ -97,7 +106,8 @@ def read_bitmap_json(
                 column = _checked_column(item, names, sizes[index], f"{path} object {number}")
                 labels[index, column] = 1
                 bitmaps.setdefault(index, []).append((column, item.bitmap))
-    return labels, names, Masks(bitmaps, (len(names), *sizes[0]), _draw)
+    masks = Masks(bitmaps, (len(names), *sizes[0]), _draw)
+    return ReadLabels(labels, names, masks, notices.lines())
 
 
 def _draw(plane: np.ndarray, bitmap: _Bitmap) -> None:

@@ -55,11 +55,11 @@ def check_class_names(names: Sequence[str], where: str) -> tuple[str, ...]:
         usable = name.isprintable() and name == name.strip() and not set(name) & set("/\\,\"'")
         if not name or not usable:
             raise InputError(
-                f"{where}: class name {name!r}; expected letters, digits, spaces, '_' or '-', "
+                f"{where}: class name {name[:80]!r}; expected letters, digits, spaces, '_' or '-', "
                 "without slashes, commas or quotes"
             )
         if name in names[:index]:
-            raise InputError(f"{where}: class name {name!r} is given twice: name each once")
+            raise InputError(f"{where}: class name {name[:80]!r} is given twice: name each once")
     return tuple(names)
 
 

@@ -34,6 +34,8 @@ _CORRELATION_PER_STEEL = 2.0
 # Rows and columns of the thumbnail, of 8 pixels each, by which a copy may be shifted.
 _LARGEST_SHIFT = 1
 _ROWS_PER_BLOCK = 256
+# A larger group fills more than a whole part of the usual splits.
+_LARGEST_SHARE = 0.2
 _HEADER = ["first", "second", "first_split", "second_split", "first_labels", "second_labels"]
 
 
@@ -102,6 +104,21 @@ def duplicate_groups(num_images: int, pairs: Iterable[tuple[int, int]]) -> np.nd
     ends = np.array(list(pairs), np.int64).reshape(-1, 2).T
     graph = coo_array((np.ones(ends.shape[1]), tuple(ends)), shape=(num_images, num_images))
     return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def warn_of_large_group(groups: np.ndarray) -> None:
+    """Warn if one group holds so many images that the shares of the parts cannot hold.
+
+    Shape: groups (N,) of group numbers.
+    """
+    largest = int(np.bincount(groups).max())
+    if largest > _LARGEST_SHARE * len(groups):
+        log.warning(
+            "%d of %d strips are in one group of near-duplicates, which stays in one part: if a "
+            "fixed camera gives all of them one background, set data.group_duplicates=false",
+            largest,
+            len(groups),
+        )
 
 
 def write_duplicates(

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,12 +48,34 @@ class Masks:
         sizes = [self.stored_sizes[old] for old in indices] if self.stored_sizes else ()
         return replace(self, codes=codes, stored_sizes=sizes)
 
+    def reorder(self, columns: Sequence[int]) -> "Masks":
+        """The masks with the classes at these columns, all of them, in this order."""
+        new = {old: column for column, old in enumerate(columns)}
+        codes = {
+            index: [(new[column], code) for column, code in masks]
+            for index, masks in self.codes.items()
+        }
+        return replace(self, codes=codes)
+
+
+class ReadLabels(NamedTuple):
+    """What a label source holds: labels (N, C) uint8, and masks if it has any.
+
+    `notices` are the lines that say what it writes otherwise than expected.
+    """
+
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    masks: Masks | None
+    notices: tuple[str, ...]
+
 
 @dataclass(frozen=True, eq=False)
 class LabelTable:
     """Images sorted by id, their multi-hot labels (N, C) and, where the source has any, masks.
 
-    `skipped` holds the reason for each image id that was left out. `root` is the data set's folder.
+    `skipped` holds the reason for each image id that was left out, `notices` what the source
+    writes otherwise than expected. `root` is the data set's folder.
     """
 
     image_paths: tuple[Path, ...]
@@ -64,6 +86,7 @@ class LabelTable:
     source: str
     skipped: Mapping[str, str] = field(default_factory=dict)
     root: Path = Path()
+    notices: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -72,6 +95,26 @@ class LabelTable:
         """The classes that the image at `index` shows."""
         shown = zip(self.class_names, self.labels[index], strict=True)
         return tuple(name for name, label in shown if label)
+
+    def reorder_classes(self, class_names: Sequence[str]) -> "LabelTable":
+        """The same classes, matched by name, in this order.
+
+        Raises:
+            InputError: other classes; the message shows both.
+        """
+        names = tuple(class_names)
+        if names == self.class_names:
+            return self
+        if sorted(names) != sorted(self.class_names):
+            raise InputError(
+                f"{self.root / self.source}: its classes are "
+                f"{', '.join(self.class_names)}; expected those of the model: {', '.join(names)}"
+            )
+        columns = [self.class_names.index(name) for name in names]
+        labels = self.labels[:, columns]
+        labels.flags.writeable = False
+        masks = None if self.masks is None else self.masks.reorder(columns)
+        return replace(self, labels=labels, class_names=names, masks=masks)
 
     def fingerprint(self) -> str:
         """SHA-256 over ids, labels and file sizes: the same for the same data in any folder."""

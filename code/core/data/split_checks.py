@@ -86,6 +86,11 @@ def _too_few(name: str, num_images: int, num_units: int, num_subsets: int, subse
         if subset == "fold"
         else "give a split of your own with data.split_strategy=file data.split_file=FILE"
     )
+    if num_units < num_images:
+        remedy += (
+            ", or, if strips of one fixed camera only share their background, set "
+            "data.group_duplicates=false"
+        )
     return (
         f"cannot split: {name} has {count}; expected at least {num_subsets}, one for each "
         f"{subset}: add images that show it, or {remedy}"

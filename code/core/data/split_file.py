@@ -1,15 +1,19 @@
 """split.csv: `image_id,split`, one row per image of the label table."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
 
-from core.data.checks import check_complete, find_image, read_rows
+from core.data.checks import check_complete, read_rows
+from core.data.image_ids import ImageIds, Notices
 from core.data.label_table import LabelTable
 from core.errors import InputError
 from core.files.spreadsheet import original
 from core.files.tables import require_header, write_table
 from core.validation import nearest
+
+_log = logging.getLogger(__name__)
 
 Split = dict[str, np.ndarray]
 
@@ -53,16 +57,17 @@ def read_split(path: Path, table: LabelTable) -> Split:
         )
     rows = read_rows(path, len(table))
     require_header(path, next(rows)[1], _HEADER)
-    positions = {image_id: index for index, image_id in enumerate(table.image_ids)}
+    notices = Notices(path)
+    images = ImageIds(table.image_ids, notices)
     split: dict[str, list[int]] = {part: [] for part in PARTS}
     first: dict[int, tuple[int, str]] = {}
     for line, (cell, part) in rows:
         # As written by hand, or as escaped by `write_split`.
-        image_id = cell if cell in positions else original(cell)
+        image_id = cell if cell in images.positions else original(cell)
         where = f"{path} line {line}"
         if image_id in table.skipped:
             continue
-        index = find_image(image_id, positions, where)
+        index = images.find(image_id, where)
         if part not in PARTS:
             raise InputError(
                 f"{where}: split {part[:40]!r}{nearest(part, PARTS)}; expected {', '.join(PARTS)}"
@@ -75,6 +80,8 @@ def read_split(path: Path, table: LabelTable) -> Split:
             )
         first[index] = (line, part)
         split[part].append(index)
+    for notice in notices.lines():
+        _log.warning("%s", notice)
     expected = "every image of the data set in one part: add the rows"
     check_complete(path, table.image_ids, first, "row", expected)
     for part, indices in split.items():

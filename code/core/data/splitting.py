@@ -18,9 +18,10 @@ _log = logging.getLogger(__name__)
 class StratifiedSplitter:
     """Splits a multi-hot label matrix so that each class is spread by its share.
 
-    Each class's count, that of clean images and the size of each part come within one image of
-    their share, but first every part gets an image of each rare class. Where few images carry many
-    labels each, that can be impossible. The split depends on `random_state` and labels only.
+    Each class's count comes within one image of its share, that of clean images and the size of
+    each part within about 1.3, but first every part gets an image of each rare class. Where few
+    images carry many labels each, that can be impossible. The split depends on `random_state` and
+    labels only.
     """
 
     def __init__(self, random_state: int = 42) -> None:

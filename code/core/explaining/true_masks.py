@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.annotations import read_label_table
 from core.data.label_table import LabelTable
+from core.data.model_labels import read_model_labels
 from core.errors import InputError
 from core.experiments.strips import Strips
 from core.predicting.trained_model import TrainedModel
@@ -28,9 +28,10 @@ class TrueMasks:
         self._indices: dict[Path, int] = {}
         data, signature = trained.experiment.results["config"]["data"], trained.signature
         try:
-            table = read_label_table(
+            table = read_model_labels(
                 self.strips.root,
                 signature.class_names,
+                trained.experiment.look_up("data", "source"),
                 signature.image_format.image_size,
                 data.get("on_bad_image", "error"),
             )

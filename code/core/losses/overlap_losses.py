@@ -96,7 +96,8 @@ class GeneralizedDiceLoss(OverlapLoss):
 
     Shape: (batch, C, *spatial), targets in [0, 1]; `none` returns (1,) or (batch,).
     Source: Sudre et al., "Generalised Dice overlap as a deep learning loss function for highly
-    unbalanced segmentations", 2017; empty classes as in MONAI.
+    unbalanced segmentations", 2017; weights of empty classes as in MONAI. Targets without any
+    pixel cost about 1 here if anything is predicted, and 0 there.
     """
 
     def values(self, counts: Overlap) -> Tensor:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from core.models.pooling import PoolingKind
 
-NumClasses = Annotated[int, Field(ge=1, description="number of defect classes")]
+NumClasses = Annotated[int, Field(ge=1, description="number of classes; null: as in the data")]
 Pretrained = Annotated[
     bool, Field(description="start from timm's ImageNet weights, downloaded on first use")
 ]

@@ -1,6 +1,7 @@
 """Build the model and the loss that a config names, for the data at hand."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,13 @@ from core.models.output import initialize_lazy_layers
 from core.models.registry import get_registry as get_model_registry
 from core.running.mask_supervision import usable_model, warn_of_head_left_out
 from core.training.precision import choose_precision
+
+
+def with_num_classes(config: TrainConfig, table: LabelTable) -> TrainConfig:
+    """The config with as many classes as the data has, where nobody set `model.num_classes`."""
+    if config.model.get("num_classes", 0) is not None:
+        return config
+    return replace(config, model={**config.model, "num_classes": len(table.class_names)})
 
 
 def build_model(
@@ -34,7 +42,7 @@ def build_model(
     if params.get("num_classes", num_classes) != num_classes:
         raise InputError(
             f"model.num_classes={params['num_classes']}: {table.source} has {num_classes} "
-            f"classes ({', '.join(table.class_names)}): set model.num_classes={num_classes}"
+            f"classes ({', '.join(table.class_names)}): leave it out, or give {num_classes}"
         )
     model = get_model_registry().instantiate(values["name"], **params)
     # Optional methods of a model.

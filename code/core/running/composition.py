@@ -22,6 +22,7 @@ from core.running.components import (
     build_model,
     checkpoint_gradients,
     multiply_depthwise,
+    with_num_classes,
 )
 from core.running.experiment_record import LoadedData, TrainingSetup, describe, overview
 from core.running.loading import build_loaders, choose_split, read_data
@@ -56,6 +57,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     leaves nothing behind.
     """
     data = read_data(config.data)
+    config = with_num_classes(config, data.table)
     split = choose_split(config, data)
     settled = settle_batch_size(config, partial(build, data=data, split=split))
     setup = build(settled, data, split)
@@ -113,6 +115,7 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
     keep_freed_memory()
     set_determinism(config.runtime.deterministic)
     table, seed = data.table, config.experiment.seed
+    config = with_num_classes(config, table)
     pipeline = AugmentationPipeline(
         config.augmentation,
         channels=config.data.channels,

@@ -28,6 +28,7 @@ from core.machine.distributed import from_first, is_first
 from core.metrics.evaluation import with_intervals
 from core.metrics.intervals import Bootstrap
 from core.metrics.scored_predictions import METRICS
+from core.running.components import with_num_classes
 from core.running.composition import build, run
 from core.running.continuation import check_fingerprint, continue_training, describe_resumption
 from core.running.experiment_record import LoadedData, describe_data, write_flips_of
@@ -62,6 +63,7 @@ def cross_validate(
             f"data.split_strategy={config.data.split_strategy} would not be used: leave out one"
         )
     data = read_data(config.data)
+    config = with_num_classes(config, data.table)
     table, num_folds = data.table, config.training.folds
     folds = stratified_folds(
         table.labels, num_folds, config.experiment.seed, data.groups, table.class_names

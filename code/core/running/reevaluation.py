@@ -10,11 +10,11 @@ from omegaconf import OmegaConf
 
 from core.analysis.text_tables import summary_table
 from core.command.config import TrainConfig, check_config
-from core.data.annotations import read_label_table
 from core.data.dataset import StripDataset
 from core.data.image_source import ImageFiles
 from core.data.label_table import LabelTable
 from core.data.loaders import make_loader
+from core.data.model_labels import read_model_labels
 from core.data.split_file import read_split
 from core.experiments.folder import make_unused_folder
 from core.experiments.predictions import write_predictions
@@ -47,14 +47,17 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     config = check_config(OmegaConf.create(experiment.results["config"]))
     final = read_final_model(experiment)
     if data_root is None:
-        # As it was trained on: synthetic strips that are gone are generated again.
-        table = read_table(config.data)
+        # As it was trained on: synthetic strips that are gone are generated again. By name, since
+        # a labels.csv may have got another column, or another order.
+        names = {"class_names": final.class_names}
+        table = read_table(config.data.model_copy(update=names))
+        _warn_of_changes(experiment, table)
         indices = read_split(experiment.path / SPLIT_FILE, table)["test"]
     else:
         on_bad_image = config.data.on_bad_image
-        table = read_label_table(
-            data_root, final.class_names, final.image_format.image_size, on_bad_image
-        )
+        trained_on = experiment.look_up("data", "source")
+        size = final.image_format.image_size
+        table = read_model_labels(data_root, final.class_names, trained_on, size, on_bad_image)
         indices = np.arange(len(table))
     # The loss of the image labels alone: another folder need not have masks.
     counts, total = _training_counts(experiment)
@@ -98,6 +101,27 @@ def _outputs(
         dataset, data.batch_size, seed=0, shuffle=False, num_workers=data.num_workers
     )
     return predict(final.build().to(device), objective.to(device), loader, device)
+
+
+def _warn_of_changes(experiment: Experiment, table: LabelTable) -> None:
+    """Say what is known to differ between the data now and when the model was trained."""
+    data = experiment.results["data"]
+    if data.get("fingerprint") in (None, table.fingerprint()):
+        return
+    counts = table.labels.sum(axis=0, dtype=int).tolist()
+    now = {"images": len(table), **dict(zip(table.class_names, counts, strict=True))}
+    before = {"images": data.get("num_images"), **data.get("class_counts", {})}
+    changes = [
+        f"{name} {before[name]} -> {number}"
+        for name, number in now.items()
+        if before.get(name) not in (None, number)
+    ]
+    log.warning(
+        "%s: changed since training (%s): these figures are not those of %s",
+        table.root,
+        ", ".join(changes) or "other labels or file sizes, the same number of each class",
+        experiment.name,
+    )
 
 
 def _training_counts(experiment: Experiment) -> tuple[np.ndarray, int]:

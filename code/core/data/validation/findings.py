@@ -14,6 +14,7 @@ from core.errors import InputError
 Level = Literal["error", "warning"]
 
 CONTRADICTION = "labels contradict masks"
+READ_AS_MEANT = "table read as it is meant"
 # The emptiest of 100 real strips is black in 94.9 % of its pixels, and still shows 5 % of steel;
 # the brightest is white in 19.9 %.
 _NEARLY_BLACK, _SATURATED = 0.98, 0.5
@@ -76,6 +77,22 @@ def of_masks(table: LabelTable, inspections: Sequence[Inspection]) -> Iterator[F
             label = f"{table.class_names[column]}={table.labels[index, column]}"
             message = f"{table.image_ids[index]}: {label}, but {has} in {table.source}"
             yield Finding("error", CONTRADICTION, message)
+
+
+def of_training_part(table: LabelTable, indices: np.ndarray) -> Iterator[Finding]:
+    """Classes of which the training part shows no image, or nothing else.
+
+    `loss.alpha=dynamic`, the default, cannot weigh them, and ends the training.
+    """
+    counts = table.labels[indices].sum(axis=0, dtype=int).tolist()
+    for name, count in zip(table.class_names, counts, strict=True):
+        if count in (0, len(indices)):
+            which = "no image" if count == 0 else f"all {count} images"
+            message = (
+                f"{which} of the training part shows {name}; expected some that do and some that "
+                "do not: leave the class out, choose another split, or give loss.alpha=null"
+            )
+            yield Finding("error", "class without examples or without others", message)
 
 
 def of_duplicates(table: LabelTable, pairs: Iterable[tuple[int, int]]) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.data.annotations import (
+    COMPARED_SOURCES,
     find_sources,
     image_folder,
     list_images,
@@ -21,12 +22,14 @@ from core.data.splitting import split_by_strategy
 from core.data.strip_hash import StripDescriptors
 from core.data.validation.findings import (
     CONTRADICTION,
+    READ_AS_MEANT,
     Finding,
     Level,
     of_duplicates,
     of_errors,
     of_masks,
     of_strips,
+    of_training_part,
 )
 from core.data.validation.inspection import Inspection, inspect_images
 from core.errors import InputError
@@ -101,12 +104,14 @@ def _read_labels(root: Path, settings: DataSettings, findings: list[Finding]) ->
         source = find_sources(root)[0]
         if exceptions := describe_exceptions(image_folder(root, source)):
             findings.append(Finding("warning", "image folder", exceptions))
-        return read_labels(root, source, settings.class_names, _size(settings), errors)
+        table = read_labels(root, source, settings.class_names, _size(settings), errors)
     except InputError as error:
         findings += of_errors([error], "data set")
         return None
     finally:
         findings += of_errors(errors, "wrong label")
+    findings += (Finding("warning", READ_AS_MEANT, notice) for notice in table.notices)
+    return table
 
 
 def _size(settings: DataSettings) -> Size | Resize:
@@ -123,8 +128,8 @@ def _images_alone(root: Path) -> tuple[Path, ...]:
 def _compare_sources(validation: Validation) -> None:
     """Compare the table with the other sources of the same labels.
 
-    A class that only one of two sources shows is an error: one of them is wrong. What cannot be
-    read in a source that training does not read is a warning.
+    A class that only one of two sources shows is an error if training compares them too, and
+    what cannot be read in the other source is a warning.
     """
     root, table, findings = validation.root, validation.table, validation.findings
     for source in find_sources(root)[1:]:
@@ -138,8 +143,9 @@ def _compare_sources(validation: Validation) -> None:
             findings.append(Finding("warning", "source that training does not read", str(error)))
         if not errors:
             validation.compared_sources.append(source)
+            level = "error" if source in COMPARED_SOURCES else "warning"
             for found in contradictions(table, other):
-                findings.append(Finding("error", CONTRADICTION, f"{found}; one of them is wrong"))
+                findings.append(Finding(level, CONTRADICTION, f"{found}; one of them is wrong"))
 
 
 def _find_duplicates(validation: Validation) -> list[tuple[int, int]]:
@@ -151,13 +157,20 @@ def _find_duplicates(validation: Validation) -> list[tuple[int, int]]:
 
 
 def _check_split(validation: Validation, broken: dict[int, InputError]) -> None:
-    """Try the split that training would make; the seed does not matter here."""
+    """Try the split that training would make, and the class weights that it computes from it.
+
+    The seed does not matter here.
+    """
     table, settings = validation.table, validation.settings
     groups = duplicate_groups(len(table), validation.duplicate_pairs)
     kept = [index for index in range(len(table)) if index not in broken]
     if broken:
         table = table.without({index: str(error) for index, error in broken.items()})
     try:
-        split_by_strategy(table, settings.split_strategy, 0, settings.split_file, groups[kept])
+        split = split_by_strategy(
+            table, settings.split_strategy, 0, settings.split_file, groups[kept]
+        )
     except InputError as error:
         validation.findings.append(Finding("error", "split", str(error)))
+    else:
+        validation.findings.extend(of_training_part(table, split["train"]))

@@ -1,0 +1,1 @@
+"""Annotations of other programs (COCO, VOC, YOLO) turned into the layouts that training reads."""

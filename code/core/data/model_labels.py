@@ -1,0 +1,37 @@
+"""The label table of a data set with the classes of a trained model, matched by name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from core.data.annotations import RUN_LENGTH_CSV, find_sources, read_label_table
+from core.data.class_names import CLASS_FILE
+from core.data.label_table import LabelTable
+from core.errors import InputError
+from core.files.resizing import Resize, Size
+
+
+def read_model_labels(
+    root: Path,
+    class_names: Sequence[str],
+    trained_on: str | None,
+    image_size: Size | Resize,
+    on_bad_image: Literal["error", "skip"] = "error",
+) -> LabelTable:
+    """The data set in `root` with the classes of a model that was trained on source `trained_on`.
+
+    A train.csv numbers its classes and may name none. Where the model was trained on such a
+    table, ClassId n is its class n. The order of classes in another source says nothing about it.
+
+    Raises:
+        InputError: as for `read_label_table`; classes other than those of the model.
+    """
+    numbered = find_sources(root)[0] == RUN_LENGTH_CSV
+    named_by_model = trained_on == RUN_LENGTH_CSV and not (root / CLASS_FILE).exists()
+    given = class_names if named_by_model or not numbered else None
+    table = read_label_table(root, given, image_size, on_bad_image)
+    try:
+        return table.reorder_classes(class_names)
+    except InputError as error:
+        error.args = (f"{error}; name ClassId 1, 2, ... in {root / CLASS_FILE}, a name a line",)
+        raise
