@@ -238,10 +238,23 @@ def test_a_loss_that_is_not_finite_names_its_images(train_command, strips, tmp_p
     assert '"status": "failed"' in file.read_text()
 
 
-def test_cache_folder_that_cannot_be_written(train_command, strips, tmp_path):
-    overrides = ["data.cache=disk", "data.cache_dir=/dev/null"]
-    line = refused(train_command, strips, tmp_path, *overrides)
-    assert all(word in line for word in ["data.cache=disk", "/dev/null", "data.cache_dir"]), line
+def test_a_data_set_and_a_cache_folder_that_cannot_be_written(train_command, strips, tmp_path):
+    """Cost time and one line for each cache, and no figure."""
+    runs = {"kept": [f"data.cache_dir={tmp_path / 'kept'}"], "locked": ["data.cache_dir=/dev/null"]}
+    tables = {}
+    for name, override in runs.items():
+        results = tmp_path / name
+        for path in (strips, strips / "train_images"):
+            path.chmod(0o500)
+        ended = train_command(*arguments(strips, results, "data.cache=disk", *override))
+        assert ended.exit_code == 0, ended.errors
+        lines = [line for line in ended.output.splitlines() if "/dev/null cannot be" in line]
+        assert len(lines) == (2 if name == "locked" else 0), ended.output
+        assert all("data.cache_dir=DIR" in line for line in lines)
+        (file,) = results.glob("*/predictions.csv")
+        tables[name] = file.read_text()
+    assert tables["kept"] == tables["locked"]
+    assert sorted(path.name for path in strips.parent.iterdir()) == ["kept", "locked", "strips"]
 
 
 def test_split_file_that_overlaps(train_command, strips, tmp_path):

@@ -14,10 +14,10 @@ import torch
 from benchmarks.measurement import Contender
 from benchmarks.options import Options
 from benchmarks.workload import data_root, experiment
-from core.data.images import read_image
 from core.exporting.exporting import export
 from core.predicting.onnx_model import OnnxModel
 from core.predicting.predictor import Predictor
+from core.predicting.stream import read_strip
 from core.predicting.trained_model import TrainedModel
 from core.running.composition import train
 
@@ -55,11 +55,9 @@ def contenders(options: Options, folder: Path) -> list[Contender]:
 
 def decode_and_predict(model: Predictor, images: Sequence[Path]) -> None:
     """One strip after the other from the disk, a batch at a time to the model."""
-    size, channels = model.signature.image_size, model.signature.channels
     for start in range(0, len(images), BATCH_SIZE):
         paths = images[start : start + BATCH_SIZE]
-        strips = np.stack([read_image(path, size, channels) for path in paths])
-        model(strips[:, None] if channels == 1 else strips.transpose(0, 3, 1, 2))
+        model(np.stack([read_strip(path, model.signature) for path in paths]))
 
 
 def run_command(source: Path, images: Sequence[Path], output: Path) -> None:

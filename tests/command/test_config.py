@@ -184,6 +184,12 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
     "data.root": ("data.root={root}", lambda b: b.parts.data.table.image_paths[0].parent),
     "data.class_names": ("data.class_names=[a,b,c,d]", lambda b: b.parts.data.table.class_names),
     "data.image_size": ("data.image_size=[64,352]", lambda b: b.images.shape),
+    "data.resize": ("data.resize=[32,96]", lambda b: b.images.shape),
+    "data.resize_mode": (
+        ["data.resize=[64,160]", "data.resize_mode=letterbox"],
+        lambda b: b.images[..., 0, :].sum().item(),
+    ),
+    "data.bit_depth": ("data.bit_depth=12", lambda b: b.parts.data.image_format.bit_depth),
     "data.channels": ("data.channels=3", lambda b: b.images.shape),
     "data.batch_size": ("data.batch_size=4", lambda b: b.images.shape),
     "data.cache": ("data.cache=disk", lambda b: type(b.parts.data.images).__name__),
@@ -455,6 +461,7 @@ NEEDS_OTHERS = {
     "model.mask_head_width",
     "data.sampler",
     "data.cache_dir",
+    "data.resize_mode",
 }
 
 

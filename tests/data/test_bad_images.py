@@ -71,8 +71,17 @@ def test_nothing_is_skipped_of_good_images(tmp_path, caplog):
 
 def test_a_size_that_fits_no_image_is_an_error(tmp_path):
     root = kaggle_folder(tmp_path, ROWS, num_images=6)
-    with pytest.raises(InputError, match=r"no image can be used.*32x64 pixels.*expected 48x64"):
+    with pytest.raises(InputError, match=r"images are 32x64 pixels.*data\.image_size=\[32,64\]"):
         read_label_table(root, image_size=(48, 64), on_bad_image="skip")
+
+
+def test_what_follows_the_end_of_an_image_skips_none(tmp_path, caplog):
+    root = kaggle_folder(tmp_path, ROWS, num_images=6)
+    for number, path in enumerate(sorted((root / "train_images").iterdir())):
+        path.write_bytes(path.read_bytes() + b"trailer" * number * 1000)
+    assert len(read_label_table(root, image_size=SIZE)) == 6
+    assert not read_label_table(root, image_size=SIZE, on_bad_image="skip").skipped
+    assert not caplog.records
 
 
 def test_a_split_file_may_name_what_is_skipped(root, tmp_path):

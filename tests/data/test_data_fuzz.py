@@ -24,6 +24,10 @@ NAMES = ("pit", "crack")
 PNG = cv2.imencode(".png", np.full((3, 4), 255, np.uint8))[1].tobytes()
 JPEG = cv2.imencode(".jpg", np.arange(32 * 64, dtype=np.uint8).reshape(SIZE))[1].tobytes()
 
+WIDE = np.arange(32 * 64, dtype=np.uint16).reshape(SIZE)
+OTHERS = [PNG, *(cv2.imencode(ending, WIDE)[1].tobytes() for ending in (".png", ".tif"))]
+OTHERS += [cv2.imencode(end, WIDE.astype(np.uint8))[1].tobytes() for end in (".bmp", ".webp")]
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -84,7 +88,7 @@ def test_annotations(folder, value):
     refused_or(read_bitmap_json, folder / "ann", ("a.jpg",), NAMES, SIZE)
 
 
-@given(content=changed(JPEG) | changed(PNG) | st.binary(max_size=40))
+@given(content=changed(JPEG) | st.sampled_from(OTHERS).flatmap(changed) | st.binary(max_size=40))
 @fuzzed
 def test_images(folder, content):
     path = written(folder, "a.jpg", content)

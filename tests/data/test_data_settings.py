@@ -36,6 +36,10 @@ def test_every_key_says_what_it_is():
         ("batch_size", 0),
         ("num_workers", -1),
         ("channels", 2),
+        ("bit_depth", 14),
+        ("resize", [16, 16]),
+        ("resize_mode", "letterbox"),
+        ("image_size", [256, 20_000]),
         ("image_size", [256]),
         ("image_size", [0, 1600]),
         ("split_strategy", "random"),
@@ -51,6 +55,20 @@ def test_every_key_says_what_it_is():
 def test_a_bad_value_names_its_key(key, value):
     with pytest.raises(InputError, match=rf"^data: {key}"):
         validate(DataSettings, {key: value}, "data")
+
+
+@pytest.mark.parametrize("key", ["image_size", "resize"])
+@pytest.mark.parametrize(
+    ("value", "right"),
+    [(256, "256,256"), ([128], "128,128"), ("256x1600", "256,1600"), ([1, 2, 3], "1,2"),
+     ("large", "256,1600")],
+)  # fmt: skip
+def test_a_size_that_is_no_pair_gets_the_nearest_one(key, value, right):
+    with pytest.raises(InputError) as caught:
+        validate(DataSettings, {key: value}, "data")
+    assert str(caught.value) == (
+        f"data: {key}={value!r}: expected height and width, such as data.{key}=[{right}]"
+    )
 
 
 def test_an_unknown_key_gets_the_nearest():

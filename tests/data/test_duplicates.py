@@ -15,7 +15,7 @@ from core.data.duplicates import (
     strip_descriptors,
     write_duplicates,
 )
-from core.data.images import read_image
+from core.data.images import ImageFormat, read_image
 from core.data.label_table import LabelTable
 from core.data.strip_hash import StripDescriptors, relief_hash, strip_relief
 from core.errors import InputError
@@ -28,14 +28,14 @@ SMALL = (64, 320)
 @pytest.fixture(scope="session")
 def real_strips(severstal_sample) -> tuple[list[np.ndarray], StripDescriptors]:
     paths = sorted((severstal_sample / "train_images").glob("*.jpg"))
-    return [read_image(path, SIZE) for path in paths], strip_descriptors(paths, SIZE)
+    return [read_image(path, SIZE) for path in paths], strip_descriptors(paths, ImageFormat(SIZE))
 
 
 @pytest.fixture(scope="session")
 def synthetic_strips(tmp_path_factory) -> tuple[list[np.ndarray], StripDescriptors]:
     root = generate_strips(tmp_path_factory.mktemp("strips") / "set", StripSettings(40, seed=5))
     paths = sorted((root / "train_images").glob("*.jpg"))
-    return [read_image(path, SIZE) for path in paths], strip_descriptors(paths, SIZE)
+    return [read_image(path, SIZE) for path in paths], strip_descriptors(paths, ImageFormat(SIZE))
 
 
 def found(strips: tuple[list[np.ndarray], StripDescriptors], kind: str) -> tuple[int, int]:
@@ -81,7 +81,7 @@ def test_known_pairs_of_the_sample_are_found(severstal_sample, shared_file):
     if not known:
         pytest.skip("the sample holds no known pair with both of its strips")
     for pair in known:
-        assert find_duplicate_pairs(strip_descriptors(pair, SIZE)) == [(0, 1)]
+        assert find_duplicate_pairs(strip_descriptors(pair, ImageFormat(SIZE))) == [(0, 1)]
 
 
 def test_small_strips_and_their_copies(tmp_path):
@@ -119,14 +119,14 @@ def test_flat_strips_are_in_no_pair():
 def test_a_file_copied_is_found_among_others(tmp_path):
     write_strips(tmp_path, strip_ids(12), SMALL)
     paths = [tmp_path / image_id for image_id in [*strip_ids(12), strip_ids(12)[7]]]
-    assert find_duplicate_pairs(strip_descriptors(paths, SMALL)) == [(7, 12)]
+    assert find_duplicate_pairs(strip_descriptors(paths, ImageFormat(SMALL))) == [(7, 12)]
 
 
 def test_an_unreadable_strip_is_named(tmp_path):
     write_strips(tmp_path, strip_ids(30), SMALL)
     (tmp_path / strip_ids(30)[4]).write_bytes(b"no image")
     with pytest.raises(InputError, match=r"strip_004\.jpg"):
-        strip_descriptors([tmp_path / image_id for image_id in strip_ids(30)], SMALL)
+        strip_descriptors([tmp_path / image_id for image_id in strip_ids(30)], ImageFormat(SMALL))
 
 
 def pairs_of(items: np.ndarray) -> itertools.combinations:

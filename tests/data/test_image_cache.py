@@ -1,11 +1,15 @@
 """Decoded images that are kept: never another pixel, never half of them taken for whole."""
 
+import errno
 import multiprocessing
 import os
 import pickle
 import shutil
+import tempfile
 import time
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,7 +21,7 @@ from core.data.dataset import StripDataset
 from core.data.duplicates import kept_descriptors
 from core.data.image_cache import open_images
 from core.data.image_source import ImageFiles
-from core.data.images import read_image
+from core.data.images import ImageFormat, read_image
 from core.data.loaders import make_loader
 from core.data.settings import DataSettings
 from core.errors import InputError
@@ -27,7 +31,8 @@ NUM_IMAGES = 70  # more than are decoded ahead
 
 
 @pytest.fixture
-def root(tmp_path):
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user_cache"))
     return kaggle_folder(tmp_path / "strips", [f"{strip_ids(1)[0]},1,1 9"], NUM_IMAGES)
 
 
@@ -39,19 +44,19 @@ def paths(root):
 # Names are resolved at each call, so that a test may put something else in their place.
 def settings(root, cache, **more):
     return DataSettings.model_construct(
-        root=root, cache=cache, image_size=SIZE, cache_dir=None, **{"channels": 1, **more}
+        root=root, cache=cache, image_size=SIZE, **{"channels": 1, "cache_dir": None, **more}
     )
 
 
 def folders(root):
-    return sorted(entry.name for entry in root.with_name("strips_cache").iterdir())
+    return sorted(entry.name for entry in settings(root, "disk").cache_folder.iterdir())
 
 
 @pytest.mark.parametrize("cache", ["none", "memory", "disk"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_source_gives_the_pixels_of_the_file(root, paths, cache, channels):
     source = open_images(paths, settings(root, cache, channels=channels))
-    files = ImageFiles(paths, SIZE, channels)
+    files = ImageFiles(paths, ImageFormat(SIZE, channels))
     for index in (0, 65, NUM_IMAGES - 1):
         for writable in (True, False):
             image = source.read(index, writable)
@@ -90,13 +95,23 @@ def test_the_second_opening_decodes_nothing(root, paths, monkeypatch):
     np.testing.assert_array_equal(again.read(3), read_image(paths[3], SIZE))
 
 
-@pytest.mark.parametrize("change", ["pixels", "time", "more", "decoder", "channels"])
+def write_uncompressed(path, seed):
+    """Other pixels for each seed, but always of the same size in bytes and modification time."""
+    pixels = np.random.default_rng(seed).integers(0, 256, SIZE, np.uint8)
+    path.write_bytes(cv2.imencode(".png", pixels, (cv2.IMWRITE_PNG_COMPRESSION, 0))[1].tobytes())
+    os.utime(path, ns=(0, 10**18))
+
+
+@pytest.mark.parametrize("change", ["pixels", "time", "hidden", "more", "decoder", "channels"])
 def test_a_change_is_noticed(root, paths, monkeypatch, change):
+    write_uncompressed(paths[3], 1)
     open_images(paths, settings(root, "disk"))
     before, more = folders(root), {}
     if change == "pixels":
         write_strips(paths[3].parent, ["other.jpg"])
         shutil.copy(paths[4], paths[3])
+    elif change == "hidden":
+        write_uncompressed(paths[3], 2)
     elif change == "time":
         os.utime(paths[3], ns=(0, 1))
     elif change == "more":
@@ -108,23 +123,56 @@ def test_a_change_is_noticed(root, paths, monkeypatch, change):
         more = {"channels": 3}
     source = open_images(paths, settings(root, "disk", **more))
     assert len(folders(root)) == len(before) + 1
-    expected = ImageFiles(paths, SIZE, more.get("channels", 1)).read(3)
+    expected = ImageFiles(paths, ImageFormat(SIZE, more.get("channels", 1))).read(3)
     np.testing.assert_array_equal(source.read(3), expected)
 
 
-def test_a_data_set_that_was_moved_keeps_its_cache(root, paths, monkeypatch):
-    data = settings(root, "disk")
-    open_images(paths, data)
-    moved = root.rename(root.with_name("moved"))
-    monkeypatch.setattr(image_cache, "read_image", None)
-    elsewhere = read_label_table(moved, image_size=SIZE).image_paths
-    open_images(elsewhere, data.model_copy(update={"cache_dir": data.cache_folder}))
+@pytest.mark.parametrize("cache_dir", [None, "shared"])
+def test_two_data_sets_share_no_images_and_no_descriptors(root, paths, tmp_path, cache_dir):
+    """Not even with the same names, sizes and times, as files without compression may have."""
+    folder = None if cache_dir is None else tmp_path / cache_dir
+    for place in (root, tmp_path / "another_place" / root.name):
+        (place / "train_images").mkdir(parents=True, exist_ok=True)
+        files = [place / "train_images" / path.name for path in paths]
+        for number, file in enumerate(files):
+            write_uncompressed(file, number + 100 * (place == root))
+        data = settings(place, "disk", cache_dir=folder)
+        np.testing.assert_array_equal(
+            open_images(files, data).read(3), ImageFiles(files, ImageFormat(SIZE)).read(3)
+        )
+        kept_descriptors(files, ImageFormat(SIZE), data.cache_folder)
+    kept = [*tmp_path.rglob("descriptors_*.npz")]
+    assert len(kept) == 2
+    assert len({file.parent for file in kept}) == (2 if cache_dir is None else 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("/caches", "/caches"), ("", "/home/mill/.cache"), ("relative", "/home/mill/.cache")],
+)
+def test_caches_lie_in_the_folder_of_the_user(monkeypatch, given, expected):
+    monkeypatch.setenv("XDG_CACHE_HOME", given)
+    monkeypatch.setenv("HOME", "/home/mill")
+    folder = DataSettings(root="/data/severstal").cache_folder
+    assert folder.parent == Path(expected) / "steel_defects"
+    assert folder.name.startswith("severstal_")
+    assert folder != DataSettings(root="/other/severstal").cache_folder
+    assert DataSettings(cache_dir="/mine").cache_folder == Path("/mine")
+
+
+def test_a_user_without_a_home_gets_no_cache_and_no_error(root, paths, monkeypatch, caplog):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert_read_without_cache(root, paths, caplog, "disk")
 
 
 def killed_on_the_way(paths, data):
     count = iter(range(NUM_IMAGES))
 
-    def read(path, **options):
+    def read(path, *options):
         if next(count) == 66:
             os._exit(9)
         return read_image(path, SIZE)
@@ -206,13 +254,13 @@ def test_a_cut_cache_is_built_again(root, paths):
 
 
 def build(paths, data, barrier):
-    original = image_cache.write_json
+    original = image_cache._publish
 
-    def write_once_all_are_there(path, content):
+    def publish_once_all_are_there(*arguments):
         barrier.wait(60)
-        original(path, content)
+        original(*arguments)
 
-    image_cache.write_json = write_once_all_are_there
+    image_cache._publish = publish_once_all_are_there
     source = open_images(paths, data)
     os._exit(0 if np.array_equal(source.read(5), read_image(paths[5], SIZE)) else 1)
 
@@ -239,22 +287,53 @@ def test_a_worker_that_is_spawned_is_sent_no_pixels(root, paths):
     np.testing.assert_array_equal(pickle.loads(sent).read(1), source.read(1))
 
 
-def test_no_room_is_said_before_anything_is_decoded(root, paths, monkeypatch):
+def assert_read_without_cache(root, paths, caplog, cache, *words):
+    """The images of the files, and one line that says why nothing is kept."""
+    source = open_images(paths, settings(root, cache))
+    assert isinstance(source, ImageFiles)
+    np.testing.assert_array_equal(source.read(3), read_image(paths[3], SIZE))
+    (record,) = caplog.records
+    line = record.getMessage()
+    assert "\n" not in line
+    assert all(word in line for word in [f"data.cache={cache}", "every epoch", *words]), line
+
+
+def test_no_room_is_noticed_before_anything_is_decoded(root, paths, monkeypatch, caplog):
     monkeypatch.setattr(image_cache, "read_image", None)
     usage = shutil._ntuple_diskusage(10**9, 10**9, 1000)
     monkeypatch.setattr(image_cache.shutil, "disk_usage", lambda folder: usage)
-    with pytest.raises(InputError, match=r"data\.cache=disk: 70 .* free at .*strips_cache"):
-        open_images(paths, settings(root, "disk"))
+    folder = str(settings(root, "disk").cache_folder)
+    assert_read_without_cache(root, paths, caplog, "disk", "70 decoded", "free", folder)
+    caplog.clear()
     monkeypatch.setattr(image_cache, "available_memory_bytes", lambda: 1000)
-    with pytest.raises(InputError, match=r"data\.cache=memory: 70 decoded images .* available"):
-        open_images(paths, settings(root, "memory"))
+    assert_read_without_cache(root, paths, caplog, "memory", "70 decoded", "available")
     assert folders(root) == []
 
 
-def test_a_folder_that_cannot_be_written_is_named(root, paths):
-    root.with_name("strips_cache").write_text("a file")
-    with pytest.raises(InputError, match=r"data\.cache=disk: .*strips_cache cannot be .*cache_dir"):
-        open_images(paths, settings(root, "disk"))
+def read_only(*_, **__):
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+FULL_OR_LOCKED = {
+    "a file in its place": lambda patch, folder: (
+        folder.parent.mkdir(parents=True),
+        folder.write_text("a file"),
+    ),
+    "no folder can be made": lambda patch, folder: patch.setattr(Path, "mkdir", read_only),
+    "no file can be made": lambda patch, folder: patch.setattr(tempfile, "mkdtemp", read_only),
+    "full on the way": lambda patch, folder: patch.setattr(os, "fsync", read_only),
+    "cannot be renamed": lambda patch, folder: patch.setattr(Path, "rename", read_only),
+}
+
+
+@pytest.mark.parametrize("why", FULL_OR_LOCKED)
+def test_a_cache_that_cannot_be_written_costs_one_line(root, paths, monkeypatch, caplog, why):
+    folder = settings(root, "disk").cache_folder
+    FULL_OR_LOCKED[why](monkeypatch, folder)
+    words = [str(folder), "cannot be written", "data.cache_dir=DIR"]
+    assert_read_without_cache(root, paths, caplog, "disk", *words)
+    monkeypatch.undo()
+    assert not folder.is_dir() or not [*folder.iterdir()]
 
 
 def test_an_image_that_cannot_be_read_leaves_nothing(root, paths):
@@ -266,31 +345,39 @@ def test_an_image_that_cannot_be_read_leaves_nothing(root, paths):
 
 def test_descriptors_are_computed_once(root, paths, tmp_path, monkeypatch):
     kept = tmp_path / "kept"
-    first = kept_descriptors(paths, SIZE, kept)
+    first = kept_descriptors(paths, ImageFormat(SIZE), kept)
     monkeypatch.setattr("core.data.strip_hash.read_image", None)
-    again = kept_descriptors(paths, SIZE, kept)
+    again = kept_descriptors(paths, ImageFormat(SIZE), kept)
     for field in ("hashes", "reliefs", "steel"):
         np.testing.assert_array_equal(getattr(again, field), getattr(first, field))
     (file,) = kept.iterdir()
     monkeypatch.undo()
     os.utime(paths[0], ns=(0, 1))
-    kept_descriptors(paths, SIZE, kept)
+    kept_descriptors(paths, ImageFormat(SIZE), kept)
     assert len(list(kept.iterdir())) == 2
     file.write_bytes(file.read_bytes()[:200])
     os.utime(paths[0], ns=(0, 2))
-    assert len(kept_descriptors(paths, SIZE, kept)) == NUM_IMAGES
+    assert len(kept_descriptors(paths, ImageFormat(SIZE), kept)) == NUM_IMAGES
 
 
 def test_a_broken_descriptor_file_is_replaced(paths, tmp_path):
-    kept_descriptors(paths, SIZE, tmp_path / "kept")
+    kept_descriptors(paths, ImageFormat(SIZE), tmp_path / "kept")
     (file,) = (tmp_path / "kept").iterdir()
     whole = file.stat().st_size
     for broken in (b"", b"PK", file.read_bytes()[:200]):
         file.write_bytes(broken)
-        assert len(kept_descriptors(paths, SIZE, tmp_path / "kept")) == NUM_IMAGES
+        assert len(kept_descriptors(paths, ImageFormat(SIZE), tmp_path / "kept")) == NUM_IMAGES
         assert file.stat().st_size == whole
 
 
-def test_descriptors_need_no_folder_that_can_be_written(paths, tmp_path):
-    (tmp_path / "kept").write_text("a file")
-    assert len(kept_descriptors(paths, SIZE, tmp_path / "kept")) == NUM_IMAGES
+@pytest.mark.parametrize("why", ["a file in its place", "no file can be made"])
+def test_descriptors_need_no_folder_that_can_be_written(paths, tmp_path, monkeypatch, caplog, why):
+    if why == "no file can be made":
+        monkeypatch.setattr(tempfile, "mkstemp", read_only)
+    else:
+        (tmp_path / "kept").write_text("a file")
+    assert len(kept_descriptors(paths, ImageFormat(SIZE), tmp_path / "kept")) == NUM_IMAGES
+    (record,) = caplog.records
+    line = record.getMessage()
+    assert str(tmp_path / "kept") in line
+    assert "data.cache_dir=DIR" in line

@@ -157,6 +157,29 @@ def test_a_bad_image_is_found_at_once(tmp_path, data, expected):
     assert expected in str(caught.value)
 
 
+@pytest.mark.parametrize("on_bad_image", ["error", "skip"])
+def test_a_size_that_is_not_that_of_the_images_blames_no_label(tmp_path, on_bad_image):
+    """The masks do not fit into it, but they are right."""
+    kaggle_folder(tmp_path, [f"{FIRST},1,{SIZE[0] * SIZE[1]} 1"])
+    for size in ((16, 32), (64, 128)):
+        with pytest.raises(InputError) as caught:
+            read_label_table(tmp_path, image_size=size, on_bad_image=on_bad_image)
+        line = str(caught.value)
+        words = ["the images are 32x64", "set data.image_size=[32,64]", "data.resize=[{},{}]"]
+        assert all(word.format(*size) in line for word in words), line
+        assert "code" not in line
+
+
+def test_masks_of_larger_images_suggest_the_larger_images(tmp_path):
+    kaggle_folder(tmp_path, [f"{FIRST},1,{4 * SIZE[0] * SIZE[1]} 1"])
+    with pytest.raises(InputError) as caught:
+        read_label_table(tmp_path, image_size=SIZE)
+    line = str(caught.value)
+    assert f"{FIRST}, ClassId 1: overlong run-length code" in line
+    assert line.index("masks are those of larger images") < line.index("correct the code")
+    assert f"data.resize=[{SIZE[0]},{SIZE[1]}]" in line
+
+
 def test_a_file_name_that_cannot_stand_in_a_table_is_refused(tmp_path):
     kaggle_folder(tmp_path, [])
     write_strips(tmp_path / "train_images", ["two\nlines.jpg"])

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.data.image_folder import EXTENSIONS
 from core.errors import InputError
 from core.predicting.image_list import ImageList
 from core.predicting.stream import BATCHES_AHEAD, predict_images
@@ -72,3 +73,21 @@ def test_a_list_knows_its_length_where_that_can_be_known(tmp_path):
     listed = ImageList(["-", str(tmp_path)], (".jpg", ".png"), iter(["x.jpg\n", "\n", "y.jpg"]))
     assert listed.total is None
     assert [Path(path).name for path in listed] == ["x.jpg", "y.jpg", "a.JPG", "b.png"]
+
+
+def test_images_in_sub_folders_are_listed_and_what_is_left_out_is_counted(tmp_path, caplog):
+    for name in ("b.TIFF", "coil_7/a.jfif", "coil_7/a.bmp", "notes.txt", "c.pgm", "d.pgm"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    listed = ImageList([str(tmp_path)], EXTENSIONS, iter(()))
+    names = [str(Path(path).relative_to(tmp_path)) for path in listed]
+    assert names == ["b.TIFF", "coil_7/a.bmp", "coil_7/a.jfif"]
+    assert listed.total == 3
+    (record,) = caplog.records
+    assert "3 files that are no images are left out: 2 '.pgm', 1 '.txt'" in record.getMessage()
+    assert "2 images are in sub-folders: 2 'coil_7'" in record.getMessage()
+    caplog.clear()
+    listed = ImageList([str(tmp_path / "**" / "*.*")], EXTENSIONS, iter(()))
+    assert listed.total == 3
+    (record,) = caplog.records
+    assert "3 files that are no images are left out: 2 '.pgm', 1 '.txt'" in record.getMessage()

@@ -149,4 +149,4 @@ def limits(experiment: Experiment) -> list[str]:
 
 
 def _size(experiment: Experiment) -> str:
-    return "x".join(map(str, experiment.look_up("config", "data", "image_size") or []))
+    return "x".join(map(str, experiment.look_up("data", "image_size") or []))

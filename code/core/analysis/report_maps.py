@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from core.experiments.drawing import overlay
 from core.experiments.reading import Experiment
 from core.experiments.strips import ImageFolder
 from core.files.reading import read_json
+from core.files.resizing import Resize, ResizeMode
 
 EXAMPLES = Path("masks") / "examples.json"
 COLUMNS = {
@@ -88,7 +89,9 @@ def _drawn(example: MaskExample, experiment: Experiment, images: ImageFolder) ->
     # Only the name counts: anyone may have written these paths.
     files = [folder / Path(name).name for name in (example.predicted, example.truth)]
     predicted, truth = (cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files)
-    picture = None
+    mode, picture = experiment.look_up("data", "resize_mode"), None
+    if image is not None and truth is not None and mode in get_args(ResizeMode):
+        image = Resize(truth.shape, mode).image(image)
     if not (image is None or predicted is None or truth is None or truth.shape != image.shape):
         heat = cv2.resize(predicted, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
         picture = overlay(image, heat / np.float32(255), truth, scale=(0.0, 1.0))

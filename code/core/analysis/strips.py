@@ -13,15 +13,20 @@ from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 
 PICTURE_WIDTH = 900
 JPEG_QUALITY = 72
+_AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
 
 
 def grey_image(images: ImageFolder, image_id: str) -> np.ndarray | None:
     """The image in grey, uint8 (H, W); None where there is no such readable image."""
     file = images.find(image_id)
     try:
-        return None if file is None else cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+        image = None if file is None else cv2.imread(str(file), _AS_STORED)
     except cv2.error:  # more pixels than are ever decoded
         return None
+    if image is None or image.dtype == np.uint8:
+        return image
+    # Of 16 bits, of which few may be used: up to its largest value.
+    return (image / max(float(image.max()), 1.0) * 255).astype(np.uint8)
 
 
 def strip(

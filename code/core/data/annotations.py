@@ -8,11 +8,13 @@ from typing import Literal
 
 from core.data.bitmap_json import read_bitmap_json
 from core.data.checks import Errors, check_class_names, check_image_id, collecting
-from core.data.images import EXTENSIONS, check_header, read_image
+from core.data.image_folder import EXTENSIONS, describe_exceptions, image_ids, images_below
+from core.data.images import check_header, decode, stored_size
 from core.data.kaggle_csv import read_kaggle_csv
 from core.data.label_csv import read_label_csv
 from core.data.label_table import LabelTable, contradictions
 from core.errors import InputError
+from core.files.resizing import Resize, Size
 from core.files.threads import map_in_threads
 
 _log = logging.getLogger(__name__)
@@ -26,12 +28,14 @@ _IMAGE_FOLDERS = {
     _BITMAP_FOLDER: ("train_images", "img"),
     _LABEL_CSV: ("train_images", "images"),
 }
+# Of an image that is refused when it is read: its masks are not to be blamed.
+_UNKNOWN_SIZE = (1 << 20, 1 << 20)
 
 
 def read_label_table(
     root: Path | str,
     class_names: Sequence[str] | None = None,
-    image_size: tuple[int, int] = (256, 1600),
+    image_size: Size | Resize = (256, 1600),
     on_bad_image: Literal["error", "skip"] = "error",
 ) -> LabelTable:
     """Read the data set in `root`, in any of its layouts, and check all of it.
@@ -40,6 +44,8 @@ def read_label_table(
     `train.csv` with `train_images/`; `ann/` with `train_images/` or `img/`; `labels.csv` with
     `train_images/` or `images/`. A `labels.csv` of the same images and classes must agree with
     its masks; other sources are not read.
+
+    Images have `image_size`, or any size with a `Resize`, by which masks are resized as well.
 
     With `on_bad_image="skip"` every image is decoded, and those that cannot be, or have another
     size, are left out of the table and listed in its `skipped`. Their labels are still checked.
@@ -52,6 +58,9 @@ def read_label_table(
     source, *others = find_sources(root)
     if others:
         _log.info("%s: reading %s; not trained on: %s", root, source, ", ".join(others))
+    if exceptions := describe_exceptions(image_folder(root, source)):
+        _log.warning("%s", exceptions)
+    _check_common_size(image_folder(root, source), image_size)
     table = read_labels(root, source, class_names, image_size)
     if source == _LABEL_CSV and class_names is None:
         _log.info("%s: its columns are the classes %s", source, ", ".join(table.class_names))
@@ -87,15 +96,28 @@ def find_sources(root: Path) -> list[str]:
     )
 
 
-def list_images(root: Path, source: str, errors: Errors = None) -> tuple[Path, ...]:
-    """The image files that a source in `root` labels, sorted by name.
+def _check_common_size(folder: Path, image_size: Size | Resize) -> None:
+    """Refuse a size that is not that of the images, before their masks seem to be wrong for it.
 
-    The folder, not the table, says which images there are.
-
-    Raises:
-        InputError: no image folder, no image in it, or, without `errors`, a name that cannot
-            stand in a table.
+    A single image of another size is reported by its name instead.
     """
+    paths = images_below(folder)
+    if isinstance(image_size, Resize) or not paths:
+        return
+    some = paths[:: max(1, len(paths) // 16)]
+    found = {stored_size(path, image_size) for path in some} - {None}
+    if len(found) == 1 and found != {tuple(image_size)}:
+        (size,) = found
+        asked, right = (",".join(map(str, each)) for each in (image_size, size))
+        raise InputError(
+            f"{folder}: the images are {size[0]}x{size[1]} pixels (height x width), and "
+            f"data.image_size=[{asked}]: set data.image_size=[{right}], or resize them by "
+            f"data.resize=[{asked}]"
+        )
+
+
+def image_folder(root: Path, source: str) -> Path:
+    """The folder of the images that a source in `root` labels. Raises InputError without one."""
     folders = [root / name for name in _IMAGE_FOLDERS[source] if (root / name).is_dir()]
     if not folders:
         expected = " or ".join(f"{name}/" for name in _IMAGE_FOLDERS[source])
@@ -103,25 +125,39 @@ def list_images(root: Path, source: str, errors: Errors = None) -> tuple[Path, .
             f"{root}: found {source} but no image folder; expected {expected} beside it: "
             "unpack the images there"
         )
-    paths = [path for path in folders[0].iterdir() if path.suffix.lower() in EXTENSIONS]
+    return folders[0]
+
+
+def list_images(root: Path, source: str, errors: Errors = None) -> dict[str, Path]:
+    """The image files that a source in `root` labels, by their ids and sorted by them.
+
+    The folder, not the table, says which images there are.
+
+    Raises:
+        InputError: no image folder, no image in it, or, without `errors`, a name that cannot
+            stand in a table.
+    """
+    folder = image_folder(root, source)
+    paths = images_below(folder)
     if not paths:
         raise InputError(
-            f"{folders[0]}: no images; expected files ending in {', '.join(EXTENSIONS)}: "
+            f"{folder}: no images; expected files ending in {', '.join(EXTENSIONS)}: "
             "unpack the images there"
         )
     usable = []
-    for path in sorted(paths, key=lambda path: path.name):
+    for path in paths:
         with collecting(errors):
-            check_image_id(path.name, str(folders[0]))
+            for name in path.relative_to(folder).parts:
+                check_image_id(name, str(folder))
             usable.append(path)
-    return tuple(usable)
+    return dict(sorted(zip(image_ids(folder, usable), usable, strict=True)))
 
 
 def read_labels(
     root: Path,
     source: str,
     class_names: Sequence[str] | None,
-    image_size: tuple[int, int],
+    image_size: Size | Resize,
     errors: Errors = None,
 ) -> LabelTable:
     """The table of one of the sources in `root`, before its images are read.
@@ -131,23 +167,28 @@ def read_labels(
             instead.
     """
     names = None if class_names is None else check_class_names(class_names, "data.class_names")
-    paths = list_images(root, source, errors)
-    image_ids = tuple(path.name for path in paths)
+    images = list_images(root, source, errors)
+    paths, image_ids = tuple(images.values()), tuple(images)
+    sizes = image_size
+    if isinstance(image_size, Resize):
+        sizes = [stored_size(path, image_size) or _UNKNOWN_SIZE for path in paths]
     if source == _LABEL_CSV:
         found = read_label_csv(root / source, image_ids, names, errors)
     else:
         read = read_kaggle_csv if source == RUN_LENGTH_CSV else read_bitmap_json
-        found = read(root / source, image_ids, names, image_size, errors)
+        found = read(root / source, image_ids, names, sizes, errors)
     found.labels.flags.writeable = False
     labels, names, masks, notices = found
-    return LabelTable(paths, image_ids, labels, names, masks, source, notices=notices)
+    if masks is not None and isinstance(image_size, Resize):
+        masks = masks.resized(image_size, sizes)
+    return LabelTable(paths, image_ids, labels, names, masks, source, root=root, notices=notices)
 
 
 def read_other_labels(
     root: Path,
     source: str,
     table: LabelTable,
-    image_size: tuple[int, int],
+    image_size: Size | Resize,
     errors: Errors = None,
 ) -> LabelTable:
     """The labels of another source for the images and classes of `table`.
@@ -161,7 +202,7 @@ def read_other_labels(
     return other
 
 
-def _check_label_csv(root: Path, table: LabelTable, image_size: tuple[int, int]) -> None:
+def _check_label_csv(root: Path, table: LabelTable, image_size: Size | Resize) -> None:
     """Compare the table with labels.csv."""
     try:
         other = read_other_labels(root, _LABEL_CSV, table, image_size)
@@ -177,9 +218,9 @@ def _check_label_csv(root: Path, table: LabelTable, image_size: tuple[int, int])
         )
 
 
-def _without_bad_images(table: LabelTable, image_size: tuple[int, int]) -> LabelTable:
+def _without_bad_images(table: LabelTable, image_size: Size | Resize) -> LabelTable:
     """The table without images that cannot be decoded or have another size."""
-    read = partial(_error_of, image_size=tuple(image_size))
+    read = partial(_error_of, image_size=image_size)
     found = enumerate(map_in_threads(read, table.image_paths, bar="decoding strips"))
     reasons = {index: reason for index, reason in found if reason}
     if not reasons:
@@ -195,9 +236,9 @@ def _without_bad_images(table: LabelTable, image_size: tuple[int, int]) -> Label
     return table.without(reasons)
 
 
-def _error_of(path: Path, image_size: tuple[int, int]) -> str | None:
+def _error_of(path: Path, image_size: Size | Resize) -> str | None:
     try:
-        read_image(path, image_size)
+        decode(path, image_size, channels=1)
     except InputError as error:
         return str(error)
     return None

@@ -24,11 +24,12 @@ from core.data.checks import (
     collecting,
 )
 from core.data.class_names import SEVERSTAL_CLASS_NAMES
+from core.data.image_header import IncompleteHeaderError, NotAnImageError, parse_header
 from core.data.image_ids import ImageIds, Notices
-from core.data.images import IncompleteHeaderError, NotAnImageError, parse_header
 from core.data.label_table import Masks, ReadLabels
 from core.errors import InputError
 from core.files.reading import read_json
+from core.files.resizing import Size
 from core.files.run_length import MaskOutsideError
 from core.validation import nearest
 
@@ -61,10 +62,12 @@ def read_bitmap_json(
     folder: Path,
     image_ids: Sequence[str],
     class_names: tuple[str, ...] | None,
-    image_size: tuple[int, int],
+    image_size: Size | Sequence[Size],
     errors: Errors = None,
 ) -> ReadLabels:
     """Labels and masks in the order of `image_ids`.
+
+    `image_size` is that of all images, or of each in their order.
 
     Several objects of one class are one label; their masks are joined.
 
@@ -73,6 +76,7 @@ def read_bitmap_json(
             decoded or leaves the image, or an image or a JSON without the other.
     """
     names = class_names or SEVERSTAL_CLASS_NAMES
+    sizes = [tuple(size) for size in np.broadcast_to(image_size, (len(image_ids), 2)).tolist()]
     notices = Notices(folder)
     images = ImageIds(image_ids, notices)
     labels = np.zeros((len(image_ids), len(names)), np.uint8)
@@ -96,13 +100,13 @@ def read_bitmap_json(
     for index, path in files.items():
         objects: list[_Object] = []
         with collecting(errors):
-            objects = _read(path, image_size).objects
+            objects = _read(path, sizes[index]).objects
         for number, item in enumerate(objects, start=1):
             with collecting(errors):
-                column = _checked_column(item, names, image_size, f"{path} object {number}")
+                column = _checked_column(item, names, sizes[index], f"{path} object {number}")
                 labels[index, column] = 1
                 bitmaps.setdefault(index, []).append((column, item.bitmap))
-    masks = Masks(bitmaps, (len(names), *image_size), _draw)
+    masks = Masks(bitmaps, (len(names), *sizes[0]), _draw)
     return ReadLabels(labels, names, masks, notices.lines())
 
 
@@ -144,7 +148,8 @@ def _read(path: Path, image_size: tuple[int, int]) -> _Annotation:
     if found != tuple(image_size):
         raise InputError(
             f"{path}: size is {found[0]}x{found[1]} (height x width); expected "
-            f"{image_size[0]}x{image_size[1]}: mend the file, or set data.image_size"
+            f"{image_size[0]}x{image_size[1]}: give the image of that size and data.resize, or "
+            "export the file again"
         )
     return annotation
 

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import Dataset, default_collate
 
 from core.data.image_source import ImageFiles, ImageSource
+from core.data.images import ImageFormat
 from core.data.label_table import LabelTable
 from core.data.sampling import BatchShard
 from core.errors import InputError
@@ -122,7 +123,7 @@ class StripDataset(Dataset):
         used = needed or any(getattr(each, "uses_masks", False) for each in transforms)
         self.reads_masks = used and table.masks is not None
         self.table = table
-        self.images = images or ImageFiles(table.image_paths, image_size, channels)
+        self.images = images or ImageFiles(table.image_paths, ImageFormat(image_size, channels))
         self.indices = np.asarray(indices, np.int64)
         self.image_size = tuple(image_size)
         self.transform = transform

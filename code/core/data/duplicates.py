@@ -11,9 +11,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from core.data.image_cache import content_key
+from core.data.images import ImageFormat
 from core.data.label_table import LabelTable
 from core.data.split_file import Split, part_by_image
 from core.data.strip_hash import BITS_PER_PARITY, StripDescriptors, strip_descriptors
+from core.errors import InputError
 from core.files.tables import write_table
 from core.files.writing import replacing
 
@@ -40,7 +42,7 @@ _HEADER = ["first", "second", "first_split", "second_split", "first_labels", "se
 
 
 def kept_descriptors(
-    paths: Sequence[Path], image_size: tuple[int, int], folder: Path
+    paths: Sequence[Path], image_format: ImageFormat, folder: Path
 ) -> StripDescriptors:
     """The descriptors of `paths`, from `folder` if they were kept there, else computed and kept.
 
@@ -50,21 +52,21 @@ def kept_descriptors(
     Raises:
         InputError: an image that cannot be read, or of another size.
     """
-    key = content_key(paths, _FORMAT, tuple(image_size))
+    key = content_key(paths, _FORMAT, *image_format)
     file = folder / f"descriptors_{len(paths)}_{key}.npz"
     known = _read_descriptors(file, len(paths))
     if known is not None:
         return known
-    descriptors = strip_descriptors(paths, image_size)
+    descriptors = strip_descriptors(paths, image_format)
     try:
         with replacing(file) as temporary, temporary.open("wb") as stream:
             np.savez(stream, **vars(descriptors))
-    except OSError as error:
-        log.info(
+    except (OSError, InputError) as error:  # an InputError of `replacing`, about its folder
+        log.warning(
             "%s cannot be written to (%s): strips are hashed again at the next start; "
             "data.cache_dir=DIR names another folder",
             folder,
-            error.strerror,
+            getattr(error.__cause__ or error, "strerror", error),
         )
     return descriptors
 

@@ -1,6 +1,7 @@
 """`data.cache`: images decoded once, kept on the disk for all experiments or in memory for one."""
 
 import hashlib
+import json
 import logging
 import math
 import os
@@ -9,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -18,10 +18,9 @@ import numpy as np
 from core.data.image_source import ImageArray, ImageFiles, ImageMap, ImageSource
 from core.data.images import read_image
 from core.data.settings import DataSettings
-from core.errors import InputError
 from core.files.locks import acquire
 from core.files.threads import map_in_threads
-from core.files.writing import make_readable, write_json
+from core.files.writing import make_readable
 
 log = logging.getLogger(__name__)
 
@@ -38,28 +37,38 @@ _CONTROL_GROUP = Path("/sys/fs/cgroup")
 def open_images(paths: Sequence[Path], data: DataSettings) -> ImageSource:
     """The images of `paths`, from where `data.cache` says.
 
+    Where nothing can be kept, they are decoded each time they are read, and one line says so.
+
     Raises:
-        InputError: an image that cannot be read, or no room for what is to be kept.
+        InputError: an image that cannot be read.
     """
     channels = () if data.channels == 1 else (data.channels,)
-    shape = (len(paths), *data.image_size, *channels)
-    if data.cache == "memory":
-        return ImageArray(_in_memory(paths, shape, data))
-    if data.cache == "disk":
-        return ImageMap(_on_disk(paths, shape, data), shape)
-    return ImageFiles(paths, data.image_size, data.channels)
+    shape = (len(paths), *data.image_format.size, *channels)
+    try:
+        if data.cache == "memory":
+            return ImageArray(_in_memory(paths, shape, data))
+        if data.cache == "disk":
+            return ImageMap(_on_disk(paths, shape, data), shape)
+    except (OSError, MemoryError) as error:
+        log.warning("data.cache=%s: %s; images are decoded in every epoch", data.cache, error)
+    return ImageFiles(paths, data.image_format)
 
 
 def content_key(paths: Sequence[Path], *facts: object) -> str:
-    """16 hexadecimal digits over name, size and modification time of every file, and `facts`.
+    """16 hexadecimal digits over the place, size and times of every file, and `facts`.
 
-    The folder does not count, so that a data set that was moved keeps its key. The version of the
-    decoder counts: another one may round pixels differently.
+    Files without compression that were unpacked from an archive may have the same names, sizes and
+    modification times in two data sets. So their place counts, and the time of their last change,
+    which no program can set. The version of the decoder counts: another one may round pixels
+    differently.
     """
     digest = hashlib.sha256(repr((cv2.__version__, *facts)).encode())
+    places = {folder: folder.resolve() for folder in {path.parent for path in paths}}
     for path in paths:
         state = path.stat()
-        digest.update(f"{path.name}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+        times = f"{state.st_mtime_ns}\0{state.st_ctime_ns}"
+        digest.update(os.fsencode(places[path.parent] / path.name))
+        digest.update(f"\0{state.st_size}\0{times}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -82,8 +91,8 @@ def available_memory_bytes() -> int | None:
 def _in_memory(paths: Sequence[Path], shape: tuple[int, ...], data: DataSettings) -> np.ndarray:
     needed, available = int(np.prod(shape)), available_memory_bytes()
     if available is not None and needed > available:
-        raise InputError(
-            f"data.cache=memory: {len(paths)} decoded images take {needed / _GIB:.2f} GiB and "
+        raise OSError(
+            f"{len(paths)} decoded images take {needed / _GIB:.2f} GiB and "
             f"{available / _GIB:.2f} GiB of memory are available: use data.cache=disk or none"
         )
     images = np.empty(shape, np.uint8)
@@ -93,10 +102,14 @@ def _in_memory(paths: Sequence[Path], shape: tuple[int, ...], data: DataSettings
 
 
 def _on_disk(paths: Sequence[Path], shape: tuple[int, ...], data: DataSettings) -> Path:
-    """The file of the decoded images; it is written if there is none with this content."""
+    """The file of the decoded images; it is written if there is none with this content.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     folder = data.cache_folder
-    key = content_key(paths, _FORMAT, shape)
-    height, width = data.image_size
+    key = content_key(paths, _FORMAT, *data.image_format)
+    height, width = data.image_format.size
     whole = folder / f"images_{len(paths)}_{height}x{width}x{data.channels}_{key}"
     size = int(np.prod(shape))
     _remove_abandoned(folder)
@@ -113,14 +126,15 @@ def _on_disk(paths: Sequence[Path], shape: tuple[int, ...], data: DataSettings) 
                     stream.write(image.data)
                 stream.flush()
                 os.fsync(stream.fileno())
-                write_json(temporary / _MANIFEST, {"key": key, "shape": shape, "dtype": "uint8"})
+                manifest = {"key": key, "shape": shape, "dtype": "uint8"}
+                (temporary / _MANIFEST).write_text(json.dumps(manifest) + "\n")
                 _publish(temporary, whole, size)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
-        raise InputError(
-            f"data.cache=disk: {folder} cannot be written to ({error.strerror}): name another "
-            "folder with data.cache_dir=DIR, or use data.cache=none"
+        raise OSError(
+            f"{folder} cannot be written to ({error.strerror or error}): name another folder with "
+            "data.cache_dir=DIR, or use data.cache=none"
         ) from None
     _mention_others(folder, whole)
     return whole / _IMAGES
@@ -128,8 +142,9 @@ def _on_disk(paths: Sequence[Path], shape: tuple[int, ...], data: DataSettings) 
 
 def _decoded(paths: Sequence[Path], data: DataSettings) -> Iterator[np.ndarray]:
     """Every image in order."""
-    read = partial(read_image, image_size=data.image_size, channels=data.channels)
-    return map_in_threads(read, paths, bar="decoding strips")
+    return map_in_threads(
+        lambda path: read_image(path, *data.image_format), paths, bar="decoding strips"
+    )
 
 
 def _is_whole(folder: Path, size: int) -> bool:
@@ -155,10 +170,9 @@ def _publish(temporary: Path, whole: Path, size: int) -> None:
 def _require_room(folder: Path, num_images: int, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
-        raise InputError(
-            f"data.cache=disk: {num_images} decoded images take {size / _GIB:.2f} GiB and "
-            f"{free / _GIB:.2f} GiB are free at {folder}: make room there, name another folder "
-            "with data.cache_dir=DIR, or use data.cache=none"
+        raise OSError(
+            f"{num_images} decoded images take {size / _GIB:.2f} GiB and {free / _GIB:.2f} GiB are "
+            "free"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from core.data.images import read_image
+from core.data.images import ImageFormat, read_image
 
 
 class ImageSource(Protocol):
@@ -28,11 +28,10 @@ class ImageFiles:
     """Images decoded from their files each time they are read."""
 
     paths: Sequence[Path]
-    image_size: tuple[int, int]
-    channels: int
+    image_format: ImageFormat
 
     def read(self, index: int, writable: bool = True) -> np.ndarray:
-        return read_image(self.paths[index], self.image_size, self.channels)
+        return read_image(self.paths[index], *self.image_format)
 
     def read_batch(self, indices: np.ndarray) -> np.ndarray:
         return np.stack([self.read(index) for index in indices])

@@ -1,195 +1,190 @@
 """Image files as uint8 arrays, with a cheap check of the header before anything is decoded."""
 
+import io
 import os
-import struct
-from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
 
 from core.data.checks import DataError
+from core.data.image_header import (
+    Header,
+    IncompleteHeaderError,
+    NotAnImageError,
+    parse_header,
+)
 from core.errors import InputError
 from core.files.reading import opened, read_bytes
-
-EXTENSIONS = (".jpg", ".jpeg", ".png")
+from core.files.resizing import Resize, Size
 
 # A strip's header ends within 1 KiB; embedded metadata may need far more, but not this much.
 _HEAD_BYTES = 2048
 _LONGEST_HEAD_BYTES = 1 << 24
-# Some writers pad a file after its end-of-image marker.
-_TAIL_BYTES = 2048
+_FORMATS = "a JPEG, PNG, BMP, TIFF or WebP file"
 # No codec needs more for a pixel of four channels of 16 bits.
 _MOST_BYTES_PER_PIXEL = 10
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_JPEG_END = b"\xff\xd9"
-_JPEG_START_OF_SCAN = 0xDA
-# Start-of-frame markers, of all JPEG processes; C4, C8 and CC are tables and extensions.
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-# Markers without a payload: TEM and the restart markers.
-_JPEG_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+# Of an image that may have any size: a line-scan camera of 16,384 pixels takes 8,192 lines.
+_MOST_PIXELS = 1 << 27
+_LONGEST_SIDE = (1 << 15) - 1
+
+WIDE_BITS = 16
+BIT_DEPTHS = (8, 10, 12, WIDE_BITS)
 
 
-class NotAnImageError(ValueError):
-    """The bytes are neither a JPEG nor a PNG."""
+class ImageFormat(NamedTuple):
+    """How files are read as images; the arguments of `read_image` after the path."""
+
+    image_size: Size | Resize
+    channels: int = 1
+    bit_depth: int = 8
+
+    @property
+    def size(self) -> Size:
+        """Height and width of what is read."""
+        return self.image_size.size if isinstance(self.image_size, Resize) else self.image_size
 
 
-class IncompleteHeaderError(ValueError):
-    """The bytes end before the header does."""
-
-
-@dataclass(frozen=True)
-class Header:
-    """The size in pixels, and the offset in bytes at which the pixel data begin."""
-
-    height: int
-    width: int
-    pixels_offset: int
-    end_marker: bytes
-
-
-def check_header(path: Path, image_size: tuple[int, int]) -> None:
+def check_header(path: Path, image_size: Size | Resize) -> None:
     """Check an image file for size and completeness, without decoding it. Raises InputError."""
-    header, tail, num_bytes = _read_header(path, image_size)
-    _check(path, header, tail, num_bytes, image_size)
+    with opened(path, _most_bytes(image_size)) as stream:
+        _checked_header(path, stream, image_size)
 
 
-def header_size(path: Path, image_size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width in the header of an image file; `image_size` limits its bytes."""
-    header = _read_header(path, image_size)[0]
+def read_header(path: Path, image_size: Size | Resize) -> Header:
+    """The header of an image file of any size; `image_size` limits its bytes."""
+    with opened(path, _most_bytes(image_size)) as stream:
+        return _read_header(path, stream)
+
+
+def stored_size(path: Path, image_size: Size | Resize) -> Size | None:
+    """Height and width of an image in its file; None where that cannot be read."""
+    try:
+        header = read_header(path, image_size)
+    except InputError:
+        return None
     return header.height, header.width
 
 
-def read_image(path: Path, image_size: tuple[int, int], channels: int = 1) -> np.ndarray:
+def read_image(
+    path: Path, image_size: Size | Resize, channels: int = 1, bit_depth: int = 8
+) -> np.ndarray:
     """The image as uint8 grey, or as red, green and blue with 3 channels.
+
+    Samples of 16 bits keep the upper 8 of their `bit_depth` lower bits. With a `Resize`, the file
+    may have any size.
 
     Shape: (height, width) of image_size; (height, width, 3) with 3 channels.
 
     Raises:
-        InputError: unreadable, no image, truncated, not decodable, or of another size.
+        InputError: unreadable, no image, truncated, not decodable, of another size, or with
+            values that a number of `bit_depth` bits cannot hold.
+    """
+    image, bits = decode(path, image_size, channels)
+    if image.dtype != np.uint8:
+        image = _upper_bits(path, image, bits, bit_depth)
+    return image_size.image(image) if isinstance(image_size, Resize) else image
+
+
+def _upper_bits(path: Path, image: np.ndarray, bits: int, bit_depth: int) -> np.ndarray:
+    # cv2 aligns samples of 10, 12 and 14 bits, which a TIFF can pack, with the upper end of 16.
+    depth = bit_depth if bits == WIDE_BITS else WIDE_BITS
+    largest = int(image.max())
+    if largest >= 1 << depth:
+        raise DataError(
+            f"{path}: samples of 16 bits with values up to {largest}; expected at most "
+            f"{(1 << depth) - 1} with data.bit_depth={depth}: give images of the camera and the "
+            "settings of the others, or set data.bit_depth before training",
+            kind="image of another bit depth",
+        )
+    return (image >> (depth - 8)).astype(np.uint8)
+
+
+def decode(path: Path, image_size: Size | Resize, channels: int) -> tuple[np.ndarray, int]:
+    """The image as stored, uint8 or uint16, and the bits of a sample in its file.
+
+    Raises:
+        InputError: as for `read_image`, but for values that are too large.
     """
     data = read_bytes(path, _most_bytes(image_size))
     # Before decoding: a small file can decode to gigabytes, and cv2 fills what is missing of a
     # truncated JPEG with flat grey and reports nothing.
-    header = _header(path, data)
-    tail = data[max(header.pixels_offset, len(data) - _TAIL_BYTES) :]
-    _check(path, header, tail, len(data), image_size)
+    header = _checked_header(path, io.BytesIO(data), image_size)
+    # Masks belong to the pixels as stored, so an orientation tag must not turn them.
+    flags = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
+    flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    if header.bits > 8:
+        flags |= cv2.IMREAD_ANYDEPTH  # else cv2 keeps the upper 8 of 16 bits
     try:
-        # Masks belong to the pixels as stored, so an orientation tag must not turn them.
-        colour = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
-        flags = colour | cv2.IMREAD_IGNORE_ORIENTATION
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         image = None
-    if image is None or image.shape[:2] != tuple(image_size):
+    expected = np.uint8 if header.bits <= 8 else np.uint16
+    size = (header.height, header.width)
+    if image is None or image.shape[:2] != size or image.dtype != expected:
         raise InputError(
             f"{path}: {len(data)} bytes that cannot be decoded as an image; "
-            "expected a whole JPEG or PNG: copy or download the file again"
+            f"expected {_FORMATS}, and all of it: copy or download the file again"
         )
-    return image
+    return image, header.bits
 
 
-def _read_header(path: Path, image_size: tuple[int, int]) -> tuple[Header, bytes, int]:
-    """The header, the last bytes and the size in bytes of an image file."""
-    with opened(path, _most_bytes(image_size)) as stream:
-        num_bytes = os.fstat(stream.fileno()).st_size
-        head = stream.read(_HEAD_BYTES)
-        try:
-            header = parse_header(head)
-        except IncompleteHeaderError:
-            header = _header(path, head + stream.read(_LONGEST_HEAD_BYTES))
-        except NotAnImageError:
-            header = _header(path, head)
-        stream.seek(max(header.pixels_offset, num_bytes - _TAIL_BYTES))
-        return header, stream.read(_TAIL_BYTES), num_bytes
-
-
-def _header(path: Path, data: bytes) -> Header:
+def _read_header(path: Path, stream: BinaryIO) -> Header:
+    """The header of an image file, whose stream is at its beginning."""
+    head = stream.read(_HEAD_BYTES)
     try:
-        return parse_header(data)
+        try:
+            return parse_header(head, stream)
+        except IncompleteHeaderError:
+            stream.seek(len(head))
+            head += stream.read(_LONGEST_HEAD_BYTES)
+            return parse_header(head, stream)
     except NotAnImageError:
         raise InputError(
-            f"{path}: not an image (it begins with {data[:8]!r}); expected a JPEG or PNG file: "
-            "replace it, or move it out of the folder"
+            f"{path}: not an image (it begins with {head[:8]!r}); "
+            f"expected {_FORMATS}: replace it, or move it out of the folder"
         ) from None
     except IncompleteHeaderError:
-        raise _truncated(path, len(data)) from None
+        raise _truncated(path, len(head)) from None
 
 
-def _check(
-    path: Path, header: Header, tail: bytes, num_bytes: int, image_size: tuple[int, int]
-) -> None:
-    height, width = image_size
-    if (header.height, header.width) != (height, width):
+def _checked_header(path: Path, stream: BinaryIO, image_size: Size | Resize) -> Header:
+    header = _read_header(path, stream)
+    if isinstance(image_size, Resize):
+        sides = (header.height, header.width)
+        if not 0 < min(sides) <= max(sides) <= _LONGEST_SIDE or np.prod(sides) > _MOST_PIXELS:
+            raise DataError(
+                f"{path}: {header.height}x{header.width} pixels; expected at most {_MOST_PIXELS} "
+                f"of them, and {_LONGEST_SIDE} a side: cut the image, or leave it out",
+                kind="image of another size",
+            )
+    elif (header.height, header.width) != tuple(image_size):
+        height, width = image_size
         raise DataError(
             f"{path}: {header.height}x{header.width} pixels (height x width); expected "
-            f"{height}x{width}: replace the file, or set data.image_size to the size of all images",
+            f"{height}x{width}: replace the file, set data.image_size to the size of all images, "
+            "or data.resize for images of several sizes",
             kind="image of another size",
         )
-    if header.end_marker not in tail:
-        raise _truncated(path, num_bytes)
+    if header.bits > WIDE_BITS:
+        raise DataError(
+            f"{path}: samples of {header.bits} bits; expected at most {WIDE_BITS}: convert it",
+            kind="image of another bit depth",
+        )
+    if not header.is_whole(stream):
+        raise _truncated(path, stream.seek(0, os.SEEK_END))
+    return header
 
 
-def _most_bytes(image_size: tuple[int, int]) -> int:
-    return _MOST_BYTES_PER_PIXEL * image_size[0] * image_size[1] + _LONGEST_HEAD_BYTES
+def _most_bytes(image_size: Size | Resize) -> int:
+    pixels = _MOST_PIXELS if isinstance(image_size, Resize) else image_size[0] * image_size[1]
+    return _MOST_BYTES_PER_PIXEL * pixels + _LONGEST_HEAD_BYTES
 
 
 def _truncated(path: Path, num_bytes: int) -> DataError:
     return DataError(
-        f"{path}: truncated, its {num_bytes} bytes lack the end-of-image marker; "
-        "expected a whole JPEG or PNG: copy or download the file again",
+        f"{path}: truncated, its {num_bytes} bytes end before the image does; "
+        "expected a whole file: copy or download the file again",
         kind="truncated image",
     )
-
-
-def parse_header(head: bytes) -> Header:
-    """The header of an image file that begins with `head`.
-
-    Raises:
-        NotAnImageError: the bytes are neither a JPEG nor a PNG.
-        IncompleteHeaderError: more bytes are needed, or the file is truncated.
-    """
-    if head.startswith(b"\xff\xd8\xff"):
-        return _parse_jpeg(head)
-    if head.startswith(_PNG_SIGNATURE):
-        if len(head) < 24:
-            raise IncompleteHeaderError
-        width, height = struct.unpack_from(">II", head, 16)
-        return Header(height, width, 33, b"IEND\xaeB`\x82")
-    raise NotAnImageError
-
-
-def _parse_jpeg(head: bytes) -> Header:
-    size: tuple[int, int] | None = None
-    position = 2
-    while True:
-        position, marker, length = _next_segment(head, position)
-        if marker in _JPEG_FRAMES:
-            if position + 7 > len(head):
-                raise IncompleteHeaderError
-            size = struct.unpack_from(">HH", head, position + 3)
-        position += length
-        if marker == _JPEG_START_OF_SCAN:
-            if size is None:
-                raise NotAnImageError
-            # The marker cannot occur inside a scan, where 0xff is always followed by 0x00.
-            return Header(*size, position, _JPEG_END)
-
-
-def _next_segment(head: bytes, position: int) -> tuple[int, int, int]:
-    """Position of a segment's payload, with its two bytes of length, its marker, its length."""
-    while True:
-        if position + 4 > len(head):
-            raise IncompleteHeaderError
-        if head[position] != 0xFF:
-            raise NotAnImageError
-        marker = head[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-        elif marker in _JPEG_STANDALONE:
-            position += 2
-        else:
-            (length,) = struct.unpack_from(">H", head, position + 2)
-            if length < 2:
-                raise NotAnImageError
-            return position + 2, marker, length

@@ -16,7 +16,8 @@ from core.data.class_names import numbered_class_names
 from core.data.image_ids import ImageIds, Notices
 from core.data.label_table import Masks, ReadLabels
 from core.errors import InputError
-from core.files.run_length import decode, runs
+from core.files.resizing import Size
+from core.files.run_length import MaskOutsideError, decode, runs
 
 _HEADER = ["ImageId", "ClassId", "EncodedPixels"]
 _JOINED_HEADER = ["ImageId_ClassId", "EncodedPixels"]
@@ -29,12 +30,14 @@ def read_kaggle_csv(
     path: Path,
     image_ids: Sequence[str],
     class_names: tuple[str, ...] | None,
-    image_size: tuple[int, int],
+    image_size: Size | Sequence[Size],
     errors: Errors = None,
 ) -> ReadLabels:
     """Labels and masks in the order of `image_ids`.
 
     `class_names` are the names of ClassId 1, 2, ..., as `numbered_class_names` checks them.
+
+    `image_size` is that of all images, or of each in their order.
 
     Raises:
         InputError: a wrong header, a class id outside the classes, a malformed or overlong
@@ -42,6 +45,7 @@ def read_kaggle_csv(
             that is clean by one row and not by another.
     """
     names = numbered_class_names(path.parent, class_names)
+    sizes = np.broadcast_to(image_size, (len(image_ids), 2)).tolist()
     notices = Notices(path)
     images = ImageIds(image_ids, notices)
     labels = np.zeros((len(image_ids), len(names)), np.uint8)
@@ -70,13 +74,13 @@ def read_kaggle_csv(
                 )
             if code is None:
                 continue
-            _check_code(code, image_size, f"{where}, image {image_id}, ClassId {class_id}")
+            _check_code(code, sizes[index], f"{where}, image {image_id}, ClassId {class_id}")
             labels[index, column] = 1
             codes.setdefault(index, []).append((column, code))
     for index, line in clean.items():
         with collecting(errors):
             _check_clean(labels[index], f"{path} line {line}, image {image_ids[index]}")
-    masks = Masks(codes, (len(names), *image_size), _draw)
+    masks = Masks(codes, (len(names), *sizes[0]), _draw)
     return ReadLabels(labels, names, masks, notices.lines())
 
 
@@ -152,6 +156,13 @@ def _check_code(code: str, image_size: tuple[int, int], where: str) -> None:
         )
     try:
         runs(code, *image_size)
+    except MaskOutsideError as error:
+        size = ",".join(map(str, image_size))
+        error.args = (
+            f"{where}: {error}; where the masks are those of larger images, give these images and "
+            f"data.resize=[{size}], else correct the code or remove the row",
+        )
+        raise
     except InputError as error:
         error.args = (f"{where}: {error}; correct the code or remove the row",)
         raise

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.errors import InputError
+from core.files.resizing import Resize, Size
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,23 +18,35 @@ class Masks:
 
     `codes` holds the column of a class and the code of its mask, by position of the image; they
     were checked when the table was read. `draw(plane, code)` adds a mask to a plane uint8 (H, W).
+    With `resize`, they are drawn in the `stored_sizes` of the images, and resized as these are.
     Shape: uint8 (C, H, W) for each image.
     """
 
     codes: Mapping[int, Sequence[tuple[int, Any]]]
     shape: tuple[int, int, int]
     draw: Callable[[np.ndarray, Any], None]
+    resize: Resize | None = None
+    stored_sizes: Sequence[Size] = ()
 
     def __getitem__(self, index: int) -> np.ndarray:
-        masks = np.zeros(self.shape, np.uint8)
-        for column, code in self.codes.get(index, ()):
+        codes, shape = self.codes.get(index, ()), self.shape
+        if self.resize is not None and codes:
+            shape = (shape[0], *self.stored_sizes[index])
+        masks = np.zeros(shape, np.uint8)
+        for column, code in codes:
             self.draw(masks[column], code)
-        return masks
+        return masks if shape == self.shape or self.resize is None else self.resize.masks(masks)
+
+    def resized(self, resize: Resize, stored_sizes: Sequence[Size]) -> "Masks":
+        """The masks of images that are resized from these sizes."""
+        shape = (self.shape[0], *resize.size)
+        return replace(self, shape=shape, resize=resize, stored_sizes=stored_sizes)
 
     def take(self, indices: Sequence[int]) -> "Masks":
         """The masks of the images at these positions."""
         codes = {new: self.codes.get(old, ()) for new, old in enumerate(indices)}
-        return replace(self, codes=codes)
+        sizes = [self.stored_sizes[old] for old in indices] if self.stored_sizes else ()
+        return replace(self, codes=codes, stored_sizes=sizes)
 
     def reorder(self, columns: Sequence[int]) -> "Masks":
         """The masks with the classes at these columns, all of them, in this order."""
@@ -62,7 +75,7 @@ class LabelTable:
     """Images sorted by id, their multi-hot labels (N, C) and, where the source has any, masks.
 
     `skipped` holds the reason for each image id that was left out, `notices` what the source
-    writes otherwise than expected.
+    writes otherwise than expected. `root` is the data set's folder.
     """
 
     image_paths: tuple[Path, ...]
@@ -72,6 +85,7 @@ class LabelTable:
     masks: Masks | None
     source: str
     skipped: Mapping[str, str] = field(default_factory=dict)
+    root: Path = Path()
     notices: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -93,7 +107,7 @@ class LabelTable:
             return self
         if sorted(names) != sorted(self.class_names):
             raise InputError(
-                f"{self.image_paths[0].parent.parent / self.source}: its classes are "
+                f"{self.root / self.source}: its classes are "
                 f"{', '.join(self.class_names)}; expected those of the model: {', '.join(names)}"
             )
         columns = [self.class_names.index(name) for name in names]

@@ -8,13 +8,14 @@ from core.data.annotations import RUN_LENGTH_CSV, find_sources, read_label_table
 from core.data.class_names import CLASS_FILE
 from core.data.label_table import LabelTable
 from core.errors import InputError
+from core.files.resizing import Resize, Size
 
 
 def read_model_labels(
     root: Path,
     class_names: Sequence[str],
     trained_on: str | None,
-    image_size: tuple[int, int],
+    image_size: Size | Resize,
     on_bad_image: Literal["error", "skip"] = "error",
 ) -> LabelTable:
     """The data set in `root` with the classes of a model that was trained on source `trained_on`.

@@ -1,16 +1,21 @@
 """The `data` group of the configuration."""
 
+import hashlib
+import os
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from core.data.checks import check_class_names
+from core.data.images import BIT_DEPTHS, ImageFormat
 from core.data.sampling import SamplerName
 from core.data.split_checks import parse_strategy
+from core.files.resizing import ResizeMode, size_rule
 from core.validation import Settings
 
-Pixels = Annotated[int, Field(ge=32, le=8192)]
+Pixels = Annotated[int, Field(ge=32, le=16384)]
 
 
 class DataSettings(Settings):
@@ -30,8 +35,23 @@ class DataSettings(Settings):
     image_size: tuple[Pixels, Pixels] = Field(
         (256, 1600), description="height and width of every image, in pixels"
     )
+    resize: tuple[Pixels, Pixels] | None = Field(
+        None,
+        description="height and width to which images and masks are resized; null: nothing is "
+        "resized, and image_size is the size of every image",
+    )
+    resize_mode: ResizeMode = Field(
+        "stretch",
+        description="stretch changes the proportions of an image to fill resize; letterbox keeps "
+        "them, and pads with black",
+    )
     channels: Literal[1, 3] = Field(
         1, description="1 reads images as grey, 3 in colour, for what is not steel"
+    )
+    bit_depth: Literal["auto", 8, 10, 12, 16] = Field(
+        "auto",
+        description="bits that hold the values of images with samples of 16 bits, for one scale of "
+        "all; auto: those that hold the largest value; others are read as they are",
     )
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         8, description="images per step; auto: the most that fit into the memory of a CUDA device"
@@ -52,8 +72,8 @@ class DataSettings(Settings):
     )
     cache_dir: Path | None = Field(
         None,
-        description="where decoded images and the duplicate search's hashes are kept; null: "
-        "beside data.root, with _cache behind its name",
+        description="where decoded images and the duplicate search's hashes are kept; null: a "
+        "folder of the data set in $XDG_CACHE_HOME/steel_defects, else ~/.cache/steel_defects",
     )
     split_strategy: str = Field(
         "stratified_70_15_15",
@@ -100,10 +120,33 @@ class DataSettings(Settings):
 
     @property
     def cache_folder(self) -> Path:
-        """`cache_dir`, or the folder beside `root`."""
-        # resolve: `.` and `..` have no name that a suffix could follow.
-        root = self.root.resolve()
-        return self.cache_dir or root.with_name(f"{root.name}_cache")
+        """`cache_dir`, or the folder of this data set in the user's cache folder."""
+        root = self.root.resolve()  # `.` and `..` have no name
+        place = hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
+        return self.cache_dir or _user_cache_folder() / f"{root.name}_{place}"
+
+    @property
+    def image_format(self) -> ImageFormat:
+        """How images are read; with `bit_depth` not settled yet, those of 16 bits are refused."""
+        depth = min(BIT_DEPTHS) if self.bit_depth == "auto" else self.bit_depth
+        size = size_rule(self.resize or self.image_size, self.resize_mode if self.resize else None)
+        return ImageFormat(size, self.channels, depth)
+
+    @field_validator("image_size", "resize", mode="before")
+    @classmethod
+    def _two_sides(cls, value: Any, info: ValidationInfo) -> Any:
+        sides = list(value) if isinstance(value, (list, tuple)) else re.findall(r"\d+", str(value))
+        if value is None or (isinstance(value, (list, tuple)) and len(sides) == 2):
+            return value
+        guess = ",".join(map(str, (sides * 2)[:2] or (256, 1600)))
+        raise ValueError(f"expected height and width, such as data.{info.field_name}=[{guess}]")
+
+    @field_validator("resize_mode")
+    @classmethod
+    def _with_resize(cls, mode: str, info: ValidationInfo) -> str:
+        if mode != "stretch" and not info.data.get("resize"):
+            raise ValueError("has an effect with data.resize=[HEIGHT,WIDTH] only: give it as well")
+        return mode
 
     @field_validator("split_strategy")
     @classmethod
@@ -122,3 +165,15 @@ class DataSettings(Settings):
         if not isinstance(shares, str) and not (shares and all(0 <= s <= 1 for s in shares)):
             raise ValueError("expected natural, flat, or one number from 0 to 1 per class")
         return shares
+
+
+def _user_cache_folder() -> Path:
+    """The folder of this project among the user's caches.
+
+    Source: XDG Base Directory Specification 0.8, where a path that is not absolute is ignored.
+    """
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        return (named if named.is_absolute() else Path.home() / ".cache") / "steel_defects"
+    except RuntimeError:  # a user without a home: a place where nothing can be kept
+        return Path(os.devnull) / "steel_defects"

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from core.data.images import read_image
+from core.data.images import ImageFormat, read_image
 from core.files.threads import map_in_threads
 
 # Pixels of a strip of 256x1600 fall on 8x8 of its thumbnail's: finer keeps the camera's noise,
@@ -51,9 +51,9 @@ class StripDescriptors:
         return len(self.hashes)
 
 
-def strip_descriptors(paths: Sequence[Path], image_size: tuple[int, int]) -> StripDescriptors:
+def strip_descriptors(paths: Sequence[Path], image_format: ImageFormat) -> StripDescriptors:
     """Read and describe each strip. Raises InputError for an image that cannot be used."""
-    read = partial(_describe_file, image_size=tuple(image_size))
+    read = partial(_describe_file, image_format=image_format._replace(channels=1))
     return StripDescriptors.of(map_in_threads(read, paths, bar="hashing strips"))
 
 
@@ -103,8 +103,8 @@ def relief_hash(relief: np.ndarray) -> np.ndarray:
     return np.array(words, np.uint64)
 
 
-def _describe_file(path: Path, image_size: tuple[int, int]) -> tuple[np.ndarray, float]:
-    return strip_relief(read_image(path, image_size))
+def _describe_file(path: Path, image_format: ImageFormat) -> tuple[np.ndarray, float]:
+    return strip_relief(read_image(path, *image_format))
 
 
 def _thumbnail_shape(image_size: tuple[int, int]) -> tuple[int, int]:

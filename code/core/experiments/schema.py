@@ -66,8 +66,8 @@ Timings = section("Timings", training_seconds=float, evaluation_seconds=float)
 SplitPart = section("SplitPart", {"num_images": Count, "class_counts": Counts}, clean=Count)
 Data = section(
     "Data", {"class_names": Annotated[list[ClassName], Field(min_length=1)]},
-    root=str, source=str, fingerprint=str, image_size=list[Count], num_images=Count,
-    class_counts=Counts, num_duplicate_pairs=Count,
+    root=str, source=str, fingerprint=str, image_size=list[Count], resize_mode=str,
+    bit_depth=Count, num_images=Count, class_counts=Counts, num_duplicate_pairs=Count,
     skipped_images=list[section("SkippedImage", image_id=str, reason=str)],
     split=section("Split", strategy=str, seed=int, parts=dict[str, SplitPart]),
     sampler=section(

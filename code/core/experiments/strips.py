@@ -1,7 +1,9 @@
 """Where an experiment's strips are: the folder of its data set, each image, each part."""
 
-from collections.abc import Iterable
-from pathlib import Path
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 
 from core.errors import InputError
 from core.experiments.predictions import read_rows
@@ -14,14 +16,14 @@ class ImageFolder:
     """Finds images by their id in a data set's root or one of its folders."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.folders = root, []
-        if root.is_dir():
-            self.folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+        self.root = root
+        self.folders = list(_folders_below(root)) if root.is_dir() else []
 
     def find(self, image_id: str) -> Path | None:
         """The image's file; None where there is none."""
-        # An id is a file's name; anything else could lead out of the data set.
-        if Path(image_id).name != image_id:
+        # An id is a file's name or its path in a folder, and never leads out of the data set.
+        path = PurePosixPath(image_id)
+        if not path.name or path.is_absolute() or ".." in path.parts:
             return None
         files = (folder / image_id for folder in self.folders)
         try:
@@ -60,3 +62,21 @@ class Strips(ImageFolder):
             f"{self.root}: holds no {image_id}, a strip of {self.experiment.name}: give the "
             "folder of its data set by --data-root"
         )
+
+
+def _folders_below(root: Path) -> Iterator[Path]:
+    """The folder and those below it, the nearest first; hidden ones are left out."""
+    waiting, seen = [root], set()
+    for folder in waiting:
+        real = os.path.realpath(folder)
+        if real in seen:  # a link that leads back
+            continue
+        seen.add(real)
+        yield folder
+        with suppress(OSError):  # not allowed to look into it
+            waiting += sorted(
+                Path(entry.path)
+                for entry in os.scandir(folder)
+                if not entry.name.startswith(".")
+                and (entry.is_dir(follow_symlinks=False) or Path(entry.path).is_dir())
+            )

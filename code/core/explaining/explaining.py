@@ -9,7 +9,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from core.data.images import EXTENSIONS, check_header
+from core.data.image_folder import EXTENSIONS
+from core.data.images import check_header
 from core.errors import InputError
 from core.experiments.finding import find_experiment
 from core.experiments.folder import make_unused_folder
@@ -83,7 +84,7 @@ def _paths(trained: TrainedModel, true_masks: TrueMasks, images: Sequence[str]) 
             "not available: name images, or give --data-root"
         )
     for path in paths:
-        check_header(path, trained.signature.image_size)
+        check_header(path, trained.signature.image_format.image_size)
     return paths
 
 

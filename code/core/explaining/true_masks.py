@@ -32,7 +32,7 @@ class TrueMasks:
                 self.strips.root,
                 signature.class_names,
                 trained.experiment.look_up("data", "source"),
-                signature.image_size,
+                signature.image_format.image_size,
                 data.get("on_bad_image", "error"),
             )
         except InputError as error:
@@ -56,5 +56,5 @@ class TrueMasks:
         if self.table is None:
             return []
         wanted = set(self.strips.ids(part))
-        rows = zip(self.table.image_paths, self.table.labels, strict=True)
-        return [path for path, labels in rows if path.name in wanted and labels.any()]
+        rows = zip(self.table.image_ids, self.table.image_paths, self.table.labels, strict=True)
+        return [path for image_id, path, labels in rows if image_id in wanted and labels.any()]

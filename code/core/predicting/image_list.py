@@ -1,12 +1,15 @@
 """The images that the words of a command line mean: files, folders, globs, a list."""
 
 import glob
-import os
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from core.data.image_folder import describe_exceptions, describe_left_out, images_below
 from core.errors import InputError
+
+log = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"
 
@@ -14,9 +17,10 @@ STANDARD_INPUT = "-"
 class ImageList:
     """The images that `words` name, in the order in which they are named.
 
-    A folder means the images directly in it, sorted by name; a word with `*`, `?` or `[` that is
-    no file is a glob, `**` included; `-` is a list on standard input, one path per line. Any other
-    word is a file, which may be missing if it ends as images do.
+    A folder means the images in it and in its sub-folders, sorted; a word with `*`, `?` or `[` that
+    is no file is a glob, `**` included; `-` is a list on standard input, one path per line. Any
+    other word is a file, which may be missing if it ends as images do. One line of the log for each
+    folder or glob counts what is left out.
 
     Raises:
         InputError: a folder or a glob without an image, or a word that is none of these.
@@ -37,12 +41,11 @@ class ImageList:
         if word == STANDARD_INPUT:
             yield from (line.rstrip("\r\n") for line in self.lines if line.strip())
         elif Path(word).is_dir():
-            names = sorted(entry.name for entry in os.scandir(word) if self._is_image(entry.name))
-            yield from (str(Path(word) / name) for name in names)
+            yield from map(str, images_below(Path(word)))
         elif _is_glob(word):
             # pathlib globs below a folder only; these may be absolute.
             found = glob.iglob(word, recursive=True)  # noqa: PTH207
-            yield from sorted(path for path in found if self._is_image(path))
+            yield from sorted(filter(self._is_image, found))
         else:
             yield word
 
@@ -52,6 +55,8 @@ class ImageList:
         # As a path, an empty word (a variable that is not set) would be the current folder.
         if not word or not (_is_glob(word) or Path(word).exists() or self._is_image(word)):
             raise InputError(f"{word or repr(word)}: no such file or folder; expected images")
+        if exceptions := self._exceptions(word):
+            log.warning("%s", exceptions)
         count = sum(1 for _ in self._images(word))
         if not count:
             what = "folder without images" if Path(word).is_dir() else "matches no image"
@@ -59,6 +64,14 @@ class ImageList:
                 f"{word}: {what}; expected files ending in {', '.join(self.extensions)}"
             )
         return count
+
+    def _exceptions(self, word: str) -> str | None:
+        """One line on what a folder or a glob leaves out."""
+        if Path(word).is_dir():
+            return describe_exceptions(Path(word))
+        found = glob.glob(word, recursive=True) if _is_glob(word) else ()  # noqa: PTH207
+        others = [Path(path).name for path in found if not self._is_image(path)]
+        return f"{word}: {describe_left_out(others)}" if others else None
 
     def _is_image(self, path: str) -> bool:
         return path.lower().endswith(self.extensions)

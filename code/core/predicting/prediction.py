@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from core.data.images import EXTENSIONS
+from core.data.image_folder import EXTENSIONS
 from core.errors import InputError
 from core.experiments.finding import find_experiment
 from core.experiments.reading import RESULTS_FILE, read_experiment

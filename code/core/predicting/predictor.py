@@ -66,7 +66,7 @@ class Flips:
 
 def _check_alike(first: Signature, other: Signature) -> None:
     one, two = (signature.model_dump(mode="json") for signature in (first, other))
-    for key in ("class_names", "image_size", "channels"):
+    for key in ("class_names", "image_size", "channels", "bit_depth", "resize_mode"):
         if one[key] != two[key]:
             raise InputError(
                 f"--ensemble: {other.model} has {key}={two[key]}, and {first.model} "

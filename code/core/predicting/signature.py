@@ -6,9 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from core.data.images import ImageFormat
+from core.files.resizing import ResizeMode, size_rule
 from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 from core.validation import Settings, validate
 
+BitDepth = Literal[8, 10, 12, 16]
 Side = Annotated[int, Field(ge=1)]
 
 
@@ -16,7 +19,8 @@ class Signature(Settings):
     """Classes, input and thresholds of a model.
 
     `model` is its name and the version of its weights. `thresholds` are for the probabilities that
-    it returns, which may be calibrated; one above 1 means that a class is never found.
+    it returns, which may be calibrated; one above 1 means that a class is never found. With a
+    `resize_mode`, images of any size are resized to `image_size`.
     """
 
     schema_version: Literal[1] = 1
@@ -24,6 +28,8 @@ class Signature(Settings):
     class_names: Annotated[tuple[str, ...], Field(min_length=1)]
     image_size: tuple[Side, Side]
     channels: Literal[1, 3]
+    bit_depth: BitDepth = 8
+    resize_mode: ResizeMode | None = None
     thresholds: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]
     threshold_version: str
 
@@ -32,6 +38,12 @@ class Signature(Settings):
         if len(self.thresholds) != len(self.class_names):
             raise ValueError("expected one threshold per class")
         return self
+
+    @property
+    def image_format(self) -> ImageFormat:
+        """How the images of this model are read."""
+        size = size_rule(self.image_size, self.resize_mode)
+        return ImageFormat(size, self.channels, self.bit_depth)
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back."""

@@ -38,9 +38,9 @@ def read_strip(path: Path, signature: Signature) -> np.ndarray:
     """An image as the model takes it. Shape: uint8 (channels, height, width).
 
     Raises:
-        InputError: unreadable, or of another size.
+        InputError: unreadable, or of another bit depth or, where nothing is resized, size.
     """
-    pixels = read_image(path, signature.image_size, signature.channels)
+    pixels = read_image(path, *signature.image_format)
     return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
 

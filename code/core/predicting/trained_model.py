@@ -9,16 +9,18 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 from torch import nn
 
+from core.data.images import ImageFormat
 from core.errors import InputError
 from core.experiments.reading import Experiment, read_experiment
 from core.experiments.schema import ClassScaling, first_problem
 from core.files.checkpoint import load_checkpoint
+from core.files.resizing import ResizeMode, size_rule
 from core.machine.device import choose_device, keep_freed_memory
 from core.metrics.scaling import Scaling
 from core.models.output import logits_of
 from core.models.parameters import without_weights
 from core.models.registry import get_registry
-from core.predicting.signature import Side, Signature, threshold_version
+from core.predicting.signature import BitDepth, Side, Signature, threshold_version
 from core.validation import Settings
 
 MODEL_FILE = "model_final.pt"
@@ -38,6 +40,8 @@ class FinalModel(Settings):
     model: dict[str, Any]
     image_size: tuple[Side, Side]
     channels: Literal[1, 3]
+    bit_depth: BitDepth = 8
+    resize_mode: ResizeMode | None = None
     class_names: Annotated[tuple[str, ...], Field(min_length=1)]
     thresholds: dict[str, float]
     threshold_criterion: str
@@ -50,6 +54,12 @@ class FinalModel(Settings):
         if set(self.thresholds) != names or (self.scaling and set(self.scaling) != names):
             raise ValueError("expected one threshold, and one scaling or none, for each class")
         return self
+
+    @property
+    def image_format(self) -> ImageFormat:
+        """How the images of this model are read."""
+        size = size_rule(self.image_size, self.resize_mode)
+        return ImageFormat(size, self.channels, self.bit_depth)
 
     def build(self) -> nn.Module:
         """The model with its weights, in evaluation mode.
@@ -92,6 +102,8 @@ class FinalModel(Settings):
             class_names=self.class_names,
             image_size=self.image_size,
             channels=self.channels,
+            bit_depth=self.bit_depth,
+            resize_mode=self.resize_mode,
             thresholds=values,
             threshold_version=threshold_version(self.threshold_criterion, values),
         )

@@ -97,7 +97,7 @@ def build_mask_loss(
     values = dict(config.mask_loss)
     weight = values.pop("weight")
     loss = loss_for_training(values, "mask_loss", masks=True)
-    cells = len(train) * math.prod(mask_size(config.data.image_size))
+    cells = len(train) * math.prod(mask_size(config.data.image_format.size))
     counts = np.rint(pixel_shares * cells).astype(np.int64).tolist()
     loss.set_class_statistics(
         counts, cells, source="train_split_masks", class_names=table.class_names

@@ -107,7 +107,7 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
     seed_everything(seed)
     drawn = expected_shares(labels, image_weights(labels, config.data.sampler))
     with first_before_others():
-        image_shape = (config.data.channels, *config.data.image_size)
+        image_shape = (config.data.channels, *config.data.image_format.size)
         model = build_model(values, table, drawn, image_shape)
     pixel_shares = pixel_shares_of(model, config, table, split["train"])
     objective = Objective(
@@ -133,8 +133,10 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
         final_model={
             "schema_version": MODEL_SCHEMA_VERSION,
             "model": values,
-            "image_size": list(config.data.image_size),
+            "image_size": list(data.image_format.size),
+            "resize_mode": config.data.resize_mode if config.data.resize else None,
             "channels": config.data.channels,
+            "bit_depth": data.image_format.bit_depth,
         },
     )
     return TrainingSetup(data, split, pipeline, task, learner)

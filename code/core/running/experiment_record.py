@@ -14,6 +14,7 @@ from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.data.duplicates import duplicate_groups, write_duplicates
 from core.data.image_source import ImageSource
+from core.data.images import ImageFormat
 from core.data.label_table import LabelTable
 from core.data.sampling import describe_sampler
 from core.data.split_file import Split, write_split
@@ -29,11 +30,12 @@ from core.training.task import Task
 
 @dataclass(frozen=True)
 class LoadedData:
-    """A label table, its near-duplicate pairs, and the source of its images."""
+    """A label table, its near-duplicate pairs, and its images, with how they were read."""
 
     table: LabelTable
     duplicate_pairs: list[tuple[int, int]]
     images: ImageSource
+    image_format: ImageFormat
 
     @property
     def groups(self) -> np.ndarray | None:
@@ -127,7 +129,7 @@ def describe_initial_weights(model: nn.Module, values: Mapping[str, Any]) -> dic
 def describe_table(table: LabelTable, indices: np.ndarray) -> dict[str, Any]:
     """A data set, and how many of its images at `indices` show each class."""
     return {
-        "root": str(table.image_paths[0].parent.parent),
+        "root": str(table.root),
         "source": table.source,
         "fingerprint": table.fingerprint(),
         "class_names": table.class_names,
@@ -145,7 +147,9 @@ def _describe_data(config: TrainConfig, data: LoadedData, split: Split) -> dict[
     table, folds = data.table, config.training.folds
     record: dict[str, Any] = {
         **describe_table(table, np.arange(len(table))),
-        "image_size": config.data.image_size,
+        "image_size": data.image_format.size,
+        "resize_mode": config.data.resize_mode if config.data.resize else None,
+        "bit_depth": data.image_format.bit_depth,
         "skipped_images": [
             {"image_id": image_id, "reason": reason} for image_id, reason in table.skipped.items()
         ],

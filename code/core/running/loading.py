@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.data.annotations import read_label_table
+from core.data.bit_depth import find_bit_depth
 from core.data.dataset import StripDataset
 from core.data.duplicates import (
     duplicate_groups,
@@ -40,14 +41,16 @@ def read_data(data: DataSettings) -> LoadedData:
     log.info("Reading the strips in %s", data.root)
     with first_before_others():
         table, pairs = read_table(data), []
+        bit_depth = find_bit_depth(table.image_paths, data.bit_depth, data.image_format.image_size)
+        data = data.model_copy(update={"bit_depth": bit_depth})
         if data.group_duplicates:
-            kept = kept_descriptors(table.image_paths, data.image_size, data.cache_folder)
+            kept = kept_descriptors(table.image_paths, data.image_format, data.cache_folder)
             pairs = find_duplicate_pairs(kept)
         if pairs:
             log.info("%d pairs of near-duplicate strips are kept in one part each", len(pairs))
             warn_of_large_group(duplicate_groups(len(table), pairs))
-        found = LoadedData(table, pairs, open_images(table.image_paths, data))
-    return found
+        images = open_images(table.image_paths, data)
+    return LoadedData(table, pairs, images, data.image_format)
 
 
 def choose_split(config: TrainConfig, data: LoadedData) -> Split:
@@ -63,7 +66,8 @@ def choose_split(config: TrainConfig, data: LoadedData) -> Split:
 
 def read_table(data: DataSettings) -> LabelTable:
     """The label table of `data.root`, some labels flipped with `data.label_noise`."""
-    table = read_label_table(find_root(data), data.class_names, data.image_size, data.on_bad_image)
+    size = data.image_format.image_size
+    table = read_label_table(find_root(data), data.class_names, size, data.on_bad_image)
     return flip_labels(table, data.label_noise, data.generation_seed)
 
 
@@ -95,7 +99,7 @@ def build_loaders(
         dataset = StripDataset(
             data.table,
             split[part],
-            settings.image_size,
+            settings.image_format.size,
             # Without a transform, whole batches are read at once.
             transform=pipeline if training and not pipeline.is_empty else None,
             masks=mask_request(config, data.table, mask_loss, split["train"] if training else None),

@@ -125,7 +125,7 @@ def _advice(config: TrainConfig) -> str:
     if not training.gradient_checkpointing:
         changes.append("training.gradient_checkpointing=true")
     changes.append("a smaller model.name")
-    height, width = data.image_size
+    height, width = data.image_format.size
     return (
         f"out of memory on {device.type} with data.batch_size={data.batch_size}, images of "
         f"{height}x{width}, {precision} and {config.model['name']}: give {', or '.join(changes)}"

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from core.analysis.text_tables import summary_table
 from core.command.config import TrainConfig, check_config
 from core.data.dataset import StripDataset
+from core.data.image_source import ImageFiles
 from core.data.label_table import LabelTable
 from core.data.loaders import make_loader
 from core.data.model_labels import read_model_labels
@@ -54,15 +55,15 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     else:
         on_bad_image = config.data.on_bad_image
         trained_on = experiment.look_up("data", "source")
-        table = read_model_labels(
-            data_root, final.class_names, trained_on, final.image_size, on_bad_image
-        )
+        size = final.image_format.image_size
+        table = read_model_labels(data_root, final.class_names, trained_on, size, on_bad_image)
         indices = np.arange(len(table))
     # The loss of the image labels alone: another folder need not have masks.
     counts, total = _training_counts(experiment)
     objective = Objective(build_loss(config.loss, table, counts, total))
     outputs = _outputs(config, final, objective, StripDataset(
-        table, indices, final.image_size, channels=final.channels
+        table, indices, final.image_size,
+        images=ImageFiles(table.image_paths, final.image_format),
     ))  # fmt: skip
     settings = config.evaluation
     bootstrap = Bootstrap(settings.bootstrap_resamples, settings.confidence, config.experiment.seed)
@@ -116,7 +117,7 @@ def _warn_of_changes(experiment: Experiment, table: LabelTable) -> None:
     ]
     log.warning(
         "%s: changed since training (%s): these figures are not those of %s",
-        table.image_paths[0].parent.parent,
+        table.root,
         ", ".join(changes) or "other labels or file sizes, the same number of each class",
         experiment.name,
     )

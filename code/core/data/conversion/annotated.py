@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from core.data.image_folder import EXTENSIONS
 from core.data.image_ids import ImageIds, Notices
-from core.data.images import EXTENSIONS, header_size
+from core.data.images import read_header
 from core.errors import InputError
 
 # Masks are drawn one image at a time, so that a header cannot ask for all of the memory.
@@ -84,7 +85,8 @@ def checked_size(path: Path, declared: Sequence[int] | None, where: str) -> tupl
     Raises:
         InputError: unreadable, too large, or not of the size that its annotations declare.
     """
-    height, width = header_size(path, (_LONGEST_SIDE, _LONGEST_SIDE))
+    header = read_header(path, (_LONGEST_SIDE, _LONGEST_SIDE))
+    height, width = header.height, header.width
     if max(height, width) > _LONGEST_SIDE or not 0 < height * width <= _MOST_PIXELS:
         raise InputError(
             f"{path}: {height}x{width} pixels; expected at most {_LONGEST_SIDE} a side and "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.images import header_size, read_image
+from core.data.images import ImageFormat, read_header, read_image
 from core.data.label_table import LabelTable
 from core.data.strip_hash import strip_relief
 from core.errors import InputError
@@ -57,23 +57,24 @@ class Inspection:
 
 
 def inspect_images(
-    paths: Sequence[Path], image_size: tuple[int, int], table: LabelTable | None, num_threads: int
+    paths: Sequence[Path], image_format: ImageFormat, table: LabelTable | None, num_threads: int
 ) -> list[Inspection]:
     """Decode and measure every image, and its masks where the table has labels with masks."""
-    inspect = partial(_inspect, image_size=tuple(image_size), table=table)
+    inspect = partial(_inspect, image_format=image_format._replace(channels=1), table=table)
     numbered = list(enumerate(paths))
     return list(map_in_threads(inspect, numbered, num_threads=num_threads, bar="checking strips"))
 
 
 def _inspect(
-    numbered: tuple[int, Path], *, image_size: tuple[int, int], table: LabelTable | None
+    numbered: tuple[int, Path], *, image_format: ImageFormat, table: LabelTable | None
 ) -> Inspection:
     index, path = numbered
     size, num_bytes = None, 0
     try:
-        size = header_size(path, image_size)
+        header = read_header(path, image_format.image_size)
+        size = header.height, header.width
         num_bytes = path.stat().st_size
-        image = read_image(path, image_size)
+        image = read_image(path, *image_format)
     except InputError as error:
         return Inspection(size, num_bytes, error)
     except OSError as error:

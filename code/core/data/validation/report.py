@@ -32,15 +32,15 @@ def as_json(validation: Validation) -> dict[str, Any]:
     table, inspections = validation.table, validation.inspections
     greys = [one.grey for one in inspections if one.grey is not None]
     sizes = Counter("x".join(map(str, one.size)) for one in inspections if one.size)
-    width = validation.settings.image_size[1]
-    borders = [(grey.left_border + grey.right_border) / width for grey in greys]
+    size = validation.settings.image_format.size
+    borders = [(grey.left_border + grey.right_border) / size[1] for grey in greys]
     borders = [share for share in borders if share > 0]
     return {
         "schema_version": SCHEMA_VERSION,
         "root": str(validation.root),
         "source": None if table is None else table.source,
         "compared_sources": validation.compared_sources,
-        "expected_size": list(validation.settings.image_size),
+        "expected_size": list(size),
         "num_images": len(validation.paths),
         "num_usable_images": len(greys),
         "num_errors": validation.count("error"),

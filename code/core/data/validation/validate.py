@@ -8,11 +8,14 @@ from pathlib import Path
 from core.data.annotations import (
     COMPARED_SOURCES,
     find_sources,
+    image_folder,
     list_images,
     read_labels,
     read_other_labels,
 )
+from core.data.bit_depth import find_bit_depth
 from core.data.duplicates import duplicate_groups, find_duplicate_pairs
+from core.data.image_folder import describe_exceptions
 from core.data.label_table import LabelTable, contradictions
 from core.data.settings import DataSettings
 from core.data.splitting import split_by_strategy
@@ -30,6 +33,7 @@ from core.data.validation.findings import (
 )
 from core.data.validation.inspection import Inspection, inspect_images
 from core.errors import InputError
+from core.files.resizing import Resize, Size
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +73,12 @@ def validate_data(root: Path, settings: DataSettings) -> Validation:
     table = _read_labels(root, settings, findings)
     paths = table.image_paths if table is not None else _images_alone(root)
     threads = settings.num_workers or os.cpu_count() or 1
-    inspections = inspect_images(paths, settings.image_size, table, threads)
+    try:
+        bit_depth = find_bit_depth(paths, settings.bit_depth, _size(settings))
+        settings = settings.model_copy(update={"bit_depth": bit_depth})
+    except InputError as error:
+        findings += of_errors([error], "image of another bit depth")
+    inspections = inspect_images(paths, settings.image_format, table, threads)
     broken = {index: i.error for index, i in enumerate(inspections) if i.error is not None}
     level = "warning" if settings.on_bad_image == "skip" else "error"
     findings += of_errors(broken.values(), "image that cannot be decoded", level)
@@ -93,7 +102,9 @@ def _read_labels(root: Path, settings: DataSettings, findings: list[Finding]) ->
     errors: list[InputError] = []
     try:
         source = find_sources(root)[0]
-        table = read_labels(root, source, settings.class_names, settings.image_size, errors)
+        if exceptions := describe_exceptions(image_folder(root, source)):
+            findings.append(Finding("warning", "image folder", exceptions))
+        table = read_labels(root, source, settings.class_names, _size(settings), errors)
     except InputError as error:
         findings += of_errors([error], "data set")
         return None
@@ -103,10 +114,14 @@ def _read_labels(root: Path, settings: DataSettings, findings: list[Finding]) ->
     return table
 
 
+def _size(settings: DataSettings) -> Size | Resize:
+    return settings.image_format.image_size
+
+
 def _images_alone(root: Path) -> tuple[Path, ...]:
     """The images of a data set of which no label can be read."""
     with suppress(InputError):
-        return list_images(root, find_sources(root)[0])
+        return tuple(list_images(root, find_sources(root)[0]).values())
     return ()
 
 
@@ -120,7 +135,8 @@ def _compare_sources(validation: Validation) -> None:
     for source in find_sources(root)[1:]:
         errors: list[InputError] = []
         try:
-            other = read_other_labels(root, source, table, validation.settings.image_size, errors)
+            size = _size(validation.settings)
+            other = read_other_labels(root, source, table, size, errors)
         except InputError as error:
             errors.append(error)
         for error in errors:

@@ -1,0 +1,71 @@
+"""One map from images of any size, and from their masks, to the size that a model takes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+ResizeMode = Literal["stretch", "letterbox"]
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+
+@dataclass(frozen=True)
+class Resize:
+    """To `size`: `stretch` fills it; `letterbox` keeps the proportions, and pads with black."""
+
+    size: Size
+    mode: ResizeMode = "stretch"
+
+    def inner_size(self, stored: Size) -> Size:
+        """The size of an image of `stored` size within `size`."""
+        if self.mode == "stretch":
+            return self.size
+        scale = min(new / old for new, old in zip(self.size, stored, strict=True))
+        return tuple(
+            min(new, max(1, round(old * scale))) for new, old in zip(self.size, stored, strict=True)
+        )
+
+    def image(self, image: np.ndarray) -> np.ndarray:
+        """Averages areas where the image gets smaller, and interpolates where it gets larger.
+
+        Shape: (H, W) or (H, W, channels) -> (*size) or (*size, channels)
+        """
+        height, width = self.inner_size(image.shape[:2])
+        smaller = (min(image.shape[1], width), min(image.shape[0], height))
+        if smaller != image.shape[1::-1]:
+            image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
+        if smaller != (width, height):
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+        return self._padded(image)
+
+    def masks(self, masks: np.ndarray) -> np.ndarray:
+        """The value that is nearest to each pixel; a mask too small for that keeps what it touches.
+
+        Shape: uint8 (C, H, W) -> (C, *size)
+        """
+        height, width = self.inner_size(masks.shape[1:])
+        rows, columns = (
+            # The pixel in which the centre of the new one lies.
+            (2 * np.arange(new) + 1) * old // (2 * new)
+            for new, old in ((height, masks.shape[1]), (width, masks.shape[2]))
+        )
+        inner = masks[:, rows[:, None], columns]
+        for c in np.flatnonzero(masks.any(axis=(1, 2)) & ~inner.any(axis=(1, 2))):
+            row, column = np.nonzero(masks[c])
+            inner[c, row * height // masks.shape[1], column * width // masks.shape[2]] = 1
+        return np.ascontiguousarray(np.moveaxis(self._padded(np.moveaxis(inner, 0, 2)), 2, 0))
+
+    def _padded(self, image: np.ndarray) -> np.ndarray:
+        if image.shape[:2] == self.size:
+            return image
+        top, left = ((new - old) // 2 for new, old in zip(self.size, image.shape[:2], strict=True))
+        whole = np.zeros((*self.size, *image.shape[2:]), image.dtype)
+        whole[top : top + image.shape[0], left : left + image.shape[1]] = image
+        return whole
+
+
+def size_rule(size: Size, mode: ResizeMode | None) -> Size | Resize:
+    """What images of a model must be: of its size or, with a mode, of any size and resized."""
+    return tuple(size) if mode is None else Resize(tuple(size), mode)
