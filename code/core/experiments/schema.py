@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from core.errors import InputError
+from core.files.names import check_class_names, file_name
 from core.metrics.scored_predictions import METRICS
 
 SCHEMA_VERSION = 1
@@ -168,17 +169,22 @@ def first_problem(error: ValidationError) -> str:
 
 
 def check_results(results: dict[str, Any], file: Path) -> None:
-    """Check the type of every known field.
+    """Check the type of every known field, and the names.
 
     Raises:
-        InputError: names the first key that is not what a run writes, or a class named twice.
+        InputError: names the first key that is not what a run writes, or a name that no training
+            would accept.
     """
     try:
-        names = Results.model_validate(results).data.class_names
+        checked = Results.model_validate(results)
     except ValidationError as error:
         raise InputError(
             f"{file}: {first_problem(error)}; expected the results.json of a run: copy it again, "
             "or train again"
         ) from None
-    if len(set(names)) < len(names):
-        raise InputError(f"{file}: data.class_names names a class twice: {', '.join(names)[:80]}")
+    check_class_names(checked.data.class_names, f"{file}: data.class_names")
+    for fold in checked.folds or ():
+        if file_name(fold.name) != fold.name:
+            raise InputError(
+                f"{file}: fold {fold.name[:80]!r}; expected the name of a folder in it"
+            )

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from core.files.names import check_class_names
 from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 from core.validation import Settings, validate
 
@@ -28,7 +29,8 @@ class Signature(Settings):
     threshold_version: str
 
     @model_validator(mode="after")
-    def _one_threshold_per_class(self) -> "Signature":
+    def _usable_classes_with_one_threshold_each(self) -> "Signature":
+        check_class_names(self.class_names, "class_names")
         if len(self.thresholds) != len(self.class_names):
             raise ValueError("expected one threshold per class")
         return self

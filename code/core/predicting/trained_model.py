@@ -13,6 +13,7 @@ from core.errors import InputError
 from core.experiments.reading import Experiment, read_experiment
 from core.experiments.schema import ClassScaling, first_problem
 from core.files.checkpoint import load_checkpoint
+from core.files.names import check_class_names
 from core.machine.device import choose_device, keep_freed_memory
 from core.metrics.scaling import Scaling
 from core.models.output import logits_of
@@ -45,8 +46,8 @@ class FinalModel(Settings):
     state_dict: dict[str, Any]
 
     @model_validator(mode="after")
-    def _one_of_each_per_class(self) -> "FinalModel":
-        names = set(self.class_names)
+    def _usable_classes_with_one_of_each(self) -> "FinalModel":
+        names = set(check_class_names(self.class_names, "class_names"))
         if set(self.thresholds) != names or (self.scaling and set(self.scaling) != names):
             raise ValueError("expected one threshold, and one scaling or none, for each class")
         return self
