@@ -83,3 +83,14 @@ def test_what_does_not_fit_is_refused(experiment, tmp_path):
     (experiment / "results.json").write_text(json.dumps(results))
     with pytest.raises(InputError, match="still running"):
         reevaluate(experiment)
+
+
+def test_an_interpolation_in_an_experiment_stays_text(experiment, tmp_path, monkeypatch):
+    """Also where another command reads the config from results.json."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    content = read(experiment)
+    content["config"]["data"] |= {"root": "${oc.env:HOME}/strips", "source": "severstal"}
+    (experiment / "results.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"\$\{oc\.env:HOME\}/strips"):
+        reevaluate(experiment)
+    assert not (tmp_path / "home").exists()

@@ -1,6 +1,7 @@
 """From registries and settings to Hydra's groups, and from a composed config to checked values."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,18 +120,31 @@ def explain_override(error: Exception) -> str | None:
 
 
 def check_config(config: DictConfig) -> TrainConfig:
-    """Validate a composed config.
+    """Validate a config that Hydra composed from the command line and the project's own files.
 
     Raises:
         InputError: names the key, the value, and what was expected.
     """
     content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     content.pop(RESUME, None)
+    return check_values(content)
+
+
+def check_values(content: Mapping[str, Any]) -> TrainConfig:
+    """Validate a config in plain values, such as an experiment's; an interpolation is plain text.
+
+    Raises:
+        InputError: names the key, the value, and what was expected.
+    """
     known = list(TrainConfig.__dataclass_fields__)
     for key in content:
         if key not in known:
             close = nearest(key, known)
             raise InputError(f"{key}: unknown key{close}; known keys: {', '.join(known)}")
+    for name in known:
+        is_off = name == "mask_loss" and content.get(name) is None
+        if not is_off and not isinstance(content.get(name), Mapping):
+            raise InputError(f"{name}={content.get(name)!r}: expected a section of keys and values")
     checked = {name: validate(part, content[name], name) for name, part in SETTINGS.items()}
     model, loss, mask_loss = content["model"], content["loss"], content.get("mask_loss")
     _check_component("model", "name", model)
@@ -150,4 +164,5 @@ def _check_component(group: str, key: str, values: dict[str, Any]) -> None:
     registry: Registry[Any] = get_model_registry() if group == "model" else get_loss_registry()
     named = (key, "weight") if group == "mask_loss" else (key,)
     given = {name: value for name, value in values.items() if name not in named}
-    validate(registry.parameters(values[key]), given, f"{group} {values[key]}")
+    name = str(values.get(key))
+    validate(registry.parameters(name), given, f"{group} {name}")

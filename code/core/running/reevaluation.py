@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from core.analysis.text_tables import summary_table
-from core.command.config import TrainConfig, check_config
+from core.command.config import TrainConfig, check_values
 from core.data.annotations import read_label_table
 from core.data.dataset import StripDataset
 from core.data.label_table import LabelTable
@@ -43,7 +42,7 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
         InputError: not a completed experiment, or data that do not fit it.
     """
     experiment = read_experiment(path)
-    config = check_config(OmegaConf.create(experiment.results["config"]))
+    config = check_values(experiment.results["config"])
     final = read_final_model(experiment)
     if data_root is None:
         # As it was trained on: synthetic strips that are gone are generated again.
