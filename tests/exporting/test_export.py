@@ -323,6 +323,29 @@ def test_onnx_files_of_others_are_refused(tmp_path):
         OnnxModel(file, str(file))
 
 
+REPLACED = {
+    "--output": (["--format", "torchscript"], "model_final.pt"),
+    "--bundle": ([], "data.zip"),
+}
+
+
+@pytest.mark.parametrize("option", REPLACED)
+def test_only_an_export_is_replaced_without_force(option, calibrated, tmp_path):
+    words, name = REPLACED[option]
+    file = tmp_path / name
+    file.write_text("precious")
+    words = [str(calibrated), *words, option, str(file)]
+    with pytest.raises(InputError, match=rf"{option} .*{name}: exists, and this command did not"):
+        export.main(words)
+    assert file.read_text() == "precious"
+    export.main([*words, "--force"])
+    export.main(words)  # now it is its own
+    with file.open("r+b") as stream:
+        stream.write(b"changed")
+    with pytest.raises(InputError, match="did not write it"):
+        export.main(words)
+
+
 BAD = {
     "nothing to do": ([], "--format"),
     "wrong suffix": (["--format", "onnx", "--output", "model.pt"], "ends in .onnx"),

@@ -62,6 +62,15 @@ def open_bundle(path: Path) -> OnnxModel:
     return model
 
 
+def is_bundle(path: Path) -> bool:
+    """Whether a file is a zip file with the members of a bundle, whatever they hold."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return set(archive.namelist()) == LARGEST.keys()
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError):
+        return False
+
+
 def _read_members(path: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:

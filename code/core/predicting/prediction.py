@@ -24,13 +24,17 @@ PassOn = Callable[[Iterable[Row]], Iterator[Row]]
 
 @dataclass(frozen=True)
 class PredictionOptions:
-    """How the images are predicted; `overlay` is a folder for pictures, which `draw` makes."""
+    """How the images are predicted; `overlay` is a folder for pictures, which `draw` makes.
+
+    With `force`, `output` may replace a file that is not one of predictions.
+    """
 
     output: Path
     flips: bool = False
     default_thresholds: bool = False
     batch_size: int = 16
     overlay: Path | None = None
+    force: bool = False
 
 
 def predict_to_file(
@@ -48,7 +52,7 @@ def predict_to_file(
         InputError: a model that cannot be read, models that do not fit, no images, or a file that
             cannot be written. An image that cannot be read is reported in its row instead.
     """
-    check_output(options.output)
+    check_output(options.output, options.force)
     _check_images(images)
     listed = ImageList(images, EXTENSIONS, sys.stdin)
     members = [open_model(path) for path in models]
