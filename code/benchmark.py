@@ -10,6 +10,7 @@ import torch
 from benchmarks.measurement import machine, measure, table
 from benchmarks.options import SUBJECTS, Options, parse
 from core.command.mistakes import run_command
+from core.command.terminal import show
 from core.experiments.environment import describe_environment
 from core.files.overwriting import check_replaceable, has_keys
 from core.files.writing import write_json
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows = measure(subject.contenders(options, Path(folder)), options.rounds)
             text = table(rows, subject.ITEM)
     environment = describe_environment(options.device)
-    print(f"{name}: {SUBJECTS[name].title}\n\n{text}\n\n{machine(environment)}")
+    show(f"{name}: {SUBJECTS[name].title}\n\n{text}\n\n{machine(environment)}")
     if output:
         write_json(output, dict(zip(KEYS, (environment, given, rows), strict=True)))
 

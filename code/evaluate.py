@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from core.command.mistakes import run_command
+from core.command.terminal import show
 from core.running.reevaluation import reevaluate
 
 
@@ -17,7 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
         help="labelled folder in any layout that training reads; default: its own test part",
     )
     given = parser.parse_args(arguments)
-    print(f"Results: {reevaluate(given.experiment, given.data_root) / 'results.json'}")
+    show(f"Results: {reevaluate(given.experiment, given.data_root) / 'results.json'}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks.latency_comparison import compare_latency
 from core.analysis.model_card import write_model_card
 from core.command.mistakes import run_command
+from core.command.terminal import show
 from core.experiments.reading import find_experiment
 from core.exporting.exporting import FORMAT_NAMES, export, pack
 
@@ -41,12 +42,12 @@ def main(arguments: list[str] | None = None) -> None:
     given = parse(arguments)
     folder, root, force = find_experiment(given.experiment), given.data_root, given.force
     if given.format:
-        print(f"Exported: {export(folder, given.format, given.output, root, force)}")
+        show(f"Exported: {export(folder, given.format, given.output, root, force)}")
     card = write_model_card(folder)  # which names what was exported
     if given.bundle:
-        print(f"Packed: {pack(folder, given.bundle, card, root, force)}")
+        show(f"Packed: {pack(folder, given.bundle, card, root, force)}")
     if given.latency:
-        print(f"Latency: {compare_latency(folder, root)}")
+        show(f"Latency: {compare_latency(folder, root)}")
 
 
 if __name__ == "__main__":

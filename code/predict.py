@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from core.command.mistakes import run_command
+from core.command.terminal import show
 from core.predicting.prediction import PassOn, PredictionOptions, predict_to_file
 from core.predicting.predictor import Predictor
 from core.predicting.signature import Signature
@@ -15,8 +16,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     model = "folder or name of an experiment; model.onnx or model.zip need no torch"
     parser.add_argument("model", type=Path, metavar="MODEL", help=model)
-    images = "files, folders, globs; -: paths on stdin"
-    parser.add_argument("images", nargs="+", metavar="IMAGES", help=images)
+    parser.add_argument("images", nargs="+", help="files, folders, globs; -: paths on stdin")
     overlay = "draw each class that is found over its image, in this new or empty folder"
     parser.add_argument("--overlay", type=Path, metavar="DIR", help=overlay)
     ensemble = "average the probabilities with those of this model; may be repeated"
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     draw = partial(overlays, given.overlay) if given.overlay else None
     outcome = predict_to_file([given.model, *given.ensemble], given.images, options, draw)
     pictures = f", {given.overlay}/" if given.overlay else ""
-    print(f"{outcome.num_images} images, {outcome.num_errors} unreadable: {given.output}{pictures}")
+    show(f"{outcome.num_images} images, {outcome.num_errors} unreadable: {given.output}{pictures}")
     if outcome.num_errors:
         sys.exit(1)
 

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
+
+from core.files.escaping import for_html as escape
 
 NONE, OTHER = "none", "other"
 MOST_SETS = 9

@@ -1,7 +1,6 @@
 """The section of a report that shows where the model looks, where code/explain.py was run."""
 
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from core.analysis.page import paragraph, table
 from core.analysis.strips import data_url
 from core.analysis.text_tables import number
 from core.experiments.reading import Experiment
+from core.files.escaping import for_html as escape
 from core.files.reading import read_json
 
 EXPLANATION_FILE, SHEET_FILE = "explanation.json", "contact_sheet.jpg"
@@ -42,7 +42,7 @@ def _explanation(experiment: Experiment, file: Path) -> str:
     try:
         content = read_json(file)
         scores = content["scores"]
-        heading = f"<h3>{escape(file.parent.name)}: {escape(content['method'])}</h3>"
+        heading = f"<h3>{escape(file.parent.name)}: {escape(str(content['method']))}</h3>"
         body = paragraph("No masks to score on.") if scores is None else _scores(experiment, scores)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return paragraph(f"{file.parent.name} cannot be read ({error!r}).")

@@ -1,6 +1,5 @@
 """The section of a report that shows where the model finds defects."""
 
-from html import escape
 from pathlib import Path
 
 import cv2
@@ -14,6 +13,7 @@ from core.errors import InputError
 from core.experiments.drawing import overlay
 from core.experiments.reading import Experiment
 from core.experiments.strips import ImageFolder
+from core.files.escaping import for_html as escape
 from core.files.reading import read_json
 
 EXAMPLES = Path("masks") / "examples.json"

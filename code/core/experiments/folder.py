@@ -14,6 +14,7 @@ from core.experiments.lock import run_lock
 from core.experiments.predictions import PREDICTIONS_FILE, PartPredictions, write_predictions
 from core.experiments.reading import RESULTS_FILE
 from core.experiments.schema import SCHEMA_VERSION, Head, Results, Section
+from core.files.escaping import TerminalFormatter
 from core.files.reading import read_json
 from core.files.writing import remove_leftovers, to_json, write_json
 from core.machine.distributed import from_first, is_first
@@ -208,7 +209,7 @@ def _log_file(path: Path) -> Iterator[None]:
         raise InputError(
             f"{path}: cannot be written ({error.strerror}): give a folder that can be written to"
         ) from None
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(TerminalFormatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
     try:
