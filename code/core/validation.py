@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from core.errors import InputError
 
 Model = TypeVar("Model", bound=BaseModel)
+_LONGEST_VALUE = 200
 
 
 class Settings(BaseModel):
@@ -48,7 +49,7 @@ def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str
         unknown, known = str(first["loc"][-1]), list(owner.model_fields)
         key = ".".join([*path, unknown])
         close, names = nearest(unknown, known), ", ".join(known) or "none"
-        return f"{where}: {key}={first['input']!r}: unknown key{close}; known keys: {names}"
+        return f"{where}: {key}={_short(first['input'])}: unknown key{close}; known keys: {names}"
     key = ".".join(path) or "value"
     if first["type"] == "missing":
         return f"{where}: {key} is missing: give {key}=VALUE"
@@ -59,7 +60,13 @@ def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str
             message = message[:1].lower() + message[1:]
             if message not in messages:
                 messages.append(message)
-    return f"{where}: {key}={first['input']!r}: {' or '.join(messages)}"
+    return f"{where}: {key}={_short(first['input'])}: {' or '.join(messages)}"
+
+
+def _short(value: Any) -> str:
+    """A value as Python writes it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
 def _key_path(model: type[BaseModel], loc: tuple[Any, ...]) -> tuple[list[str], type[BaseModel]]:

@@ -14,6 +14,7 @@ from core.experiments.reading import RESULTS_FILE, find_experiment, read_experim
 from core.predicting.bundle import open_bundle
 from core.predicting.image_list import ImageList
 from core.predicting.onnx_model import OnnxModel
+from core.predicting.onnx_trial import open_untrusted
 from core.predicting.predictor import Ensemble, Flips, Predictor
 from core.predicting.row_files import Outcome, check_output, write_rows
 from core.predicting.signature import Signature
@@ -84,7 +85,7 @@ def open_model(path: Path) -> Predictor:
     if path.suffix in (".onnx", ".zip") and not path.is_dir():
         if not path.is_file():
             raise InputError(f"{path}: no such file; expected what code/export.py wrote")
-        return OnnxModel(path, str(path)) if path.suffix == ".onnx" else open_bundle(path)
+        return open_untrusted(path, str(path)) if path.suffix == ".onnx" else open_bundle(path)
     folder = find_experiment(path)
     # Imported here because exported models are used where torch is not installed.
     from core.predicting.trained_model import TrainedModel

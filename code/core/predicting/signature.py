@@ -4,13 +4,25 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from core.files.names import check_class_names
 from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 from core.validation import Settings, validate
 
-Side = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=1, le=1 << 14)]
+# A strip of 4,096 rows as wide as the widest.
+_MOST_PIXELS = 1 << 26
+
+
+def _check_area(size: tuple[int, int]) -> tuple[int, int]:
+    if size[0] * size[1] > _MOST_PIXELS:
+        raise ValueError(f"expected at most {_MOST_PIXELS} pixels")
+    return size
+
+
+ImageSize = Annotated[tuple[Side, Side], AfterValidator(_check_area)]
+ClassNames = Annotated[tuple[str, ...], Field(min_length=1, max_length=1000)]
 
 
 class Signature(Settings):
@@ -22,8 +34,8 @@ class Signature(Settings):
 
     schema_version: Literal[1] = 1
     model: str
-    class_names: Annotated[tuple[str, ...], Field(min_length=1)]
-    image_size: tuple[Side, Side]
+    class_names: ClassNames
+    image_size: ImageSize
     channels: Literal[1, 3]
     thresholds: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]
     threshold_version: str

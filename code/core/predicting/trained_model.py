@@ -2,11 +2,11 @@
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 from torch import nn
 
 from core.errors import InputError
@@ -19,7 +19,8 @@ from core.metrics.scaling import Scaling
 from core.models.output import logits_of
 from core.models.parameters import without_weights
 from core.models.registry import get_registry
-from core.predicting.signature import Side, Signature, threshold_version
+from core.predicting.building import no_larger_than
+from core.predicting.signature import ClassNames, ImageSize, Signature, threshold_version
 from core.validation import Settings
 
 MODEL_FILE = "model_final.pt"
@@ -37,9 +38,9 @@ class FinalModel(Settings):
     schema_version: Literal[MODEL_SCHEMA_VERSION]
     experiment: str
     model: dict[str, Any]
-    image_size: tuple[Side, Side]
+    image_size: ImageSize
     channels: Literal[1, 3]
-    class_names: Annotated[tuple[str, ...], Field(min_length=1)]
+    class_names: ClassNames
     thresholds: dict[str, float]
     threshold_criterion: str
     scaling: dict[str, ClassScaling] | None
@@ -61,13 +62,14 @@ class FinalModel(Settings):
         values = without_weights(self.model)
         name = values.pop("name", None)
         try:
-            model = get_registry().instantiate(name, **values)
+            with no_larger_than(self.state_dict):
+                model = get_registry().instantiate(name, **values)
             model.load_state_dict(self.state_dict)
-        except (KeyError, RuntimeError) as error:
-            reason = str(error).partition("\n")[0]
+        except Exception as error:  # options from a file can make any constructor fail
+            reason = str(error).partition("\n")[0][:300] or type(error).__name__
             raise InputError(
                 f"{self.file}: does not fit model {name} of this version ({reason})"
-            ) from None
+            ) from error
         return model.eval()
 
     def calibration(self) -> Scaling | None:
