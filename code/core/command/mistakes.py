@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from core.command.terminal import show_error
+from core.command.terminal import prepare_streams, show_error
 from core.errors import EXIT_CODE, InputError
 from core.files.escaping import TerminalFormatter
 
@@ -33,6 +33,7 @@ def run_command(main: Callable[[], None], explain: Explain = lambda error: None)
 
 def start_log() -> None:
     """Send the log to standard output."""
+    prepare_streams()
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(TerminalFormatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
