@@ -114,6 +114,7 @@ BAD = {
     "no masks predicted": (["--method", "mask_head"], "mask_head=true"),
     "image that cannot be read": (["BAD"], "not an image"),
     "folder that is in use": (["--output", "USED"], "is not empty"),
+    "a second experiment": (["EXPERIMENT"], "explain one experiment at a time"),
     "data set without labels": (["--data-root", "USED"], "looked for train.csv"),
 }
 
@@ -125,7 +126,10 @@ def test_mistakes_get_one_line_and_leave_nothing(name, experiment, tmp_path, cap
     bad.write_text("text")
     used.mkdir()
     (used / "file").write_text("")
-    words = [{"BAD": str(bad), "USED": str(used)}.get(word, word) for word in words]
+    words = [
+        {"BAD": str(bad), "USED": str(used), "EXPERIMENT": str(experiment)}.get(word, word)
+        for word in words
+    ]
     with pytest.raises(SystemExit) as ended:
         run_command(lambda: explain.main([str(experiment), *words]))
     assert ended.value.code == 2

@@ -112,7 +112,13 @@ def explain_override(error: Exception) -> str | None:
         known = list(SETTINGS[section].model_fields)
     else:
         keys_of = components(section)
-        owners = [name for name, keys in keys_of.items() if key.partition(".")[0] in keys]
+        outer, _, inner = key.partition(".")
+        owners = [name for name, keys in keys_of.items() if outer in keys]
+        if owners and inner:
+            return (
+                f"{section}.{key}: {outer} has no such key by default: give it as a whole, "
+                f"{section}.{outer}={{{inner}:VALUE}}"
+            )
         if owners:
             return f"{section}.{key}: not a key of this {section}; only of {', '.join(owners)}"
         known = list(dict.fromkeys(key for keys in keys_of.values() for key in keys))

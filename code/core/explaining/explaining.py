@@ -18,7 +18,7 @@ from core.explaining.methods import check_method, default_method, heat_maps
 from core.explaining.scores import Scoreboard
 from core.explaining.true_masks import TrueMasks
 from core.files.writing import make_empty_folder, write_json
-from core.predicting.image_list import ImageList
+from core.predicting.image_list import ImageList, check_no_models
 from core.predicting.predictor import predict_in_batches
 from core.predicting.stream import read_strip
 from core.predicting.trained_model import TrainedModel
@@ -47,6 +47,7 @@ def explain(experiment: Path, images: Sequence[str], options: ExplanationOptions
         InputError: no completed experiment, a method that its model does not know, no images, or
             an image that cannot be read.
     """
+    check_no_models(images, "explain one experiment at a time")
     trained = TrainedModel(find_experiment(experiment))
     names = trained.signature.class_names
     true_masks = TrueMasks(trained, options.data_root)

@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from core.data.images import EXTENSIONS
 from core.errors import InputError
-from core.experiments.reading import RESULTS_FILE, find_experiment, read_experiment
+from core.experiments.reading import find_experiment, read_experiment
 from core.predicting.bundle import open_bundle
-from core.predicting.image_list import ImageList
+from core.predicting.image_list import ImageList, check_no_models
 from core.predicting.onnx_model import OnnxModel
 from core.predicting.onnx_trial import open_untrusted
 from core.predicting.predictor import Ensemble, Flips, Predictor
@@ -54,7 +54,7 @@ def predict_to_file(
             cannot be written. An image that cannot be read is reported in its row instead.
     """
     check_output(options.output, options.force)
-    _check_images(images)
+    check_no_models(images, "to average it with the first model, name it after --ensemble")
     listed = ImageList(images, EXTENSIONS, sys.stdin)
     members = [open_model(path) for path in models]
     model = members[0] if len(members) == 1 else Ensemble(members)
@@ -107,16 +107,3 @@ def _check_overlay(model: Predictor, folder: Path) -> None:
             f"--overlay {folder}: an exported model returns probabilities only: name the "
             f"experiment that it was exported from ({model.signature.model})"
         )
-
-
-def _check_images(images: Sequence[str]) -> None:
-    for word in images:
-        try:
-            Path(word).exists()
-        except OSError as error:  # a name that is too long, or a folder without permission
-            raise InputError(f"{word}: {error.strerror}: name an image or a folder") from None
-        if (Path(word) / RESULTS_FILE).is_file() or word.endswith((".onnx", ".zip")):
-            raise InputError(
-                f"{word} is a model and holds no images: to average it with the first one, give "
-                f"--ensemble {word}"
-            )
