@@ -50,8 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = PredictionOptions(given.output, *how, given.overlay, given.force)
     draw = partial(overlays, given.overlay) if given.overlay else None
     outcome = predict_to_file([given.model, *given.ensemble], given.images, options, draw)
-    pictures = f", {given.overlay}/" if given.overlay else ""
-    show(f"{outcome.num_images} images, {outcome.num_errors} unreadable: {given.output}{pictures}")
+    pictures = f", pictures: {given.overlay}/" if given.overlay else ""
+    show(f"{outcome.summary()}\nrows: {given.output}{pictures}")
     if outcome.num_errors:
         sys.exit(1)
 

@@ -25,7 +25,7 @@ from core.files.writing import replacing, write_json
 from core.predicting.bundle import MODEL, PARITY, is_bundle, write_bundle
 from core.predicting.onnx_model import OnnxModel
 from core.predicting.signature import Signature
-from core.predicting.trained_model import TrainedModel
+from core.predicting.trained_model import MODEL_FILE, TrainedModel
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,8 @@ def _write_int8(trained: TrainedModel, file: Path, data_root: Path | None) -> No
     examples, source = example_strips(trained, NUM_STRIPS, data_root)
     parity = measure_parity(trained, model, examples, trained.signature.class_names)
     parity |= {"strips": source, "tolerance": None, "fidelity": drop.record()}
-    log.info("int8: %s", drop)
+    final = trained.experiment.path / MODEL_FILE
+    log.info("int8: %s; %.1f MB before", drop, final.stat().st_size / 1e6)
     _write_parity(file, INT8, model.signature, parity)
 
 
@@ -165,9 +166,17 @@ def _write_parity(
     }
     write_json(_parity_file(file), report)
     log.info(
-        "%s: at most %.1e from PyTorch on %d strips (%s)",
-        format_name, parity["max_difference"], parity["num_strips"], parity["strips"],
+        "%s: %.1f MB; at most %.1e from PyTorch on %d strips (%s)",
+        format_name, _megabytes(file), parity["max_difference"], parity["num_strips"],
+        parity["strips"],
     )  # fmt: skip
+
+
+def _megabytes(file: Path) -> float:
+    """With the weights beside it, where the format keeps them there."""
+    weights = file.with_suffix(".bin")
+    files = (file, weights) if weights.is_file() else (file,)
+    return sum(one.stat().st_size for one in files) / 1e6
 
 
 def _parity_file(file: Path) -> Path:

@@ -26,6 +26,7 @@ MEMORY, MEMORY_PER_BYTE, MEMORY_PER_PIXEL = 2048 * MEBIBYTE, 8, 2000
 BATCHES = (1, 2)
 _CODE = Path(__file__).resolve().parents[2]
 _STANDARD_INPUT = "-"
+_PROGRAM = "from core.predicting.onnx_trial import main; main()"
 
 
 def open_untrusted(source: Path | bytes, name: str) -> OnnxModel:
@@ -41,7 +42,7 @@ def open_untrusted(source: Path | bytes, name: str) -> OnnxModel:
     place = str(source.resolve()) if isinstance(source, Path) else _STANDARD_INPUT
     try:
         ended = subprocess.run(
-            [sys.executable, "-m", "core.predicting.onnx_trial", place, name, str(SECONDS)],
+            [sys.executable, "-c", _PROGRAM, place, name, str(SECONDS)],
             input=b"" if isinstance(source, Path) else source,
             capture_output=True,
             cwd=_CODE,
@@ -54,7 +55,10 @@ def open_untrusted(source: Path | bytes, name: str) -> OnnxModel:
         raise _too_costly(name, f"{SECONDS:g} seconds") from None
     try:
         problem = json.loads(ended.stdout)
-    except ValueError:  # killed by the system, or by its own fault
+    except ValueError:
+        if ended.returncode > 0:  # a fault of the process, and not of the model
+            last = ended.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            raise InputError(f"{name}: cannot be tried in a process of its own ({last})") from None
         raise _too_costly(name, "the memory that there is for them") from None
     if problem:
         raise InputError(problem)
@@ -96,7 +100,3 @@ def main() -> None:
     except MemoryError:
         problem = str(_too_costly(name, "the memory that there is for them"))
     json.dump(problem, sys.stdout)
-
-
-if __name__ == "__main__":
-    main()

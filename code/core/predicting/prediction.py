@@ -15,8 +15,9 @@ from core.predicting.bundle import open_bundle
 from core.predicting.image_list import ImageList, check_no_models
 from core.predicting.onnx_model import OnnxModel
 from core.predicting.onnx_trial import open_untrusted
+from core.predicting.outcome import Outcome
 from core.predicting.predictor import Ensemble, Flips, Predictor
-from core.predicting.row_files import Outcome, check_output, write_rows
+from core.predicting.row_files import check_output, write_rows
 from core.predicting.signature import Signature
 from core.predicting.stream import Row, predict_images, read_strip
 
@@ -74,7 +75,7 @@ def predict_to_file(
     return write_rows(options.output, drawn(rows), decided_by)
 
 
-def open_model(path: Path) -> Predictor:
+def open_model(path: Path | str) -> Predictor:
     """The model of an experiment, by its folder or name, or an exported one: .onnx, or a bundle.
 
     The models of a cross-validation are averaged.
@@ -82,6 +83,7 @@ def open_model(path: Path) -> Predictor:
     Raises:
         InputError: no model is there.
     """
+    path = Path(path)
     if path.suffix in (".onnx", ".zip") and not path.is_dir():
         if not path.is_file():
             raise InputError(f"{path}: no such file; expected what code/export.py wrote")

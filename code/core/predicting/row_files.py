@@ -2,8 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,6 +12,7 @@ from core.experiments.reading import RESULTS_FILE
 from core.files.overwriting import check_replaceable, first_line
 from core.files.tables import write_cells
 from core.files.writing import replacing
+from core.predicting.outcome import Outcome
 from core.predicting.signature import Signature
 from core.predicting.stream import Row
 
@@ -50,24 +50,9 @@ def _is_own(path: Path) -> bool:
     return isinstance(content, dict) and list(content) == _KEYS
 
 
-@dataclass
-class Outcome:
-    """How many images there were, and how many of them could not be predicted."""
-
-    num_images: int = 0
-    num_errors: int = 0
-
-
 def write_rows(path: Path, rows: Iterable[Row], signature: Signature) -> Outcome:
     """Write every row, the file whole or not at all. Raises InputError where it cannot be."""
-    outcome = Outcome()
-
-    def counted() -> Iterator[Row]:
-        for row in rows:
-            outcome.num_images += 1
-            outcome.num_errors += bool(row.error)
-            yield row
-
+    outcome = Outcome(signature)
     write = _WRITERS[path.suffix.lower()]
     try:
         with (
@@ -75,7 +60,7 @@ def write_rows(path: Path, rows: Iterable[Row], signature: Signature) -> Outcome
             # A path need not be valid UTF-8.
             temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
         ):
-            write(stream, counted(), signature)
+            write(stream, outcome.counted(rows), signature)
     except OSError as error:
         raise InputError(f"--output {path}: cannot be written ({error.strerror})") from None
     return outcome

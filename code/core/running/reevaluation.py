@@ -73,7 +73,8 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
         "test_at_thresholds": with_intervals(*scored, final.thresholds, bootstrap),
     }
     for key, title in (("test", "at 0.5"), ("test_at_thresholds", "at the thresholds")):
-        log.info("%d images, %s:\n%s\n", len(indices), title, summary_table(report[key]))
+        images = "1 image" if len(indices) == 1 else f"{len(indices)} images"
+        log.info("%s, %s:\n%s\n", images, title, summary_table(report[key]))
     folder = make_unused_folder(
         experiment.path, f"evaluation_{datetime.now().astimezone():%Y%m%d_%H%M%S}"
     )
