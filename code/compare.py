@@ -1,12 +1,12 @@
 """Compare finished experiments: figures with intervals, what differs, and which is better."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from core.analysis.comparison import compare_results
 from core.analysis.comparison_formats import FORMATS
 from core.command.mistakes import run_command
+from core.command.terminal import show, show_error
 from core.experiments.reading import RESULTS_DIR
 
 
@@ -43,10 +43,10 @@ def main() -> None:
         sort=arguments.sort,
         filters=arguments.filter,
     )
-    sys.stdout.write(FORMATS[arguments.format](comparison))
+    show(FORMATS[arguments.format](comparison).removesuffix("\n"))
     if arguments.format == "csv":
         for line in [*comparison.notes, *comparison.problems]:
-            print(line, file=sys.stderr)
+            show_error(line)
 
 
 if __name__ == "__main__":

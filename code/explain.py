@@ -5,6 +5,7 @@ from pathlib import Path
 
 from core.analysis.report import write_report
 from core.command.mistakes import run_command
+from core.command.terminal import show
 from core.explaining.explaining import ExplanationOptions, explain
 from core.explaining.methods import METHODS
 
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     folder = explain(given.experiment, given.images, options)
     if given.output is None:
         write_report(folder.parent, data_root=given.data_root)  # which now shows it
-    print(f"Explained: {folder / 'explanation.json'}")
+    show(f"Explained: {folder / 'explanation.json'}")
 
 
 if __name__ == "__main__":

@@ -53,6 +53,9 @@ def test_a_benchmark_prints_its_table_and_writes_json(tmp_path, capsys, monkeypa
     assert content["options"] == {"rounds": 1}
     assert content["environment"]["packages"]["torch"] == torch.__version__
     assert f"torch {torch.__version__}" in printed
+    file.write_text('{"rows": []}')
+    with pytest.raises(InputError, match="did not write it"):
+        benchmark.main(["metrics", "--rounds", "1", "--output", str(file)])
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)

@@ -9,6 +9,7 @@ from typing import Any
 from core.analysis.comparison import Comparison
 from core.analysis.ranking import FigureKey, figure, figure_keys, interval, shown_figures
 from core.analysis.text_tables import METRIC_TITLES, aligned, markdown, number, with_bounds
+from core.files.escaping import for_markdown, for_terminal
 from core.files.tables import write_cells
 from core.files.writing import to_json
 
@@ -66,7 +67,9 @@ def experiment_rows(comparison: Comparison) -> list[dict[str, Any]]:
     return rows
 
 
-def as_document(table: Callable[[Rows], str], comparison: Comparison) -> str:
+def as_document(
+    table: Callable[[Rows], str], escape: Callable[[str], str], comparison: Comparison
+) -> str:
     """The figures as a table, then the differences, the verdicts and what was left out."""
     blocks = [table(_figure_rows(comparison))] if comparison.experiments else []
     for title, rows in (
@@ -81,7 +84,7 @@ def as_document(table: Callable[[Rows], str], comparison: Comparison) -> str:
         ("Left out", comparison.problems),
     ):
         if lines:
-            blocks.append(f"{title}:\n\n" + "\n".join(f"- {line}" for line in lines))
+            blocks.append(f"{title}:\n\n" + "\n".join(f"- {escape(line)}" for line in lines))
     return "\n\n".join(blocks or ["No experiment to compare."]) + "\n"
 
 
@@ -137,14 +140,15 @@ def _seed_rows(comparison: Comparison) -> Rows:
 
 def _underlined(rows: Rows) -> str:
     """Aligned columns, with a line of dashes below the header."""
+    rows = [list(map(for_terminal, row)) for row in rows]
     header, *lines = aligned(rows, text_columns=len(rows[0]))
     dashes = ["-" * max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join([header, "  ".join(dashes), *lines])
 
 
 FORMATS: dict[str, Callable[[Comparison], str]] = {
-    "table": partial(as_document, _underlined),
+    "table": partial(as_document, _underlined, for_terminal),
     "csv": as_csv,
     "json": as_json,
-    "markdown": partial(as_document, markdown),
+    "markdown": partial(as_document, markdown, for_markdown),
 }
