@@ -45,9 +45,7 @@ def open_untrusted(source: Path | bytes, name: str) -> OnnxModel:
             [sys.executable, "-c", _PROGRAM, place, name, str(SECONDS)],
             input=b"" if isinstance(source, Path) else source,
             capture_output=True,
-            cwd=_CODE,
-            # One thread: each would reserve memory of its own.
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            env=_environment(),
             timeout=SECONDS,
             check=False,
         )
@@ -63,6 +61,13 @@ def open_untrusted(source: Path | bytes, name: str) -> OnnxModel:
     if problem:
         raise InputError(problem)
     return OnnxModel(source, name)
+
+
+def _environment() -> dict[str, str]:
+    """As here, with this project's code to import, and one thread: each would reserve memory."""
+    paths = [str(_CODE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    return {**os.environ, **one_thread, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def _too_costly(name: str, what: str) -> InputError:
