@@ -1,14 +1,10 @@
-"""Kills trainings that build the image cache, and prints how the next one ended, as JSON lines.
-
-    python tests/cache_kills.py WORK_FOLDER OVERRIDE...
+"""Kills trainings that build the image cache, and reports how the next one ended.
 
 As `kill_moments.py`, from which it differs in what is killed: never a step, only `data.cache=disk`
 while it is filled, by a training that begins and by one that is resumed.
 """
 
-import json
 import shutil
-import sys
 from pathlib import Path
 
 from conftest import REPOSITORY
@@ -101,18 +97,12 @@ class CacheKilling(Killing):
         return {"differences": found, "whole": len(whole)}
 
 
-def main() -> None:
-    folder, *overrides = sys.argv[1:]
+def reports_of_cache_kills(folder: Path, overrides: list[str]) -> list[dict]:
+    """How the trainings ended that followed those which were killed."""
     fill_config_store()
     store_help()
     with initialize_config_dir(str(REPOSITORY / "config"), version_base="1.3"):
-        killing = CacheKilling(Path(folder), overrides)
+        killing = CacheKilling(folder, overrides)
         watch_cache(killing.moments)
-        for moment in BEGUN_ANEW:
-            print(json.dumps(killing.kill_begun(moment)), flush=True)
-        for moment in RESUMED:
-            print(json.dumps(killing.kill_resumed(moment)), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+        begun = [killing.kill_begun(moment) for moment in BEGUN_ANEW]
+        return begun + [killing.kill_resumed(moment) for moment in RESUMED]

@@ -1,5 +1,6 @@
 """Fixtures shared by the whole suite."""
 
+import copy
 import fcntl
 import hashlib
 import os
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 
 # Before torch, numpy and albumentations are imported anywhere: one thread a process (the suite
-# runs in parallel processes), no look-ups on the network.
+# runs in parallel processes), none of their own for compilers, no look-ups on the network.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -45,6 +47,14 @@ def pytest_collection_modifyitems(config, items) -> None:
     if hasattr(config, "workerinput"):
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unsynced() -> Iterator[None]:
+    """Nothing waits until files are on the disk: only a machine that fails could show it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -146,6 +156,37 @@ def completed(compose, session_folder) -> Callable[..., Path]:
 def trained(completed, tiny) -> Path:
     """Folder of a completed experiment; copy it before changing anything in it."""
     return completed(*tiny, "experiment.name=quickstart")
+
+
+@pytest.fixture(scope="session")
+def onnx_exports() -> dict:
+    """The ONNX programs that torch made in this process, each by all that it was made of."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def exported_once(onnx_exports) -> Iterator[None]:
+    """A model that was exported to ONNX in this process already is not exported again.
+
+    That would take seconds, and give the same.
+    """
+    import torch
+
+    export = torch.onnx.export
+
+    def once(model, examples, **options):
+        shapes = [example.shape for example in examples]
+        content = hashlib.sha256(repr((model, model.training, shapes, options)).encode())
+        for name, value in model.state_dict().items():
+            content.update(name.encode() + value.numpy().tobytes())
+        key = content.hexdigest()
+        if key not in onnx_exports:
+            onnx_exports[key] = export(copy.deepcopy(model), examples, **options)
+        return onnx_exports[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch.onnx, "export", once)
+        yield
 
 
 @pytest.fixture

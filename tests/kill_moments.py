@@ -1,29 +1,26 @@
-"""Kills tiny trainings at chosen moments, resumes them, and prints how each ended, as JSON lines.
+"""Kills tiny trainings at chosen moments, resumes them, and reports how each ended.
 
-A process of its own, which imports everything once and forks a child for each training. Each
-child counts the moments that it passes, such as half of a file being written; they come in the
-same order in each run, so that a child can be told at which of them to send itself SIGKILL.
-
-    python tests/kill_moments.py WORK_FOLDER OVERRIDE...
+All in a process of its own, forked from one that has imported everything, which forks a child for
+each training. Each child counts the moments that it passes, such as half of a file being written;
+they come in the same order in each run, so that a child can be told at which of them to send
+itself SIGKILL.
 """
 
 import io
 import json
 import math
+import multiprocessing
 import os
 import random
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from conftest import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / "code"))
-
 import torch
+from conftest import REPOSITORY
 from hydra import compose, initialize_config_dir
 from outcomes import differences, outcome, read
 
@@ -178,23 +175,18 @@ class Killing:
         self.moments = Moments()
         watch(self.moments)
         self.log = folder / "log.txt"
+        config = self.config("straight")
+        # First of all the strips, or only this run would pass the moments of their making.
+        read_data(config.data)
+        self.moments.labels.clear()
         started = time.perf_counter()
-        self.labels = self._record()
+        # In this process, so that its children have done already what is done once in a process.
+        train(config)
         self.seconds = time.perf_counter() - started
+        self.labels = self.moments.labels.copy()
+        self.moments.labels.clear()
         (path,) = (folder / "straight").iterdir()
         self.expected = outcome(path)
-
-    def _record(self) -> list[str]:
-        config, listed = self.config("straight"), self.folder / "moments.json"
-
-        def work() -> None:
-            train(config)
-            listed.write_bytes(json.dumps(self.moments.labels).encode())
-
-        # First of all the strips, or only this run would pass the moments of their making.
-        assert in_child(lambda: read_data(config.data), self.log) == 0, self.log.read_text()
-        assert in_child(work, self.log) == 0, self.log.read_text()
-        return json.loads(listed.read_bytes())
 
     def config(self, name: str, *more: str):
         where = f"experiment.results_dir={self.folder / name}"
@@ -240,19 +232,22 @@ def chosen(labels: list[str], generator: random.Random) -> list[int]:
     return sorted([*numbers, *generator.sample(others, NUM_MOMENTS - len(numbers))])
 
 
-def main() -> None:
-    folder, *overrides = sys.argv[1:]
+def reports_of_kills(folder: Path, overrides: list[str]) -> list[dict]:
+    """How each of the trainings ended that were killed, in the order of their killing."""
     generator = random.Random(20)
     fill_config_store()
     store_help()
     with initialize_config_dir(str(REPOSITORY / "config"), version_base="1.3"):
-        killing = Killing(Path(folder), overrides)
-        for die_at in chosen(killing.labels, generator):
-            print(json.dumps(killing.kill(die_at=die_at)), flush=True)
+        killing = Killing(folder, overrides)
+        found = [killing.kill(die_at=die_at) for die_at in chosen(killing.labels, generator)]
         for _ in range(NUM_TIMES):
-            after = generator.uniform(0, killing.seconds)
-            print(json.dumps(killing.kill(kill_after=after)), flush=True)
+            found.append(killing.kill(kill_after=generator.uniform(0, killing.seconds)))
+    return found
 
 
-if __name__ == "__main__":
-    main()
+def in_own_process(
+    work: Callable[[Path, list[str]], list[dict]], folder: Path, overrides: list[str]
+) -> list[dict]:
+    """What `work` returns, in a process that is forked from this one."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as processes:
+        return processes.submit(work, folder, overrides).result()

@@ -15,6 +15,8 @@ from guides import arguments_of, commands
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from benchmarks import predict
+
 TRAIN = "code/train.py"
 TRAININGS = [command for command in commands() if TRAIN in command]
 OTHERS = [command for command in commands() if TRAIN not in command]
@@ -36,7 +38,7 @@ RUN_HERE = {
     "code/benchmark.py split": ONCE,
     "code/benchmark.py metrics": ONCE,
     "code/benchmark.py trainer": [*STRIPS, *ONCE, *SLIM],
-    "code/benchmark.py memory": [*STRIPS, "--batch-size", "4"],
+    "code/benchmark.py memory": [*STRIPS, *SLIM, "--batch-size", "4"],
 }
 
 
@@ -85,14 +87,29 @@ def does_not_compile(*_: Any) -> None:
     raise RuntimeError("not compiled in this test")
 
 
-# In the order of the guides: a command may need what an earlier one wrote.
-@pytest.mark.parametrize("command", OTHERS)
-def test_other_commands_run(command, workplace, monkeypatch, capsys):
+@pytest.fixture
+def cheap(exported_once, monkeypatch) -> None:
+    """Commands do all that they do, but not for long."""
     monkeypatch.setattr("benchmarks.metrics.RESAMPLES", 20)
     # What the fixture learned in two epochs is noise, and so is what int8 costs it.
     monkeypatch.setattr("core.exporting.parity.MOST_LOST", 1.0)
     # Compiling takes half a minute; tests/benchmarks/test_latency.py compiles.
     monkeypatch.setattr("torch.compile", lambda model, **_: does_not_compile)
+    # Processes that import torch; what the first one wrote is there for the next round.
+    run_command, done = predict.run_command, set()
+
+    def once(source: Path, *more: Any) -> None:
+        if source not in done:
+            run_command(source, *more)
+        done.add(source)
+
+    monkeypatch.setattr(predict, "run_command", once)
+
+
+# In the order of the guides: a command may need what an earlier one wrote.
+@pytest.mark.usefixtures("cheap")
+@pytest.mark.parametrize("command", OTHERS)
+def test_other_commands_run(command, workplace, monkeypatch, capsys):
     if "-m pytest" in command:
         return
     if command.startswith("pip install"):

@@ -39,7 +39,7 @@ SCALING = {
 
 
 @pytest.fixture(scope="module")
-def calibrated(trained, tmp_path_factory) -> Path:
+def calibrated(trained, exported_once, tmp_path_factory) -> Path:
     """A calibrated experiment with its exports: ONNX, TorchScript, and a bundle."""
     folder = Path(shutil.copytree(trained, tmp_path_factory.mktemp("export") / trained.name))
     change_final_model(folder, scaling=SCALING)

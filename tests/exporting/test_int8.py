@@ -29,6 +29,8 @@ from core.predicting.trained_model import TrainedModel
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 
+pytestmark = pytest.mark.usefixtures("exported_once")
+
 
 class WithLabels(nn.Module):
     """The logits of the images' labels alone."""
