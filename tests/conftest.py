@@ -2,6 +2,7 @@
 
 import copy
 import fcntl
+import gc
 import hashlib
 import os
 import shutil
@@ -47,6 +48,13 @@ def pytest_collection_modifyitems(config, items) -> None:
     if hasattr(config, "workerinput"):
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """Leave the thousands of modules and tests out of what is searched for garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -97,10 +105,17 @@ def compose() -> Callable:
     from core.command.choosers import short_forms
     from core.command.config import check_config, fill_config_store
     from core.command.help import store_help
+    from core.losses.registry import get_registry as losses
+    from core.models.registry import get_registry as models
+
+    offered = None
 
     def run(*overrides: str):
-        fill_config_store()
-        store_help()
+        nonlocal offered
+        if offered != (registered := [*models(), *losses()]):
+            fill_config_store()
+            store_help()
+            offered = registered
         with initialize_config_dir(str(REPOSITORY / "config"), version_base="1.3"):
             return check_config(hydra_compose("train_config", overrides=short_forms(overrides)))
 
@@ -194,11 +209,15 @@ def train_command(monkeypatch, capsys) -> Callable[..., Ended]:
     """Run `python code/train.py ARGUMENTS` in this process; `curves=True` draws history.png."""
     import logging
 
+    from hydra._internal.hydra import Hydra
     from hydra.core.global_hydra import GlobalHydra
 
     import train
     from core.command.config import explain_override
     from core.command.mistakes import run_command
+
+    # Hydra composes each config twice, first of all for a mode that no config sets.
+    monkeypatch.setattr(Hydra, "get_mode", lambda *_, **__: None)
 
     def run(*arguments: str, curves: bool = False) -> Ended:
         monkeypatch.setattr(sys, "argv", ["code/train.py", *map(str, arguments)])
