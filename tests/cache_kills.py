@@ -5,6 +5,7 @@ while it is filled, by a training that begins and by one that is resumed.
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from conftest import REPOSITORY
@@ -68,8 +69,9 @@ class CacheKilling(Killing):
         """Kill a training that fills the cache, and begin it anew."""
         self.number += 1
         name = str(self.number)
-        cache = ["data.cache=disk", f"data.cache_dir={self.cache_of(name)}"]
-        config = self.config(name, *cache)
+        cache = {"cache": "disk", "cache_dir": self.cache_of(name)}
+        config = self.config(name)
+        config = replace(config, data=config.data.model_copy(update=cache))
         killed = self.killed_child(moment, lambda: train(config))
         report = self.report(name, moment, killed)
         report["experiments"] = len(list((self.folder / name).glob("*")))

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -25,7 +26,7 @@ from hydra import compose, initialize_config_dir
 from outcomes import differences, outcome, read
 
 from core.command.choosers import short_forms
-from core.command.config import check_config, fill_config_store
+from core.command.config import TrainConfig, check_config, fill_config_store
 from core.command.help import store_help
 from core.errors import EXIT_CODE, InputError
 from core.files import tables
@@ -171,7 +172,8 @@ class Killing:
     """One config, its uninterrupted outcome, and its killing at a moment or a time."""
 
     def __init__(self, folder: Path, overrides: list[str]) -> None:
-        self.folder, self.overrides, self.number = folder, overrides, 0
+        self.folder, self.number = folder, 0
+        self.composed = check_config(compose("train_config", short_forms(overrides)))
         self.moments = Moments()
         watch(self.moments)
         self.log = folder / "log.txt"
@@ -188,9 +190,10 @@ class Killing:
         (path,) = (folder / "straight").iterdir()
         self.expected = outcome(path)
 
-    def config(self, name: str, *more: str):
-        where = f"experiment.results_dir={self.folder / name}"
-        return check_config(compose("train_config", short_forms([*self.overrides, where, *more])))
+    def config(self, name: str) -> TrainConfig:
+        results_dir = {"results_dir": str(self.folder / name)}
+        experiment = self.composed.experiment.model_copy(update=results_dir)
+        return replace(self.composed, experiment=experiment)
 
     def kill(self, die_at: int | None = None, kill_after: float | None = None) -> dict:
         """Kill a training, look at its files, resume it, and compare."""

@@ -23,6 +23,9 @@ OTHERS = [command for command in commands() if TRAIN not in command]
 # What choosing one of their options changes stands under other keys.
 CHOICES = ("experiment", "data", "model", "loss", "augmentation", "supervision", "resume")
 
+# Parts of commands that take more than a second, or that read what such a command writes.
+SLOW = ("benchmark.py", "export.py", "explain.py", "model.onnx", "model.zip")
+
 # Options that keep it cheap: benchmarks get next to no time.
 ONCE, SLIM = ["--rounds", "1"], ["--model", "resnet10_slim"]
 SIZE = ["--image-size", "64", "320"]
@@ -106,9 +109,14 @@ def cheap(exported_once, monkeypatch) -> None:
     monkeypatch.setattr(predict, "run_command", once)
 
 
+def marked(command: str) -> Any:
+    is_slow = any(part in command for part in SLOW)
+    return pytest.param(command, marks=[pytest.mark.slow] if is_slow else [])
+
+
 # In the order of the guides: a command may need what an earlier one wrote.
 @pytest.mark.usefixtures("cheap")
-@pytest.mark.parametrize("command", OTHERS)
+@pytest.mark.parametrize("command", [marked(command) for command in OTHERS])
 def test_other_commands_run(command, workplace, monkeypatch, capsys):
     if "-m pytest" in command:
         return

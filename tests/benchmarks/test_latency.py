@@ -47,6 +47,7 @@ def no_compiler():
     torch.compiler.reset()
 
 
+@pytest.mark.slow
 def test_a_compiled_model_answers_alike(tmp_path):
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         pytest.skip("there is no C++ compiler")
@@ -61,6 +62,7 @@ def test_a_compiled_model_answers_alike(tmp_path):
     assert os.environ.get(CACHE_VARIABLE) == before.get(CACHE_VARIABLE)
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_table_says_so(no_compiler, trained, tmp_path, caplog, monkeypatch):
     """And that int8 costs too much, where it does; of bfloat16, what it costs."""
     drops = {
@@ -99,6 +101,7 @@ def test_without_a_compiler_the_table_says_so(no_compiler, trained, tmp_path, ca
     assert "left out: InvalidCxxCompiler" in caplog.text
 
 
+@pytest.mark.slow
 def test_without_the_strips_the_table_says_so(trained, tmp_path, monkeypatch):
     experiment = Path(shutil.copytree(trained, tmp_path / trained.name))
     results = json.loads((experiment / "results.json").read_text())

@@ -29,6 +29,8 @@ from core.predicting.onnx_model import OnnxModel
 from core.predicting.signature import Signature
 from core.predicting.trained_model import TrainedModel
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 PROBABILITIES = [f"probability_{name}" for name in NAMES]
 DECISIONS = [f"decision_{name}" for name in NAMES]
