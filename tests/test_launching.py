@@ -155,8 +155,7 @@ def test_torchrun_s_processes_are_adopted(small, tmp_path):
 def test_sigterm_to_all_stops_them_together_and_leaves_none(small, train_command, tmp_path):
     """As a scheduler sends it, to each process of the run; resumed with one process."""
     more = ["runtime.devices=2", "training.checkpoint_minutes=1e-9", "training.num_epochs=2"]
-    # Many steps, so that the first epoch has not ended: its validation would start more workers.
-    more += ["data.num_workers=1", "data.batch_size=2"]
+    more.append("data.num_workers=1")
     script = [REPOSITORY / "code" / "train.py", *small, f"experiment.results_dir={tmp_path}"]
     run = subprocess.Popen(
         [sys.executable, *script, *more], stderr=subprocess.PIPE, text=True, process_group=0
