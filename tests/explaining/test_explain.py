@@ -186,6 +186,7 @@ def test_a_sheet_holds_every_picture_whole():
         assert (sheet == value).all(axis=2).sum() == area
 
 
+@pytest.mark.slow
 def test_a_sheet_too_high_for_its_format_is_made_smaller(tmp_path):
     album = Album(tmp_path, "hires_cam", NAMES, [0.5] * len(NAMES))
     heat = HeatMap("defect_1", 0, np.eye(4, dtype=np.float32))

@@ -29,6 +29,8 @@ from core.predicting.onnx_model import OnnxModel
 from core.predicting.signature import Signature
 from core.predicting.trained_model import TrainedModel
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 PROBABILITIES = [f"probability_{name}" for name in NAMES]
 DECISIONS = [f"decision_{name}" for name in NAMES]
@@ -39,7 +41,7 @@ SCALING = {
 
 
 @pytest.fixture(scope="module")
-def calibrated(trained, tmp_path_factory) -> Path:
+def calibrated(trained, exported_once, tmp_path_factory) -> Path:
     """A calibrated experiment with its exports: ONNX, TorchScript, and a bundle."""
     folder = Path(shutil.copytree(trained, tmp_path_factory.mktemp("export") / trained.name))
     change_final_model(folder, scaling=SCALING)
