@@ -60,17 +60,26 @@ def test_a_class_of_a_hostile_name_is_refused(name):
 
 # Where a path is made of a value that is not written in the code, and why that value is safe.
 KNOWN = {
-    "core/analysis/report_masks.py": ["folder / Path(name).name"],  # the name alone, and read only
+    "core/analysis/report_maps.py": ["folder / Path(name).name"],  # the name alone, and read only
     "core/command/choosers.py": [  # given on the command line, and read only
         "config_dir / folder / f\"{given.get(folder, '')}.yaml\""
     ],
     "core/data/annotations.py": ["root / name"],  # constants, and what the folder lists
     "core/data/duplicates.py": ["folder / f'descriptors_{len(paths)}_{key}.npz'"],  # a hash
+    "core/data/conversion/writing.py": [  # names of files that are there, and of tables
+        "folder / image.path.name",
+        "output / name",
+    ],
+    "core/data/conversion/yolo.py": ["place / name"],  # constants
     "core/data/image_cache.py": [
+        "places[path.parent] / path.name",  # only hashed
         "_CONTROL_GROUP / f'memory.{name}'",
         "folder / f'images_{len(paths)}_{height}x{width}x{data.channels}_{key}'",
     ],
-    "core/data/settings.py": ["root.with_name(f'{root.name}_cache')"],
+    "core/data/settings.py": ["_user_cache_folder() / f'{root.name}_{place}'"],  # a hash
+    "core/experiments/reading.py": [  # read only
+        "Path(str(results_dir)) / str(look_up(results, 'experiment', 'name') or 'experiment')"
+    ],
     "core/experiments/strips.py": ["folder / image_id"],  # compared with its own name before
     "core/experiments/folder.py": [  # experiment.name, whose letters are checked
         "parent / (stem if attempt == 1 else f'{stem}_{attempt}')"
@@ -87,7 +96,6 @@ KNOWN = {
         "scratch / path.name",
     ],
     "core/exporting/int8.py": ["file.with_name(f'{file.name}.float32')"],
-    "core/predicting/image_list.py": ["Path(word) / name"],  # what the folder lists
     "core/predicting/prediction.py": ["folder / fold['name']"],  # checked by check_results
     "core/predicting/trained_model.py": ["path / folds[0]['name']"],
     "core/running/cross_validation.py": [
@@ -96,6 +104,7 @@ KNOWN = {
     ],
     "core/synthetic/generator.py": ["images / name"],  # numbers
     "core/synthetic/store.py": ["Path(base) / folder_name(settings)"],  # numbers and a hash
+    "core/training/callbacks.py": ["self.folder / f\"epoch_{record['epoch']:04d}.pt\""],  # numbers
     "core/training/checkpoint.py": ["self.folder / f'{which}.pt'"],  # best or last
     "core/training/classification/mask_examples.py": ["folder / names[kind]"],  # numbers
 }

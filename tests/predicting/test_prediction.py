@@ -112,9 +112,11 @@ def test_bad_images_cost_their_own_row_only(experiment, run, tmp_path):
 
 
 def test_strips_of_another_size_are_said_once_with_a_remedy(experiment, tmp_path, capsys):
+    strips = tmp_path / "strips"
+    strips.mkdir()
     for name in ("a.png", "b.png"):
-        cv2.imwrite(str(tmp_path / name), np.zeros((64, 100), np.uint8))
-    words = [str(experiment), str(tmp_path), "--output", str(tmp_path / "rows.csv")]
+        cv2.imwrite(str(strips / name), np.zeros((64, 100), np.uint8))
+    words = [str(experiment), str(strips), "--output", str(tmp_path / "rows.csv")]
     with pytest.raises(SystemExit) as ended:
         predict.main(words)
     assert ended.value.code == 1
