@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from experiment_factory import CLASS_NAMES, read_results, write_experiment, write_results
 
-from core.analysis.label_sets import confusion, set_names, short_names
+from core.analysis.decisions import Decisions, count_any_defect, count_decisions, decisions_of
+from core.analysis.label_sets import confusion, set_names
 from core.analysis.report import write_report
-from core.analysis.strips import confident_mistakes, data_url, grey_image
+from core.analysis.strips import data_url, grey_image, strip
 from core.errors import InputError
-from core.experiments.predictions import Predictions, read_predictions
+from core.experiments.predictions import read_predictions
 from core.experiments.reading import read_experiment
 from core.experiments.strips import ImageFolder
 
@@ -74,8 +75,10 @@ def test_the_report_is_one_file_that_asks_for_nothing(folder):
     path = write_report(folder)
     assert path == folder / "report.html"
     reader = read(path)
+    beside = {"results.json", "predictions.csv", "split.csv"}
     for address in reader.addresses:
-        assert address.startswith(("#", "data:")), address
+        assert address.startswith(("#", "data:")) or address in beside, address
+    assert beside <= set(reader.addresses)
     html = path.read_text()
     assert not re.search(r"https?://|@import|<script|url\(", html)
     links = [address[1:] for address in reader.addresses if address.startswith("#")]
@@ -90,6 +93,8 @@ def test_the_report_holds_what_the_experiment_wrote(folder):
     for row in results["test"]["per_class"].values():
         assert f"{row['f1']:.3f}" in text
         assert f"{row['average_precision']:.3f}" in text
+    for row in results["test_at_thresholds"]["per_class"].values():
+        assert f"{row['f1']:.3f}" in text
     low, high = results["test"]["intervals"]["macro"]["f1"]
     assert f"[{low:.3f}, {high:.3f}]" in text
     for value in results["thresholds"].values():
@@ -142,8 +147,12 @@ def test_an_undefined_class_and_few_epochs_are_drawn(tmp_path):
 def test_duplicates_with_different_labels_come_first(folder):
     part = read_predictions(read_experiment(folder))
     names = set_names(part.labels, CLASS_NAMES)
-    clean = [image for image, name in zip(part.image_ids, names, strict=True) if name == "none"]
-    other = next(image for image, name in zip(part.image_ids, names, strict=True) if name == "3")
+    clean = [
+        image for image, name in zip(part.image_ids, names, strict=True) if name == "no defect"
+    ]
+    other = next(
+        image for image, name in zip(part.image_ids, names, strict=True) if name == "defect_3"
+    )
     pairs = [(clean[0], clean[1]), (clean[2], other), (clean[3], "of_training.jpg")]
     with (folder / "duplicates.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([("first", "second"), *pairs])
@@ -155,35 +164,95 @@ def test_duplicates_with_different_labels_come_first(folder):
         write_report(folder)
 
 
+def decisions(labels, probabilities, threshold=0.5) -> Decisions:
+    names = CLASS_NAMES[: labels.shape[1]]
+    predicted = probabilities >= threshold
+    return Decisions((), labels, probabilities, predicted, dict.fromkeys(names, threshold))
+
+
 def test_confusion_counts_every_image_once():
     generator = np.random.default_rng(0)
     labels, predicted = generator.random((2, 300, 4)) < 0.3
-    test = Predictions((), labels, predicted.astype(float))
-    html = confusion(test, CLASS_NAMES).partition("<tbody>")[2]
+    html = confusion(decisions(labels, predicted.astype(float))).partition("<tbody>")[2]
     rows = re.findall(r"<tr><th>([^<]*)</th>(.*?)<td>(\d+)</td></tr>", html)
     assert sum(int(total) for _, _, total in rows) == 300
     for name, cells, total in rows:
         counts = [int(text or 0) for text in re.findall(r"<td[^>]*>(\d*)</td>", cells)]
         assert sum(counts) == int(total), name
     true = set_names(labels, CLASS_NAMES)
-    assert {name: int(total) for name, _, total in rows}["none"] == true.count("none")
+    assert {name: int(total) for name, _, total in rows}["no defect"] == true.count("no defect")
 
 
-def test_label_sets_have_short_names():
-    assert short_names(CLASS_NAMES) == ["1", "2", "3", "4"]
-    assert short_names(["scratch", "pit"]) == ["scratch", "pit"]
-    assert short_names(["defect_1"]) == ["defect_1"]
+def test_label_sets_are_named_by_their_classes():
     labels = np.array([[0, 0, 0, 0], [1, 0, 1, 0]], dtype=bool)
-    assert set_names(labels, CLASS_NAMES) == ["none", "1+3"]
+    assert set_names(labels, CLASS_NAMES) == ["no defect", "defect_1 + defect_3"]
 
 
-def test_confident_mistakes_are_the_surest_wrong_ones():
-    labels = np.array([[1, 0], [1, 0], [0, 0], [0, 1], [0, 0]], dtype=bool)
-    probabilities = np.array([[0.4, 0.1], [0.1, 0.9], [0.2, 0.7], [0.1, 0.8], [0.1, 0.1]])
-    part = Predictions(tuple("abcde"), labels, probabilities)
-    assert confident_mistakes(part, True, 5) == [1, 0]
-    assert confident_mistakes(part, False, 5) == [1, 2]
-    assert confident_mistakes(part, False, 1) == [1]
+def test_the_counts_agree_with_those_of_the_results(folder):
+    experiment = read_experiment(folder)
+    part = read_predictions(experiment)
+    results = read_results(folder)
+    for at, key in ((None, "test_at_thresholds"), (0.5, "test")):
+        found = decisions_of(experiment, part, at)
+        counted = count_decisions(found) | {"any": count_any_defect(found)}
+        recorded = results[key]["per_class"] | {"any": results[key]["any_defect"]}
+        for name, counts in counted.items():
+            for count in ("true_positives", "false_negatives", "false_positives"):
+                assert getattr(counts, count) == recorded[name][count], (key, name)
+
+
+def test_false_alarms_are_counted_on_clean_strips():
+    labels = np.array([[0, 0], [0, 0], [0, 0], [1, 0]], dtype=bool)
+    probabilities = np.array([[0.9, 0.8], [0.1, 0.7], [0.1, 0.1], [0.9, 0.9]])
+    found = decisions(labels, probabilities)
+    assert [counts.on_clean for counts in count_decisions(found).values()] == [1, 2]
+    assert count_decisions(found)["defect_2"].false_positives == 3
+    assert count_any_defect(found).on_clean == 2
+
+
+def test_figures_at_the_chosen_thresholds_stand_first(folder):
+    results = read_results(folder)
+    results["test_at_thresholds"]["macro"]["f1"] = 0.987
+    results["test"]["macro"]["f1"] = 0.654
+    write_results(folder, results)
+    html = write_report(folder).read_text()
+    assert html.index("<b>0.987</b>") < html.index("at 0.5: 0.654")
+    assert "false alarms per 100 clean strips" in html
+
+
+def test_a_strip_is_judged_at_its_class_s_threshold(folder):
+    """A mistake at 0.5 which the chosen thresholds mend is no mistake of the report."""
+    results = read_results(folder)
+    results["thresholds"] = dict.fromkeys(CLASS_NAMES, 0.0)
+    write_results(folder, results)
+    html = write_report(folder).read_text()
+    missed = html.partition("<h3>Missed defects</h3>")[2].partition("<h3>")[0]
+    assert missed == "<p>None.</p>"
+
+
+@pytest.mark.parametrize("learned", [False, "softmax"])
+def test_weights_are_called_learned_only_where_they_are(folder, learned):
+    results = read_results(folder)
+    results["history"][-1]["loss_weights"] = {"masks/dice_loss": 0.25}
+    results["loss"]["params"]["learnable_weights"] = "softmax"
+    params = {"learnable_weights": learned}
+    results["mask_loss"] = {"type": "compound", "params": params, "weight": 1.0}
+    write_results(folder, results)
+    assert ("Learned loss weights" in write_report(folder).read_text()) == bool(learned)
+
+
+def test_the_most_probable_of_many_classes_are_told(tmp_path):
+    names = [f"class_{n}" for n in range(4)] + [f"more_{n}" for n in range(26)]
+    folder = write_experiment(tmp_path, images=40)
+    part = read_predictions(read_experiment(folder))
+    probabilities = np.tile(np.linspace(0.01, 0.3, 30), (len(part.labels), 1))
+    labels = np.pad(part.labels, ((0, 0), (0, 26)))
+    thresholds = dict.fromkeys(names, 0.5)
+    html = strip(
+        None, Decisions(part.image_ids, labels, probabilities, probabilities > 0.5, thresholds), 0
+    )
+    assert html.count('class="tag') == 6 + labels[0].sum()
+    assert "others at most 0.24" in html
 
 
 def test_pictures_come_from_the_data_set_only(tmp_path):

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from core.analysis.report_maps import localization
+from core.analysis.report_maps import localization, where_it_looks
 from core.experiments.strips import ImageFolder
 
 FIGURES = {"dice": 0.5, "dice_with_defect": 0.4, "iou": 0.3, "pointing_accuracy": None}
@@ -61,4 +61,4 @@ def test_without_examples_the_figures_stand_alone(experiment, tmp_path):
 
 def test_a_model_without_masks_says_so(tmp_path):
     plain = SimpleNamespace(path=tmp_path, look_up=lambda *_: None)
-    assert "predicts no masks" in localization(plain, ImageFolder(tmp_path))
+    assert "predicts no masks" in where_it_looks(plain, ImageFolder(tmp_path))

@@ -63,12 +63,12 @@ def side_by_side(charts: Iterable[str]) -> str:
     return f'<div class="charts">{"".join(charts)}</div>'
 
 
-def cards(entries: Iterable[tuple[str, str, str]]) -> str:
-    """Headline figures: (title, value, small print)."""
+def cards(entries: Iterable[tuple[str, str, Sequence[str]]]) -> str:
+    """Headline figures: (title, value, lines of small print)."""
     html = (
         f'<div class="card"><small>{escape(title)}</small><b>{escape(value)}</b>'
-        f"<small>{escape(small)}</small></div>"
-        for title, value, small in entries
+        f"{''.join(f'<small>{escape(line)}</small>' for line in lines if line)}</div>"
+        for title, value, lines in entries
     )
     return f'<div class="cards">{"".join(html)}</div>'
 
@@ -79,7 +79,9 @@ def key_values(title: str, values: Mapping[str, Any]) -> str:
     return f"<details><summary>{escape(title)}</summary>{rows}</details>"
 
 
-def contents(sections: Iterable[tuple[str, str]]) -> str:
-    """Links to the sections: (identifier, title)."""
-    links = (f'<a href="#{identifier}">{escape(title)}</a>' for identifier, title in sections)
-    return f"<nav>{''.join(links)}</nav>"
+def links(entries: Iterable[tuple[str, str]]) -> str:
+    """Links in a row: (address, title); nothing without any."""
+    html = "".join(
+        f'<a href="{escape(address, quote=True)}">{escape(title)}</a>' for address, title in entries
+    )
+    return f"<nav>{html}</nav>" if html else ""

@@ -1,4 +1,4 @@
-"""The sections of a report that show where the model finds defects, and where it looks."""
+"""The section of a report that shows where the model looks, and where it finds defects."""
 
 from collections.abc import Mapping
 from html import escape
@@ -48,11 +48,20 @@ class MaskExample(BaseModel):
     truth: str
 
 
+def where_it_looks(experiment: Experiment, images: ImageFolder) -> str:
+    """The masks that the model predicts, and what code/explain.py found."""
+    shown = localization(experiment, images)
+    found = explanations(experiment)
+    nothing = "This model predicts no masks (model.mask_head). " * (not shown)
+    nothing += "Nothing explained yet: code/explain.py draws where the model looks, and scores it."
+    return shown + (found or paragraph(nothing))
+
+
 def localization(experiment: Experiment, images: ImageFolder) -> str:
     """Dice, IoU and pointing accuracy of the test images, and a few of them as overlays."""
     figures = experiment.look_up("test", "localization")
     if not figures:
-        return paragraph("This model predicts no masks (model.mask_head).")
+        return ""
     text = (
         "Test images at a probability of 0.5 per pixel. Dice is computed as in the competition, "
         "where two empty masks count 1; Dice, with defect, only over the images with that defect. "
@@ -72,7 +81,8 @@ def localization(experiment: Experiment, images: ImageFolder) -> str:
     )
     shown = "".join(_drawn(example, experiment, images) for example in _examples(experiment))
     header = ("class", "with mask", *COLUMNS.values())
-    return paragraph(text) + table(header, rows) + paragraph(legend, "soft") + shown
+    title = "<h3>Predicted masks</h3>"
+    return title + paragraph(text) + table(header, rows) + paragraph(legend, "soft") + shown
 
 
 def _examples(experiment: Experiment) -> list[MaskExample]:
@@ -107,22 +117,21 @@ def explanations(experiment: Experiment) -> str:
     """Scores and contact sheet of each explanation in the experiment's folder."""
     files = sorted(experiment.path.glob(f"explanation_*/{EXPLANATION_FILE}"))
     if not files:
-        return paragraph(
-            "Nothing explained yet: code/explain.py draws where the model looks, and scores it."
-        )
+        return ""
     text = (
         "Maps are scored against the true masks, per class, next to two maps that know nothing "
         "about the image. Lower is better for deletion, higher for all others. A map that scores "
         "like the random one says nothing about the defect."
     )
-    return paragraph(text) + "".join(_explanation(experiment, file) for file in files)
+    shown = "".join(_explanation(experiment, file) for file in files)
+    return f"<h3>Explanations</h3>{paragraph(text)}{shown}"
 
 
 def _explanation(experiment: Experiment, file: Path) -> str:
     try:
         content = read_json(file)
         scores = content["scores"]
-        heading = f"<h3>{escape(file.parent.name)}: {escape(content['method'])}</h3>"
+        heading = f"<h4>{escape(file.parent.name)}: {escape(content['method'])}</h4>"
         body = paragraph("No masks to score on.") if scores is None else _scores(experiment, scores)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return paragraph(f"{file.parent.name} cannot be read ({error!r}).")

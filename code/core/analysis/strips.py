@@ -1,18 +1,19 @@
 """Images of an experiment as inline pictures, with what they show and what was predicted."""
 
 import base64
-from collections.abc import Sequence
+import itertools
 from html import escape
 
 import cv2
 import numpy as np
 
-from core.experiments.predictions import Predictions
+from core.analysis.decisions import Decisions
 from core.experiments.strips import ImageFolder
-from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 
 PICTURE_WIDTH = 900
 JPEG_QUALITY = 72
+# Of a strip, beside those that are labelled or predicted.
+MOST_TAGS = 6
 _AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
 
 
@@ -29,22 +30,21 @@ def grey_image(images: ImageFolder, image_id: str) -> np.ndarray | None:
     return (image / max(float(image.max()), 1.0) * 255).astype(np.uint8)
 
 
-def strip(
-    image: np.ndarray | None,
-    part: Predictions,
-    row: int,
-    class_names: Sequence[str],
-    remark: str = "",
-) -> str:
-    """A picture with its label and probabilities; classes that are wrong at 0.5 stand out."""
-    classes = list(zip(class_names, part.labels[row], part.probabilities[row], strict=True))
-    truth = ", ".join(name for name, present, _ in classes if present) or "none"
+def strip(image: np.ndarray | None, part: Decisions, row: int, remark: str = "") -> str:
+    """A picture with its label and probabilities; classes that are wrong stand out."""
+    names, labels, predicted = part.class_names, part.labels[row], part.predicted[row]
+    truth = ", ".join(itertools.compress(names, labels)) or "none"
     details = [f"<span>label: <b>{escape(truth)}</b></span>"]
     details += [f"<span>{escape(remark)}</span>"] if remark else []
-    for name, present, probability in classes:
-        wrong = (probability >= DEFAULT_THRESHOLD) != present
-        style = f"tag{' wrong' if wrong else ''}{' on' if present else ''}"
-        details.append(f'<span class="{style}">{escape(name)} {probability:.2f}</span>')
+    probabilities = part.probabilities[row]
+    shown = labels | predicted | (probabilities >= np.sort(probabilities)[-MOST_TAGS:][0])
+    for c in np.flatnonzero(shown):
+        style = f"tag{' wrong' if labels[c] != predicted[c] else ''}{' on' if labels[c] else ''}"
+        text = f"{names[c]} {probabilities[c]:.2f}"
+        details.append(f'<span class="{style}">{escape(text)}</span>')
+    if not shown.all():
+        rest = f"{(~shown).sum()} others at most {probabilities[~shown].max():.2f}"
+        details.append(f"<span>{rest}</span>")
     return strip_figure(image, part.image_ids[row], *details)
 
 
@@ -56,15 +56,6 @@ def strip_figure(image: np.ndarray | None, image_id: str, *details: str) -> str:
         shown = f'<div class="view"><img src="{url}" alt="{escape(image_id, quote=True)}"></div>'
     caption = f"<code>{escape(image_id)}</code>{''.join(details)}"
     return f'<figure class="strip"><figcaption>{caption}</figcaption>{shown}</figure>'
-
-
-def confident_mistakes(test: Predictions, missed: bool, most: int) -> list[int]:
-    """Rows of the most confident mistakes: missed defects, or defects seen where there are none."""
-    predicted = test.probabilities >= DEFAULT_THRESHOLD
-    wrong = test.labels & ~predicted if missed else predicted & ~test.labels
-    confidence = 1 - test.probabilities if missed else test.probabilities
-    worst = np.where(wrong, confidence, 0).max(axis=1)
-    return [int(row) for row in np.argsort(-worst, kind="stable")[:most] if worst[row] > 0]
 
 
 def data_url(image: np.ndarray, width: int = PICTURE_WIDTH) -> str | None:
