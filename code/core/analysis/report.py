@@ -43,7 +43,7 @@ def render(experiment: Experiment, parts: Mapping[str, Predictions], images: Ima
     sections = (
         ("classes", "Per class", per_class),
         ("label-sets", "Confusion of label sets", confusion(test)),
-        ("mistakes", "Most confident mistakes", mistakes(test, images)),
+        ("mistakes", "Most confident mistakes", mistakes(experiment, test, images)),
         ("where", "Where the model looks", where_it_looks(experiment, images)),
         ("precision-recall", "Precision and recall", precision_recall(experiment, test)),
         ("calibration", "Calibration", reliability(experiment, test)),

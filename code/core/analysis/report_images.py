@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.analysis.decisions import Decisions
+from core.analysis.kept_masks import read_mistakes, with_outlines
 from core.analysis.label_errors import rank_label_errors
 from core.analysis.label_sets import set_names
 from core.analysis.page import paragraph, table
@@ -22,16 +23,26 @@ LEGEND = (
     "Each tag is a class with its probability: bold where it is labelled, shaded where the "
     "prediction at the chosen threshold is wrong."
 )
+OUTLINES = (
+    "Outlines: cyan is the true mask, orange is what the model predicts with a probability of at "
+    "least 0.5 per pixel, where masks are known; all classes together."
+)
 
 
-def mistakes(test: Decisions, images: ImageFolder) -> str:
+def mistakes(experiment: Experiment, test: Decisions, images: ImageFolder) -> str:
     """Test images where the model was most confident, and wrong."""
+    kept = read_mistakes(experiment)
     html = [paragraph(LEGEND, "soft")]
+    html += [paragraph(OUTLINES, "soft")] if kept else []
     for title, missed in (("Missed defects", True), ("False alarms", False)):
         rows = confident_mistakes(test.found, missed)
         html.append(f"<h3>{title}</h3>")
         for row in rows:
-            html.append(strip(grey_image(images, test.image_ids[row]), test, row))
+            image_id = test.image_ids[row]
+            image = grey_image(images, image_id)
+            if image is not None and image_id in kept:
+                image = with_outlines(experiment, image, kept[image_id])
+            html.append(strip(image, test, row))
         if not rows:
             html.append(paragraph("None."))
     return "".join(html)

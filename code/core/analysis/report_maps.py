@@ -3,23 +3,21 @@
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from core.analysis.kept_masks import MaskExample, read_examples, strip_with_masks
 from core.analysis.page import paragraph, table
 from core.analysis.strips import data_url, grey_image, strip_figure
 from core.analysis.text_tables import class_title, number
-from core.errors import InputError
 from core.experiments.drawing import overlay
 from core.experiments.reading import Experiment
 from core.experiments.strips import ImageFolder
 from core.files.reading import read_json
-from core.files.resizing import Resize, ResizeMode
 
-EXAMPLES = Path("masks") / "examples.json"
+MOST_EXAMPLES = 24
 COLUMNS = {
     "dice": "Dice",
     "dice_with_defect": "Dice, with defect",
@@ -35,17 +33,6 @@ FIGURES = {
     "insertion": "insertion",
 }
 SHEET_WIDTH = 1000
-
-
-class MaskExample(BaseModel):
-    """An entry of examples.json: a test image and the files of its predicted and true mask."""
-
-    image_id: str
-    class_name: str
-    dice: float
-    peak_inside: bool
-    predicted: str
-    truth: str
 
 
 def where_it_looks(experiment: Experiment, images: ImageFolder) -> str:
@@ -79,32 +66,21 @@ def localization(experiment: Experiment, images: ImageFolder) -> str:
         "Colour: predicted, brighter where it is more probable. Cyan outline: the true mask. For "
         "each class the best, the middle and the worst image by Dice."
     )
-    shown = "".join(_drawn(example, experiment, images) for example in _examples(experiment))
+    examples = read_examples(experiment)
+    shown = "".join(_drawn(example, experiment, images) for example in examples[:MOST_EXAMPLES])
+    if len(examples) > MOST_EXAMPLES:
+        legend += f" The first {MOST_EXAMPLES} of {len(examples)} are shown."
     header = ("class", "with mask", *COLUMNS.values())
     title = "<h3>Predicted masks</h3>"
     return title + paragraph(text) + table(header, rows) + paragraph(legend, "soft") + shown
 
 
-def _examples(experiment: Experiment) -> list[MaskExample]:
-    try:
-        content = read_json(experiment.path / EXAMPLES)
-        return TypeAdapter(list[MaskExample]).validate_python(content, strict=True)
-    except (InputError, ValidationError):
-        return []
-
-
 def _drawn(example: MaskExample, experiment: Experiment, images: ImageFolder) -> str:
-    image = grey_image(images, example.image_id)
-    folder = experiment.path / EXAMPLES.parent
-    # Only the name counts: anyone may have written these paths.
-    files = [folder / Path(name).name for name in (example.predicted, example.truth)]
-    predicted, truth = (cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files)
-    mode, picture = experiment.look_up("data", "resize_mode"), None
-    if image is not None and truth is not None and mode in get_args(ResizeMode):
-        image = Resize(truth.shape, mode).image(image)
-    if not (image is None or predicted is None or truth is None or truth.shape != image.shape):
-        heat = cv2.resize(predicted, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        picture = overlay(image, heat / np.float32(255), truth, scale=(0.0, 1.0))
+    image, picture = grey_image(images, example.image_id), None
+    if image is not None:
+        strip, predicted, truth = strip_with_masks(experiment, image, example)
+        if predicted is not None and truth is not None:
+            picture = overlay(strip, predicted / np.float32(255), truth, scale=(0.0, 1.0))
     details = (
         f"<span><b>{escape(example.class_name)}</b></span>",
         f"<span>Dice {number(example.dice, 2)}</span>",

@@ -3,6 +3,7 @@
 import base64
 import itertools
 from html import escape
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,8 +21,13 @@ _AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
 def grey_image(images: ImageFolder, image_id: str) -> np.ndarray | None:
     """The image in grey, uint8 (H, W); None where there is no such readable image."""
     file = images.find(image_id)
+    return None if file is None else read_grey(file)
+
+
+def read_grey(file: Path) -> np.ndarray | None:
+    """An image file in grey, uint8 (H, W); None where it cannot be read."""
     try:
-        image = None if file is None else cv2.imread(str(file), _AS_STORED)
+        image = cv2.imread(str(file), _AS_STORED)
     except cv2.error:  # more pixels than are ever decoded
         return None
     if image is None or image.dtype == np.uint8:
@@ -58,13 +64,19 @@ def strip_figure(image: np.ndarray | None, image_id: str, *details: str) -> str:
     return f'<figure class="strip"><figcaption>{caption}</figcaption>{shown}</figure>'
 
 
+def reduced(image: np.ndarray, width: int = PICTURE_WIDTH) -> np.ndarray:
+    """The image, at most `width` pixels wide."""
+    height, full_width = image.shape[:2]
+    if full_width <= width:
+        return image
+    size = (width, max(1, round(height * width / full_width)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
 def data_url(image: np.ndarray, width: int = PICTURE_WIDTH) -> str | None:
     """An image, grey or colour, as a JPEG within the page, at most `width` pixels wide."""
-    height, full_width = image.shape[:2]
-    if full_width > width:
-        size = (width, max(1, round(height * width / full_width)))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    encoded, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    encoded, content = cv2.imencode(".jpg", reduced(image, width), quality)
     if not encoded:
         return None
     return "data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode("ascii")

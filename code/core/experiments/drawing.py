@@ -6,6 +6,7 @@ import numpy as np
 # Of the map at its hottest; where it is cold, the strip stays grey.
 OPACITY = 0.65
 OUTLINE = (255, 255, 0)  # cyan in OpenCV's order: the one hue that the colour map does not have
+PREDICTED_OUTLINE = (0, 150, 255)  # orange
 COLOUR_MAP = cv2.COLORMAP_INFERNO
 
 
@@ -31,11 +32,13 @@ def overlay(
     return outlined(picture, mask)
 
 
-def outlined(picture: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+def outlined(
+    picture: np.ndarray, mask: np.ndarray | None, colour: tuple[int, int, int] = OUTLINE
+) -> np.ndarray:
     """The picture with the mask's outline, drawn just outside of the mask."""
     if mask is None or not mask.any():
         return picture
     around = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8))
     picture = picture.copy()
-    picture[(around > 0) & (mask == 0)] = OUTLINE
+    picture[(around > 0) & (mask == 0)] = colour
     return picture
