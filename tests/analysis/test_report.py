@@ -3,6 +3,7 @@
 import base64
 import csv
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import cv2
@@ -13,6 +14,7 @@ from experiment_factory import CLASS_NAMES, read_results, write_experiment, writ
 from core.analysis.decisions import Decisions, count_any_defect, count_decisions, decisions_of
 from core.analysis.label_sets import confusion, set_names
 from core.analysis.report import write_report
+from core.analysis.report_figures import MOST_CHARTS, precision_recall
 from core.analysis.strips import data_url, grey_image, strip
 from core.errors import InputError
 from core.experiments.predictions import read_predictions
@@ -80,11 +82,58 @@ def test_the_report_is_one_file_that_asks_for_nothing(folder):
         assert address.startswith(("#", "data:")) or address in beside, address
     assert beside <= set(reader.addresses)
     html = path.read_text()
-    assert not re.search(r"https?://|@import|<script|url\(", html)
+    assert not re.search(r"https?://|@import|url\(|fetch|import\(", html)
+    assert html.count("<script") == 1
     links = [address[1:] for address in reader.addresses if address.startswith("#")]
     assert links
     assert set(links) <= set(reader.ids)
     assert html.count("data:image/jpeg;base64,") > 10
+
+
+def test_strips_are_enlarged_by_mouse_and_keyboard(folder):
+    html = write_report(folder).read_text()
+    # A button takes the focus and the Enter key; Escape closes a modal dialog.
+    views = re.findall(r'<button class="view" type="button"[^>]*><img ', html)
+    assert len(views) == html.count("data:image/jpeg;base64,") > 10
+    assert html.count("<dialog") == 1
+    assert "showModal" in html
+
+
+def test_every_colour_has_a_dark_one(folder):
+    html = write_report(folder).read_text()
+    light, dark = re.findall(r":root\{(.*?)\}", html, re.DOTALL)
+    defined, defined_dark = (set(re.findall(r"(--[\w-]+):", part)) for part in (light, dark))
+    assert set(re.findall(r"var\((--[\w-]+)\)", html)) <= defined | {"--c"}
+    assert defined == defined_dark
+    drawn = "".join(re.findall(r"<svg.*?</svg>", html, re.DOTALL))
+    assert "var(--series-0)" in drawn
+    assert not re.search(r"#[0-9a-fA-F]{3}", drawn)
+
+
+def test_markup_in_class_names_is_escaped(tmp_path):
+    names = ["</script><b>", "a & b", 'x" onload="', "'"]
+    folder = write_experiment(tmp_path, images=60, class_names=names)
+    results = read_results(folder)
+    for record in results["history"]:
+        record["validation"]["per_class_f1"] = dict.fromkeys(names, 0.5)
+    write_results(folder, results)
+    path = write_report(folder)
+    reader = read(path)
+    assert path.read_text().count("<script") == path.read_text().count("</script") == 1
+    text = " ".join(reader.text)
+    assert all(name in text for name in names)
+
+
+def test_a_page_of_many_classes_stays_small(tmp_path):
+    names = [f"class_{n}" for n in range(60)]
+    generator = np.random.default_rng(0)
+    folder = write_experiment(tmp_path, images=60)
+    experiment = read_experiment(folder)
+    labels, scores = generator.random((60, 60)) < 0.3, generator.random((60, 60))
+    test = decisions(labels, scores, names=names)
+    many = replace(experiment, results={**experiment.results, "data": {"class_names": names}})
+    assert precision_recall(many, test).count("<svg") == MOST_CHARTS
+    assert "36 more classes are not drawn." in precision_recall(many, test)
 
 
 def test_the_report_holds_what_the_experiment_wrote(folder):
@@ -140,7 +189,7 @@ def test_an_undefined_class_and_few_epochs_are_drawn(tmp_path):
     results["history"] = results["history"][:1]
     write_results(folder, results)
     text = " ".join(read(write_report(folder)).text)
-    assert "defect_2: no test image" in text
+    assert "No test image shows defect_2." in text
     assert "AUROC of 1" in text
 
 
@@ -164,8 +213,8 @@ def test_duplicates_with_different_labels_come_first(folder):
         write_report(folder)
 
 
-def decisions(labels, probabilities, threshold=0.5) -> Decisions:
-    names = CLASS_NAMES[: labels.shape[1]]
+def decisions(labels, probabilities, threshold=0.5, names=None) -> Decisions:
+    names = names or CLASS_NAMES[: labels.shape[1]]
     predicted = probabilities >= threshold
     return Decisions((), labels, probabilities, predicted, dict.fromkeys(names, threshold))
 

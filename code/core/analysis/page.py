@@ -5,7 +5,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+STYLE, SCRIPT = (
+    Path(__file__).with_name(name).read_text(encoding="utf-8")
+    for name in ("report.css", "report.js")
+)
 
 
 def page(title: str, body: str) -> str:
@@ -13,8 +16,10 @@ def page(title: str, body: str) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
         f'<title>{escape(title)}</title><link rel="icon" href="data:,">'
-        f"<style>{STYLE}</style></head>\n<body><main>\n{body}\n</main></body></html>\n"
+        f"<style>{STYLE}</style></head>\n<body><main>\n{body}\n</main>\n"
+        f'<dialog aria-label="enlarged picture"></dialog><script>{SCRIPT}</script></body></html>\n'
     )
 
 
@@ -29,7 +34,7 @@ def paragraph(text: str, style: str = "") -> str:
 
 
 def table(
-    header: Sequence[str],
+    header: Sequence[Any],
     rows: Iterable[Sequence[Any]],
     *,
     text_columns: int = 1,
@@ -71,6 +76,15 @@ def cards(entries: Iterable[tuple[str, str, Sequence[str]]]) -> str:
         for title, value, lines in entries
     )
     return f'<div class="cards">{"".join(html)}</div>'
+
+
+def picture(url: str, name: str) -> str:
+    """A picture that is enlarged by a click or by the Enter key."""
+    described = escape(name, quote=True)
+    return (
+        f'<button class="view" type="button" title="enlarge"><img src="{url}" alt="{described}">'
+        "</button>"
+    )
 
 
 def key_values(title: str, values: Mapping[str, Any]) -> str:

@@ -1,13 +1,12 @@
 """The sections of a report that are curves: of the training, of the thresholds, of calibration."""
 
-import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 
-from core.analysis.charts import COLOURS, Axes, Mark, Series, line_chart
+from core.analysis.charts import COLOURS, GREY, INK, Axes, Mark, Series, line_chart, look
 from core.analysis.decisions import Decisions
 from core.analysis.page import paragraph, side_by_side, table
 from core.analysis.ranking import figure
@@ -19,7 +18,7 @@ from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 CURVE_POINTS = 200
 FEW_IMAGES = 5
 UNIT = (0.0, 1.02)
-GREY = "#9aa4ae"
+MOST_CHARTS = 24
 
 
 def training_curves(experiment: Experiment) -> str:
@@ -31,9 +30,9 @@ def training_curves(experiment: Experiment) -> str:
 
     def chart(title: str, y_label: str, keys: Mapping[str, str], **ranges: Any) -> str:
         series = []
-        for (label, key), colour in zip(keys.items(), itertools.cycle(COLOURS)):
+        for place, (label, key) in enumerate(keys.items()):
             points = [(float(record["epoch"]), record.get(key)) for record in history]
-            series.append(Series(label, points, colour))
+            series.append(Series(label, points, **look(place)))
         return line_chart(title, series, Axes("epoch", y_label, x_step=1, **ranges), best)
 
     losses = {"training": "train.loss", "validation": "validation.loss"}
@@ -65,11 +64,11 @@ def _learned_weights(experiment: Experiment) -> dict[str, str]:
 
 def precision_recall(experiment: Experiment, test: Decisions) -> str:
     """A precision-recall curve per class, with the points at 0.5 and at the chosen threshold."""
-    charts = []
+    charts, absent = [], []
     for c, name in enumerate(experiment.class_names):
         labels, scores = test.labels[:, c], test.probabilities[:, c]
         if not labels.any():
-            charts.append(line_chart(f"{name}: no test image", [], Axes("", "")))
+            absent.append(name)
             continue
         precision, recall, _ = precision_recall_curve(labels, scores)
         thin = np.unique(np.linspace(0, len(recall) - 1, CURVE_POINTS).astype(int))
@@ -87,7 +86,15 @@ def precision_recall(experiment: Experiment, test: Decisions) -> str:
         average = number(figure(experiment, ("per_class", name, "average_precision")))
         axes = Axes("recall", "precision", UNIT, UNIT)
         charts.append(line_chart(f"{name}: AP {average}", series, axes, marks))
-    return side_by_side(charts)
+    note = f"No test image shows {', '.join(absent)}."
+    return _few(charts) + (paragraph(note) if absent else "")
+
+
+def _few(charts: Sequence[str]) -> str:
+    """A chart for each class; of very many the first."""
+    shown = side_by_side(charts[:MOST_CHARTS])
+    left_out = len(charts) - MOST_CHARTS
+    return shown + (paragraph(f"{left_out} more classes are not drawn.") if left_out > 0 else "")
 
 
 def reliability(experiment: Experiment, test: Decisions) -> str:
@@ -108,11 +115,11 @@ def reliability(experiment: Experiment, test: Decisions) -> str:
         for figures in (before[name], *([after[name]] if name in after else [])):
             rows[-1] += [number(figures[k]) for k in ("expected_calibration_error", "brier_score")]
         if name in after:
-            series.append(Series(f"after {method}", _curve(after[name]), "#444444", dots=True))
+            series.append(Series(f"after {method}", _curve(after[name]), INK, dots=True))
         axes = Axes("predicted probability", "share of positives", UNIT, UNIT)
         charts.append(line_chart(name, series, axes))
     note = f"Bins of fewer than {FEW_IMAGES} images are not drawn; the table includes them."
-    return side_by_side(charts) + paragraph(note, "soft") + table(header, rows)
+    return _few(charts) + paragraph(note, "soft") + table(header, rows)
 
 
 def _operating_point(

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from core.analysis.kept_masks import MaskExample, read_examples, strip_with_masks
-from core.analysis.page import paragraph, table
+from core.analysis.page import paragraph, picture, table
 from core.analysis.strips import data_url, grey_image, strip_figure
 from core.analysis.text_tables import class_title, number
 from core.experiments.drawing import overlay
@@ -32,7 +32,7 @@ FIGURES = {
     "deletion": "deletion",
     "insertion": "insertion",
 }
-SHEET_WIDTH = 1000
+SHEET_WIDTH = 1600
 
 
 def where_it_looks(experiment: Experiment, images: ImageFolder) -> str:
@@ -76,17 +76,17 @@ def localization(experiment: Experiment, images: ImageFolder) -> str:
 
 
 def _drawn(example: MaskExample, experiment: Experiment, images: ImageFolder) -> str:
-    image, picture = grey_image(images, example.image_id), None
+    image, drawn = grey_image(images, example.image_id), None
     if image is not None:
         strip, predicted, truth = strip_with_masks(experiment, image, example)
         if predicted is not None and truth is not None:
-            picture = overlay(strip, predicted / np.float32(255), truth, scale=(0.0, 1.0))
+            drawn = overlay(strip, predicted / np.float32(255), truth, scale=(0.0, 1.0))
     details = (
         f"<span><b>{escape(example.class_name)}</b></span>",
         f"<span>Dice {number(example.dice, 2)}</span>",
         f"<span>peak {'inside' if example.peak_inside else 'outside'} the mask</span>",
     )
-    return strip_figure(picture, example.image_id, *details)
+    return strip_figure(drawn, example.image_id, *details)
 
 
 def explanations(experiment: Experiment) -> str:
@@ -129,7 +129,7 @@ def _scores(experiment: Experiment, scores: Mapping[str, Any]) -> str:
 
 def _sheet(file: Path) -> str:
     """The contact sheet, folded away, as an inline picture."""
-    picture = cv2.imread(str(file))
-    url = None if picture is None else data_url(picture, SHEET_WIDTH)
-    image = f'<img class="sheet" alt="strips with maps" src="{url}">'
-    return f"<details><summary>Pictures</summary>{image}</details>" if url else ""
+    sheet = cv2.imread(str(file))
+    url = None if sheet is None else data_url(sheet, SHEET_WIDTH)
+    shown = picture(url, "strips with maps") if url else ""
+    return f"<details><summary>Pictures</summary>{shown}</details>" if url else ""

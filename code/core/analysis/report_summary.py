@@ -81,11 +81,13 @@ def decision_table(test: Decisions, at_half: Decisions) -> str:
     for title, threshold, (chosen, half) in entries:
         support = chosen.true_positives + chosen.false_negatives
         rows.append([title, support, threshold, *_counted(chosen, clean), *_counted(half, clean)])
-    shown = ("found (TP)", "missed (FN)", "false alarms (FP)", "per 100 clean")
+    shown = (
+        ("found", "TP"), ("missed", "FN"), ("false alarms", "FP"), ("per 100", "clean strips"),
+    )  # fmt: skip
     groups = (("", 2), ("at the chosen thresholds", 5), ("at 0.5", 4))
     note = (
-        f"Test images. Per 100 clean: false alarms on the {clean} strips without any defect, for "
-        "each 100 of them."
+        f"Test images, {clean} of them clean. Per 100 clean strips: how many of 100 strips without "
+        "any defect are reported to have this one."
     )
     return table(["", "images", "threshold", *shown, *shown], rows, groups=groups) + paragraph(
         note, "soft"

@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 
 from core.analysis.decisions import Decisions
+from core.analysis.page import picture
 from core.experiments.strips import ImageFolder
 
-PICTURE_WIDTH = 900
-JPEG_QUALITY = 72
+# As wide as the real strips: a click enlarges them to that.
+PICTURE_WIDTH = 1600
+JPEG_QUALITY = 60
 # Of a strip, beside those that are labelled or predicted.
 MOST_TAGS = 6
 _AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
@@ -59,7 +61,7 @@ def strip_figure(image: np.ndarray | None, image_id: str, *details: str) -> str:
     url = None if image is None else data_url(image)
     shown = '<div class="absent">image not found</div>'
     if url:
-        shown = f'<div class="view"><img src="{url}" alt="{escape(image_id, quote=True)}"></div>'
+        shown = f'<div class="scroll">{picture(url, image_id)}</div>'
     caption = f"<code>{escape(image_id)}</code>{''.join(details)}"
     return f'<figure class="strip"><figcaption>{caption}</figcaption>{shown}</figure>'
 
