@@ -16,6 +16,7 @@ from core.experiments.drawing import overlay
 from core.experiments.reading import Experiment
 from core.experiments.strips import ImageFolder
 from core.files.reading import read_json
+from core.machine.fonts import names_of_numbers
 
 MOST_EXAMPLES = 24
 COLUMNS = {
@@ -99,6 +100,8 @@ def explanations(experiment: Experiment) -> str:
         "about the image. Lower is better for deletion, higher for all others. A map that scores "
         "like the random one says nothing about the defect."
     )
+    legend = names_of_numbers(experiment.class_names)
+    text += f" In the pictures, {legend}." if legend else ""
     shown = "".join(_explanation(experiment, file) for file in files)
     return f"<h3>Explanations</h3>{paragraph(text)}{shown}"
 
