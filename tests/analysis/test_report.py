@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from experiment_factory import CLASS_NAMES, read_results, write_experiment, write_results
 
-from core.analysis.decisions import Decisions, count_any_defect, count_decisions, decisions_of
-from core.analysis.label_sets import confusion, set_names
+from core.analysis.decisions import Decisions
+from core.analysis.label_sets import set_names
 from core.analysis.report import write_report
 from core.analysis.report_figures import MOST_CHARTS, precision_recall
 from core.analysis.strips import data_url, grey_image, strip
@@ -130,7 +130,7 @@ def test_a_page_of_many_classes_stays_small(tmp_path):
     folder = write_experiment(tmp_path, images=60)
     experiment = read_experiment(folder)
     labels, scores = generator.random((60, 60)) < 0.3, generator.random((60, 60))
-    test = decisions(labels, scores, names=names)
+    test = Decisions((), labels, scores, scores >= 0.5, dict.fromkeys(names, 0.5))
     many = replace(experiment, results={**experiment.results, "data": {"class_names": names}})
     assert precision_recall(many, test).count("<svg") == MOST_CHARTS
     assert "36 more classes are not drawn." in precision_recall(many, test)
@@ -213,52 +213,6 @@ def test_duplicates_with_different_labels_come_first(folder):
         write_report(folder)
 
 
-def decisions(labels, probabilities, threshold=0.5, names=None) -> Decisions:
-    names = names or CLASS_NAMES[: labels.shape[1]]
-    predicted = probabilities >= threshold
-    return Decisions((), labels, probabilities, predicted, dict.fromkeys(names, threshold))
-
-
-def test_confusion_counts_every_image_once():
-    generator = np.random.default_rng(0)
-    labels, predicted = generator.random((2, 300, 4)) < 0.3
-    html = confusion(decisions(labels, predicted.astype(float))).partition("<tbody>")[2]
-    rows = re.findall(r"<tr><th>([^<]*)</th>(.*?)<td>(\d+)</td></tr>", html)
-    assert sum(int(total) for _, _, total in rows) == 300
-    for name, cells, total in rows:
-        counts = [int(text or 0) for text in re.findall(r"<td[^>]*>(\d*)</td>", cells)]
-        assert sum(counts) == int(total), name
-    true = set_names(labels, CLASS_NAMES)
-    assert {name: int(total) for name, _, total in rows}["no defect"] == true.count("no defect")
-
-
-def test_label_sets_are_named_by_their_classes():
-    labels = np.array([[0, 0, 0, 0], [1, 0, 1, 0]], dtype=bool)
-    assert set_names(labels, CLASS_NAMES) == ["no defect", "defect_1 + defect_3"]
-
-
-def test_the_counts_agree_with_those_of_the_results(folder):
-    experiment = read_experiment(folder)
-    part = read_predictions(experiment)
-    results = read_results(folder)
-    for at, key in ((None, "test_at_thresholds"), (0.5, "test")):
-        found = decisions_of(experiment, part, at)
-        counted = count_decisions(found) | {"any": count_any_defect(found)}
-        recorded = results[key]["per_class"] | {"any": results[key]["any_defect"]}
-        for name, counts in counted.items():
-            for count in ("true_positives", "false_negatives", "false_positives"):
-                assert getattr(counts, count) == recorded[name][count], (key, name)
-
-
-def test_false_alarms_are_counted_on_clean_strips():
-    labels = np.array([[0, 0], [0, 0], [0, 0], [1, 0]], dtype=bool)
-    probabilities = np.array([[0.9, 0.8], [0.1, 0.7], [0.1, 0.1], [0.9, 0.9]])
-    found = decisions(labels, probabilities)
-    assert [counts.on_clean for counts in count_decisions(found).values()] == [1, 2]
-    assert count_decisions(found)["defect_2"].false_positives == 3
-    assert count_any_defect(found).on_clean == 2
-
-
 def test_figures_at_the_chosen_thresholds_stand_first(folder):
     results = read_results(folder)
     results["test_at_thresholds"]["macro"]["f1"] = 0.987
@@ -318,7 +272,19 @@ def test_pictures_come_from_the_data_set_only(tmp_path):
 
 
 def test_pictures_are_scaled_down_and_stand_in_the_page():
-    url = data_url(np.full((100, 2000), 90, np.uint8), width=500)
-    content = base64.b64decode(url.removeprefix("data:image/jpeg;base64,"), validate=True)
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
-    assert picture.shape == (25, 500)
+    for size, pixels, expected in (
+        ((100, 2000), 10**6, (25, 500)),
+        ((4000, 400), 10**5, (1000, 100)),
+        ((20, 30), 600, (20, 30)),
+    ):
+        url = data_url(np.full(size, 90, np.uint8), width=500, pixels=pixels)
+        content = base64.b64decode(url.removeprefix("data:image/jpeg;base64,"), validate=True)
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert picture.shape == pytest.approx(expected, abs=1), size
+
+
+def test_the_report_of_a_training_links_the_files_that_are_there(trained):
+    addresses = read(trained / "report.html").addresses
+    links = {address for address in addresses if not address.startswith(("#", "data:"))}
+    assert {"results.json", "train.log", "MODEL_CARD.md", "history.png"} <= links
+    assert all((trained / link).is_file() for link in links)

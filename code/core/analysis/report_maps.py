@@ -33,7 +33,7 @@ FIGURES = {
     "deletion": "deletion",
     "insertion": "insertion",
 }
-SHEET_WIDTH = 1600
+SHEET_WIDTH, SHEET_PIXELS, MOST_EXPLANATIONS = 1600, 10_000_000, 6
 
 
 def where_it_looks(experiment: Experiment, images: ImageFolder) -> str:
@@ -102,7 +102,9 @@ def explanations(experiment: Experiment) -> str:
     )
     legend = names_of_numbers(experiment.class_names)
     text += f" In the pictures, {legend}." if legend else ""
-    shown = "".join(_explanation(experiment, file) for file in files)
+    if len(files) > MOST_EXPLANATIONS:
+        text += f" The first {MOST_EXPLANATIONS} of {len(files)} are shown."
+    shown = "".join(_explanation(experiment, file) for file in files[:MOST_EXPLANATIONS])
     return f"<h3>Explanations</h3>{paragraph(text)}{shown}"
 
 
@@ -133,6 +135,6 @@ def _scores(experiment: Experiment, scores: Mapping[str, Any]) -> str:
 def _sheet(file: Path) -> str:
     """The contact sheet, folded away, as an inline picture."""
     sheet = cv2.imread(str(file))
-    url = None if sheet is None else data_url(sheet, SHEET_WIDTH)
+    url = None if sheet is None else data_url(sheet, SHEET_WIDTH, SHEET_PIXELS)
     shown = picture(url, "strips with maps") if url else ""
     return f"<details><summary>Pictures</summary>{shown}</details>" if url else ""

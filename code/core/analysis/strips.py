@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import math
 from html import escape
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from core.analysis.page import picture
 from core.experiments.strips import ImageFolder
 
 # As wide as the real strips: a click enlarges them to that.
-PICTURE_WIDTH = 1600
+PICTURE_WIDTH, MOST_PIXELS = 1600, 2_500_000
 JPEG_QUALITY = 60
 # Of a strip, beside those that are labelled or predicted.
 MOST_TAGS = 6
@@ -66,19 +67,22 @@ def strip_figure(image: np.ndarray | None, image_id: str, *details: str) -> str:
     return f'<figure class="strip"><figcaption>{caption}</figcaption>{shown}</figure>'
 
 
-def reduced(image: np.ndarray, width: int = PICTURE_WIDTH) -> np.ndarray:
-    """The image, at most `width` pixels wide."""
+def reduced(image: np.ndarray, width: int = PICTURE_WIDTH, pixels: int = MOST_PIXELS) -> np.ndarray:
+    """The image, at most `width` wide and of at most so many `pixels`."""
     height, full_width = image.shape[:2]
-    if full_width <= width:
+    scale = min(width / full_width, math.sqrt(pixels / (height * full_width)))
+    if scale >= 1:
         return image
-    size = (width, max(1, round(height * width / full_width)))
+    size = (max(1, int(full_width * scale)), max(1, int(height * scale)))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def data_url(image: np.ndarray, width: int = PICTURE_WIDTH) -> str | None:
-    """An image, grey or colour, as a JPEG within the page, at most `width` pixels wide."""
+def data_url(
+    image: np.ndarray, width: int = PICTURE_WIDTH, pixels: int = MOST_PIXELS
+) -> str | None:
+    """An image, grey or colour, as a JPEG within the page; see `reduced`."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    encoded, content = cv2.imencode(".jpg", reduced(image, width), quality)
+    encoded, content = cv2.imencode(".jpg", reduced(image, width, pixels), quality)
     if not encoded:
         return None
     return "data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode("ascii")
