@@ -103,6 +103,22 @@ def test_a_thin_mask_on_a_wide_image_keeps_its_outline(experiment):
     assert cyan_and_orange(picture)[0].any()
 
 
+@pytest.mark.parametrize("mode", ["stretch", "letterbox"])
+def test_an_image_is_resized_as_its_masks_are(experiment, mode):
+    """The image is half as high as the model took it, and letterboxed in the middle."""
+    read = SimpleNamespace(
+        path=experiment.path, look_up=lambda *keys: mode if keys[-1] == "resize_mode" else None
+    )
+    (kept,) = read_mistakes(read).values()
+    image = np.full((32, 128), 100, np.uint8)
+    picture = with_outlines(read, image, kept)
+    assert picture.shape == (64, 128, 3)
+    assert (picture[0, 0] == (100 if mode == "stretch" else 0)).all()
+    assert cyan_and_orange(picture)[0][15, 40]
+    without = kept.model_copy(update={"truth": None})
+    assert (with_outlines(read, image, without) == 100).all()
+
+
 def test_names_of_masks_lead_nowhere_else(experiment, tmp_path):
     cv2.imwrite(str(tmp_path / "secret.png"), np.full((64, 128), 255, np.uint8))
     entry = {"image_id": "a.png", "truth": "../../secret.png"}

@@ -44,3 +44,4 @@ def test_without_a_font_a_class_is_its_number(tmp_path):
 
 def test_what_has_no_shape_is_escaped():
     assert drawable("a\nb\u202ec\x1b") == r"a\nb\u202ec\x1b"
+    assert names_of_numbers(["a", "\x1b[31mé"]) == r"class 2 is '\x1b[31m\xe9'"

@@ -62,13 +62,15 @@ def strip_with_masks(
 
     Shape: uint8 (H, W), the predicted mask 0 to 255, the true one 0 or 1.
     """
-    mode, size = (experiment.look_up("data", key) for key in ("resize_mode", "image_size"))
-    if mode in get_args(ResizeMode):
-        image = Resize(tuple(size), mode).image(image)
     folder = experiment.path / FOLDER
     # Only the name counts: anyone may have written these paths.
     files = (name and folder / Path(name).name for name in (kept.predicted, kept.truth))
     predicted, truth = (read_grey(file) if file else None for file in files)
+    if (mode := experiment.look_up("data", "resize_mode")) in get_args(ResizeMode):
+        # The file of the true mask has the model's size; what results.json says has no bound.
+        if truth is None:
+            return reduced(image), None, None
+        image = Resize(truth.shape, mode).image(image)
     if truth is not None and truth.shape != image.shape:
         truth = None
     strip = reduced(image)

@@ -51,7 +51,9 @@ def drawable_names(class_names: Sequence[str]) -> list[str]:
 def names_of_numbers(class_names: Sequence[str]) -> str:
     """What the numbers of `drawable_names` stand for, such as `class 3 is ...`; mostly empty."""
     named = zip(drawable_names(class_names), class_names, strict=True)
-    return ", ".join(f"{title} is {name}" for title, name in named if title != name)
+    # A name may come from the file of somebody else, and this goes to a terminal.
+    plain = ((title, name if name.isprintable() else ascii(name)) for title, name in named)
+    return ", ".join(f"{title} is {name}" for title, name in plain if title != name)
 
 
 @cache
