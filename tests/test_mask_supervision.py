@@ -5,6 +5,7 @@ import logging
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from outcomes import read
@@ -71,7 +72,25 @@ def test_a_training_with_masks_reports_both_terms_and_where(completed, tiny):
         assert truth.shape == (32, 160)
         assert predicted.shape == (8, 40)
         assert truth.any()
-    assert "peak" in (path / "report.html").read_text()
+    report = (path / "report.html").read_text()
+    assert "peak" in report
+    mistakes = json.loads((path / "masks" / "mistakes.json").read_text())
+    assert mistakes
+    for entry in mistakes:
+        assert f"<code>{entry['image_id']}</code>" in report
+        predicted = cv2.imread(str(path / "masks" / entry["predicted"]), cv2.IMREAD_GRAYSCALE)
+        assert predicted.shape == (8, 40)
+
+
+def test_without_a_mask_head_true_masks_of_mistakes_are_kept(trained):
+    mistakes = json.loads((trained / "masks" / "mistakes.json").read_text())
+    assert mistakes
+    table = pd.read_csv(trained / "predictions.csv").set_index("image_id")
+    for entry in mistakes:
+        truth = cv2.imread(str(trained / "masks" / entry["truth"]), cv2.IMREAD_GRAYSCALE)
+        labels = table.loc[entry["image_id"]].filter(like="label_")
+        assert truth.any() == labels.any()
+        assert "predicted" not in entry
 
 
 def test_a_learnt_mask_loss_is_trained_with_the_model(compose, tiny):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.analysis.charts import HEIGHT, WIDTH, Axes, Mark, Series, line_chart, ticks
+from core.analysis.charts import HEIGHT, WIDTH, Axes, Mark, Series, line_chart, look, ticks
 
 
 @settings(max_examples=100, deadline=None)
@@ -66,3 +66,11 @@ def test_text_is_escaped_and_in_the_legend():
     assert "<x>" not in html
     assert "x &amp; y" in html
     assert "m&lt;" in html
+
+
+def test_twenty_one_series_look_different():
+    looks = {tuple(look(number).values()) for number in range(21)}
+    assert len(looks) == 21
+    drawn = [line_chart("t", [Series("s", [(0, 0), (1, 1)], **look(n))], Axes("x", "y"))
+             for n in range(21)]  # fmt: skip
+    assert len(set(drawn)) == 21

@@ -3,6 +3,7 @@
 import base64
 import csv
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import cv2
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 from experiment_factory import CLASS_NAMES, read_results, write_experiment, write_results
 
-from core.analysis.label_sets import confusion, set_names, short_names
+from core.analysis.decisions import Decisions
+from core.analysis.label_sets import set_names
 from core.analysis.report import write_report
-from core.analysis.strips import confident_mistakes, data_url, grey_image
+from core.analysis.report_figures import MOST_CHARTS, precision_recall
+from core.analysis.strips import data_url, grey_image, strip
 from core.errors import InputError
-from core.experiments.predictions import Predictions, read_predictions
+from core.experiments.predictions import read_predictions
 from core.experiments.reading import read_experiment
 from core.experiments.strips import ImageFolder
 
@@ -74,14 +77,63 @@ def test_the_report_is_one_file_that_asks_for_nothing(folder):
     path = write_report(folder)
     assert path == folder / "report.html"
     reader = read(path)
+    beside = {"results.json", "predictions.csv", "split.csv"}
     for address in reader.addresses:
-        assert address.startswith(("#", "data:")), address
+        assert address.startswith(("#", "data:")) or address in beside, address
+    assert beside <= set(reader.addresses)
     html = path.read_text()
-    assert not re.search(r"https?://|@import|<script|url\(", html)
+    assert not re.search(r"https?://|@import|url\(|fetch|import\(", html)
+    assert html.count("<script") == 1
     links = [address[1:] for address in reader.addresses if address.startswith("#")]
     assert links
     assert set(links) <= set(reader.ids)
     assert html.count("data:image/jpeg;base64,") > 10
+
+
+def test_strips_are_enlarged_by_mouse_and_keyboard(folder):
+    html = write_report(folder).read_text()
+    # A button takes the focus and the Enter key; Escape closes a modal dialog.
+    views = re.findall(r'<button class="view" type="button"[^>]*><img ', html)
+    assert len(views) == html.count("data:image/jpeg;base64,") > 10
+    assert html.count("<dialog") == 1
+    assert "showModal" in html
+
+
+def test_every_colour_has_a_dark_one(folder):
+    html = write_report(folder).read_text()
+    light, dark = re.findall(r":root\{(.*?)\}", html, re.DOTALL)
+    defined, defined_dark = (set(re.findall(r"(--[\w-]+):", part)) for part in (light, dark))
+    assert set(re.findall(r"var\((--[\w-]+)\)", html)) <= defined | {"--c"}
+    assert defined == defined_dark
+    drawn = "".join(re.findall(r"<svg.*?</svg>", html, re.DOTALL))
+    assert "var(--series-0)" in drawn
+    assert not re.search(r"#[0-9a-fA-F]{3}", drawn)
+
+
+def test_markup_in_class_names_is_escaped(tmp_path):
+    names = ["<script>", "a & b", "<img src=x>", "&lt;b&gt;"]
+    folder = write_experiment(tmp_path, images=60, class_names=names)
+    results = read_results(folder)
+    for record in results["history"]:
+        record["validation"]["per_class_f1"] = dict.fromkeys(names, 0.5)
+    write_results(folder, results)
+    path = write_report(folder)
+    reader = read(path)
+    assert path.read_text().count("<script") == path.read_text().count("</script") == 1
+    text = " ".join(reader.text)
+    assert all(name in text for name in names)
+
+
+def test_a_page_of_many_classes_stays_small(tmp_path):
+    names = [f"class_{n}" for n in range(60)]
+    generator = np.random.default_rng(0)
+    folder = write_experiment(tmp_path, images=60)
+    experiment = read_experiment(folder)
+    labels, scores = generator.random((60, 60)) < 0.3, generator.random((60, 60))
+    test = Decisions((), labels, scores, scores >= 0.5, dict.fromkeys(names, 0.5))
+    many = replace(experiment, results={**experiment.results, "data": {"class_names": names}})
+    assert precision_recall(many, test).count("<svg") == MOST_CHARTS
+    assert "36 more classes are not drawn." in precision_recall(many, test)
 
 
 def test_the_report_holds_what_the_experiment_wrote(folder):
@@ -90,6 +142,8 @@ def test_the_report_holds_what_the_experiment_wrote(folder):
     for row in results["test"]["per_class"].values():
         assert f"{row['f1']:.3f}" in text
         assert f"{row['average_precision']:.3f}" in text
+    for row in results["test_at_thresholds"]["per_class"].values():
+        assert f"{row['f1']:.3f}" in text
     low, high = results["test"]["intervals"]["macro"]["f1"]
     assert f"[{low:.3f}, {high:.3f}]" in text
     for value in results["thresholds"].values():
@@ -135,15 +189,19 @@ def test_an_undefined_class_and_few_epochs_are_drawn(tmp_path):
     results["history"] = results["history"][:1]
     write_results(folder, results)
     text = " ".join(read(write_report(folder)).text)
-    assert "defect_2: no test image" in text
+    assert "No test image shows defect_2." in text
     assert "AUROC of 1" in text
 
 
 def test_duplicates_with_different_labels_come_first(folder):
     part = read_predictions(read_experiment(folder))
     names = set_names(part.labels, CLASS_NAMES)
-    clean = [image for image, name in zip(part.image_ids, names, strict=True) if name == "none"]
-    other = next(image for image, name in zip(part.image_ids, names, strict=True) if name == "3")
+    clean = [
+        image for image, name in zip(part.image_ids, names, strict=True) if name == "no defect"
+    ]
+    other = next(
+        image for image, name in zip(part.image_ids, names, strict=True) if name == "defect_3"
+    )
     pairs = [(clean[0], clean[1]), (clean[2], other), (clean[3], "of_training.jpg")]
     with (folder / "duplicates.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([("first", "second"), *pairs])
@@ -155,35 +213,49 @@ def test_duplicates_with_different_labels_come_first(folder):
         write_report(folder)
 
 
-def test_confusion_counts_every_image_once():
-    generator = np.random.default_rng(0)
-    labels, predicted = generator.random((2, 300, 4)) < 0.3
-    test = Predictions((), labels, predicted.astype(float))
-    html = confusion(test, CLASS_NAMES).partition("<tbody>")[2]
-    rows = re.findall(r"<tr><th>([^<]*)</th>(.*?)<td>(\d+)</td></tr>", html)
-    assert sum(int(total) for _, _, total in rows) == 300
-    for name, cells, total in rows:
-        counts = [int(text or 0) for text in re.findall(r"<td[^>]*>(\d*)</td>", cells)]
-        assert sum(counts) == int(total), name
-    true = set_names(labels, CLASS_NAMES)
-    assert {name: int(total) for name, _, total in rows}["none"] == true.count("none")
+def test_figures_at_the_chosen_thresholds_stand_first(folder):
+    results = read_results(folder)
+    results["test_at_thresholds"]["macro"]["f1"] = 0.987
+    results["test"]["macro"]["f1"] = 0.654
+    write_results(folder, results)
+    html = write_report(folder).read_text()
+    assert html.index("<b>0.987</b>") < html.index("at 0.5: 0.654")
+    assert "false alarms per 100 clean strips" in html
 
 
-def test_label_sets_have_short_names():
-    assert short_names(CLASS_NAMES) == ["1", "2", "3", "4"]
-    assert short_names(["scratch", "pit"]) == ["scratch", "pit"]
-    assert short_names(["defect_1"]) == ["defect_1"]
-    labels = np.array([[0, 0, 0, 0], [1, 0, 1, 0]], dtype=bool)
-    assert set_names(labels, CLASS_NAMES) == ["none", "1+3"]
+def test_a_strip_is_judged_at_its_class_s_threshold(folder):
+    """A mistake at 0.5 which the chosen thresholds mend is no mistake of the report."""
+    results = read_results(folder)
+    results["thresholds"] = dict.fromkeys(CLASS_NAMES, 0.0)
+    write_results(folder, results)
+    html = write_report(folder).read_text()
+    missed = html.partition("<h3>Missed defects</h3>")[2].partition("<h3>")[0]
+    assert missed == "<p>None.</p>"
 
 
-def test_confident_mistakes_are_the_surest_wrong_ones():
-    labels = np.array([[1, 0], [1, 0], [0, 0], [0, 1], [0, 0]], dtype=bool)
-    probabilities = np.array([[0.4, 0.1], [0.1, 0.9], [0.2, 0.7], [0.1, 0.8], [0.1, 0.1]])
-    part = Predictions(tuple("abcde"), labels, probabilities)
-    assert confident_mistakes(part, True, 5) == [1, 0]
-    assert confident_mistakes(part, False, 5) == [1, 2]
-    assert confident_mistakes(part, False, 1) == [1]
+@pytest.mark.parametrize("learned", [False, "softmax"])
+def test_weights_are_called_learned_only_where_they_are(folder, learned):
+    results = read_results(folder)
+    results["history"][-1]["loss_weights"] = {"masks/dice_loss": 0.25}
+    results["loss"]["params"]["learnable_weights"] = "softmax"
+    params = {"learnable_weights": learned}
+    results["mask_loss"] = {"type": "compound", "params": params, "weight": 1.0}
+    write_results(folder, results)
+    assert ("Learned loss weights" in write_report(folder).read_text()) == bool(learned)
+
+
+def test_the_most_probable_of_many_classes_are_told(tmp_path):
+    names = [f"class_{n}" for n in range(4)] + [f"more_{n}" for n in range(26)]
+    folder = write_experiment(tmp_path, images=40)
+    part = read_predictions(read_experiment(folder))
+    probabilities = np.tile(np.linspace(0.01, 0.3, 30), (len(part.labels), 1))
+    labels = np.pad(part.labels, ((0, 0), (0, 26)))
+    thresholds = dict.fromkeys(names, 0.5)
+    html = strip(
+        None, Decisions(part.image_ids, labels, probabilities, probabilities > 0.5, thresholds), 0
+    )
+    assert html.count('class="tag') == 6 + labels[0].sum()
+    assert "others at most 0.24" in html
 
 
 def test_pictures_come_from_the_data_set_only(tmp_path):
@@ -200,7 +272,19 @@ def test_pictures_come_from_the_data_set_only(tmp_path):
 
 
 def test_pictures_are_scaled_down_and_stand_in_the_page():
-    url = data_url(np.full((100, 2000), 90, np.uint8), width=500)
-    content = base64.b64decode(url.removeprefix("data:image/jpeg;base64,"), validate=True)
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
-    assert picture.shape == (25, 500)
+    for size, pixels, expected in (
+        ((100, 2000), 10**6, (25, 500)),
+        ((4000, 400), 10**5, (1000, 100)),
+        ((20, 30), 600, (20, 30)),
+    ):
+        url = data_url(np.full(size, 90, np.uint8), width=500, pixels=pixels)
+        content = base64.b64decode(url.removeprefix("data:image/jpeg;base64,"), validate=True)
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert picture.shape == pytest.approx(expected, abs=1), size
+
+
+def test_the_report_of_a_training_links_the_files_that_are_there(trained):
+    addresses = read(trained / "report.html").addresses
+    links = {address for address in addresses if not address.startswith(("#", "data:"))}
+    assert {"results.json", "train.log", "MODEL_CARD.md", "history.png"} <= links
+    assert all((trained / link).is_file() for link in links)

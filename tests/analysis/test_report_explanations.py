@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 from experiment_factory import CLASS_NAMES, write_experiment
+from installed_fonts import installed
 
 from core.analysis.report import write_report
 
@@ -37,3 +38,13 @@ def test_scores_and_pictures_of_every_explanation(tmp_path):
     assert "No masks to score on." in html
     assert "explanation_c cannot be read" in html
     assert html.count("<summary>Pictures</summary>") == 2
+
+
+def test_classes_that_pictures_call_by_number_are_named(tmp_path):
+    folder = write_experiment(tmp_path, class_names=["Riß", "трещина", "裂纹", "黑点"])
+    target = folder / "explanation_a"
+    target.mkdir()
+    (target / "explanation.json").write_text('{"method": "m", "scores": null}')
+    with installed():
+        html = write_report(folder).read_text()
+    assert "In the pictures, class 3 is 裂纹, class 4 is 黑点." in html

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -35,6 +37,14 @@ def test_masks_come_only_where_they_are_asked_for(table):
     assert sample["masks"].dtype == torch.uint8
     np.testing.assert_array_equal(sample["masks"], table.masks[1])
     assert sample["masks"].sum() == 40
+
+
+def test_true_masks_are_had_without_samples_that_hold_them(table):
+    for request in (None, MaskRequest(known=np.array([True, True, True, False]))):
+        dataset = StripDataset(table, [3, 1], SIZE, masks=request)
+        np.testing.assert_array_equal(dataset.true_masks(1), table.masks[1])
+        assert (dataset.true_masks(0) is None) == (request is not None)
+    assert StripDataset(replace(table, masks=None), [1], SIZE).true_masks(0) is None
 
 
 def test_three_channels_for_colour_images(table):

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from installed_fonts import installed, write_chinese_font
 
 import explain
 from core.command.mistakes import run_command
@@ -206,3 +207,24 @@ def test_a_caption_is_broken_where_the_picture_is_narrow():
         assert (picture[-10:] == strip).all()
         # Nothing of it is cut off at the right.
         assert (picture[:-10, -TEXT_MARGIN:] == PAPER).all()
+
+
+def test_a_class_whose_letters_no_font_has_is_called_by_its_number(tmp_path, caplog):
+    names, pictures = ["Riß", "裂纹"], []
+    font = write_chinese_font(tmp_path / "f.ttf")
+    for number, (fonts, titles) in enumerate((((), ["Riß", "class 2"]), ((font,), names))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        caplog.clear()
+        with installed(*fonts):
+            album = Album(folder, "hires_cam", names, [0.5, 0.5])
+            assert album.titles == titles
+            lines = [record.getMessage() for record in caplog.records]
+            assert ["class 2 is 裂纹" in line for line in lines] == [True] * (not fonts)
+            heat = HeatMap("裂纹", 1, np.eye(4, dtype=np.float32))
+            image = np.full((1, 64, 640), 128, np.uint8)
+            album.add(Explanation(Path("黑点.jpg"), image, np.full(2, 0.5), [heat], None))
+        pictures.append(cv2.imread(str(folder / "黑点_裂纹.png")))
+    without, with_font = pictures
+    assert (without[:TEXT_HEIGHT] != with_font[:TEXT_HEIGHT]).any()
+    assert (without[TEXT_HEIGHT:] == with_font[TEXT_HEIGHT:]).all()

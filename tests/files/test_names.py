@@ -60,7 +60,12 @@ def test_a_class_of_a_hostile_name_is_refused(name):
 
 # Where a path is made of a value that is not written in the code, and why that value is safe.
 KNOWN = {
-    "core/analysis/report_maps.py": ["folder / Path(name).name"],  # the name alone, and read only
+    "core/analysis/kept_masks.py": [  # constants; the name alone, and read only
+        "experiment.path / FOLDER / name",
+        "folder / Path(name).name",
+    ],
+    "core/analysis/page.py": ["Path(__file__).with_name(name)"],  # constants
+    "core/analysis/report_summary.py": ["experiment.path / name"],  # constants
     "core/command/choosers.py": [  # given on the command line, and read only
         "config_dir / folder / f\"{given.get(folder, '')}.yaml\""
     ],

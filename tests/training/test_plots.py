@@ -1,7 +1,10 @@
 """The curves of a training: drawn now and then, and always in the end."""
 
+import pytest
+from installed_fonts import installed, write_chinese_font
+
 from core.training.classification import history_plot
-from core.training.classification.history_plot import HistoryPlot
+from core.training.classification.history_plot import HistoryPlot, plot_history
 
 
 def history(num_epochs: int) -> list[dict]:
@@ -38,3 +41,18 @@ def test_the_file_is_a_picture(tmp_path):
     for record in history(3):
         plot.on_epoch_end(record, 1)
     assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("names", [["Öl", "Riß", "трещина", "裂纹", "黑点"], ["$a$", "b$", "x"]])
+@pytest.mark.parametrize("has_font", [False, True])
+def test_parts_of_any_language_are_named_without_a_warning(
+    names, has_font, tmp_path, caplog, recwarn
+):
+    records = history(3)
+    for record in records:
+        record["loss_weights"] = dict.fromkeys(names, 0.5)
+    with installed(*([write_chinese_font(tmp_path / "f.ttf")] if has_font else [])):
+        plot_history(tmp_path / "history.png", records, 1)
+    assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
+    assert not recwarn.list
+    assert not caplog.records

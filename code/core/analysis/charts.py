@@ -7,8 +7,11 @@ from functools import partial
 
 from core.files.escaping import for_html as escape
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart as well.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#8A6D00", "#444444")
+# Variables of report.css, which has them for light and for dark pages.
+COLOURS = tuple(f"var(--series-{number})" for number in range(7))
+INK, PAPER, GREY = "var(--ink)", "var(--paper)", "var(--chance)"
+STYLES = ("solid", "dashed", "dotted")
+DASHES = {"solid": "none", "dashed": "5 4", "dotted": "2 3"}
 WIDTH, HEIGHT = 300, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 290, 10, 180
 Range = Point = tuple[float, float]
@@ -16,7 +19,7 @@ Range = Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Series:
-    """A line, `solid` or `dashed`; points whose y is None are left out."""
+    """A line, `solid`, `dashed` or `dotted`; points whose y is None are left out."""
 
     label: str
     points: Sequence[tuple[float, float | None]]
@@ -33,7 +36,7 @@ class Mark:
     x: float
     y: float = 0.0
     style: str = "dot"
-    colour: str = "#222222"
+    colour: str = INK
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,14 @@ class Axes:
     x_range: Range | None = None
     y_range: Range | None = None
     x_step: float = 0.0
+
+
+def look(number: int) -> dict[str, str]:
+    """Colour and style of one of many series; 21 differ."""
+    return {
+        "colour": COLOURS[number % len(COLOURS)],
+        "style": STYLES[number // len(COLOURS) % len(STYLES)],
+    }
 
 
 def line_chart(title: str, series: Sequence[Series], axes: Axes, marks: Sequence[Mark] = ()) -> str:
@@ -99,13 +110,13 @@ def _text(x: float, y: float, text: str, style: str = 'text-anchor="middle"') ->
 def _line(series: Series, x: Callable[[float], float], y: Callable[[float], float]) -> str:
     points = [(x(a), y(b)) for a, b in series.points if b is not None]
     path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
-    dash = ' stroke-dasharray="5 4"' if series.style == "dashed" else ""
+    drawn_as = f"stroke:{series.colour};stroke-dasharray:{DASHES[series.style]}"
     drawn = [
-        f'<polyline class="line" points="{path}" stroke="{series.colour}"{dash}>'
+        f'<polyline class="line" points="{path}" style="{drawn_as}">'
         f"<title>{escape(series.label)}</title></polyline>"
     ]
     for a, b in points if series.dots or len(points) == 1 else []:
-        drawn.append(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{series.colour}"/>')
+        drawn.append(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" style="fill:{series.colour}"/>')
     return "".join(drawn)
 
 
@@ -113,10 +124,11 @@ def _mark(mark: Mark, x: float, y: float) -> str:
     title = f"<title>{escape(mark.label)}</title>"
     if mark.style == "bar":
         place = f'x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{BOTTOM}"'
-        return f'<line {place} stroke="{mark.colour}" stroke-dasharray="2 3">{title}</line>'
+        style = f"stroke:{mark.colour};stroke-dasharray:{DASHES['dotted']}"
+        return f'<line {place} style="{style}">{title}</line>'
     place = f'cx="{x:.1f}" cy="{y:.1f}" r="5"'
-    fill = "#fff" if mark.style == "ring" else mark.colour
-    return f'<circle {place} fill="{fill}" stroke="{mark.colour}" stroke-width="2">{title}</circle>'
+    style = f"fill:{PAPER if mark.style == 'ring' else mark.colour};stroke:{mark.colour}"
+    return f'<circle {place} style="{style}" stroke-width="2">{title}</circle>'
 
 
 def ticks(low: float, high: float, most: int = 6, least: float = 0.0) -> list[float]:

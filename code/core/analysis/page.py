@@ -6,7 +6,10 @@ from typing import Any
 
 from core.files.escaping import for_html as escape
 
-STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+STYLE, SCRIPT = (
+    Path(__file__).with_name(name).read_text(encoding="utf-8")
+    for name in ("report.css", "report.js")
+)
 
 
 def page(title: str, body: str) -> str:
@@ -14,8 +17,10 @@ def page(title: str, body: str) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
         f'<title>{escape(title)}</title><link rel="icon" href="data:,">'
-        f"<style>{STYLE}</style></head>\n<body><main>\n{body}\n</main></body></html>\n"
+        f"<style>{STYLE}</style></head>\n<body><main>\n{body}\n</main>\n"
+        f'<dialog aria-label="enlarged picture"></dialog><script>{SCRIPT}</script></body></html>\n'
     )
 
 
@@ -30,7 +35,7 @@ def paragraph(text: str, style: str = "") -> str:
 
 
 def table(
-    header: Sequence[str],
+    header: Sequence[Any],
     rows: Iterable[Sequence[Any]],
     *,
     text_columns: int = 1,
@@ -64,14 +69,23 @@ def side_by_side(charts: Iterable[str]) -> str:
     return f'<div class="charts">{"".join(charts)}</div>'
 
 
-def cards(entries: Iterable[tuple[str, str, str]]) -> str:
-    """Headline figures: (title, value, small print)."""
+def cards(entries: Iterable[tuple[str, str, Sequence[str]]]) -> str:
+    """Headline figures: (title, value, lines of small print)."""
     html = (
         f'<div class="card"><small>{escape(title)}</small><b>{escape(value)}</b>'
-        f"<small>{escape(small)}</small></div>"
-        for title, value, small in entries
+        f"{''.join(f'<small>{escape(line)}</small>' for line in lines if line)}</div>"
+        for title, value, lines in entries
     )
     return f'<div class="cards">{"".join(html)}</div>'
+
+
+def picture(url: str, name: str) -> str:
+    """A picture that is enlarged by a click or by the Enter key."""
+    described = escape(name)
+    return (
+        f'<button class="view" type="button" title="enlarge"><img src="{url}" alt="{described}">'
+        "</button>"
+    )
 
 
 def key_values(title: str, values: Mapping[str, Any]) -> str:
@@ -80,7 +94,7 @@ def key_values(title: str, values: Mapping[str, Any]) -> str:
     return f"<details><summary>{escape(title)}</summary>{rows}</details>"
 
 
-def contents(sections: Iterable[tuple[str, str]]) -> str:
-    """Links to the sections: (identifier, title)."""
-    links = (f'<a href="#{identifier}">{escape(title)}</a>' for identifier, title in sections)
-    return f"<nav>{''.join(links)}</nav>"
+def links(entries: Iterable[tuple[str, str]]) -> str:
+    """Links in a row: (address, title); nothing without any."""
+    html = "".join(f'<a href="{escape(address)}">{escape(title)}</a>' for address, title in entries)
+    return f"<nav>{html}</nav>" if html else ""

@@ -3,22 +3,19 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from core.analysis.decisions import decisions_of
 from core.analysis.label_sets import confusion
-from core.analysis.page import contents, key_values, page, paragraph, section
-from core.analysis.report_figures import (
-    class_table,
-    precision_recall,
-    reliability,
-    summary,
-    training_curves,
-)
+from core.analysis.page import key_values, links, page, paragraph, section
+from core.analysis.report_figures import precision_recall, reliability, training_curves
 from core.analysis.report_images import duplicates, mistakes, suspects
-from core.analysis.report_maps import explanations, localization
+from core.analysis.report_maps import where_it_looks
+from core.analysis.report_summary import class_table, decision_table, files_beside, summary
 from core.experiments.predictions import Predictions, read_predictions
 from core.experiments.reading import Experiment, flatten, read_experiment
 from core.experiments.strips import ImageFolder, Strips
 from core.files.escaping import for_html as escape
 from core.files.writing import write_text
+from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 
 REPORT_FILE = "report.html"
 
@@ -40,17 +37,18 @@ def write_report(experiment: Path | str, *, data_root: Path | str | None = None)
 
 def render(experiment: Experiment, parts: Mapping[str, Predictions], images: ImageFolder) -> str:
     """The report as HTML."""
-    test = parts["test"]
+    held_out = {split: decisions_of(experiment, part) for split, part in parts.items()}
+    test, at_half = held_out["test"], decisions_of(experiment, parts["test"], DEFAULT_THRESHOLD)
+    per_class = decision_table(test, at_half) + class_table(experiment)
     sections = (
-        ("classes", "Per class", class_table(experiment)),
-        ("training", "Training", training_curves(experiment)),
+        ("classes", "Per class", per_class),
+        ("label-sets", "Confusion of label sets", confusion(test)),
+        ("mistakes", "Most confident mistakes", mistakes(experiment, test, images)),
+        ("where", "Where the model looks", where_it_looks(experiment, images)),
         ("precision-recall", "Precision and recall", precision_recall(experiment, test)),
         ("calibration", "Calibration", reliability(experiment, test)),
-        ("label-sets", "Confusion of label sets", confusion(test, experiment.class_names)),
-        ("localization", "Where defects are found", localization(experiment, images)),
-        ("mistakes", "Most confident mistakes", mistakes(experiment, test, images)),
-        ("explanations", "Where the model looks", explanations(experiment)),
-        ("label-errors", "Suspected label errors", suspects(experiment, parts, images)),
+        ("training", "Training", training_curves(experiment)),
+        ("label-errors", "Suspected label errors", suspects(held_out, images)),
         ("duplicates", "Near-duplicates", duplicates(experiment, parts)),
         ("settings", "Config and environment", _settings(experiment)),
     )
@@ -58,8 +56,9 @@ def render(experiment: Experiment, parts: Mapping[str, Predictions], images: Ima
     body = [
         f"<h1>{escape(experiment.name)}</h1>",
         paragraph(started, "soft"),
-        contents((name, title) for name, title, _ in sections),
-        summary(experiment),
+        links((f"#{name}", title) for name, title, _ in sections),
+        summary(experiment, test, at_half),
+        files_beside(experiment),
         *(section(name, title, content) for name, title, content in sections),
     ]
     return page(experiment.name, "\n".join(body))

@@ -3,47 +3,59 @@
 from collections.abc import Mapping
 from typing import Any
 
+from core.analysis.decisions import Decisions
+from core.analysis.kept_masks import read_mistakes, with_outlines
 from core.analysis.label_errors import rank_label_errors
 from core.analysis.label_sets import set_names
 from core.analysis.page import paragraph, table
-from core.analysis.strips import confident_mistakes, grey_image, strip
+from core.analysis.strips import grey_image, strip
 from core.analysis.text_tables import number
 from core.experiments.predictions import Predictions
 from core.experiments.reading import Experiment
 from core.experiments.strips import ImageFolder
 from core.files.tables import read_records
+from core.metrics.mistakes import confident_mistakes
 
 DUPLICATES_FILE = "duplicates.csv"
-MOST_MISTAKES = 8
 MOST_SUSPECTS = 12
 MOST_PAIRS = 50
 LEGEND = (
     "Each tag is a class with its probability: bold where it is labelled, shaded where the "
-    "prediction at 0.5 is wrong."
+    "prediction at the chosen threshold is wrong."
+)
+OUTLINES = (
+    "Outlines: cyan is the true mask, orange is what the model predicts with a probability of at "
+    "least 0.5 per pixel, where masks are known; all classes together."
 )
 
 
-def mistakes(experiment: Experiment, test: Predictions, images: ImageFolder) -> str:
+def mistakes(experiment: Experiment, test: Decisions, images: ImageFolder) -> str:
     """Test images where the model was most confident, and wrong."""
+    kept = read_mistakes(experiment)
     html = [paragraph(LEGEND, "soft")]
+    html += [paragraph(OUTLINES, "soft")] if kept else []
     for title, missed in (("Missed defects", True), ("False alarms", False)):
-        rows = confident_mistakes(test, missed, MOST_MISTAKES)
+        rows = confident_mistakes(test.found, missed)
         html.append(f"<h3>{title}</h3>")
         for row in rows:
-            image = grey_image(images, test.image_ids[row])
-            html.append(strip(image, test, row, experiment.class_names))
+            image_id = test.image_ids[row]
+            image = grey_image(images, image_id)
+            if image is not None and image_id in kept:
+                image = with_outlines(experiment, image, kept[image_id])
+            html.append(strip(image, test, row))
         if not rows:
             html.append(paragraph("None."))
     return "".join(html)
 
 
-def suspects(experiment: Experiment, parts: Mapping[str, Predictions], images: ImageFolder) -> str:
+def suspects(parts: Mapping[str, Decisions], images: ImageFolder) -> str:
     """Held-out images whose label the model contradicts most."""
-    names = experiment.class_names
     ranked = [
         (split, suspect)
         for split, part in parts.items()
-        for suspect in rank_label_errors(part.image_ids, part.labels, part.probabilities, names)
+        for suspect in rank_label_errors(
+            part.image_ids, part.labels, part.probabilities, part.class_names
+        )
     ]
     ranked.sort(key=lambda entry: -entry[1].disagreement)
     html = [
@@ -57,7 +69,7 @@ def suspects(experiment: Experiment, parts: Mapping[str, Predictions], images: I
         labelled = f"{suspect.class_name} {'' if suspect.labelled else 'not '}labelled"
         remark = f"{split}; {labelled}, disagreement {number(suspect.disagreement)}"
         row, image = part.image_ids.index(suspect.image_id), grey_image(images, suspect.image_id)
-        html.append(strip(image, part, row, names, remark))
+        html.append(strip(image, part, row, remark))
     return "".join(html)
 
 

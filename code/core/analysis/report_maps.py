@@ -1,25 +1,24 @@
-"""The sections of a report that show where the model finds defects, and where it looks."""
+"""The section of a report that shows where the model looks, and where it finds defects."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from core.analysis.page import paragraph, table
+from core.analysis.kept_masks import MaskExample, read_examples, strip_with_masks
+from core.analysis.page import paragraph, picture, table
 from core.analysis.strips import data_url, grey_image, strip_figure
 from core.analysis.text_tables import class_title, number
-from core.errors import InputError
 from core.experiments.drawing import overlay
 from core.experiments.reading import Experiment
 from core.experiments.strips import ImageFolder
 from core.files.escaping import for_html as escape
 from core.files.reading import read_json
-from core.files.resizing import Resize, ResizeMode
+from core.machine.fonts import names_of_numbers
 
-EXAMPLES = Path("masks") / "examples.json"
+MOST_EXAMPLES = 24
 COLUMNS = {
     "dice": "Dice",
     "dice_with_defect": "Dice, with defect",
@@ -34,25 +33,23 @@ FIGURES = {
     "deletion": "deletion",
     "insertion": "insertion",
 }
-SHEET_WIDTH = 1000
+SHEET_WIDTH, SHEET_PIXELS, MOST_EXPLANATIONS = 1600, 10_000_000, 6
 
 
-class MaskExample(BaseModel):
-    """An entry of examples.json: a test image and the files of its predicted and true mask."""
-
-    image_id: str
-    class_name: str
-    dice: float
-    peak_inside: bool
-    predicted: str
-    truth: str
+def where_it_looks(experiment: Experiment, images: ImageFolder) -> str:
+    """The masks that the model predicts, and what code/explain.py found."""
+    shown = localization(experiment, images)
+    found = explanations(experiment)
+    nothing = "This model predicts no masks (model.mask_head). " * (not shown)
+    nothing += "Nothing explained yet: code/explain.py draws where the model looks, and scores it."
+    return shown + (found or paragraph(nothing))
 
 
 def localization(experiment: Experiment, images: ImageFolder) -> str:
     """Dice, IoU and pointing accuracy of the test images, and a few of them as overlays."""
     figures = experiment.look_up("test", "localization")
     if not figures:
-        return paragraph("This model predicts no masks (model.mask_head).")
+        return ""
     text = (
         "Test images at a probability of 0.5 per pixel. Dice is computed as in the competition, "
         "where two empty masks count 1; Dice, with defect, only over the images with that defect. "
@@ -70,59 +67,52 @@ def localization(experiment: Experiment, images: ImageFolder) -> str:
         "Colour: predicted, brighter where it is more probable. Cyan outline: the true mask. For "
         "each class the best, the middle and the worst image by Dice."
     )
-    shown = "".join(_drawn(example, experiment, images) for example in _examples(experiment))
+    examples = read_examples(experiment)
+    shown = "".join(_drawn(example, experiment, images) for example in examples[:MOST_EXAMPLES])
+    if len(examples) > MOST_EXAMPLES:
+        legend += f" The first {MOST_EXAMPLES} of {len(examples)} are shown."
     header = ("class", "with mask", *COLUMNS.values())
-    return paragraph(text) + table(header, rows) + paragraph(legend, "soft") + shown
-
-
-def _examples(experiment: Experiment) -> list[MaskExample]:
-    try:
-        content = read_json(experiment.path / EXAMPLES)
-        return TypeAdapter(list[MaskExample]).validate_python(content, strict=True)
-    except (InputError, ValidationError):
-        return []
+    title = "<h3>Predicted masks</h3>"
+    return title + paragraph(text) + table(header, rows) + paragraph(legend, "soft") + shown
 
 
 def _drawn(example: MaskExample, experiment: Experiment, images: ImageFolder) -> str:
-    image = grey_image(images, example.image_id)
-    folder = experiment.path / EXAMPLES.parent
-    # Only the name counts: anyone may have written these paths.
-    files = [folder / Path(name).name for name in (example.predicted, example.truth)]
-    predicted, truth = (cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files)
-    mode, picture = experiment.look_up("data", "resize_mode"), None
-    if image is not None and truth is not None and mode in get_args(ResizeMode):
-        image = Resize(truth.shape, mode).image(image)
-    if not (image is None or predicted is None or truth is None or truth.shape != image.shape):
-        heat = cv2.resize(predicted, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        picture = overlay(image, heat / np.float32(255), truth, scale=(0.0, 1.0))
+    image, drawn = grey_image(images, example.image_id), None
+    if image is not None:
+        strip, predicted, truth = strip_with_masks(experiment, image, example)
+        if predicted is not None and truth is not None:
+            drawn = overlay(strip, predicted / np.float32(255), truth, scale=(0.0, 1.0))
     details = (
         f"<span><b>{escape(example.class_name)}</b></span>",
         f"<span>Dice {number(example.dice, 2)}</span>",
         f"<span>peak {'inside' if example.peak_inside else 'outside'} the mask</span>",
     )
-    return strip_figure(picture, example.image_id, *details)
+    return strip_figure(drawn, example.image_id, *details)
 
 
 def explanations(experiment: Experiment) -> str:
     """Scores and contact sheet of each explanation in the experiment's folder."""
     files = sorted(experiment.path.glob(f"explanation_*/{EXPLANATION_FILE}"))
     if not files:
-        return paragraph(
-            "Nothing explained yet: code/explain.py draws where the model looks, and scores it."
-        )
+        return ""
     text = (
         "Maps are scored against the true masks, per class, next to two maps that know nothing "
         "about the image. Lower is better for deletion, higher for all others. A map that scores "
         "like the random one says nothing about the defect."
     )
-    return paragraph(text) + "".join(_explanation(experiment, file) for file in files)
+    legend = names_of_numbers(experiment.class_names)
+    text += f" In the pictures, {legend}." if legend else ""
+    if len(files) > MOST_EXPLANATIONS:
+        text += f" The first {MOST_EXPLANATIONS} of {len(files)} are shown."
+    shown = "".join(_explanation(experiment, file) for file in files[:MOST_EXPLANATIONS])
+    return f"<h3>Explanations</h3>{paragraph(text)}{shown}"
 
 
 def _explanation(experiment: Experiment, file: Path) -> str:
     try:
         content = read_json(file)
         scores = content["scores"]
-        heading = f"<h3>{escape(file.parent.name)}: {escape(str(content['method']))}</h3>"
+        heading = f"<h4>{escape(file.parent.name)}: {escape(str(content['method']))}</h4>"
         body = paragraph("No masks to score on.") if scores is None else _scores(experiment, scores)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return paragraph(f"{file.parent.name} cannot be read ({error!r}).")
@@ -144,7 +134,7 @@ def _scores(experiment: Experiment, scores: Mapping[str, Any]) -> str:
 
 def _sheet(file: Path) -> str:
     """The contact sheet, folded away, as an inline picture."""
-    picture = cv2.imread(str(file))
-    url = None if picture is None else data_url(picture, SHEET_WIDTH)
-    image = f'<img class="sheet" alt="strips with maps" src="{url}">'
-    return f"<details><summary>Pictures</summary>{image}</details>" if url else ""
+    sheet = cv2.imread(str(file))
+    url = None if sheet is None else data_url(sheet, SHEET_WIDTH, SHEET_PIXELS)
+    shown = picture(url, "strips with maps") if url else ""
+    return f"<details><summary>Pictures</summary>{shown}</details>" if url else ""

@@ -1,26 +1,36 @@
 """Images of an experiment as inline pictures, with what they show and what was predicted."""
 
 import base64
-from collections.abc import Sequence
+import itertools
+import math
+from pathlib import Path
 
 import cv2
 import numpy as np
 
-from core.experiments.predictions import Predictions
+from core.analysis.decisions import Decisions
+from core.analysis.page import picture
 from core.experiments.strips import ImageFolder
 from core.files.escaping import for_html as escape
-from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 
-PICTURE_WIDTH = 900
-JPEG_QUALITY = 72
+# As wide as the real strips: a click enlarges them to that.
+PICTURE_WIDTH, MOST_PIXELS = 1600, 2_500_000
+JPEG_QUALITY = 60
+# Of a strip, beside those that are labelled or predicted.
+MOST_TAGS = 6
 _AS_STORED = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
 
 
 def grey_image(images: ImageFolder, image_id: str) -> np.ndarray | None:
     """The image in grey, uint8 (H, W); None where there is no such readable image."""
     file = images.find(image_id)
+    return None if file is None else read_grey(file)
+
+
+def read_grey(file: Path) -> np.ndarray | None:
+    """An image file in grey, uint8 (H, W); None where it cannot be read."""
     try:
-        image = None if file is None else cv2.imread(str(file), _AS_STORED)
+        image = cv2.imread(str(file), _AS_STORED)
     except cv2.error:  # more pixels than are ever decoded
         return None
     if image is None or image.dtype == np.uint8:
@@ -29,22 +39,21 @@ def grey_image(images: ImageFolder, image_id: str) -> np.ndarray | None:
     return (image / max(float(image.max()), 1.0) * 255).astype(np.uint8)
 
 
-def strip(
-    image: np.ndarray | None,
-    part: Predictions,
-    row: int,
-    class_names: Sequence[str],
-    remark: str = "",
-) -> str:
-    """A picture with its label and probabilities; classes that are wrong at 0.5 stand out."""
-    classes = list(zip(class_names, part.labels[row], part.probabilities[row], strict=True))
-    truth = ", ".join(name for name, present, _ in classes if present) or "none"
+def strip(image: np.ndarray | None, part: Decisions, row: int, remark: str = "") -> str:
+    """A picture with its label and probabilities; classes that are wrong stand out."""
+    names, labels, predicted = part.class_names, part.labels[row], part.predicted[row]
+    truth = ", ".join(itertools.compress(names, labels)) or "none"
     details = [f"<span>label: <b>{escape(truth)}</b></span>"]
     details += [f"<span>{escape(remark)}</span>"] if remark else []
-    for name, present, probability in classes:
-        wrong = (probability >= DEFAULT_THRESHOLD) != present
-        style = f"tag{' wrong' if wrong else ''}{' on' if present else ''}"
-        details.append(f'<span class="{style}">{escape(name)} {probability:.2f}</span>')
+    probabilities = part.probabilities[row]
+    shown = labels | predicted | (probabilities >= np.sort(probabilities)[-MOST_TAGS:][0])
+    for c in np.flatnonzero(shown):
+        style = f"tag{' wrong' if labels[c] != predicted[c] else ''}{' on' if labels[c] else ''}"
+        text = f"{names[c]} {probabilities[c]:.2f}"
+        details.append(f'<span class="{style}">{escape(text)}</span>')
+    if not shown.all():
+        rest = f"{(~shown).sum()} others at most {probabilities[~shown].max():.2f}"
+        details.append(f"<span>{rest}</span>")
     return strip_figure(image, part.image_ids[row], *details)
 
 
@@ -53,27 +62,27 @@ def strip_figure(image: np.ndarray | None, image_id: str, *details: str) -> str:
     url = None if image is None else data_url(image)
     shown = '<div class="absent">image not found</div>'
     if url:
-        shown = f'<div class="view"><img src="{url}" alt="{escape(image_id)}"></div>'
+        shown = f'<div class="scroll">{picture(url, image_id)}</div>'
     caption = f"<code>{escape(image_id)}</code>{''.join(details)}"
     return f'<figure class="strip"><figcaption>{caption}</figcaption>{shown}</figure>'
 
 
-def confident_mistakes(test: Predictions, missed: bool, most: int) -> list[int]:
-    """Rows of the most confident mistakes: missed defects, or defects seen where there are none."""
-    predicted = test.probabilities >= DEFAULT_THRESHOLD
-    wrong = test.labels & ~predicted if missed else predicted & ~test.labels
-    confidence = 1 - test.probabilities if missed else test.probabilities
-    worst = np.where(wrong, confidence, 0).max(axis=1)
-    return [int(row) for row in np.argsort(-worst, kind="stable")[:most] if worst[row] > 0]
-
-
-def data_url(image: np.ndarray, width: int = PICTURE_WIDTH) -> str | None:
-    """An image, grey or colour, as a JPEG within the page, at most `width` pixels wide."""
+def reduced(image: np.ndarray, width: int = PICTURE_WIDTH, pixels: int = MOST_PIXELS) -> np.ndarray:
+    """The image, at most `width` wide and of at most so many `pixels`."""
     height, full_width = image.shape[:2]
-    if full_width > width:
-        size = (width, max(1, round(height * width / full_width)))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    encoded, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    scale = min(width / full_width, math.sqrt(pixels / (height * full_width)))
+    if scale >= 1:
+        return image
+    size = (max(1, int(full_width * scale)), max(1, int(height * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def data_url(
+    image: np.ndarray, width: int = PICTURE_WIDTH, pixels: int = MOST_PIXELS
+) -> str | None:
+    """An image, grey or colour, as a JPEG within the page; see `reduced`."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    encoded, content = cv2.imencode(".jpg", reduced(image, width, pixels), quality)
     if not encoded:
         return None
     return "data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode("ascii")

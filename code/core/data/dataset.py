@@ -139,6 +139,12 @@ class StripDataset(Dataset):
     def __len__(self) -> int:
         return len(self.indices)
 
+    def true_masks(self, position: int) -> np.ndarray | None:
+        """The masks of an image, also where samples hold none. Shape: uint8 (C, H, W)."""
+        row = int(self.indices[position]) % len(self.table)
+        known = self.masks.known is None or self.masks.known[row]
+        return self.table.masks[row] if self.table.masks is not None and known else None
+
     def __getitem__(self, position: int) -> Sample:
         index = int(self.indices[position])
         return self._sample(index, self._strip(index, int(self._epoch)))

@@ -1,5 +1,6 @@
 """The pictures of explained images: one per image and map, and a contact sheet of all."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from core.explaining.pictures import captioned, contact_sheet
 from core.explaining.scores import enlarge
 from core.files.names import file_name, file_names
 from core.files.writing import replacing
+from core.machine.fonts import drawable_names, names_of_numbers
+
+log = logging.getLogger(__name__)
 
 # Strips on the contact sheet; every image has its own pictures beside it.
 SHEET_IMAGES = 24
@@ -55,6 +59,9 @@ class Album:
     ) -> None:
         self.folder, self.method = folder, method
         self.class_names, self.thresholds = tuple(class_names), tuple(thresholds)
+        self.titles = drawable_names(class_names)
+        if legend := names_of_numbers(class_names):
+            log.warning("No installed font has these letters. In the pictures, %s", legend)
         self.sheet: list[list[np.ndarray]] = []
         # Only of names that came again, so that any number of images takes the same memory.
         self.numbers: dict[str, int] = {}
@@ -97,14 +104,14 @@ class Album:
     def _without_map(self, explanation: Explanation, grey: np.ndarray) -> np.ndarray:
         text = explanation.path.name
         if explanation.masks is not None:
-            shown = ", ".join(self.class_names[c] for c in explanation.present)
+            shown = ", ".join(self.titles[c] for c in explanation.present)
             text += f"   masks: {shown or 'none'}"
         picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
         return captioned(outlined(picture, explanation.any_mask), text)
 
     def _with_map(self, explanation: Explanation, grey: np.ndarray, heat: HeatMap) -> np.ndarray:
         index, mask = heat.class_index, explanation.any_mask
-        text = f"{self.method}  {heat.name}"
+        text = f"{self.method}  {heat.name if index is None else self.titles[index]}"
         if index is not None:
             mask = None if mask is None else explanation.masks[index]
             probability, threshold = explanation.probabilities[index], self.thresholds[index]

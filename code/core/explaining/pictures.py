@@ -2,27 +2,22 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
-FONT, TEXT_HEIGHT, TEXT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 26, 0.55
-TEXT_MARGIN = 6
+from core.experiments.drawing import text_width, write_text
+
+TEXT_HEIGHT, TEXT_MARGIN = 26, 6
 INK, PAPER = (235, 235, 235), (32, 32, 32)
 SHEET_WIDTH = 1600
 GAP = 6
 
 
 def captioned(picture: np.ndarray, text: str) -> np.ndarray:
-    """Text above the picture; letters that the font lacks become `?`.
-
-    It is one line if the picture is wide enough, otherwise broken at three spaces.
-    """
-    plain = text.encode("ascii", "replace").decode()
+    """Text above the picture: one line if it is wide enough, otherwise broken at three spaces."""
     bars = []
-    for line in _lines(plain, picture.shape[1] - 2 * TEXT_MARGIN):
+    for line in _lines(text, picture.shape[1] - 2 * TEXT_MARGIN):
         bar = np.full((TEXT_HEIGHT, picture.shape[1], 3), PAPER, np.uint8)
-        start = (TEXT_MARGIN, TEXT_HEIGHT - 8)
-        cv2.putText(bar, line, start, FONT, TEXT_SCALE, INK, 1, cv2.LINE_AA)
+        write_text(bar, line, (TEXT_MARGIN, TEXT_HEIGHT - 8), INK)
         bars.append(bar)
     return np.concatenate([*bars, picture])
 
@@ -43,8 +38,7 @@ def _lines(text: str, width: int) -> list[str]:
     lines = [first]
     for phrase in phrases:
         longer = f"{lines[-1]}   {phrase}"
-        (pixels, _), _ = cv2.getTextSize(longer, FONT, TEXT_SCALE, 1)
-        if pixels <= width:
+        if text_width(longer) <= width:
             lines[-1] = longer
         else:
             lines.append(phrase)

@@ -80,9 +80,10 @@ def run(
                 log.info(text, *about, summary_table(figures))
     if not is_first():
         return results
-    # At the end, because the report reads what a completed experiment wrote.
+    # At the end, because they read what a completed experiment wrote; the report links the card.
+    card = write_model_card(folder.path)
     log.info("\nReport: %s", write_report(folder.path))
-    log.info("Model card: %s", write_model_card(folder.path))
+    log.info("Model card: %s", card)
     log.info("Results: %s", folder.results_file)
     return results
 

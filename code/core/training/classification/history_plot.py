@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from core.files.writing import replacing
+from core.machine.fonts import drawable, families
 from core.training.callbacks import Callback
 
 # Drawing takes up to half a second: more than the whole of a small network's epoch.
@@ -56,13 +57,15 @@ def plot_history(path: Path, history: list[dict[str, Any]], best_epoch: int) -> 
     lower.set_ylim(0, 1.02)
     for name in parts:
         values = [r["loss_weights"][name] for r in history]
-        weights[0].plot(epochs, values, label=name, **style)
+        # A dollar sign would begin a formula.
+        label = drawable(name).replace("$", r"\$")
+        weights[0].plot(epochs, values, label=label, **style)
         weights[0].set_ylabel("weight in the loss")
     all_axes[-1].set_xlabel("epoch")
     all_axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in all_axes:
         axes.axvline(best_epoch, color="0.6", linestyle="--", linewidth=1, label="best epoch")
         axes.grid(alpha=0.3)
-        axes.legend()
+        axes.legend(prop={"family": families("".join(parts))})
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)

@@ -1,10 +1,11 @@
 """Learning which defect classes an image shows, and where, from labels and masks."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from core.files.checkpoint import save_checkpoint
@@ -13,7 +14,8 @@ from core.metrics.classification import classification_metrics
 from core.metrics.evaluation import evaluate
 from core.metrics.evaluation_settings import EvaluationSettings
 from core.metrics.localization import localization_figures
-from core.training.classification.mask_examples import write_mask_examples
+from core.metrics.scored_predictions import Thresholds, decided
+from core.training.classification.mask_examples import write_mask_examples, write_mistake_masks
 from core.training.classification.objective import Objective
 from core.training.classification.outputs import ModelOutputs, check_finite, predict
 from core.training.learner import Learner
@@ -108,9 +110,7 @@ class ClassificationTask(Task):
             return {}
         folder.write_predictions(parts, self.class_names)
         report = self._report(parts)
-        if (scores := parts["test"].mask_scores) is not None:
-            dataset = self.loaders["test"].dataset
-            write_mask_examples(folder.path / "masks", model, dataset, scores, self.class_names)
+        self._keep_masks(folder.path / "masks", model, parts["test"], report["thresholds"])
         content = {
             **self.final_model,
             "experiment": folder.path.name,
@@ -122,6 +122,15 @@ class ClassificationTask(Task):
         }
         save_checkpoint(folder.path / "model_final.pt", content)
         return report
+
+    def _keep_masks(
+        self, folder: Path, model: nn.Module, test: ModelOutputs, thresholds: Thresholds
+    ) -> None:
+        dataset, scores = self.loaders["test"].dataset, test.mask_scores
+        if scores is not None:
+            write_mask_examples(folder, model, dataset, scores, self.class_names)
+        found = decided(test.labels, test.probabilities, self.class_names, thresholds)
+        write_mistake_masks(folder, model, dataset, found, predicts_masks=scores is not None)
 
     def _report(self, parts: Mapping[str, ModelOutputs]) -> dict[str, Any]:
         names = self.class_names
