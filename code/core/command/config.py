@@ -122,13 +122,17 @@ def mask_loss_names() -> list[str]:
 
 def explain_override(error: Exception) -> str | None:
     """For Hydra's complaint that a key is not there: the keys that are, and the nearest."""
-    match = re.search(r"Could not override '(\w+)\.([\w.]+)'", str(error))
+    match = re.search(r"Could not override '(\w+)(?:\.([\w.]+))?'", str(error))
     if match is None:
         return None
     section, key = match.groups()
-    sections = list(TrainConfig.__dataclass_fields__)
+    sections = [*TrainConfig.__dataclass_fields__, "supervision", RESUME]
     if section not in sections:
-        return f"{section}: unknown key{nearest(section, sections)}; known: {', '.join(sections)}"
+        owners = [name for name in SETTINGS if section in SETTINGS[name].model_fields]
+        owners += [name for name in SHORT_FORMS.values() if component_fields(name, section)]
+        full = f"{owners[0]}.{section}" if owners and not key else section
+        close = nearest(full, [full] if owners else sections)
+        return f"{section}: unknown key{close}; known: {', '.join(sections)}"
     if section in SETTINGS:
         known = list(SETTINGS[section].model_fields)
     else:
@@ -136,7 +140,8 @@ def explain_override(error: Exception) -> str | None:
         owners = [name for name, keys in keys_of.items() if key.partition(".")[0] in keys]
         if owners:
             return f"{section}.{key}: not a key of this {section}; only of {', '.join(owners)}"
-        known = list(dict.fromkeys(key for keys in keys_of.values() for key in keys))
+        choice = next(k.partition(".")[2] for k, group in SHORT_FORMS.items() if group == section)
+        known = list(dict.fromkeys([choice, *(key for keys in keys_of.values() for key in keys)]))
     return f"{section}.{key}: unknown key{nearest(key, known)}; known keys: {', '.join(known)}"
 
 

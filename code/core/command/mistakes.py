@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from core.errors import EXIT_CODE, InputError
+from core.validation import nearest
 
 TALKATIVE = ("matplotlib", "PIL", "timm", "httpx", "huggingface_hub", "onnx_ir", "torch.onnx")
 
@@ -50,9 +52,21 @@ def mistakes_in_one_line(explain: Explain = lambda error: None) -> Iterator[None
     except InputError as error:
         _leave(str(error))
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        _leave(explain(error) or one_line(error))
+        _leave(explain(error) or _unknown_option(error) or one_line(error))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _unknown_option(error: Exception) -> str | None:
+    """For Hydra's complaint that a group has no such option: the options, and the nearest."""
+    match = re.search(
+        r"Could not find '(.+)/([^/']+)'\n+Available options.*\n((?:\t.*\n?)*)", str(error)
+    )
+    if match is None:
+        return None
+    group, name, options = match.groups()
+    known = options.split()
+    return f"{group}={name}: no such {group}{nearest(name, known)}; known: {', '.join(known)}"
 
 
 def one_line(error: Exception) -> str:
