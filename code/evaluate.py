@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from core.command.mistakes import run_command
-from core.running.reevaluation import reevaluate
 
 
 def main() -> None:
@@ -17,8 +16,11 @@ def main() -> None:
         help="labelled folder in any layout that training reads; default: its own test part",
     )
     arguments = parser.parse_args()
+    # Imported here because it takes seconds.
+    from core.running.reevaluation import reevaluate
+
     print(f"Results: {reevaluate(arguments.experiment, arguments.data_root) / 'results.json'}")
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, doing="evaluation")

@@ -3,14 +3,13 @@
 import argparse
 from pathlib import Path
 
-from benchmarks.latency_comparison import compare_latency
-from core.analysis.model_card import write_model_card
+# What takes seconds to import is imported below, after a first line was printed.
 from core.command.mistakes import run_command
-from core.experiments.finding import find_experiment
-from core.exporting.exporting import FORMAT_NAMES, export, pack
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    from core.exporting.exporting import FORMAT_NAMES
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("experiment", type=Path, help="folder of a completed experiment")
     parser.add_argument(
@@ -28,12 +27,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="measure one strip and a batch of 16 in each format; writes latency.json",
     )
-    parser.add_argument(
-        "--data-root",
-        type=Path,
-        metavar="DIR",
-        help="data set with the strips to measure on; default: where training read them",
-    )
+    root = "data set with the strips to measure on; default: where training read them"
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help=root)
     options = parser.parse_args(arguments)
     if not (options.format or options.bundle or options.latency):
         parser.error("nothing to do: give --format, --bundle or --latency")
@@ -44,6 +39,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
+    from benchmarks.latency_comparison import compare_latency
+    from core.analysis.model_card import write_model_card
+    from core.experiments.finding import find_experiment
+    from core.exporting.exporting import export, pack
+
     folder = find_experiment(options.experiment)
     if options.format:
         print(f"Exported: {export(folder, options.format, options.output, options.data_root)}")
@@ -55,4 +55,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, doing="export")
