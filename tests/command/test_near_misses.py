@@ -24,7 +24,7 @@ NEARLY = {
     "training.num_epochs =3": ["training.num_epochs =3", "without blanks"],
     "data.root= {folder}": ["data.root= {folder}", "without blanks"],
     "resume={folder}": ["resume={folder}", "no config.yaml", "folder of an experiment"],
-    "resume={results}": ["resume={results}", "1 experiments", "{name}", "name one of them"],
+    "resume={results}": ["resume={results}", "1 experiment, {name}", "name one of them"],
     "resume={trained}/model_final.pt": ["resume={trained}", "completed"],
     "resume={trained}/checkpoints/last.pt": ["resume={trained}", "completed"],
 }

@@ -47,10 +47,12 @@ def find_experiment(location: Path | str, results_dir: Path | str = RESULTS_DIR)
 
 
 def several(folders: Sequence[Path]) -> str:
-    """How many experiments these are, and the names of the newest."""
+    """The number of these experiments, and the names of the newest."""
     newest = sorted(folders, key=created_at, reverse=True)
     names = ", ".join(path.name for path in newest[:MOST_LISTED])
     more = ", ..." if len(newest) > MOST_LISTED else ""
+    if len(newest) == 1:
+        return f"1 experiment, {names}"
     return f"{len(newest)} experiments, newest first {names}{more}"
 
 

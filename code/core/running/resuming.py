@@ -95,7 +95,7 @@ def find_resumed(wanted: str, results_dir: Path) -> Path:
         )
     if not (path / CONFIG_FILE).is_file():
         if inside := [file.parent for file in path.glob(f"*/{CONFIG_FILE}")]:
-            raise InputError(f"resume={wanted}: is {several(inside)}: name one of them")
+            raise InputError(f"resume={wanted}: holds {several(inside)}: name one of them")
         raise InputError(
             f"resume={wanted}: has no {CONFIG_FILE}, so nothing was begun there: give the folder "
             "of an experiment, or train anew"
