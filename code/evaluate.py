@@ -5,7 +5,6 @@ from pathlib import Path
 
 from core.command.mistakes import run_command
 from core.command.terminal import show
-from core.running.reevaluation import reevaluate
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -18,8 +17,11 @@ def main(arguments: list[str] | None = None) -> None:
         help="labelled folder in any layout that training reads; default: its own test part",
     )
     given = parser.parse_args(arguments)
+    # Imported here because it takes seconds.
+    from core.running.reevaluation import reevaluate
+
     show(f"Results: {reevaluate(given.experiment, given.data_root) / 'results.json'}")
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, doing="evaluation")

@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from core.analysis.report import write_report
+# What takes seconds to import is imported below, after a first line was printed.
 from core.command.mistakes import run_command
 from core.command.terminal import show
-from core.explaining.explaining import ExplanationOptions, explain
-from core.explaining.methods import METHODS
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    from core.explaining.methods import METHODS
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("experiment", type=Path, help="folder or name of a completed experiment")
     parser.add_argument(
@@ -28,12 +28,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="default: explanation_METHOD in the experiment"
     )
-    parser.add_argument(
-        "--data-root",
-        type=Path,
-        metavar="DIR",
-        help="data set that holds the images and their masks; default: where training read them",
-    )
+    root = "data set that holds the images and their masks; default: where training read them"
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help=root)
     parser.add_argument(
         "--curve-steps",
         type=int,
@@ -49,6 +45,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     given = parse(arguments)
+    from core.analysis.report import write_report
+    from core.explaining.explaining import ExplanationOptions, explain
+
     options = ExplanationOptions(given.method, given.output, given.data_root, given.curve_steps)
     folder = explain(given.experiment, given.images, options)
     if given.output is None:
@@ -57,4 +56,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, doing="explanation")

@@ -3,15 +3,14 @@
 import argparse
 from pathlib import Path
 
-from benchmarks.latency_comparison import compare_latency
-from core.analysis.model_card import write_model_card
+# What takes seconds to import is imported below, after a first line was printed.
 from core.command.mistakes import run_command
 from core.command.terminal import show
-from core.experiments.finding import find_experiment
-from core.exporting.exporting import FORMAT_NAMES, export, pack
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    from core.exporting.exporting import FORMAT_NAMES
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("experiment", type=Path, help="folder of a completed experiment")
     parser.add_argument(
@@ -40,6 +39,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     given = parse(arguments)
+    from benchmarks.latency_comparison import compare_latency
+    from core.analysis.model_card import write_model_card
+    from core.experiments.finding import find_experiment
+    from core.exporting.exporting import export, pack
+
     folder, root, force = find_experiment(given.experiment), given.data_root, given.force
     if given.format:
         show(f"Exported: {export(folder, given.format, given.output, root, force)}")
@@ -51,4 +55,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, doing="export")

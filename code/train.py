@@ -7,45 +7,44 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from core.command.choosers import check_choices, short_forms
-from core.command.config import (
-    RESUME,
-    check_config,
-    explain_override,
-    fill_config_store,
-)
-from core.command.given_values import CONFIG_NAME, given_values
-from core.command.help import store_help
+# What takes seconds to import is imported below, after a first line was printed.
 from core.command.mistakes import mistakes_in_one_line, run_command, start_log
 from core.command.sweep import Sweep
-from core.machine.distributed import from_first
-from core.running.composition import train
-from core.running.cross_validation import cross_validate
-from core.running.launched_place import as_launched
-from core.running.launching import launch
-from core.running.resuming import find_training
 
 SWEEP = Sweep()
 CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
 
 
-@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name=CONFIG_NAME)
+@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="train_config")
 def compose_and_train(config: DictConfig) -> None:
+    from core.command.choosers import check_choices
+    from core.command.config import RESUME, check_config
+    from core.command.given_values import given_values
+    from core.machine.distributed import from_first
+    from core.running.composition import train
+    from core.running.cross_validation import cross_validate
+    from core.running.launched_place import as_launched
+    from core.running.launching import launch
+    from core.running.resuming import find_training
+
     start_log()  # where a launcher of Hydra's calls this in a process of its own
     with mistakes_in_one_line(), as_launched(), SWEEP.job():
         check_choices(config)
         checked = check_config(config)
         if config[RESUME] is not None:
             results_dir, given = Path(checked.experiment.results_dir), given_values(config)
-            checked, work = from_first(
-                lambda: find_training(str(config[RESUME]), given, results_dir)
-            )
+            found = partial(find_training, str(config[RESUME]), given, results_dir)
+            checked, work = from_first(found)
         else:
             work = partial(cross_validate if checked.training.folds else train, checked)
         launch(checked, work)
 
 
 def main() -> None:
+    from core.command.choosers import short_forms
+    from core.command.config import fill_config_store
+    from core.command.help import store_help
+
     fill_config_store()
     store_help()
     sys.argv[1:] = short_forms(sys.argv[1:])
@@ -54,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, explain_override)
+    run_command(main, "core.command.config:explain_override", doing="training")

@@ -6,15 +6,16 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+# What takes seconds to import is imported where it is used, after a first line was printed.
 from core.command.mistakes import mistakes_in_one_line, run_command
-from core.command.quoting import quoted
-from core.running.data_validation import explain_key, fill_validation_store, run_validation
 
 CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
 
 
 @hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="validation_config")
 def compose_and_validate(config: DictConfig) -> None:
+    from core.running.data_validation import explain_key, run_validation
+
     with mistakes_in_one_line(explain_key):
         exit_code = run_validation(config)
     if exit_code:
@@ -22,10 +23,13 @@ def compose_and_validate(config: DictConfig) -> None:
 
 
 def main() -> None:
+    from core.command.quoting import quoted
+    from core.running.data_validation import fill_validation_store
+
     fill_validation_store()
     sys.argv[1:] = quoted(sys.argv[1:])
     compose_and_validate()
 
 
 if __name__ == "__main__":
-    run_command(main, explain_key)
+    run_command(main, "core.running.data_validation:explain_key", doing="validation of the data")

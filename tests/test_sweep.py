@@ -33,23 +33,19 @@ def test_a_job_with_a_mistake_does_not_end_the_sweep(sweep):
 
 
 def test_a_job_with_a_defect_does_not_end_the_sweep_either(sweep, monkeypatch):
-    import train
-
     def defective(config):
         if config.loss["gamma"] == 1:
             raise ZeroDivisionError("a defect")
         return {}
 
-    monkeypatch.setattr(train, "train", defective)
+    monkeypatch.setattr("core.running.composition.train", defective)
     ended, _ = sweep("loss.gamma=1,2")
     assert ended.exit_code == 1
     assert "ZeroDivisionError: a defect" in ended.errors.partition("1 of 2 jobs failed:")[2]
 
 
 def test_a_sweep_without_a_failure_ends_as_usual(sweep, monkeypatch):
-    import train
-
-    monkeypatch.setattr(train, "train", lambda config: {})
+    monkeypatch.setattr("core.running.composition.train", lambda config: {})
     ended, _ = sweep("loss.gamma=1,2")
     assert ended.exit_code == 0
     assert "failed" not in ended.errors

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, create_model
 from torch import nn
 
-from core.errors import InputError
+from core.errors import InputError, defined_at
 from core.validation import nearest, validate
 
 T = TypeVar("T")
@@ -45,6 +47,11 @@ class Registry(Generic[T]):
         self.name = name
         self._entries: dict[str, Entry[T]] = {}
         self._lock = threading.RLock()
+        self.importing = False
+        self.broken: dict[Path, str] = {}
+        """What is wrong with each file that could not be imported."""
+        self.clashes: dict[str, str] = {}
+        """What is wrong with each name that two files registered while they were imported."""
 
     def register(
         self,
@@ -99,10 +106,13 @@ class Registry(Generic[T]):
 
         Raises:
             UnknownComponentError: no component has that name.
-            InputError: an unknown parameter, or a value outside its type or bounds.
+            InputError: an unknown parameter, a value outside its type or bounds, or a name that two
+                files registered.
             TypeError: too many positional arguments, or an argument given twice.
         """
         component = self._entry(name).component
+        if name in self.clashes:
+            raise InputError(self.clashes[name])
         args, params = checked_arguments(component, f"{self.name} {name}", args, params)
         return component(*args, **params)
 
@@ -137,6 +147,14 @@ class Registry(Generic[T]):
         """A JSON Schema of the parameters, from which a form can be drawn."""
         return self.parameters(name).model_json_schema()
 
+    def why_missing(self, name: str) -> str | None:
+        """That a broken file mentions the name, which is therefore not known; else None."""
+        word = re.compile(rf"\b{re.escape(str(name))}\b")
+        for file, problem in self.broken.items():
+            if word.search(f"{file.stem} {file.read_text(errors='replace')}"):
+                return f"{name!r} is not available: {problem}: correct this file"
+        return None
+
     def __contains__(self, name: object) -> bool:
         with self._lock:
             return isinstance(name, str) and name in self._entries
@@ -154,10 +172,15 @@ class Registry(Generic[T]):
         with self._lock:
             taken = self._entries.get(name)
             if taken and taken.component is not entry.component and not force:
-                raise ValueError(
-                    f"{self.name}: {name!r} is already {taken.component.__qualname__}: "
-                    "choose another name or pass force=True"
+                problem = (
+                    f"{self.name}: {name!r} is already {taken.component.__qualname__} "
+                    f"({defined_at(taken.component)}): choose another name or pass force=True for "
+                    f"{entry.component.__qualname__} ({defined_at(entry.component)})"
                 )
+                if not self.importing:
+                    raise ValueError(problem)
+                self.clashes[name] = problem
+                return
             self._entries[name] = entry
 
     def _entry(self, name: str) -> Entry[T]:
@@ -165,10 +188,11 @@ class Registry(Generic[T]):
             if name in self:
                 return self._entries[name]
             known = self.list()
-        raise UnknownComponentError(
-            f"{self.name}: unknown name {name!r}{nearest(name, known)}; "
+        problem = self.why_missing(name) or (
+            f"unknown name {name!r}{nearest(name, known)}; "
             f"known names: {', '.join(known) or 'none'}"
         )
+        raise UnknownComponentError(f"{self.name}: {problem}")
 
 
 @functools.cache

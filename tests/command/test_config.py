@@ -13,7 +13,6 @@ import torch
 from conftest import REPOSITORY
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
-from omegaconf.errors import MissingMandatoryValue
 from overriding import group_choices, with_values
 
 from core.command.choosers import short_forms
@@ -65,7 +64,7 @@ def test_every_component_composes(compose, key, group):
     for name, values in offered.items():
         config = OmegaConf.create({**content, group: values})
         if "???" in values.values():
-            with pytest.raises(MissingMandatoryValue, match=group):
+            with pytest.raises(InputError, match=rf"{group}\.components: has no value"):
                 check_config(config)
         else:
             chosen = getattr(check_config(config), group)
@@ -481,3 +480,8 @@ def leaves(config: dict[str, Any], prefix: str = "") -> list[str]:
         else:
             found.append(f"{prefix}{key}")
     return found
+
+
+def test_a_wrong_optimizer_is_found_before_anything_is_read_or_downloaded(compose):
+    with pytest.raises(InputError, match=r"training\.optimizer='adamx'.*did you mean 'adam"):
+        compose("training.optimizer=adamx")

@@ -168,3 +168,15 @@ def test_the_beginning_of_a_name_will_do_where_it_is_the_only_one(several, chang
     with pytest.raises(InputError, match="quickstrat is no experiment"):
         find_experiment("quickstrat", several)
     assert find_experiment("quickstart_1", several).name == "quickstart_1"
+
+
+def test_a_file_of_an_experiment_stands_for_it(tmp_path):
+    folder = tmp_path / "one"
+    (folder / "checkpoints").mkdir(parents=True)
+    for name in ("results.json", "model_final.pt", "config.yaml", "checkpoints/best.pt", "a.png"):
+        (folder / name).write_text("{}")
+    for name in ("results.json", "model_final.pt", "config.yaml"):
+        assert find_experiment(folder / name) == folder
+    for name in ("checkpoints/best.pt", "a.png"):
+        with pytest.raises(InputError, match=f"give the folder {folder}$"):
+            find_experiment(folder / name)

@@ -12,12 +12,13 @@ from pydantic.fields import FieldInfo
 
 from core.augmentation.settings import AugmentationSettings
 from core.data.settings import DataSettings
-from core.errors import InputError
+from core.errors import InputError, defined_at
 from core.files.writing import to_json
 from core.losses.registry import get_registry as get_loss_registry
 from core.metrics.evaluation_settings import EvaluationSettings
 from core.models.registry import get_registry as get_model_registry
 from core.registry import Registry
+from core.training.optimization import check_optimizer
 from core.training.settings import ExperimentSettings, RuntimeSettings, TrainingSettings
 from core.validation import Settings, nearest, validate
 
@@ -86,9 +87,14 @@ def store_data_groups() -> None:
         ConfigStore.instance().store(group="data", name=source, node=values)
 
 
+def registry_of(group: str) -> Registry[Any]:
+    """The registry that `model`, `loss` or `mask_loss` chooses from."""
+    return get_model_registry() if group == "model" else get_loss_registry()
+
+
 def components(group: str) -> dict[str, dict[str, Any]]:
     """What `model`, `loss` or `mask_loss` can choose: each name with its keys and defaults."""
-    registry: Registry[Any] = get_model_registry() if group == "model" else get_loss_registry()
+    registry = registry_of(group)
     if group == "model":
         return {name: _as_many_as_the_data(registry.defaults(name)) for name in registry}
     if group == "loss":
@@ -99,7 +105,7 @@ def components(group: str) -> dict[str, dict[str, Any]]:
 
 def component_fields(group: str, key: str) -> list[FieldInfo]:
     """The parameter `key` of each component of the group that has it."""
-    registry: Registry[Any] = get_model_registry() if group == "model" else get_loss_registry()
+    registry = registry_of(group)
     models = (registry.parameters(name).model_fields for name in registry)
     return [fields[key] for fields in models if key in fields]
 
@@ -117,13 +123,17 @@ def mask_loss_names() -> list[str]:
 
 def explain_override(error: Exception) -> str | None:
     """For Hydra's complaint that a key is not there: the keys that are, and the nearest."""
-    match = re.search(r"Could not override '(\w+)\.([\w.]+)'", str(error))
+    match = re.search(r"Could not override '(\w+)(?:\.([\w.]+))?'", str(error))
     if match is None:
         return None
     section, key = match.groups()
-    sections = list(TrainConfig.__dataclass_fields__)
+    sections = [*TrainConfig.__dataclass_fields__, "supervision", RESUME]
     if section not in sections:
-        return f"{section}: unknown key{nearest(section, sections)}; known: {', '.join(sections)}"
+        owners = [name for name in SETTINGS if section in SETTINGS[name].model_fields]
+        owners += [name for name in SHORT_FORMS.values() if component_fields(name, section)]
+        full = f"{owners[0]}.{section}" if owners and not key else section
+        close = nearest(full, [full] if owners else sections)
+        return f"{section}: unknown key{close}; known: {', '.join(sections)}"
     if section in SETTINGS:
         known = list(SETTINGS[section].model_fields)
     else:
@@ -137,7 +147,8 @@ def explain_override(error: Exception) -> str | None:
             )
         if owners:
             return f"{section}.{key}: not a key of this {section}; only of {', '.join(owners)}"
-        known = list(dict.fromkeys(key for keys in keys_of.values() for key in keys))
+        choice = next(k.partition(".")[2] for k, group in SHORT_FORMS.items() if group == section)
+        known = list(dict.fromkeys([choice, *(key for keys in keys_of.values() for key in keys)]))
     return f"{section}.{key}: unknown key{nearest(key, known)}; known keys: {', '.join(known)}"
 
 
@@ -147,6 +158,7 @@ def check_config(config: DictConfig) -> TrainConfig:
     Raises:
         InputError: names the key, the value, and what was expected.
     """
+    _check_nothing_missing(config)
     content = at_home(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     content.pop(RESUME, None)
     return check_values(content)
@@ -168,6 +180,7 @@ def check_values(content: Mapping[str, Any]) -> TrainConfig:
         if not is_off and not isinstance(content.get(name), Mapping):
             raise InputError(f"{name}={content.get(name)!r}: expected a section of keys and values")
     checked = {name: validate(part, content[name], name) for name, part in SETTINGS.items()}
+    check_optimizer(checked["training"].optimizer)
     model, loss, mask_loss = content["model"], content["loss"], content.get("mask_loss")
     _check_component("model", "name", model)
     _check_component("loss", "type", loss)
@@ -182,6 +195,17 @@ def check_values(content: Mapping[str, Any]) -> TrainConfig:
     return TrainConfig(model=model, loss=loss, mask_loss=mask_loss, **checked)
 
 
+def _check_nothing_missing(config: DictConfig) -> None:
+    for key in sorted(OmegaConf.missing_keys(config)):
+        section, _, name = key.partition(".")
+        remedy = ""
+        if section in SHORT_FORMS.values():
+            chosen = config[section].get("name" if section == "model" else "type")
+            place = defined_at(registry_of(section).get(chosen), "__init__")
+            remedy = f", or a default for {name} in the constructor ({place})"
+        raise InputError(f"{key}: has no value: give {key}=VALUE{remedy}")
+
+
 def at_home(value: Any) -> Any:
     """`value` with the user's folder for each leading `~`, which no shell replaces after a `=`."""
     if isinstance(value, dict):
@@ -193,7 +217,7 @@ def at_home(value: Any) -> Any:
 
 
 def _check_component(group: str, key: str, values: dict[str, Any]) -> None:
-    registry: Registry[Any] = get_model_registry() if group == "model" else get_loss_registry()
+    registry = registry_of(group)
     named = (key, "weight") if group == "mask_loss" else (key,)
     given = {name: value for name, value in values.items() if name not in named}
     if group == "model" and "num_classes" in given and given["num_classes"] is None:

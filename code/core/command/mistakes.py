@@ -2,9 +2,11 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pkgutil import resolve_name
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -13,22 +15,39 @@ from yaml import YAMLError
 from core.command.terminal import prepare_streams, show_error
 from core.errors import EXIT_CODE, InputError
 from core.files.escaping import TerminalFormatter
+from core.validation import nearest
 
 TALKATIVE = ("matplotlib", "PIL", "timm", "httpx", "huggingface_hub", "onnx_ir", "torch.onnx")
 
 Explain = Callable[[Exception], str | None]
 
 
-def run_command(main: Callable[[], None], explain: Explain = lambda error: None) -> None:
+def run_command(
+    main: Callable[[], None], explain: Explain | str = lambda error: None, doing: str = ""
+) -> None:
     """Run the `main` of an entry point, with its log on standard output.
 
-    `explain` may have a better message for an error of Hydra's; None: use Hydra's own.
+    `explain` may have a better message for an error of Hydra's; None: use Hydra's own. It may be
+    given as `module:name`. `doing` is printed first, because what `main` imports can take seconds.
     """
     start_log()
     # Otherwise Hydra prints its own report of any error, and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    with mistakes_in_one_line(explain):
+
+    def explain_later(error: Exception) -> str | None:
+        return (resolve_name(explain) if isinstance(explain, str) else explain)(error)
+
+    with mistakes_in_one_line(explain_later):
+        if doing and _shows_progress():
+            print(f"Starting the {doing}; loading libraries takes some seconds", flush=True)
         main()
+
+
+def _shows_progress() -> bool:
+    """Whether this is the first process of several, and prints no text such as help."""
+    is_first = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
+    texts = r"-h|--help|--cfg|-c$|--info|-i$|--hydra-help|--version"
+    return is_first and not any(re.match(texts, word) for word in sys.argv[1:])
 
 
 def start_log() -> None:
@@ -55,9 +74,21 @@ def mistakes_in_one_line(explain: Explain = lambda error: None) -> Iterator[None
     except InputError as error:
         _leave(str(error))
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        _leave(explain(error) or one_line(error))
+        _leave(explain(error) or _unknown_option(error) or one_line(error))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _unknown_option(error: Exception) -> str | None:
+    """For Hydra's complaint that a group has no such option: the options, and the nearest."""
+    match = re.search(
+        r"Could not find '(.+)/([^/']+)'\n+Available options.*\n((?:\t.*\n?)*)", str(error)
+    )
+    if match is None:
+        return None
+    group, name, options = match.groups()
+    known = options.split()
+    return f"{group}={name}: no such {group}{nearest(name, known)}; known: {', '.join(known)}"
 
 
 def one_line(error: Exception) -> str:

@@ -5,7 +5,8 @@ a number. Here such values are quoted for it.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -15,16 +16,52 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from pydantic.fields import FieldInfo
 
-from core.command.config import SETTINGS, SHORT_FORMS, component_fields
+from core.command.config import SETTINGS, SHORT_FORMS, component_fields, registry_of
+from core.errors import InputError
 
 MULTIRUN = ("-m", "--multirun")
 
 
 def quoted(arguments: Iterable[str]) -> list[str]:
-    """Quote the values that Hydra cannot parse, and those that it would not take for text."""
+    """Quote the values that Hydra cannot parse, and those that it would not take for text.
+
+    Raises:
+        InputError: an argument is neither an option nor `key=value`; says what may be meant.
+    """
     arguments = list(arguments)
+    check_words(arguments)
     sweeps = any(argument in MULTIRUN for argument in arguments)
     return [_quoted(argument, sweeps) for argument in arguments]
+
+
+def check_words(arguments: Sequence[str]) -> None:
+    """Refuse an argument that is neither an option nor `key=value`, with the nearest right one."""
+    if any(argument in ("-h", "--help") for argument in arguments):
+        return
+    for before, word in pairwise(arguments):
+        if word.startswith("=") or (before.endswith("=") and "=" not in word):
+            raise InputError(f"{before} {word}: expected key=value without blanks around =")
+    for before, word in pairwise(["", *arguments]):
+        is_value = before.startswith("-") and before not in MULTIRUN  # such as --config-name NAME
+        is_deletion = word.startswith("~") and "/" not in word
+        if is_value or is_deletion or word.startswith("-"):
+            continue
+        if "=" not in word:
+            raise InputError(f"{word}: expected key=value: {_meant(word)}")
+
+
+def _meant(word: str) -> str:
+    path = Path(word).expanduser()
+    if (path / "config.yaml").is_file():
+        return f"to continue this experiment, give resume={word}"
+    if path.exists() or "/" in word:
+        return f"for the folder of a data set, give data.root={word}"
+    for key, group in SHORT_FORMS.items():
+        if word in registry_of(group):
+            return f"give {key}={word}"
+    if re.fullmatch(r"\w+(\.\w+)+", word):
+        return f"give {word}=VALUE"
+    return f"for a file of config/experiment/, give experiment={word}; --help lists every key"
 
 
 def _quoted(argument: str, sweeps: bool) -> str:

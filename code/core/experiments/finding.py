@@ -11,6 +11,9 @@ from core.validation import nearest
 LATEST = "latest"
 MOST_LISTED = 8
 
+_OWN_FILES = (RESULTS_FILE, "model_final.pt", "config.yaml")
+"""Files that stand for their experiment."""
+
 
 def find_experiments(
     locations: Sequence[Path | str] = (), results_dir: Path | str = RESULTS_DIR
@@ -44,10 +47,12 @@ def find_experiment(location: Path | str, results_dir: Path | str = RESULTS_DIR)
 
 
 def several(folders: Sequence[Path]) -> str:
-    """How many experiments these are, and the names of the newest."""
+    """The number of these experiments, and the names of the newest."""
     newest = sorted(folders, key=created_at, reverse=True)
     names = ", ".join(path.name for path in newest[:MOST_LISTED])
     more = ", ..." if len(newest) > MOST_LISTED else ""
+    if len(newest) == 1:
+        return f"1 experiment, {names}"
     return f"{len(newest)} experiments, newest first {names}{more}"
 
 
@@ -68,8 +73,8 @@ def created_at(folder: Path) -> float:
 
 def _folders(location: Path, results_dir: Path) -> list[Path]:
     path = location if location.exists() else results_dir / location
-    if path.name == RESULTS_FILE and path.is_file():
-        path = path.parent
+    if path.is_file() and (holder := _holder(path)):
+        path = holder
     if path.is_dir():
         return [path]
     if str(location) == LATEST:
@@ -82,6 +87,17 @@ def _folders(location: Path, results_dir: Path) -> list[Path]:
         f"{RESULTS_FILE}, a folder of such folders, a name in {results_dir} or the beginning of "
         f"one, or {LATEST}"
     )
+
+
+def _holder(file: Path) -> Path | None:
+    """The experiment that the file stands for; None: it lies in none.
+
+    Raises InputError for a file that stands for less, such as the checkpoint of one epoch.
+    """
+    holder = next((each for each in file.parents[:2] if (each / RESULTS_FILE).is_file()), None)
+    if holder and file.name not in _OWN_FILES:
+        raise InputError(f"{file} is one file of an experiment: give the folder {holder}")
+    return holder
 
 
 def _latest(results_dir: Path) -> Path:

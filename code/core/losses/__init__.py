@@ -1,8 +1,6 @@
 """Losses. Importing this room registers every loss in it: a new loss is one new file here."""
 
-import importlib
-import pkgutil
-
+from core.files.importing import import_files
 from core.losses.asymmetric_loss import AsymmetricLoss
 from core.losses.base import BaseLoss, Reduction
 from core.losses.bce_loss import BCEWithLogits
@@ -15,8 +13,7 @@ from core.losses.overlap_losses import DiceLoss, GeneralizedDiceLoss, TverskyLos
 from core.losses.registry import get_registry
 from core.losses.softmax_focal_loss import SoftmaxFocalLoss
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+import_files(__name__, __path__, get_registry())
 
 __all__ = [
     "AsymmetricLoss",

@@ -47,6 +47,8 @@ def get_loss(config: Mapping[str, Any], *, masks: bool | None = None) -> BaseLos
     name = resolve_name(given)
     if name not in registry:
         known = registry.list_losses()
+        if problem := registry.why_missing(given):
+            raise UnknownComponentError(f"loss: {problem}")
         raise UnknownComponentError(
             f"loss: unknown name {given!r}{nearest(given, [*known, *ALIASES])}; "
             f"known names: {', '.join(known)}; in short: {', '.join(ALIASES)}"

@@ -13,11 +13,13 @@ from core.command.config import TrainConfig
 from core.data.label_table import LabelTable
 from core.errors import InputError
 from core.losses.base import BaseLoss
-from core.losses.factory import loss_for_training
+from core.losses.factory import loss_for_training, resolve_name
+from core.losses.registry import get_registry as get_loss_registry
 from core.models.depthwise import use_matmul_gradients
 from core.models.mask_head import mask_size
 from core.models.output import initialize_lazy_layers
 from core.models.registry import get_registry as get_model_registry
+from core.running.component_errors import check_forward, naming_the_line
 from core.training.precision import choose_precision
 
 
@@ -42,13 +44,18 @@ def build_model(
             f"model.num_classes={params['num_classes']}: {table.source} has {num_classes} "
             f"classes ({', '.join(table.class_names)}): leave it out, or give {num_classes}"
         )
-    model = get_model_registry().instantiate(values["name"], **params)
-    # Optional methods of a model.
-    if check_image_size := getattr(model, "check_image_size", None):
-        check_image_size(*image_shape[1:])
-    initialize_lazy_layers(model, image_shape)
-    if set_class_shares := getattr(model, "set_class_shares", None):
-        set_class_shares(shares)
+    name, where = values["name"], f"model {values['name']}"
+    component = get_model_registry().get(name)
+    check_forward(where, component)
+    with naming_the_line(where, component):
+        model = get_model_registry().instantiate(name, **params)
+    with naming_the_line(where, model):
+        # Optional methods of a model.
+        if check_image_size := getattr(model, "check_image_size", None):
+            check_image_size(*image_shape[1:])
+        initialize_lazy_layers(model, image_shape)
+        if set_class_shares := getattr(model, "set_class_shares", None):
+            set_class_shares(shares)
     return model
 
 
@@ -83,7 +90,7 @@ def build_loss(
     values: Mapping[str, Any], table: LabelTable, counts: np.ndarray, total: int
 ) -> BaseLoss:
     """Build the loss by its type, and give it the class counts of the training part."""
-    loss = loss_for_training(values, "loss", masks=False)
+    loss = _loss(values, "loss", masks=False)
     loss.set_class_statistics(counts, total, source="train_split", class_names=table.class_names)
     return loss
 
@@ -96,10 +103,18 @@ def build_mask_loss(
         return None, 1.0
     values = dict(config.mask_loss)
     weight = values.pop("weight")
-    loss = loss_for_training(values, "mask_loss", masks=True)
+    loss = _loss(values, "mask_loss", masks=True)
     cells = len(train) * math.prod(mask_size(config.data.image_format.size))
     counts = np.rint(pixel_shares * cells).astype(np.int64).tolist()
     loss.set_class_statistics(
         counts, cells, source="train_split_masks", class_names=table.class_names
     )
     return loss, weight
+
+
+def _loss(values: Mapping[str, Any], key: str, *, masks: bool) -> BaseLoss:
+    where = f"{key} {values['type']}"
+    component = get_loss_registry().get(resolve_name(values["type"]))
+    check_forward(where, component)
+    with naming_the_line(where, component):
+        return loss_for_training(values, key, masks=masks)

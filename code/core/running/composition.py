@@ -29,6 +29,7 @@ from core.running.experiment_record import LoadedData, TrainingSetup, describe, 
 from core.running.loading import build_loaders, choose_split, read_data
 from core.running.mask_supervision import check_mask_supervision, pixel_shares_of, usable_model
 from core.running.out_of_memory import explaining_out_of_memory, note_settled, settle_batch_size
+from core.running.trial_step import try_step
 from core.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, TensorBoard
 from core.training.classification.history_plot import HistoryPlot
 from core.training.classification.objective import Objective
@@ -50,6 +51,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     split = choose_split(config, data)
     settled = settle_batch_size(config, partial(build, data=data, split=split))
     setup = build(settled, data, split)
+    try_step(settled, setup)
     folder = ExperimentFolder.create(Path(config.experiment.results_dir), config.experiment.name)
     note_settled(folder, config)
     return run(settled, setup, folder)

@@ -33,6 +33,7 @@ from core.running.continuation import check_fingerprint, continue_training, desc
 from core.running.experiment_record import LoadedData, describe_input
 from core.running.loading import read_data
 from core.running.out_of_memory import note_settled, settle_batch_size
+from core.running.trial_step import try_step
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def cross_validate(
     given = config
     config = settle_batch_size(config, partial(build, data=data, split=splits[0]))
     # Built once before a folder is made, so that a mistake in the config leaves nothing behind.
-    build(config, data, splits[0])
+    try_step(config, build(config, data, splits[0]))
     folder = _folder(config, data, resumed, changed or {})
     note_settled(folder, given)
     with folder.running(Interruption()):

@@ -70,12 +70,16 @@ def _check_unfinished(path: Path, config: TrainConfig, changed: Mapping[str, Any
 def find_resumed(wanted: str, results_dir: Path) -> Path:
     """The folder that `resume=` names: a path, a name in `results_dir`, its beginning, or `latest`.
 
+    A file of the experiment, such as a checkpoint, stands for its folder.
+
     Raises InputError where it is missing, holds no experiment, or a process is working in it.
     """
     if wanted == LATEST:
         return _latest(results_dir)
     named = Path(wanted).expanduser()
     path = named if named.exists() else results_dir / wanted
+    if path.is_file() or path.name == "checkpoints":
+        path = next((each for each in path.parents[:2] if (each / CONFIG_FILE).is_file()), path)
     begun = [path] if path.is_dir() else beginning_with(wanted, results_dir, CONFIG_FILE)
     if len(begun) > 1:
         raise InputError(f"resume={wanted}: is {several(begun)}: name one of them")
@@ -87,6 +91,8 @@ def find_resumed(wanted: str, results_dir: Path) -> Path:
             f"of an experiment, its name in {results_dir} or the beginning of it, or {LATEST}"
         )
     if not (path / CONFIG_FILE).is_file():
+        if inside := [file.parent for file in path.glob(f"*/{CONFIG_FILE}")]:
+            raise InputError(f"resume={wanted}: holds {several(inside)}: name one of them")
         raise InputError(
             f"resume={wanted}: has no {CONFIG_FILE}, so nothing was begun there: give the folder "
             "of an experiment, or train anew"

@@ -17,18 +17,24 @@ from core.training.settings import TrainingSettings
 from core.validation import nearest
 
 
+def check_optimizer(given: str) -> None:
+    """Raise InputError for a name that timm does not know."""
+    name = given.lower()
+    if name not in list_optimizers():
+        raise InputError(
+            f"training.optimizer={given!r}: timm has no optimizer of that name"
+            f"{nearest(name, list_optimizers())}; for example adamw, lamb, lion or sgd"
+        )
+
+
 def create_optimizer(model: nn.Module, loss: nn.Module, settings: TrainingSettings):
     """The optimizer for the trainable parameters of the model and, if it has any, of the loss.
 
     Biases, norms and parameters of the loss get no weight decay: it would pull learned loss weights
     towards each other. Raises InputError for an unknown name, or where nothing is trainable.
     """
+    check_optimizer(settings.optimizer)
     name = settings.optimizer.lower()
-    if name not in list_optimizers():
-        raise InputError(
-            f"training.optimizer={settings.optimizer!r}: timm has no optimizer of that name"
-            f"{nearest(name, list_optimizers())}; for example adamw, lamb, lion or sgd"
-        )
     groups = [group for group in _groups(model, settings) if group["params"]]
     if not groups:
         raise InputError(

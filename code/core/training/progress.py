@@ -5,6 +5,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+_COLUMNS = 80
+
+
+def brief(value: float) -> str:
+    """Three digits of a number, or fewer where that takes more than six characters."""
+    text = f"{value:.3g}"
+    if len(text) <= 6 and "e" not in text:
+        return text
+    for digits in (1, 0):
+        mantissa, exponent = f"{value:.{digits}e}".split("e")
+        text = f"{mantissa}e{int(exponent)}"
+        if len(text) <= 6:
+            break
+    return text
+
 
 @dataclass(frozen=True)
 class Criterion:
@@ -58,11 +73,21 @@ class Progress:
     def time_left(self, num_epochs: int) -> str:
         """An estimate for the epochs up to `num_epochs`, by the mean time of those so far."""
         done = len(self.history)
-        minutes, seconds = divmod(round(self.seconds / done * (num_epochs - done)), 60)
-        hours, minutes = divmod(minutes, 60)
-        if hours:
-            return f"{hours} h {minutes:02d} min"
-        return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
+        seconds = round(self.seconds / done * (num_epochs - done))
+        minutes, hours = round(seconds / 60), seconds / 3600
+        if seconds < 60:
+            return f"{seconds} s"
+        if minutes < 60:
+            return f"{minutes} min"
+        return f"{hours:.1f} h" if hours < 10 else f"{hours:.0f} h"
+
+    def line(self, num_epochs: int, told: str, is_best: bool) -> str:
+        """The last epoch in one line of the log; `told` holds its validation figures."""
+        record = self.history[-1]
+        head = f"epoch {record['epoch']}/{num_epochs}  loss {brief(record['train']['loss'])}"
+        best = " (best)" if is_best else ""
+        line = f"{head}  {told}{best}  {self.time_left(num_epochs)} left"
+        return line if len(line) <= _COLUMNS else line.replace("  ", " ")
 
     @property
     def next_epoch(self) -> int:

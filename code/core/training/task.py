@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from core.registry import Registry
 from core.training.learner import Learner
-from core.training.progress import Criterion
+from core.training.progress import Criterion, brief
 
 Batch = Mapping[str, Any]
 Guard = Callable[[Iterable[Batch]], Iterator[Batch]]
@@ -92,7 +92,7 @@ class Task(ABC):
 
     def tell(self, validation: Mapping[str, Any]) -> str:
         """The validation figures for the epoch's line in the log."""
-        return f"validation {validation['loss']:.3g}"
+        return f"validation {brief(validation['loss'])}"
 
     def record(self) -> dict[str, Any]:
         """Sections of results.json that can change with each epoch."""

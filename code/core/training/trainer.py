@@ -98,11 +98,8 @@ class Trainer:
         is_best = self.progress.add(record)
         self.save(is_best=is_best)
         self._publish()
-        log.info(
-            "epoch %d/%d  loss %.3g  %s%s  %s left",
-            epoch, self.settings.num_epochs, train["loss"], task.tell(validation),
-            " (best)" if is_best else "", self.progress.time_left(self.settings.num_epochs),
-        )  # fmt: skip
+        told = task.tell(validation)
+        log.info("%s", self.progress.line(self.settings.num_epochs, told, is_best))
         best_epoch = self.progress.best_epoch
         self._heed([each.on_epoch_end(record, best_epoch) for each in self.callbacks])
 
