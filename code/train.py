@@ -16,6 +16,7 @@ from core.command.config import (
 )
 from core.command.given_values import CONFIG_NAME, given_values
 from core.command.help import store_help
+from core.command.help_topics import show_topics, train_topic
 from core.command.mistakes import mistakes_in_one_line, run_command, start_log
 from core.command.sweep import Sweep
 from core.machine.distributed import from_first
@@ -46,6 +47,8 @@ def compose_and_train(config: DictConfig) -> None:
 
 
 def main() -> None:
+    if show_topics(sys.argv[1:], train_topic):
+        return
     fill_config_store()
     store_help()
     sys.argv[1:] = short_forms(sys.argv[1:])

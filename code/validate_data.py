@@ -6,9 +6,15 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from core.command.help_topics import show_topics
 from core.command.mistakes import mistakes_in_one_line, run_command
 from core.command.quoting import quoted
-from core.running.data_validation import explain_key, fill_validation_store, run_validation
+from core.running.data_validation import (
+    explain_key,
+    fill_validation_store,
+    help_on,
+    run_validation,
+)
 
 CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
 
@@ -22,6 +28,8 @@ def compose_and_validate(config: DictConfig) -> None:
 
 
 def main() -> None:
+    if show_topics(sys.argv[1:], help_on):
+        return
     fill_validation_store()
     sys.argv[1:] = quoted(sys.argv[1:])
     compose_and_validate()
