@@ -8,15 +8,16 @@ from pathlib import Path
 from core.analysis.comparison import compare_results
 from core.analysis.comparison_formats import FORMATS, as_text
 from core.command.mistakes import run_command
+from core.experiments.finding import HOW_NAMED
 from core.experiments.reading import RESULTS_DIR
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    what = "folders, names or beginnings of names of experiments; default: all in --results-dir"
+    what = f"{HOW_NAMED}; default: all in --results-dir"
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=what)
     parser.add_argument(
-        "--results-dir", type=Path, default=RESULTS_DIR, help="default: %(default)s"
+        "--results-dir", type=Path, default=RESULTS_DIR, metavar="DIR", help="default: %(default)s"
     )
     parser.add_argument(
         "--sort",

@@ -4,12 +4,13 @@ import argparse
 from pathlib import Path
 
 from core.command.mistakes import run_command
+from core.experiments.finding import HOW_NAMED
 from core.running.reevaluation import reevaluate
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment", type=Path, help="folder of a completed experiment")
+    parser.add_argument("experiment", type=Path, metavar="EXPERIMENT", help=HOW_NAMED)
     parser.add_argument(
         "--data-root",
         type=Path,

@@ -5,18 +5,19 @@ from pathlib import Path
 
 from core.analysis.report import write_report
 from core.command.mistakes import run_command
+from core.experiments.finding import HOW_NAMED
 from core.explaining.explaining import ExplanationOptions, explain
 from core.explaining.methods import METHODS
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment", type=Path, help="folder or name of a completed experiment")
+    parser.add_argument("experiment", type=Path, metavar="EXPERIMENT", help=HOW_NAMED)
     parser.add_argument(
         "images",
         nargs="*",
         metavar="IMAGES",
-        help="files, folders, globs, -; default: the test strips whose masks are available",
+        help="files, folders, globs; -: paths on stdin; default: test strips whose masks exist",
     )
     parser.add_argument(
         "--method",

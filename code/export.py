@@ -6,13 +6,13 @@ from pathlib import Path
 from benchmarks.latency_comparison import compare_latency
 from core.analysis.model_card import write_model_card
 from core.command.mistakes import run_command
-from core.experiments.finding import find_experiment
+from core.experiments.finding import HOW_NAMED, find_experiment
 from core.exporting.exporting import FORMAT_NAMES, export, pack
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment", type=Path, help="folder of a completed experiment")
+    parser.add_argument("experiment", type=Path, metavar="EXPERIMENT", help=HOW_NAMED)
     parser.add_argument(
         "--format",
         choices=FORMAT_NAMES,

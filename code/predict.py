@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from core.command.mistakes import run_command
+from core.experiments.finding import HOW_NAMED
 from core.predicting.prediction import PassOn, PredictionOptions, predict_to_file
 from core.predicting.predictor import Predictor
 from core.predicting.signature import Signature
@@ -13,19 +14,19 @@ from core.predicting.signature import Signature
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    model = "folder or name of an experiment; model.onnx or model.zip need no torch"
+    model = f"{HOW_NAMED}; or an exported model.onnx or model.zip, without torch"
     parser.add_argument("model", type=Path, metavar="MODEL", help=model)
     images = "files, folders, globs; -: paths on stdin"
     parser.add_argument("images", nargs="+", metavar="IMAGES", help=images)
     overlay = "draw each class that is found over its image, in this new or empty folder"
     parser.add_argument("--overlay", type=Path, metavar="DIR", help=overlay)
-    ensemble = "average the probabilities with those of this model; may be repeated"
+    ensemble = "another MODEL: the probabilities are averaged; may be repeated"
     parser.add_argument("--ensemble", type=Path, action="append", default=[], help=ensemble)
-    output = "*.csv, or *.jsonl for JSON lines; default: %(default)s"
+    output = "table to write: *.csv, or *.jsonl for JSON lines; default: %(default)s"
     parser.add_argument("--output", type=Path, default=Path("predictions.csv"), help=output)
-    tta = "flips: the mean over four mirrorings"
+    tta = "flips: the mean over four mirrorings; default: %(default)s"
     parser.add_argument("--tta", choices=("none", "flips"), default="none", help=tta)
-    thresholds = "experiment: those chosen on its validation part; default: %(default)s"
+    thresholds = "experiment: those that it chose on its validation part; default: %(default)s"
     choices = ("experiment", "0.5")
     parser.add_argument("--thresholds", choices=choices, default="experiment", help=thresholds)
     parser.add_argument("--batch-size", type=int, default=16, help="default: %(default)s")

@@ -1,5 +1,7 @@
 """The text of `train.py --help`, and of `--help` with a group, a component or a key."""
 
+import importlib
+import re
 import sys
 from typing import Annotated, Any, Literal
 
@@ -171,3 +173,21 @@ def test_hydra_shows_the_help_of_a_whole_command_line(capsys):
 )
 def test_allowed_values_are_said_in_words(annotation, expected):
     assert allowed_values(TypeAdapter(annotation).json_schema()) == expected
+
+
+@pytest.mark.parametrize(
+    "command", ["predict", "evaluate", "explain", "export", "report", "compare", "convert"]
+)
+def test_commands_explain_each_argument_within_80_columns(command, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "argv", [f"{command}.py", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(command).main()
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    # An argument without a description stands alone, before another or at the end.
+    bare = re.findall(r"^  (-?\S+(?: [A-Z]\S*)?)\n(?!   )", text.partition("arguments:")[2], re.M)
+    assert bare == []
+    if command != "convert":
+        assert "folder of an experiment, its name, the beginning of" in " ".join(text.split())
