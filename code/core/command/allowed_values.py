@@ -11,6 +11,15 @@ _TYPES = {
     "object": "keys with values",
 }
 _PLURALS = {"a whole number": "whole numbers", "a number": "numbers"}
+# Bounds by the names of JSON Schema: one alone, and two together.
+_ALONE = {
+    "minimum": "of at least",
+    "exclusiveMinimum": "above",
+    "maximum": "up to",
+    "exclusiveMaximum": "below",
+}
+_BETWEEN = {"minimum": "from", "maximum": "to", "exclusiveMaximum": "to below"}
+_ABOVE = {"exclusiveMinimum": "above", "maximum": "up to", "exclusiveMaximum": "and below"}
 # What nobody needs to be told of a key whose default is shown.
 _OBVIOUS = ("text", "true or false")
 
@@ -43,17 +52,6 @@ def _bounds(schema: Mapping[str, Any]) -> str:
     if len(bounds) > 1:
         words = _BETWEEN if "minimum" in bounds else _ABOVE
     return "".join(f" {words[key]} {value}" for key, value in bounds.items())
-
-
-# Bounds by the names of JSON Schema: one alone, and two together.
-_ALONE = {
-    "minimum": "of at least",
-    "exclusiveMinimum": "above",
-    "maximum": "up to",
-    "exclusiveMaximum": "below",
-}
-_BETWEEN = {"minimum": "from", "maximum": "to", "exclusiveMaximum": "to below"}
-_ABOVE = {"exclusiveMinimum": "above", "maximum": "up to", "exclusiveMaximum": "and below"}
 
 
 def _list(schema: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from core.command.allowed_values import allowed_values
 from core.command.config import SETTINGS, components, mask_loss_names
 from core.losses.registry import get_registry as get_loss_registry
 from core.models.registry import get_registry as get_model_registry
+from core.registry import Registry
 
 _INTRODUCTION = """\
 Train a multi-label defect classifier on full steel strips.
@@ -33,6 +34,7 @@ checkpoint and with its own config; resume=latest takes the newest unfinished
 one in experiment.results_dir. You may also set keys that cannot change the
 result, and a larger training.num_epochs.
 """
+MASK_LOSS_WEIGHT = "weight of the mask loss, beside 1 for that of labels"
 # Longer lines are hard to read.
 _NARROWEST, _WIDEST = 80, 100
 
@@ -73,7 +75,10 @@ def help_text(width: int = _NARROWEST) -> str:
 
 def component_list(group: str, width: int) -> str:
     """Each model or loss with its own keys, then the keys that most of them share."""
-    choice, registry = _REGISTRIES[group][0], _REGISTRIES[group][1]()
+    choice = "loss.type"
+    registry: Registry[Any] = get_loss_registry()
+    if group == "model":
+        choice, registry = "model.name", get_model_registry()
     fields = {name: registry.parameters(name).model_fields for name in registry.list()}
     defaults = components(group)
     shared = _usual_defaults(list(defaults.values()))
@@ -98,12 +103,6 @@ def component_list(group: str, width: int) -> str:
     return "\n".join([*lines, ""])
 
 
-_REGISTRIES = {
-    "model": ("model.name", get_model_registry),
-    "loss": ("loss.type", get_loss_registry),
-}
-
-
 def mask_loss_list(width: int) -> str:
     """What mask_loss can choose."""
     names = ", ".join(mask_loss_names())
@@ -115,9 +114,6 @@ def mask_loss_list(width: int) -> str:
             "",
         ]
     )
-
-
-MASK_LOSS_WEIGHT = "weight of the mask loss, beside 1 for that of labels"
 
 
 def _usual_defaults(defaults: list[dict[str, Any]]) -> dict[str, Any]:
