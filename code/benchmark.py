@@ -10,13 +10,19 @@ import torch
 from benchmarks.measurement import machine, measure, table
 from benchmarks.options import SUBJECTS, Options, parse
 from core.command.mistakes import run_command
+from core.command.terminal import show
 from core.experiments.environment import describe_environment
+from core.files.overwriting import check_replaceable, has_keys
 from core.files.writing import write_json
+
+KEYS = ("environment", "options", "rows")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = parse(arguments, __doc__)
     name, output = given.pop("subject"), given.pop("output")
+    if output:
+        check_replaceable(output, "--output", lambda file: has_keys(file, KEYS))
     options = Options(**given)
     if "threads" in given:
         torch.set_num_threads(options.threads)
@@ -28,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows = measure(subject.contenders(options, Path(folder)), options.rounds)
             text = table(rows, subject.ITEM)
     environment = describe_environment(options.device)
-    print(f"{name}: {SUBJECTS[name].title}\n\n{text}\n\n{machine(environment)}")
+    show(f"{name}: {SUBJECTS[name].title}\n\n{text}\n\n{machine(environment)}")
     if output:
-        write_json(output, {"environment": environment, "options": given, "rows": rows})
+        write_json(output, dict(zip(KEYS, (environment, given, rows), strict=True)))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
 import argparse
 import shutil
-import sys
 from pathlib import Path
 
 from core.analysis.comparison import compare_results
 from core.analysis.comparison_formats import FORMATS, as_text
 from core.command.mistakes import run_command
+from core.command.terminal import show, show_error
 from core.experiments.finding import HOW_NAMED
 from core.experiments.reading import RESULTS_DIR
 
@@ -50,10 +50,10 @@ def main() -> None:
     )
     columns = [name.strip() for name in arguments.columns.split(",") if name.strip()]
     width = max(80, shutil.get_terminal_size().columns)
-    sys.stdout.write(as_text(comparison, arguments.format, columns, width))
+    show(as_text(comparison, arguments.format, columns, width).removesuffix("\n"))
     if arguments.format == "csv":
         for line in [*comparison.notes, *comparison.problems]:
-            print(line, file=sys.stderr)
+            show_error(line)
 
 
 if __name__ == "__main__":

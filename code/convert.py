@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from core.command.mistakes import run_command
+from core.command.terminal import show
 from core.data.conversion.convert import ConversionOptions, convert
 
 
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parse(arguments)
     names = tuple(given.class_names.split(",")) if given.class_names else None
     options = ConversionOptions(given.output, names, given.boxes_as_masks, given.force)
-    print(convert(given.annotations, given.images, options))
+    show(convert(given.annotations, given.images, options))
 
 
 if __name__ == "__main__":

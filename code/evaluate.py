@@ -4,11 +4,12 @@ import argparse
 from pathlib import Path
 
 from core.command.mistakes import run_command
+from core.command.terminal import show
 from core.experiments.finding import HOW_NAMED
 from core.running.reevaluation import reevaluate
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("experiment", type=Path, metavar="EXPERIMENT", help=HOW_NAMED)
     parser.add_argument(
@@ -17,8 +18,8 @@ def main() -> None:
         metavar="DIR",
         help="labelled folder in any layout that training reads; default: its own test part",
     )
-    arguments = parser.parse_args()
-    print(f"Results: {reevaluate(arguments.experiment, arguments.data_root) / 'results.json'}")
+    given = parser.parse_args(arguments)
+    show(f"Results: {reevaluate(given.experiment, given.data_root) / 'results.json'}")
 
 
 if __name__ == "__main__":

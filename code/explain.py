@@ -5,6 +5,7 @@ from pathlib import Path
 
 from core.analysis.report import write_report
 from core.command.mistakes import run_command
+from core.command.terminal import show
 from core.experiments.finding import HOW_NAMED
 from core.explaining.explaining import ExplanationOptions, explain
 from core.explaining.methods import METHODS
@@ -25,9 +26,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="cbam: the spatial gates of its attention; mask_head: the masks that it predicts; "
         "default: mask_head if the model has one, else hires_cam",
     )
-    parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="default: explanation_METHOD in the experiment"
-    )
+    output = "default: explanation_METHOD in the experiment"
+    parser.add_argument("--output", type=Path, metavar="DIR", help=output)
     parser.add_argument(
         "--data-root",
         type=Path,
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     folder = explain(given.experiment, given.images, options)
     if given.output is None:
         write_report(folder.parent, data_root=given.data_root)  # which now shows it
-    print(f"Explained: {folder / 'explanation.json'}")
+    show(f"Explained: {folder / 'explanation.json'}")
 
 
 if __name__ == "__main__":

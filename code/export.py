@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks.latency_comparison import compare_latency
 from core.analysis.model_card import write_model_card
 from core.command.mistakes import run_command
+from core.command.terminal import show
 from core.experiments.finding import HOW_NAMED, find_experiment
 from core.exporting.exporting import FORMAT_NAMES, export, pack
 
@@ -23,17 +24,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, metavar="FILE", help=output)
     bundle = "pack ONNX weights, config, thresholds, card and checksums into one file"
     parser.add_argument("--bundle", type=Path, metavar="model.zip", help=bundle)
-    parser.add_argument(
-        "--latency",
-        action="store_true",
-        help="measure one strip and a batch of 16 in each format; writes latency.json",
-    )
-    parser.add_argument(
-        "--data-root",
-        type=Path,
-        metavar="DIR",
-        help="data set with the strips to measure on; default: where training read them",
-    )
+    force = "replace files that are no export or bundle"
+    parser.add_argument("--force", action="store_true", help=force)
+    latency = "measure one strip and a batch of 16 in each format; writes latency.json"
+    parser.add_argument("--latency", action="store_true", help=latency)
+    root = "data set with the strips to measure on; default: where training read them"
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help=root)
     options = parser.parse_args(arguments)
     if not (options.format or options.bundle or options.latency):
         parser.error("nothing to do: give --format, --bundle or --latency")
@@ -43,15 +39,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = parse(arguments)
-    folder = find_experiment(options.experiment)
-    if options.format:
-        print(f"Exported: {export(folder, options.format, options.output, options.data_root)}")
+    given = parse(arguments)
+    folder, root, force = find_experiment(given.experiment), given.data_root, given.force
+    if given.format:
+        show(f"Exported: {export(folder, given.format, given.output, root, force)}")
     card = write_model_card(folder)  # which names what was exported
-    if options.bundle:
-        print(f"Packed: {pack(folder, options.bundle, card, options.data_root)}")
-    if options.latency:
-        print(f"Latency: {compare_latency(folder, options.data_root)}")
+    if given.bundle:
+        show(f"Packed: {pack(folder, given.bundle, card, root, force)}")
+    if given.latency:
+        show(f"Latency: {compare_latency(folder, root)}")
 
 
 if __name__ == "__main__":

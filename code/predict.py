@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from core.command.mistakes import run_command
+from core.command.terminal import show
 from core.experiments.finding import HOW_NAMED
 from core.predicting.prediction import PassOn, PredictionOptions, predict_to_file
 from core.predicting.predictor import Predictor
@@ -16,19 +17,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     model = f"{HOW_NAMED}; or an exported model.onnx or model.zip, without torch"
     parser.add_argument("model", type=Path, metavar="MODEL", help=model)
-    images = "files, folders, globs; -: paths on stdin"
-    parser.add_argument("images", nargs="+", metavar="IMAGES", help=images)
+    parser.add_argument("images", nargs="+", help="files, folders, globs; -: paths on stdin")
     overlay = "draw each class that is found over its image, in this new or empty folder"
     parser.add_argument("--overlay", type=Path, metavar="DIR", help=overlay)
     ensemble = "another MODEL: the probabilities are averaged; may be repeated"
     parser.add_argument("--ensemble", type=Path, action="append", default=[], help=ensemble)
     output = "table to write: *.csv, or *.jsonl for JSON lines; default: %(default)s"
     parser.add_argument("--output", type=Path, default=Path("predictions.csv"), help=output)
+    parser.add_argument("--force", action="store_true", help="replace a file of another origin")
     tta = "flips: the mean over four mirrorings; default: %(default)s"
     parser.add_argument("--tta", choices=("none", "flips"), default="none", help=tta)
-    thresholds = "experiment: those that it chose on its validation part; default: %(default)s"
-    choices = ("experiment", "0.5")
-    parser.add_argument("--thresholds", choices=choices, default="experiment", help=thresholds)
+    thresholds = {"choices": ("experiment", "0.5"), "default": "experiment"}
+    chosen = "experiment: those that it chose on its validation part; default: %(default)s"
+    parser.add_argument("--thresholds", **thresholds, help=chosen)
     parser.add_argument("--batch-size", type=int, default=16, help="default: %(default)s")
     options = parser.parse_args(arguments)
     if options.batch_size < 1:
@@ -45,12 +46,12 @@ def overlays(folder: Path, model: Predictor, decided: Signature) -> PassOn:
 
 def main(arguments: list[str] | None = None) -> None:
     given = parse(arguments)
-    flips, at_default = given.tta == "flips", given.thresholds == "0.5"
-    options = PredictionOptions(given.output, flips, at_default, given.batch_size, given.overlay)
+    how = (given.tta == "flips", given.thresholds == "0.5", given.batch_size)
+    options = PredictionOptions(given.output, *how, given.overlay, given.force)
     draw = partial(overlays, given.overlay) if given.overlay else None
     outcome = predict_to_file([given.model, *given.ensemble], given.images, options, draw)
-    pictures = f", {given.overlay}/" if given.overlay else ""
-    print(f"{outcome.num_images} images, {outcome.num_errors} unreadable: {given.output}{pictures}")
+    pictures = f", pictures: {given.overlay}/" if given.overlay else ""
+    show(f"{outcome.summary()}\nrows: {given.output}{pictures}")
     if outcome.num_errors:
         sys.exit(1)
 

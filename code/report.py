@@ -5,6 +5,7 @@ from pathlib import Path
 
 from core.analysis.report import write_report
 from core.command.mistakes import run_command
+from core.command.terminal import show
 from core.experiments.finding import HOW_NAMED, find_experiments
 from core.experiments.reading import RESULTS_DIR
 
@@ -22,7 +23,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     for folder in find_experiments(arguments.experiments, arguments.results_dir):
-        print(write_report(folder, data_root=arguments.data_root))
+        show(str(write_report(folder, data_root=arguments.data_root)))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,11 @@
-"""Kills trainings that build the image cache, and prints how the next one ended, as JSON lines.
-
-    python tests/cache_kills.py WORK_FOLDER OVERRIDE...
+"""Kills trainings that build the image cache, and reports how the next one ended.
 
 As `kill_moments.py`, from which it differs in what is killed: never a step, only `data.cache=disk`
 while it is filled, by a training that begins and by one that is resumed.
 """
 
-import json
 import shutil
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 from conftest import REPOSITORY
@@ -72,8 +69,9 @@ class CacheKilling(Killing):
         """Kill a training that fills the cache, and begin it anew."""
         self.number += 1
         name = str(self.number)
-        cache = ["data.cache=disk", f"data.cache_dir={self.cache_of(name)}"]
-        config = self.config(name, *cache)
+        cache = {"cache": "disk", "cache_dir": self.cache_of(name)}
+        config = self.config(name)
+        config = replace(config, data=config.data.model_copy(update=cache))
         killed = self.killed_child(moment, lambda: train(config))
         report = self.report(name, moment, killed)
         report["experiments"] = len(list((self.folder / name).glob("*")))
@@ -101,18 +99,12 @@ class CacheKilling(Killing):
         return {"differences": found, "whole": len(whole)}
 
 
-def main() -> None:
-    folder, *overrides = sys.argv[1:]
+def reports_of_cache_kills(folder: Path, overrides: list[str]) -> list[dict]:
+    """How the trainings ended that followed those which were killed."""
     fill_config_store()
     store_help()
     with initialize_config_dir(str(REPOSITORY / "config"), version_base="1.3"):
-        killing = CacheKilling(Path(folder), overrides)
+        killing = CacheKilling(folder, overrides)
         watch_cache(killing.moments)
-        for moment in BEGUN_ANEW:
-            print(json.dumps(killing.kill_begun(moment)), flush=True)
-        for moment in RESUMED:
-            print(json.dumps(killing.kill_resumed(moment)), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+        begun = [killing.kill_begun(moment) for moment in BEGUN_ANEW]
+        return begun + [killing.kill_resumed(moment) for moment in RESUMED]

@@ -1,6 +1,8 @@
 """Fixtures shared by the whole suite."""
 
+import copy
 import fcntl
+import gc
 import hashlib
 import os
 import shutil
@@ -14,8 +16,9 @@ from pathlib import Path
 import pytest
 
 # Before torch, numpy and albumentations are imported anywhere: one thread a process (the suite
-# runs in parallel processes), no look-ups on the network.
+# runs in parallel processes), none of their own for compilers, no look-ups on the network.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -41,8 +44,14 @@ LEARNED_MASK_LOSS = [
     "mask_loss.learnable_weights=softmax",
 ]
 
-# A processor without bfloat16 takes ten times as long in it: one short training is enough.
-BFLOAT16 = ["runtime.precision=bfloat16", "training.num_epochs=2", "training.ema_decay=0.9"]
+# A processor without bfloat16 takes ten times as long in it: one short training is enough, of the
+# network that takes the least.
+BFLOAT16 = [
+    "runtime.precision=bfloat16",
+    "training.num_epochs=2",
+    "training.ema_decay=0.9",
+    "model.backbone=test_byobnet",
+]
 
 
 def pytest_unconfigure() -> None:
@@ -55,6 +64,27 @@ def pytest_collection_modifyitems(config, items) -> None:
     if hasattr(config, "workerinput"):
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """Leave the thousands of modules and tests out of what is searched for garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+@contextmanager
+def unsynced_files() -> Iterator[None]:
+    """Nothing waits until files are on the disk: only a machine that fails could show it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unsynced() -> Iterator[None]:
+    with unsynced_files():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -97,10 +127,17 @@ def compose() -> Callable:
     from core.command.choosers import short_forms
     from core.command.config import check_config, fill_config_store
     from core.command.help import store_help
+    from core.losses.registry import get_registry as losses
+    from core.models.registry import get_registry as models
+
+    offered = None
 
     def run(*overrides: str):
-        fill_config_store()
-        store_help()
+        nonlocal offered
+        if offered != (registered := [*models(), *losses()]):
+            fill_config_store()
+            store_help()
+            offered = registered
         with initialize_config_dir(str(REPOSITORY / "config"), version_base="1.3"):
             return check_config(hydra_compose("train_config", overrides=short_forms(overrides)))
 
@@ -158,16 +195,51 @@ def trained(completed, tiny) -> Path:
     return completed(*tiny, "experiment.name=quickstart")
 
 
+@pytest.fixture(scope="session")
+def onnx_exports() -> dict:
+    """The ONNX programs that torch made in this process, each by all that it was made of."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def exported_once(onnx_exports) -> Iterator[None]:
+    """A model that was exported to ONNX in this process already is not exported again.
+
+    That would take seconds, and give the same.
+    """
+    import torch
+
+    export = torch.onnx.export
+
+    def once(model, examples, **options):
+        shapes = [example.shape for example in examples]
+        content = hashlib.sha256(repr((model, model.training, shapes, options)).encode())
+        for name, value in model.state_dict().items():
+            content.update(name.encode() + value.numpy().tobytes())
+        key = content.hexdigest()
+        if key not in onnx_exports:
+            onnx_exports[key] = export(copy.deepcopy(model), examples, **options)
+        return onnx_exports[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch.onnx, "export", once)
+        yield
+
+
 @pytest.fixture
 def train_command(monkeypatch, capsys) -> Callable[..., Ended]:
     """Run `python code/train.py ARGUMENTS` in this process; `curves=True` draws history.png."""
     import logging
 
+    from hydra._internal.hydra import Hydra
     from hydra.core.global_hydra import GlobalHydra
 
     import train
     from core.command.config import explain_override
     from core.command.mistakes import run_command
+
+    # Hydra composes each config twice, first of all for a mode that no config sets.
+    monkeypatch.setattr(Hydra, "get_mode", lambda *_, **__: None)
 
     def run(*arguments: str, curves: bool = False) -> Ended:
         monkeypatch.setattr(sys, "argv", ["code/train.py", *map(str, arguments)])

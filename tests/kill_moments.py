@@ -1,34 +1,32 @@
-"""Kills tiny trainings at chosen moments, resumes them, and prints how each ended, as JSON lines.
+"""Kills tiny trainings at chosen moments, resumes them, and reports how each ended.
 
-A process of its own, which imports everything once and forks a child for each training. Each
-child counts the moments that it passes, such as half of a file being written; they come in the
-same order in each run, so that a child can be told at which of them to send itself SIGKILL.
-
-    python tests/kill_moments.py WORK_FOLDER OVERRIDE...
+All in a process of its own, forked from one that has imported everything, which forks a child for
+each training. Each child counts the moments that it passes, such as half of a file being written;
+they come in the same order in each run, so that a child can be told at which of them to send
+itself SIGKILL.
 """
 
 import io
 import json
 import math
+import multiprocessing
 import os
 import random
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
-from conftest import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / "code"))
-
 import torch
+from conftest import REPOSITORY
 from hydra import compose, initialize_config_dir
 from outcomes import differences, outcome, read
 
 from core.command.choosers import short_forms
-from core.command.config import check_config, fill_config_store
+from core.command.config import TrainConfig, check_config, fill_config_store
 from core.command.help import store_help
 from core.errors import EXIT_CODE, InputError
 from core.files import tables
@@ -174,31 +172,28 @@ class Killing:
     """One config, its uninterrupted outcome, and its killing at a moment or a time."""
 
     def __init__(self, folder: Path, overrides: list[str]) -> None:
-        self.folder, self.overrides, self.number = folder, overrides, 0
+        self.folder, self.number = folder, 0
+        self.composed = check_config(compose("train_config", short_forms(overrides)))
         self.moments = Moments()
         watch(self.moments)
         self.log = folder / "log.txt"
+        config = self.config("straight")
+        # First of all the strips, or only this run would pass the moments of their making.
+        read_data(config.data)
+        self.moments.labels.clear()
         started = time.perf_counter()
-        self.labels = self._record()
+        # In this process, so that its children have done already what is done once in a process.
+        train(config)
         self.seconds = time.perf_counter() - started
+        self.labels = self.moments.labels.copy()
+        self.moments.labels.clear()
         (path,) = (folder / "straight").iterdir()
         self.expected = outcome(path)
 
-    def _record(self) -> list[str]:
-        config, listed = self.config("straight"), self.folder / "moments.json"
-
-        def work() -> None:
-            train(config)
-            listed.write_bytes(json.dumps(self.moments.labels).encode())
-
-        # First of all the strips, or only this run would pass the moments of their making.
-        assert in_child(lambda: read_data(config.data), self.log) == 0, self.log.read_text()
-        assert in_child(work, self.log) == 0, self.log.read_text()
-        return json.loads(listed.read_bytes())
-
-    def config(self, name: str, *more: str):
-        where = f"experiment.results_dir={self.folder / name}"
-        return check_config(compose("train_config", short_forms([*self.overrides, where, *more])))
+    def config(self, name: str) -> TrainConfig:
+        results_dir = {"results_dir": str(self.folder / name)}
+        experiment = self.composed.experiment.model_copy(update=results_dir)
+        return replace(self.composed, experiment=experiment)
 
     def kill(self, die_at: int | None = None, kill_after: float | None = None) -> dict:
         """Kill a training, look at its files, resume it, and compare."""
@@ -240,19 +235,22 @@ def chosen(labels: list[str], generator: random.Random) -> list[int]:
     return sorted([*numbers, *generator.sample(others, NUM_MOMENTS - len(numbers))])
 
 
-def main() -> None:
-    folder, *overrides = sys.argv[1:]
+def reports_of_kills(folder: Path, overrides: list[str]) -> list[dict]:
+    """How each of the trainings ended that were killed, in the order of their killing."""
     generator = random.Random(20)
     fill_config_store()
     store_help()
     with initialize_config_dir(str(REPOSITORY / "config"), version_base="1.3"):
-        killing = Killing(Path(folder), overrides)
-        for die_at in chosen(killing.labels, generator):
-            print(json.dumps(killing.kill(die_at=die_at)), flush=True)
+        killing = Killing(folder, overrides)
+        found = [killing.kill(die_at=die_at) for die_at in chosen(killing.labels, generator)]
         for _ in range(NUM_TIMES):
-            after = generator.uniform(0, killing.seconds)
-            print(json.dumps(killing.kill(kill_after=after)), flush=True)
+            found.append(killing.kill(kill_after=generator.uniform(0, killing.seconds)))
+    return found
 
 
-if __name__ == "__main__":
-    main()
+def in_own_process(
+    work: Callable[[Path, list[str]], list[dict]], folder: Path, overrides: list[str]
+) -> list[dict]:
+    """What `work` returns, in a process that is forked from this one."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as processes:
+        return processes.submit(work, folder, overrides).result()

@@ -138,6 +138,14 @@ def test_bad_data(name, train_command, strips, tmp_path):
     assert all(word in line for word in words), line
 
 
+def test_generated_strips_never_go_into_a_data_set(train_command, strips, tmp_path):
+    before = sorted(strips.rglob("*"))
+    line = refused(train_command, strips, tmp_path, "data.source=synthetic")
+    assert f"data.root={strips}: holds a data set (train.csv)" in line
+    assert "give another folder, such as data/synthetic" in line
+    assert sorted(strips.rglob("*")) == before
+
+
 # What the data, the machine or Hydra's grammar refuses, and one value of each kind that the
 # config's own checks refuse: tests/command/test_bad_values.py has all of those.
 BAD_VALUES = {

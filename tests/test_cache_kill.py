@@ -1,12 +1,8 @@
 """A training that is killed while it fills the image cache leaves nothing that is ever read."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
-from conftest import REPOSITORY
+from cache_kills import reports_of_cache_kills
+from kill_moments import in_own_process
 
 NAMED = "named the cache"
 
@@ -15,17 +11,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def reports(tiny, tmp_path_factory) -> list[dict]:
-    """How the trainings ended that followed those which `cache_kills` killed."""
+    """How the trainings ended that followed those which were killed."""
     work = tmp_path_factory.mktemp("cache_killed")
     more = ["data.num_images=40", "training.checkpoint_minutes=1e-9"]
-    ended = subprocess.run(
-        [sys.executable, REPOSITORY / "tests" / "cache_kills.py", work, *tiny, *more],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONHASHSEED": "0"},
-    )
-    assert ended.returncode == 0, ended.stderr
-    return [json.loads(line) for line in ended.stdout.splitlines()]
+    return in_own_process(reports_of_cache_kills, work, [*tiny, *more])
 
 
 def test_killed_at_every_kind_of_moment_nothing_half_written_has_its_name(reports):

@@ -32,6 +32,7 @@ def test_parts_of_a_fold_are_disjoint_and_every_image_is_tested_once():
     assert sorted(np.concatenate([split["test"] for split in splits])) == list(range(30))
 
 
+@pytest.mark.slow
 def test_out_of_fold_figures_cover_every_image(finished):
     results = read(finished)
     assert results["status"] == "completed"
@@ -91,6 +92,7 @@ def test_resume_trains_only_what_is_missing_and_ends_the_same(
     assert "is completed" in refused.errors
 
 
+@pytest.mark.slow
 def test_a_begun_fold_goes_on_from_its_last_checkpoint(
     finished, train_command, tmp_path, monkeypatch
 ):

@@ -139,3 +139,14 @@ def test_data_that_changed_since_training_are_reported(by_column, tmp_path, capl
     assert read(reevaluate(experiment))["test"] != before
     old = results["data"]["class_counts"]["defect_2"]
     assert f"changed since training (defect_2 {old} -> {60 - old})" in caplog.text
+
+
+def test_an_interpolation_in_an_experiment_stays_text(experiment, tmp_path, monkeypatch):
+    """Also where another command reads the config from results.json."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    content = read(experiment)
+    content["config"]["data"] |= {"root": "${oc.env:HOME}/strips", "source": "severstal"}
+    (experiment / "results.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"\$\{oc\.env:HOME\}/strips"):
+        reevaluate(experiment)
+    assert not (tmp_path / "home").exists()

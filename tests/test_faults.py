@@ -174,6 +174,7 @@ def spoil(file: Path, how: str = "cut off") -> None:
     file.write_bytes(SPOILT[how](file.read_bytes()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", SPOILT)
 def test_a_spoilt_last_checkpoint_gives_way_to_the_best(how, faultless, train_command, tmp_path):
     path = unfinished(faultless, tmp_path)
@@ -269,6 +270,7 @@ def test_a_checkpoint_with_a_class_is_not_loaded(faultless, train_command, tmp_p
     assert not differences(outcome(faultless), outcome(path))
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_set_back_only_dates_things_earlier(
     faultless, train_command, tmp_path, monkeypatch
 ):

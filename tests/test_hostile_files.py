@@ -72,6 +72,7 @@ except InputError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IMAGES)
 def test_images_that_would_fill_the_memory(name, tmp_path):
     path = tmp_path / "strip.png"

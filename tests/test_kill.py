@@ -1,31 +1,17 @@
 """A training that is killed at any moment leaves whole files, and resumes to the same end."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
-from conftest import REPOSITORY
+from kill_moments import in_own_process, reports_of_kills
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
 def reports(tiny, tmp_path_factory) -> list[dict]:
-    """How each of the trainings ended that `kill_moments` killed."""
-    work = tmp_path_factory.mktemp("killed")
+    """How each of the trainings ended that were killed."""
     # Every step is saved, so that many of the moments lie within an epoch.
     more = ["model.drop_rate=0.3", "training.checkpoint_minutes=1e-9", "data.num_images=40"]
-    overrides = [*tiny, *more]
-    ended = subprocess.run(
-        [sys.executable, REPOSITORY / "tests" / "kill_moments.py", work, *overrides],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONHASHSEED": "0"},
-    )
-    assert ended.returncode == 0, ended.stderr
-    return [json.loads(line) for line in ended.stdout.splitlines()]
+    return in_own_process(reports_of_kills, tmp_path_factory.mktemp("killed"), [*tiny, *more])
 
 
 def test_killed_at_25_moments(reports):

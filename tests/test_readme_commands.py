@@ -15,6 +15,7 @@ from guides import arguments_of, commands
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from benchmarks import predict
 from core.command.help_topics import train_topic
 
 TRAIN = "code/train.py"
@@ -22,6 +23,9 @@ TRAININGS = [command for command in commands() if TRAIN in command]
 OTHERS = [command for command in commands() if TRAIN not in command]
 # What choosing one of their options changes stands under other keys.
 CHOICES = ("experiment", "data", "model", "loss", "augmentation", "supervision", "resume")
+
+# Parts of commands that take more than a second, or that read what such a command writes.
+SLOW = ("benchmark.py", "export.py", "explain.py", "model.onnx", "model.zip")
 
 # Options that keep it cheap: benchmarks get next to no time.
 ONCE, SLIM = ["--rounds", "1"], ["--model", "resnet10_slim"]
@@ -38,7 +42,7 @@ RUN_HERE = {
     "code/benchmark.py split": ONCE,
     "code/benchmark.py metrics": ONCE,
     "code/benchmark.py trainer": [*STRIPS, *ONCE, *SLIM],
-    "code/benchmark.py memory": [*STRIPS, "--batch-size", "4"],
+    "code/benchmark.py memory": [*STRIPS, *SLIM, "--batch-size", "4"],
 }
 
 
@@ -103,14 +107,34 @@ def does_not_compile(*_: Any) -> None:
     raise RuntimeError("not compiled in this test")
 
 
-# In the order of the guides: a command may need what an earlier one wrote.
-@pytest.mark.parametrize("command", OTHERS)
-def test_other_commands_run(command, workplace, monkeypatch, capsys):
+@pytest.fixture
+def cheap(exported_once, monkeypatch) -> None:
+    """Commands do all that they do, but not for long."""
     monkeypatch.setattr("benchmarks.metrics.RESAMPLES", 20)
     # What the fixture learned in two epochs is noise, and so is what int8 costs it.
     monkeypatch.setattr("core.exporting.parity.MOST_LOST", 1.0)
     # Compiling takes half a minute; tests/benchmarks/test_latency.py compiles.
     monkeypatch.setattr("torch.compile", lambda model, **_: does_not_compile)
+    # Processes that import torch; what the first one wrote is there for the next round.
+    run_command, done = predict.run_command, set()
+
+    def once(source: Path, *more: Any) -> None:
+        if source not in done:
+            run_command(source, *more)
+        done.add(source)
+
+    monkeypatch.setattr(predict, "run_command", once)
+
+
+def marked(command: str) -> Any:
+    is_slow = any(part in command for part in SLOW)
+    return pytest.param(command, marks=[pytest.mark.slow] if is_slow else [])
+
+
+# In the order of the guides: a command may need what an earlier one wrote.
+@pytest.mark.usefixtures("cheap")
+@pytest.mark.parametrize("command", [marked(command) for command in OTHERS])
+def test_other_commands_run(command, workplace, monkeypatch, capsys):
     if "-m pytest" in command:
         return
     if command.startswith("pip install"):

@@ -132,6 +132,7 @@ def test_a_checkpoint_within_an_epoch_is_saved_by_the_clock(
     assert saved == [None]
 
 
+@pytest.mark.slow
 def test_early_stopping_remembers(train_command, with_dropout, tmp_path, monkeypatch):
     """Of five epochs the first is the best; with a patience of three the fourth is the last."""
     scores = [0.5, 0.4, 0.3, 0.2, 0.9]

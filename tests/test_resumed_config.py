@@ -6,8 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import BFLOAT16
 from outcomes import differences, outcome, read
+
+from core.errors import InputError
+from core.running.resuming import read_config, resumed_config
 
 
 @pytest.mark.slow
@@ -133,6 +137,59 @@ def test_what_would_change_the_result_is_refused(override, half_done, train_comm
     (line,) = ended.errors.strip().splitlines()
     assert all(words in line for words in REFUSED[override]), line
     assert snapshot(half_done) == before
+
+
+@pytest.mark.parametrize("text", ["${oc.env:HOME}/here", "${data.root}", "${oc.env:NONE,a}", "???"])
+def test_interpolations_in_a_config_stay_text(text, half_done, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    path = Path(shutil.copytree(half_done / "experiment_begun", tmp_path / "begun"))
+    content = yaml.safe_load((path / "config.yaml").read_text())
+    content["data"]["root"] = content["data"]["split_file"] = text
+    (path / "config.yaml").write_text(yaml.safe_dump(content))
+    assert str(read_config(path).data.root) == text
+    config, changed = resumed_config(path, {"data.num_workers": 1})
+    assert str(config.data.root) == str(config.data.split_file) == text
+    assert list(changed) == ["data.num_workers"]
+
+
+def test_nothing_is_begun_where_an_interpolation_leads(
+    half_done, train_command, tmp_path, monkeypatch
+):
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    monkeypatch.setenv("HOME", str(home))
+    path = Path(shutil.copytree(half_done / "experiment_begun", tmp_path / "begun"))
+    content = yaml.safe_load((path / "config.yaml").read_text())
+    content["data"] |= {"root": "${oc.env:HOME}/strips", "source": "severstal"}
+    (path / "config.yaml").write_text(yaml.safe_dump(content))
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    ended = train_command(f"resume={path}")
+    assert ended.exit_code == 2
+    (line,) = ended.errors.strip().splitlines()
+    assert "${oc.env:HOME}/strips" in line
+    assert not home.exists()
+    assert not list(elsewhere.iterdir())
+
+
+BAD_SECTIONS = {
+    "no section": {"data": None},
+    "a number": {"training": 3},
+    "a list": {"model": ["name"]},
+    "no name": {"model": {}},
+    "a name that is a list": {"loss": {"type": ["focal_loss"]}},
+    "text for a mask loss": {"mask_loss": "focal"},
+}
+
+
+@pytest.mark.parametrize("name", BAD_SECTIONS)
+def test_a_config_of_another_form_gets_one_line(name, half_done, tmp_path):
+    path = Path(shutil.copytree(half_done / "experiment_begun", tmp_path / "begun"))
+    content = yaml.safe_load((path / "config.yaml").read_text())
+    (path / "config.yaml").write_text(yaml.safe_dump({**content, **BAD_SECTIONS[name]}))
+    with pytest.raises(
+        InputError, match=rf"config\.yaml: {next(iter(BAD_SECTIONS[name]))}|no such"
+    ):
+        read_config(path)
 
 
 def snapshot(folder: Path) -> dict[Path, int]:

@@ -43,10 +43,10 @@ def send_at(number: int, calls: int, function: Callable) -> Callable:
     ("number", "where", "calls", "place"),
     [
         (signal.SIGINT, "step", 3, (1, 3)),
-        (signal.SIGTERM, "step", 8, (2, 2)),
-        (signal.SIGTERM, "validation", 2, (2, 6)),
-        (signal.SIGINT, "save", 1, (2, 0)),
-        (signal.SIGTERM, "test", 3, (3, 0)),
+        pytest.param(signal.SIGTERM, "step", 8, (2, 2), marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, "validation", 2, (2, 6), marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, "save", 1, (2, 0), marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, "test", 3, (3, 0), marks=pytest.mark.slow),
     ],
 )
 def test_stopped_and_resumed(
@@ -71,6 +71,7 @@ def test_stopped_and_resumed(
     assert not differences(expected, outcome(path))
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_ends_the_run_within_the_write(
     overrides, expected, train_command, tmp_path, monkeypatch
 ):

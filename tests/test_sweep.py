@@ -20,6 +20,7 @@ def sweep(train_command, tiny, tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_a_job_with_a_mistake_does_not_end_the_sweep(sweep):
     ended, found = sweep("loss.gamma=-1,2")
     assert ended.exit_code == 1

@@ -101,6 +101,7 @@ def test_alpha_does_not_depend_on_the_batch_size(compose, tiny):
     assert alphas[0] == alphas[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tested", ["best", "last"])
 def test_final_model_is_that_of_the_epoch_asked_for(
     tested, train_command, tiny, tmp_path, monkeypatch
@@ -136,6 +137,7 @@ def test_final_model_is_that_of_the_epoch_asked_for(
     assert validation == tested_record["validation"]["macro_f1"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_figures_and_another_seed_does_not(
     trained, train_command, tiny, tmp_path
 ):
@@ -164,6 +166,7 @@ def test_split_of_a_run_can_be_given_back(trained, train_command, tiny, tmp_path
     assert part_counts(repeated) == part_counts(read(trained))
 
 
+@pytest.mark.slow
 def test_early_stopping_ends_the_training(train_command, tiny, tmp_path, monkeypatch):
     from core.training.classification.task import ClassificationTask
 
@@ -185,6 +188,7 @@ def test_early_stopping_ends_the_training(train_command, tiny, tmp_path, monkeyp
     assert results["best_epoch"] == 1
 
 
+@pytest.mark.slow
 def test_tensorboard_and_training_part(train_command, tiny, tmp_path):
     overrides = [*tiny, "training.tensorboard=true", "training.evaluate_train_part=true"]
     path, results = run(train_command, tmp_path / "results", *overrides)
@@ -234,6 +238,7 @@ def test_a_sweep_makes_an_experiment_for_each_job(train_command, tiny, tmp_path)
     assert chosen == {(kind, s) for kind in ("focal_loss", "bce_with_logits") for s in (1, 2)}
 
 
+@pytest.mark.slow
 def test_learned_weights_of_a_compound_loss_are_logged_and_saved(train_command, tiny, tmp_path):
     path, results = run(
         train_command,

@@ -61,6 +61,7 @@ def test_neither_cache_nor_workers_change_a_figure(
     assert found == outcome(trained, read(trained))
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_validated_kept_and_tested(train_command, tiny, tmp_path):
     path, results = run(
         train_command,
@@ -126,6 +127,7 @@ def test_masks_are_learnt_in_bfloat16_with_checkpointing_and_an_average(
         train_command,
         tmp_path,
         *tiny,
+        "model.backbone=test_byobnet",
         "model.mask_head=true",
         "mask_loss.type=dice_loss",
         "runtime.precision=bfloat16",

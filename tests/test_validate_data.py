@@ -98,6 +98,17 @@ def test_wrong_usage_ends_with_two_and_one_line(validate, tmp_path, arguments, w
     assert not list(tmp_path.iterdir())
 
 
+def test_a_report_replaces_only_a_report(validate, strips, tmp_path):
+    labels = tmp_path / "labels.json"
+    labels.write_text('{"schema_version": 1, "findings": []}')
+    exit_code, _, errors = validate(*strips, f"report.file={labels}")
+    assert exit_code == 2
+    assert f"report.file {labels}: exists, and this command did not write it" in errors
+    labels.unlink()
+    for _ in range(2):
+        assert validate(*strips, f"report.file={labels}")[0] == 0
+
+
 def test_a_report_that_cannot_be_written_is_wrong_usage(validate, strips, tmp_path):
     (tmp_path / "file").write_text("")
     exit_code, _, errors = validate(*strips, f"report.file={tmp_path / 'file' / 'report.json'}")

@@ -1,6 +1,7 @@
 """Validation by pydantic, with errors of one line that a user can act on."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 from typing import Any, TypeVar, get_args
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from core.errors import InputError
 
 Model = TypeVar("Model", bound=BaseModel)
+_LONGEST_VALUE = 200
 
 
 class Settings(BaseModel):
@@ -25,9 +27,27 @@ class Settings(BaseModel):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """` (did you mean 'x'?)` if a known name is close to `name`, else an empty string."""
-    matches = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    """` (did you mean 'x'?)` if a known name is close to `name`, else an empty string.
+
+    For a name that looks the same, in another normal form of Unicode, it says what differs.
+    """
+    name, known = str(name), list(known)
+    shown = unicodedata.normalize("NFKC", name)
+    alike = [other for other in known if unicodedata.normalize("NFKC", other) == shown]
+    if alike and name not in alike:
+        own, other = _differing(name, alike[0])
+        return f" (did you mean {alike[0]!r}, which has {other} where this name has {own}?)"
+    matches = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+def _differing(name: str, other: str) -> tuple[str, str]:
+    """The code points of each between what the two begin with and what they end with."""
+    edits = difflib.SequenceMatcher(None, name, other, autojunk=False).get_opcodes()
+    edits = [edit for edit in edits if edit[0] != "equal"]
+    parts = (name[edits[0][1] : edits[-1][2]], other[edits[0][3] : edits[-1][4]])
+    own, others = (" ".join(f"U+{ord(letter):04X}" for letter in part) for part in parts)
+    return own or "nothing", others or "nothing"
 
 
 def validate(model: type[Model], values: dict[str, Any], where: str) -> Model:
@@ -53,7 +73,7 @@ def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str
         unknown, known = str(first["loc"][-1]), list(owner.model_fields)
         key = ".".join([*path, unknown])
         close, names = nearest(unknown, known), ", ".join(known) or "none"
-        return f"{where}: {key}={first['input']!r}: unknown key{close}; known keys: {names}"
+        return f"{where}: {key}={_short(first['input'])}: unknown key{close}; known keys: {names}"
     key = ".".join(path) or "value"
     if first["type"] == "missing":
         return f"{where}: {key} is missing: give {key}=VALUE"
@@ -64,7 +84,13 @@ def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str
             message = message[:1].lower() + message[1:]
             if message not in messages:
                 messages.append(message)
-    return f"{where}: {key}={first['input']!r}: {' or '.join(messages)}"
+    return f"{where}: {key}={_short(first['input'])}: {' or '.join(messages)}"
+
+
+def _short(value: Any) -> str:
+    """A value as Python writes it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
 def _key_path(model: type[BaseModel], loc: tuple[Any, ...]) -> tuple[list[str], type[BaseModel]]:

@@ -85,3 +85,28 @@ def test_a_mistake_is_one_line_and_exit_code_2(run, command, arguments):
     assert output == ""
     assert errors.startswith("error: ")
     assert len(errors.strip().splitlines()) == 1
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202e"
+
+
+@pytest.mark.parametrize("format_name", ["table", "csv", "json", "markdown"])
+def test_escape_sequences_of_an_experiment_do_not_reach_the_terminal(
+    format_name, tmp_path, monkeypatch, capsys
+):
+    for name in ("one", f"two{HOSTILE}"):
+        write_experiment(tmp_path, name=name, images=60, config={"data.root": name})
+    (tmp_path / f"cut{HOSTILE}").mkdir()
+    (tmp_path / f"cut{HOSTILE}" / "results.json").write_text(f'{{"status": "{HOSTILE}')
+    words = ["compare.py", "--format", format_name, "--results-dir", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", words)
+    run_command(compare.main)
+    printed = "".join(capsys.readouterr())
+    assert "two" in printed
+    assert not set(printed) & set(HOSTILE[:1] + "\x07\u202e")
+
+
+def test_escape_sequences_in_a_mistake_do_not_reach_the_terminal(run):
+    _, errors, exit_code = run(report, f"no{HOSTILE}")
+    assert exit_code == 2
+    assert "no\\x1b]0;owned\\x07" in errors

@@ -1,6 +1,7 @@
 """Who is better, by how much, and when that may not be asked."""
 
 import csv
+import html
 import io
 import json
 import re
@@ -277,7 +278,7 @@ def test_formats_carry_the_figures(compared):
     for text in (table, markdown):
         assert f"{value:.3f} [{low:.3f}, {high:.3f}]" in text
         for pair in compared.pairs:
-            assert pair.sentence() in " ".join(text.split())
+            assert pair.sentence() in html.unescape(" ".join(text.split()))
         assert "cut" in text
     title, _, *lines = markdown.splitlines()
     assert title == "Test set A, 120 images:"

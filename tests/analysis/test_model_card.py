@@ -1,5 +1,7 @@
 """The model card says what results.json says."""
 
+import re
+
 from experiment_factory import CLASS_NAMES, read_results, write_experiment, write_results
 
 from core.analysis.model_card import write_model_card
@@ -68,3 +70,24 @@ def test_licence_of_the_weights(tmp_path):
     results["model"]["initial_weights"] = weights
     write_results(folder, results)
     assert "initialised from timm convnext_atto.d2_in1k; licence: apache-2.0." in card(folder)
+
+
+def test_nothing_in_the_results_is_markup(tmp_path):
+    evil = "<script>alert(1)</script> [here](http://evil) ![x](http://evil/x.png) `code` |\n# head"
+    folder = write_experiment(tmp_path)
+    results = read_results(folder)
+    results["experiment"] |= {"created_at": evil, "command": evil}
+    results["config"]["model"]["name"] = results["config"]["loss"]["type"] = evil
+    results["config"]["data"]["source"] = results["data"]["source"] = evil
+    results["data"]["fingerprint"] = results["data"]["split"]["strategy"] = evil
+    results["environment"]["packages"]["torch"] = results["environment"]["python"] = evil
+    results["environment"]["git"]["commit"] = results["threshold_criterion"] = evil
+    results["model"]["initial_weights"] = {"source": evil, "licence": evil}
+    write_results(folder, results)
+    text = card(folder)
+    outside_code = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", text.replace("\\`", ""))
+    assert "script" in outside_code
+    assert "<script" not in outside_code
+    assert "](http" not in outside_code.replace("\\](", "")
+    assert "\n# head" not in text
+    assert text.count("\n## ") == card(write_experiment(tmp_path, name="plain")).count("\n## ")

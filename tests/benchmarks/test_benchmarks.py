@@ -53,6 +53,9 @@ def test_a_benchmark_prints_its_table_and_writes_json(tmp_path, capsys, monkeypa
     assert content["options"] == {"rounds": 1}
     assert content["environment"]["packages"]["torch"] == torch.__version__
     assert f"torch {torch.__version__}" in printed
+    file.write_text('{"rows": []}')
+    with pytest.raises(InputError, match="did not write it"):
+        benchmark.main(["metrics", "--rounds", "1", "--output", str(file)])
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
@@ -157,6 +160,7 @@ def test_networks_that_are_compared_answer_alike():
     torch.testing.assert_close(plain(), ours(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_step_changes_its_weights_and_masks_are_learned_beside_the_labels(tmp_path):
     found = {c.name: c.run for c in step.contenders(options(), tmp_path)}
     for run in found.values():
@@ -197,6 +201,7 @@ def test_an_unknown_model_is_named_before_anything_is_made(subject):
         benchmark.main([subject, "--model", "no_such_network"])
 
 
+@pytest.mark.slow
 def test_trainings_that_are_compared_read_the_same_strips_and_learn(tmp_path):
     timm, ours = (c.run for c in trainer.contenders(options(), tmp_path) if c.name != "fastai")
     learner, loaders = ours.__self__.learner, ours.__self__.task.loaders

@@ -18,6 +18,8 @@ from benchmarks.latency_comparison import CACHE_VARIABLE, compiled
 from core.errors import InputError
 from core.exporting.parity import AT_HALF, AT_THRESHOLDS, F1Drop
 
+pytestmark = pytest.mark.usefixtures("exported_once")
+
 
 class Predictor:
     """A linear layer of an image's mean."""
@@ -30,6 +32,13 @@ class Predictor:
         return self.model(torch.from_numpy(images).float().mean((1, 2, 3))[:, None]).numpy()
 
 
+class Mean(nn.Module):
+    """Of each image: little to trace, and a loop to compile."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float().mean((1, 2, 3))
+
+
 @pytest.fixture
 def no_compiler():
     with inductor.patch({"cpp.cxx": (None, "no-compiler")}):
@@ -38,6 +47,7 @@ def no_compiler():
     torch.compiler.reset()
 
 
+@pytest.mark.slow
 def test_a_compiled_model_answers_alike(tmp_path):
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         pytest.skip("there is no C++ compiler")
@@ -52,6 +62,7 @@ def test_a_compiled_model_answers_alike(tmp_path):
     assert os.environ.get(CACHE_VARIABLE) == before.get(CACHE_VARIABLE)
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_table_says_so(no_compiler, trained, tmp_path, caplog, monkeypatch):
     """And that int8 costs too much, where it does; of bfloat16, what it costs."""
     drops = {
@@ -63,6 +74,9 @@ def test_without_a_compiler_the_table_says_so(no_compiler, trained, tmp_path, ca
     monkeypatch.setattr(
         latency_comparison, "measure_f1_drop", lambda *given: drops.get(given[-1], other)
     )
+    # The experiment's network takes ten seconds to trace.
+    compile_model = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda model, **how: compile_model(Mean(), **how))
     experiment = Path(shutil.copytree(trained, tmp_path / trained.name))
     with caplog.at_level("INFO"):
         export.main([str(experiment), "--latency"])
@@ -87,6 +101,7 @@ def test_without_a_compiler_the_table_says_so(no_compiler, trained, tmp_path, ca
     assert "left out: InvalidCxxCompiler" in caplog.text
 
 
+@pytest.mark.slow
 def test_without_the_strips_the_table_says_so(trained, tmp_path, monkeypatch):
     experiment = Path(shutil.copytree(trained, tmp_path / trained.name))
     results = json.loads((experiment / "results.json").read_text())

@@ -9,6 +9,8 @@ from core.command.config import SETTINGS
 from core.files.reading import read_json, read_yaml
 from core.validation import validate
 
+pytestmark = pytest.mark.slow
+
 CONTENT = b'{"size": {"height": 32, "width": 64}, "objects": [{"origin": [1, 2.5, null, "a"]}]}'
 
 

@@ -19,6 +19,8 @@ from core.data.label_table import LabelTable
 from core.data.split_file import read_split
 from core.files.run_length import decode, encode
 
+pytestmark = pytest.mark.slow
+
 SIZE = (32, 64)
 NAMES = ("pit", "crack")
 PNG = cv2.imencode(".png", np.full((3, 4), 255, np.uint8))[1].tobytes()

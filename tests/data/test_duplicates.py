@@ -156,6 +156,7 @@ def test_a_turned_relief_has_the_hash_of_its_way(down, across):
     assert differing_bits(one, other) <= 3
 
 
+@pytest.mark.slow
 def test_pairs_over_many_blocks_are_those_of_a_plain_loop():
     generator = np.random.default_rng(1)
     hashes = generator.integers(0, 2**64, (700, 4), np.uint64)

@@ -105,6 +105,7 @@ def grouped_labels(choose: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     return labels[order], groups[order] * 7 - 3
 
 
+@pytest.mark.slow
 @given(grouped_labels(), st.integers(0, 2**63), st.integers(2, 10))
 @settings(deadline=None, max_examples=60)
 def test_no_group_straddles_and_no_part_or_fold_is_empty(case, seed, num_folds):

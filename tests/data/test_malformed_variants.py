@@ -98,6 +98,7 @@ def check_variant(root: Path, size: tuple[int, int]) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_variants_of_small_data_sets(layout, tmp_path):
     taken = 0

@@ -14,6 +14,8 @@ from core.experiments.predictions import images_key, read_predictions, split_key
 from core.experiments.reading import Experiment, read_experiment
 from core.files.spreadsheet import as_text, original
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -15,6 +15,7 @@ from core.experiments.drawing import OUTLINE, outlined, overlay
 from core.explaining.album import Album, Explanation
 from core.explaining.methods import HeatMap
 from core.explaining.pictures import PAPER, TEXT_HEIGHT, TEXT_MARGIN, captioned, contact_sheet
+from core.explaining.scores import FIGURES
 from core.explaining.true_masks import TrueMasks
 from core.predicting.trained_model import TrainedModel
 
@@ -41,7 +42,8 @@ def defective_test_strips(experiment: Path) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("method", ["grad_cam", "hires_cam"])
-def test_test_strips_are_drawn_and_scored(method, experiment):
+def test_test_strips_are_drawn_and_scored(method, experiment, caplog):
+    caplog.set_level("INFO")
     expected = defective_test_strips(experiment)
     explain.main([str(experiment), "--method", method, "--curve-steps", "2"])
     folder = experiment / f"explanation_{method}"
@@ -63,6 +65,10 @@ def test_test_strips_are_drawn_and_scored(method, experiment):
             assert row["num_images"] == expected[f"label_{name}"].sum()
             assert 0 <= row["energy_inside"] <= 1
             assert len(row["deletion_curve"]) == 3
+    lines = caplog.text.splitlines()
+    (row,) = [line.split() for line in lines if line.startswith(f"{method} ")]
+    macro = maps[method]["macro"]
+    assert row[1:] == [f"{macro[figure]:.3f}" for figure in FIGURES]
     report_page = (experiment / "report.html").read_text()
     assert f"explanation_{method}: {method}" in report_page
     # Another time, another folder.
@@ -114,6 +120,7 @@ BAD = {
     "no masks predicted": (["--method", "mask_head"], "mask_head=true"),
     "image that cannot be read": (["BAD"], "not an image"),
     "folder that is in use": (["--output", "USED"], "is not empty"),
+    "a second experiment": (["EXPERIMENT"], "explain one experiment at a time"),
     "data set without labels": (["--data-root", "USED"], "looked for train.csv"),
 }
 
@@ -125,7 +132,10 @@ def test_mistakes_get_one_line_and_leave_nothing(name, experiment, tmp_path, cap
     bad.write_text("text")
     used.mkdir()
     (used / "file").write_text("")
-    words = [{"BAD": str(bad), "USED": str(used)}.get(word, word) for word in words]
+    words = [
+        {"BAD": str(bad), "USED": str(used), "EXPERIMENT": str(experiment)}.get(word, word)
+        for word in words
+    ]
     with pytest.raises(SystemExit) as ended:
         run_command(lambda: explain.main([str(experiment), *words]))
     assert ended.value.code == 2
@@ -176,6 +186,7 @@ def test_a_sheet_holds_every_picture_whole():
         assert (sheet == value).all(axis=2).sum() == area
 
 
+@pytest.mark.slow
 def test_a_sheet_too_high_for_its_format_is_made_smaller(tmp_path):
     album = Album(tmp_path, "hires_cam", NAMES, [0.5] * len(NAMES))
     heat = HeatMap("defect_1", 0, np.eye(4, dtype=np.float32))

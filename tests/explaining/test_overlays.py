@@ -112,7 +112,7 @@ def test_a_model_that_predicts_masks_shows_them(experiment, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def exported(trained, tmp_path_factory) -> Path:
+def exported(trained, exported_once, tmp_path_factory) -> Path:
     file = tmp_path_factory.mktemp("exported") / "model.onnx"
     export.main([str(trained), "--format", "onnx", "--output", str(file)])
     return file
@@ -126,6 +126,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD)
 def test_mistakes_get_one_line_and_leave_nothing(
     name, experiment, exported, strips, tmp_path, monkeypatch, capsys

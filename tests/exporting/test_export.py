@@ -29,6 +29,8 @@ from core.predicting.onnx_model import OnnxModel
 from core.predicting.signature import Signature
 from core.predicting.trained_model import TrainedModel
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 PROBABILITIES = [f"probability_{name}" for name in NAMES]
 DECISIONS = [f"decision_{name}" for name in NAMES]
@@ -39,7 +41,7 @@ SCALING = {
 
 
 @pytest.fixture(scope="module")
-def calibrated(trained, tmp_path_factory) -> Path:
+def calibrated(trained, exported_once, tmp_path_factory) -> Path:
     """A calibrated experiment with its exports: ONNX, TorchScript, and a bundle."""
     folder = Path(shutil.copytree(trained, tmp_path_factory.mktemp("export") / trained.name))
     change_final_model(folder, scaling=SCALING)
@@ -82,7 +84,10 @@ def test_torch_is_not_imported(calibrated, tmp_path):
         words = [sys.executable, "-c", program, REPOSITORY / "code", file, strips_of(calibrated)]
         ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr
-        assert ended.stdout.splitlines() == ["60 images, 0 unreadable: predictions.csv", "[]"]
+        count, found, *end = ended.stdout.splitlines()
+        assert count == "60 images, 0 unreadable"
+        assert found.startswith("found: defect_1 ")
+        assert end == ["rows: predictions.csv", "[]"]
 
 
 def test_parity_is_written_beside_the_file(calibrated):
@@ -321,6 +326,28 @@ def test_onnx_files_of_others_are_refused(tmp_path):
     file.write_bytes(b"no model")
     with pytest.raises(InputError, match="not a whole ONNX model"):
         OnnxModel(file, str(file))
+
+
+REPLACED = {
+    "--output": (["--format", "torchscript"], "model_final.pt"),
+    "--bundle": ([], "data.zip"),
+}
+
+
+@pytest.mark.parametrize("option", REPLACED)
+def test_only_an_export_is_replaced_without_force(option, calibrated, tmp_path):
+    words, name = REPLACED[option]
+    file = tmp_path / name
+    file.write_text("precious")
+    words = [str(calibrated), *words, option, str(file)]
+    with pytest.raises(InputError, match=rf"{option} .*{name}: exists, and this command did not"):
+        export.main(words)
+    assert file.read_text() == "precious"
+    export.main([*words, "--force"])
+    export.main(words)  # now it is its own
+    file.write_bytes(b"changed" + file.read_bytes()[7:-7] + b"changed")
+    with pytest.raises(InputError, match="did not write it"):
+        export.main(words)
 
 
 BAD = {

@@ -29,6 +29,8 @@ from core.predicting.trained_model import TrainedModel
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 
+pytestmark = pytest.mark.usefixtures("exported_once")
+
 
 class WithLabels(nn.Module):
     """The logits of the images' labels alone."""
@@ -74,6 +76,7 @@ def test_what_is_lost_is_the_larger_of_both_drops(at_half, at_thresholds, lost, 
     assert drop.is_small == is_small
 
 
+@pytest.mark.slow
 def test_int8_is_written_with_what_it_costs(experiment, at_any_price, tmp_path):
     export.main([str(experiment), "--format", "int8"])
     file = experiment / "model.int8.onnx"
@@ -111,6 +114,7 @@ def test_int8_is_written_with_what_it_costs(experiment, at_any_price, tmp_path):
     assert figures["macro_f1"]["at_thresholds"] == pytest.approx(metrics["macro"]["f1"])
 
 
+@pytest.mark.slow
 def test_ranges_come_from_the_training_part(experiment, monkeypatch, tmp_path):
     monkeypatch.setattr(int8, "NUM_STRIPS", 5)
     trained = TrainedModel(experiment, torch.device("cpu"))
@@ -133,6 +137,7 @@ def test_ranges_come_from_the_training_part(experiment, monkeypatch, tmp_path):
     np.testing.assert_allclose(found, trained(strips), atol=0.1)
 
 
+@pytest.mark.slow
 def test_attention_and_mask_head_stay_in_float32(tmp_path):
     """Only the convolutions of the backbone have integer weights."""
     options = {"cbam_stages": [3, 4], "mask_head": True}
@@ -156,6 +161,7 @@ def test_attention_and_mask_head_stay_in_float32(tmp_path):
     assert kinds == {"DequantizeLinear": len(convolutions) - 1, "other": others}
 
 
+@pytest.mark.slow
 def test_depthwise_convolutions_stay_in_float32(tmp_path):
     options = {"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32)}
     model = get_registry().instantiate(
@@ -173,6 +179,7 @@ def test_depthwise_convolutions_stay_in_float32(tmp_path):
     assert len(convolutions) - len(quantised) == 1 + 4
 
 
+@pytest.mark.slow
 def test_int8_that_costs_too_much_is_refused(experiment, monkeypatch, capsys):
     monkeypatch.setattr(parity, "MOST_LOST", -1.0)
     before = sorted(experiment.iterdir())

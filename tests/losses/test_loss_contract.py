@@ -172,6 +172,7 @@ def test_autocast_changes_nothing(name):
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.slow
 @every_loss
 def test_a_compiled_loss_is_the_same_loss(name):
     logits, targets = example(name, SHAPE, dtype=torch.float64)

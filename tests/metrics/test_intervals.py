@@ -40,6 +40,7 @@ def flat(nested, where=()):
     return {key: value for key, value in found.items() if key[0] != "undefined"}
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10_000), images=st.integers(1, 60), decimals=st.integers(1, 3))
 def test_each_resample_equals_scikit_learn(seed, images, decimals):
@@ -118,6 +119,7 @@ def test_the_seed_decides():
     assert bounds(3) != bounds(4)
 
 
+@pytest.mark.slow
 def test_more_images_narrow_and_more_confidence_widens():
     generator = np.random.default_rng(0)
 

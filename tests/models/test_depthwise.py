@@ -27,7 +27,7 @@ def few_rows():
 
 
 @pytest.mark.parametrize("kernel_size", [(3, 3), (5, 3), (1, 5)])
-@pytest.mark.parametrize("height", [3, 9])
+@pytest.mark.parametrize("height", [3, pytest.param(9, marks=pytest.mark.slow)])
 def test_gradients_are_those_of_finite_differences(height, kernel_size):
     torch.manual_seed(0)
     images = torch.randn(2, 3, height, 7, dtype=torch.float64, requires_grad=True)
@@ -85,7 +85,7 @@ def convnext(faster: bool) -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("backend", [None, "aot_eager"])
+@pytest.mark.parametrize("backend", [None, pytest.param("aot_eager", marks=pytest.mark.slow)])
 def test_a_network_keeps_its_outputs_names_and_gradients(backend):
     images = torch.randint(0, 256, (2, 1, 64, 96), dtype=torch.uint8)
     outputs, gradients = [], []

@@ -184,6 +184,7 @@ def test_a_network_of_one_size_says_so():
         assert build("test_vit", backbone_options=options)(STRIPS).shape == (2, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", ["compile", "export"])
 def test_compiles_and_exports_whole(transform):
     model = build(cbam_stages=[3, 4], pooling="log_sum_exp").eval()

@@ -111,6 +111,22 @@ def test_bad_images_cost_their_own_row_only(experiment, run, tmp_path):
         assert word in error
 
 
+def test_strips_of_another_size_are_said_once_with_a_remedy(experiment, tmp_path, capsys):
+    strips = tmp_path / "strips"
+    strips.mkdir()
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(strips / name), np.zeros((64, 100), np.uint8))
+    words = [str(experiment), str(strips), "--output", str(tmp_path / "rows.csv")]
+    with pytest.raises(SystemExit) as ended:
+        predict.main(words)
+    assert ended.value.code == 1
+    count, reason, rows = capsys.readouterr().out.splitlines()
+    assert count == "2 images, 2 unreadable"
+    assert reason.startswith("not read, 2 images: 64x100 pixels (height x width); expected 32x160")
+    assert "give it strips of that size, or train one with data.image_size of these" in reason
+    assert rows == f"rows: {tmp_path / 'rows.csv'}"
+
+
 def test_a_calibrated_experiment_predicts_calibrated(experiment, run):
     folder = images_of(experiment)
     _, _, plain = run(experiment, folder)

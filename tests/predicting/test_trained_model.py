@@ -1,7 +1,9 @@
 """A finished experiment's model, read back from model_final.pt."""
 
 import json
+import resource
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from final_models import change_final_model, read_final_model
 
 from core.errors import InputError
+from core.predicting import building
 from core.predicting.trained_model import FinalModel, TrainedModel
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
@@ -124,6 +127,34 @@ def test_files_with_other_content_are_refused(name, experiment):
         TrainedModel(experiment)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+# Each would build for minutes, or fill the memory; the weights are those of a small network.
+COSTLY = {
+    "a deep network": ("convnext_atto", {"depths": [2, 2, 100_000, 2]}),
+    "a network of endless depth": ("convnext_atto", {"depths": [2, 2, 10**9, 2]}),
+    "a wide network": ("convnext_atto", {"dims": [40, 80, 160, 10**6]}),
+    "a network too wide to exist": ("convnext_atto", {"dims": [10**8] * 4}),
+    "a large table of positions": ("vit_tiny_patch16_224", {"img_size": [2**17, 2**17]}),
+    "a large window": ("swin_tiny_patch4_window7_224", {"img_size": 4096, "window_size": 1024}),
+    "a depth that is text": ("convnext_atto", {"depths": "deep"}),
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_options_that_build_for_minutes_are_refused_in_seconds(name, experiment, monkeypatch):
+    # The memory is filled before it is refused, which takes its time.
+    monkeypatch.setattr(building, "_MORE_MEMORY", 1 << 30)
+    backbone, options = COSTLY[name]
+    values = {**read_final_model(experiment)["model"], "name": "timm", "backbone": backbone}
+    change_final_model(experiment, model={**values, "backbone_options": options})
+    begun, limits = time.process_time(), resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(InputError, match=r"model_final\.pt: does not fit model timm") as caught:
+        TrainedModel(experiment)
+    assert len(str(caught.value)) < 600
+    assert time.process_time() - begun < building.SECONDS
+    assert resource.getrlimit(resource.RLIMIT_AS) == limits
+    torch.nn.Sequential(*[torch.nn.Identity() for _ in range(3000)])  # nothing counts any more
 
 
 def test_files_that_are_no_final_model_are_refused(experiment):

@@ -131,6 +131,7 @@ def test_masks_mark_what_was_drawn(draw: Callable[[Canvas], np.ndarray]) -> None
         assert (changed & mask).sum() > 0.8 * changed.sum()
 
 
+@pytest.mark.slow
 def test_mask_areas_are_ordered_as_in_the_real_set() -> None:
     """Cracks and pits are small, scratches larger, scale the largest (real medians, in percent:
     0.7, 0.9, 4.2, 9.7)."""
@@ -146,6 +147,7 @@ def test_mask_areas_are_ordered_as_in_the_real_set() -> None:
     assert 4 < areas[4] < 20
 
 
+@pytest.mark.slow
 def test_brightness_and_contrast_are_like_those_of_the_real_strips(severstal_sample: Path) -> None:
     real, drawn = [], []
     for path in sorted((severstal_sample / "train_images").glob("*.jpg"))[::4]:

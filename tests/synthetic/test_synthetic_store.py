@@ -1,11 +1,15 @@
 """The store of generated strips: made once, reused, safe in a race and after an interruption."""
 
+import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 
 from core.errors import InputError
 from core.synthetic import generator, store
@@ -64,7 +68,7 @@ def test_the_name_says_what_is_inside(tmp_path: Path) -> None:
     assert name.startswith("flat_12_32x160_seed1_")
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_an_interrupted_generation_leaves_nothing(
     tmp_path: Path, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,3 +156,49 @@ def test_quiet_off_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == ""
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+@pytest.mark.parametrize("file", ["image", "train.csv"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    file: str, num_workers: int, tmp_path: Path
+) -> None:
+    """Files of this process may not grow beyond the limit, as on a disk that is full."""
+    size = 500 if file == "image" else 20_000
+    settings = SETTINGS if file == "image" else replace(SETTINGS, num_images=400, seed=3)
+    program = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from core.command.mistakes import run_command\n"
+        "from core.synthetic.generator import StripSettings\n"
+        "from core.synthetic.store import ensure_strips\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"settings = StripSettings({settings.num_images}, (32, 160), 'flat', {settings.seed})\n"
+        "if __name__ == '__main__':\n"
+        f"    resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n"
+        f"    run_command(lambda: ensure_strips(Path(sys.argv[1]), settings, {num_workers}))\n"
+    )
+    script = tmp_path / "fill.py"
+    script.write_text(program)
+    base = tmp_path / "base"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "code")}
+    ended = subprocess.run(
+        [sys.executable, str(script), str(base)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 2, ended.stderr
+    (line,) = ended.stderr.strip().splitlines()
+    assert f"{base}: generated strips cannot be written there (File too large)" in line
+    assert not list(base.iterdir())
+    assert len(list((ensure_strips(base, settings) / "train_images").iterdir())) > 11
+
+
+def test_an_image_without_content_is_missing(tmp_path: Path) -> None:
+    folder = ensure_strips(tmp_path, SETTINGS)
+    next((folder / "train_images").iterdir()).write_bytes(b"")
+    with pytest.raises(InputError, match="11 of 12 generated strips are there"):
+        ensure_strips(tmp_path, SETTINGS)

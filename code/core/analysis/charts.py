@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from html import escape
+
+from core.files.escaping import for_html as escape
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#8A6D00", "#444444")
@@ -69,7 +70,7 @@ def line_chart(title: str, series: Sequence[Series], axes: Axes, marks: Sequence
     )
     return (
         f'<figure><figcaption>{escape(title)}</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'role="img" aria-label="{escape(title, quote=True)}">{"".join(drawn)}</svg>'
+        f'role="img" aria-label="{escape(title)}">{"".join(drawn)}</svg>'
         f'<div class="legend">{legend}</div></figure>'
     )
 

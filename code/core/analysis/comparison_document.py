@@ -14,6 +14,7 @@ from core.analysis.text_tables import (
     split_columns,
     with_bounds,
 )
+from core.files.escaping import for_markdown, for_terminal
 
 _LONGEST_VALUE = 48
 Rows = list[list[str]]
@@ -54,6 +55,7 @@ def _table(rows: Rows, width: int | None, wrapped: Sequence[int] = (0,)) -> str:
         return ""
     if width is None:
         return markdown(rows)
+    rows = [list(map(for_terminal, row)) for row in rows]
     return fitted(rows, width, [column % len(rows[0]) for column in wrapped])
 
 
@@ -65,9 +67,11 @@ def _tables(rows: Rows, width: int | None) -> list[str]:
 
 def _item(line: str, width: int | None) -> str:
     if width is None:
-        return f"- {line}"
+        return f"- {for_markdown(line)}"
     unbroken = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.fill(line, width, initial_indent="- ", subsequent_indent="  ", **unbroken)
+    return textwrap.fill(
+        for_terminal(line), width, initial_indent="- ", subsequent_indent="  ", **unbroken
+    )
 
 
 def _rank(comparison: Comparison, group: Group, position: int) -> str:

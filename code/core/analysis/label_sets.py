@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 
 from core.analysis.page import paragraph
 from core.experiments.predictions import Predictions
+from core.files.escaping import for_html as escape
 from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 
 NONE, OTHER = "none", "other"

@@ -10,16 +10,18 @@ from typing import Any
 from core.analysis.text_tables import (
     METRIC_TITLES,
     class_title,
-    escaped,
     markdown,
     number,
     with_bounds,
 )
 from core.experiments.reading import Experiment, read_experiment
+from core.files.escaping import for_markdown, markdown_code
 from core.files.writing import write_text
 
 CARD_FILE = "MODEL_CARD.md"
 TEMPLATE = Path(__file__).with_name("model_card_template.md").read_text(encoding="utf-8")
+# Values that are Markdown already; all others are escaped.
+MARKDOWN = ("command", "fingerprint", "parts", "figures", "thresholds", "limits")
 FIGURES = ("precision", "recall", "f1", "average_precision")
 DATA_LICENCES = {
     "severstal": "read from the data set named above, which is not part of this project. The "
@@ -46,7 +48,8 @@ def model_card(experiment: Experiment) -> str:
 
     def value(match: re.Match[str]) -> str:
         key = match[1]
-        return str(computed[key] if key in computed else experiment.look_up(*key.split(".")))
+        found = computed[key] if key in computed else experiment.look_up(*key.split("."))
+        return str(found) if key in MARKDOWN else for_markdown(str(found))
 
     return re.sub(r"\{([\w.]+)\}", value, TEMPLATE)
 
@@ -60,12 +63,13 @@ def _computed(experiment: Experiment) -> dict[str, Any]:
     error = ("macro", "expected_calibration_error")
     licence = weights.get("licence") or "not stated by its source"
     return {
-        "name": escaped(experiment.name),
+        "name": experiment.name,
         "parameters": f"{look_up('model', 'num_parameters') or 0:,}",
         "size": _size(experiment),
         "classes": ", ".join(experiment.class_names),
         "epochs": len(look_up("history") or []),
-        "fingerprint": str(look_up("data", "fingerprint"))[:16],
+        "command": markdown_code(str(look_up("experiment", "command"))),
+        "fingerprint": markdown_code(str(look_up("data", "fingerprint"))[:16]),
         "pairs": look_up("data", "num_duplicate_pairs") or 0,
         "parts": _parts(experiment),
         "confidence": f"{100 * (look_up('test', 'intervals', 'confidence') or 0.95):g}",
@@ -73,7 +77,7 @@ def _computed(experiment: Experiment) -> dict[str, Any]:
         "error_before": number(look_up("calibration", "before", *error)),
         "error_after": number(look_up("calibration", "after", *error)),
         "thresholds": _thresholds(experiment),
-        "limits": "\n".join(f"- {line}" for line in limits(experiment)),
+        "limits": "\n".join(f"- {for_markdown(line)}" for line in limits(experiment)),
         "packages": ", ".join(f"{name} {version}" for name, version in packages),
         "commit": f"{commit.get('commit')}{' (with changes)' if commit.get('changed') else ''}",
         "processor": hardware.get("accelerator") or hardware.get("processor"),

@@ -1,9 +1,10 @@
 """The building blocks of a report: one HTML file with everything in it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
+
+from core.files.escaping import for_html as escape
 
 STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
 

@@ -1,7 +1,6 @@
 """A whole experiment as one HTML file, which loads nothing from any server."""
 
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 
 from core.analysis.label_sets import confusion
@@ -18,6 +17,7 @@ from core.analysis.report_maps import explanations, localization
 from core.experiments.predictions import Predictions, read_predictions
 from core.experiments.reading import Experiment, flatten, read_experiment
 from core.experiments.strips import ImageFolder, Strips
+from core.files.escaping import for_html as escape
 from core.files.writing import write_text
 
 REPORT_FILE = "report.html"

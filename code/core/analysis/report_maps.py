@@ -1,7 +1,6 @@
 """The sections of a report that show where the model finds defects, and where it looks."""
 
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,6 +15,7 @@ from core.errors import InputError
 from core.experiments.drawing import overlay
 from core.experiments.reading import Experiment
 from core.experiments.strips import ImageFolder
+from core.files.escaping import for_html as escape
 from core.files.reading import read_json
 from core.files.resizing import Resize, ResizeMode
 
@@ -122,7 +122,7 @@ def _explanation(experiment: Experiment, file: Path) -> str:
     try:
         content = read_json(file)
         scores = content["scores"]
-        heading = f"<h3>{escape(file.parent.name)}: {escape(content['method'])}</h3>"
+        heading = f"<h3>{escape(file.parent.name)}: {escape(str(content['method']))}</h3>"
         body = paragraph("No masks to score on.") if scores is None else _scores(experiment, scores)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return paragraph(f"{file.parent.name} cannot be read ({error!r}).")

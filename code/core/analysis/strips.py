@@ -2,13 +2,13 @@
 
 import base64
 from collections.abc import Sequence
-from html import escape
 
 import cv2
 import numpy as np
 
 from core.experiments.predictions import Predictions
 from core.experiments.strips import ImageFolder
+from core.files.escaping import for_html as escape
 from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 
 PICTURE_WIDTH = 900
@@ -53,7 +53,7 @@ def strip_figure(image: np.ndarray | None, image_id: str, *details: str) -> str:
     url = None if image is None else data_url(image)
     shown = '<div class="absent">image not found</div>'
     if url:
-        shown = f'<div class="view"><img src="{url}" alt="{escape(image_id, quote=True)}"></div>'
+        shown = f'<div class="view"><img src="{url}" alt="{escape(image_id)}"></div>'
     caption = f"<code>{escape(image_id)}</code>{''.join(details)}"
     return f'<figure class="strip"><figcaption>{caption}</figcaption>{shown}</figure>'
 

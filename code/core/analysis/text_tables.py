@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.files.escaping import for_markdown
 from core.metrics.scored_predictions import METRICS
 
 AVERAGES = {"macro", "micro", "any defect", "any_defect", "clean", "images", "all"}
@@ -93,13 +94,8 @@ def split_columns(rows: Sequence[Sequence[str]], width: int) -> list[list[list[s
 
 def markdown(rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table; the first row is its header."""
-    lines = [f"| {' | '.join(escaped(str(cell)) for cell in row)} |" for row in rows]
+    lines = [f"| {' | '.join(for_markdown(str(cell)) for cell in row)} |" for row in rows]
     return "\n".join([lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]])
-
-
-def escaped(text: str) -> str:
-    """Text as it may stand in a cell of a Markdown table, on one line."""
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def summary_table(metrics: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,7 +128,13 @@ def explain_override(error: Exception) -> str | None:
         known = list(SETTINGS[section].model_fields)
     else:
         keys_of = components(section)
-        owners = [name for name, keys in keys_of.items() if key.partition(".")[0] in keys]
+        outer, _, inner = key.partition(".")
+        owners = [name for name, keys in keys_of.items() if outer in keys]
+        if owners and inner:
+            return (
+                f"{section}.{key}: {outer} has no such key by default: give it as a whole, "
+                f"{section}.{outer}={{{inner}:VALUE}}"
+            )
         if owners:
             return f"{section}.{key}: not a key of this {section}; only of {', '.join(owners)}"
         known = list(dict.fromkeys(key for keys in keys_of.values() for key in keys))
@@ -135,18 +142,31 @@ def explain_override(error: Exception) -> str | None:
 
 
 def check_config(config: DictConfig) -> TrainConfig:
-    """Validate a composed config.
+    """Validate a config that Hydra composed from the command line and the project's own files.
 
     Raises:
         InputError: names the key, the value, and what was expected.
     """
     content = at_home(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     content.pop(RESUME, None)
+    return check_values(content)
+
+
+def check_values(content: Mapping[str, Any]) -> TrainConfig:
+    """Validate a config in plain values, such as an experiment's; an interpolation is plain text.
+
+    Raises:
+        InputError: names the key, the value, and what was expected.
+    """
     known = list(TrainConfig.__dataclass_fields__)
     for key in content:
         if key not in known:
             close = nearest(key, known)
             raise InputError(f"{key}: unknown key{close}; known keys: {', '.join(known)}")
+    for name in known:
+        is_off = name == "mask_loss" and content.get(name) is None
+        if not is_off and not isinstance(content.get(name), Mapping):
+            raise InputError(f"{name}={content.get(name)!r}: expected a section of keys and values")
     checked = {name: validate(part, content[name], name) for name, part in SETTINGS.items()}
     model, loss, mask_loss = content["model"], content["loss"], content.get("mask_loss")
     _check_component("model", "name", model)
@@ -178,4 +198,5 @@ def _check_component(group: str, key: str, values: dict[str, Any]) -> None:
     given = {name: value for name, value in values.items() if name not in named}
     if group == "model" and "num_classes" in given and given["num_classes"] is None:
         given["num_classes"] = 1  # the data will say how many
-    validate(registry.parameters(values[key]), given, f"{group} {values[key]}")
+    name = str(values.get(key))
+    validate(registry.parameters(name), given, f"{group} {name}")

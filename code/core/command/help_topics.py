@@ -19,6 +19,7 @@ from core.command.help import (
     mask_loss_list,
     shown_value,
 )
+from core.command.terminal import show
 from core.errors import InputError
 from core.losses.registry import get_registry as get_loss_registry
 from core.models.registry import get_registry as get_model_registry
@@ -39,7 +40,7 @@ def show_topics(arguments: Iterable[str], topic: Callable[[str, int], str]) -> b
     if not words or not _FLAGS & set(arguments) or any("=" in word for word in words):
         return False
     width = help_width()
-    print("\n".join(topic(word, width) for word in words), end="")
+    show("\n".join(topic(word, width) for word in words).removesuffix("\n"))
     return True
 
 

@@ -10,7 +10,9 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from core.command.terminal import prepare_streams, show_error
 from core.errors import EXIT_CODE, InputError
+from core.files.escaping import TerminalFormatter
 
 TALKATIVE = ("matplotlib", "PIL", "timm", "httpx", "huggingface_hub", "onnx_ir", "torch.onnx")
 
@@ -31,7 +33,10 @@ def run_command(main: Callable[[], None], explain: Explain = lambda error: None)
 
 def start_log() -> None:
     """Send the log to standard output."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    prepare_streams()
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(TerminalFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for talkative in TALKATIVE:
         logging.getLogger(talkative).setLevel(logging.WARNING)
     # It warns about each node that it leaves unchanged.
@@ -66,5 +71,5 @@ def one_line(error: Exception) -> str:
 
 
 def _leave(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    show_error(f"error: {message}")
     sys.exit(EXIT_CODE)

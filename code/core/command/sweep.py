@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from core.command.terminal import show_error
 from core.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class Sweep:
         try:
             yield
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
+            show_error(f"error: {error}")
             self.failed.append((number, str(error)))
         except Exception as error:
             log.exception("This job failed; the sweep continues")
@@ -54,5 +55,5 @@ class Sweep:
         for number, message in self.failed:
             own = [override for override in self.jobs[number - 1] if override not in shared]
             lines.append(f"  job {number}, {' '.join(own)}: {message}")
-        print("\n".join(lines), file=sys.stderr)
+        show_error("\n".join(lines))
         sys.exit(FAILED)

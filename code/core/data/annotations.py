@@ -75,6 +75,11 @@ def read_label_table(
     return table
 
 
+def sources_in(root: Path) -> list[str]:
+    """The label sources in `root`, if any."""
+    return [name for name in _IMAGE_FOLDERS if (root / name).exists()]
+
+
 def find_sources(root: Path) -> list[str]:
     """The label sources in `root`; the first one is read.
 
@@ -83,8 +88,7 @@ def find_sources(root: Path) -> list[str]:
     """
     if root.exists() and not root.is_dir():
         raise InputError(f"data.root={root} is a file; expected the folder of a data set")
-    found = [name for name in _IMAGE_FOLDERS if (root / name).exists()]
-    if found:
+    if found := sources_in(root):
         return found
     state = "holds no data set" if root.is_dir() else "does not exist"
     raise InputError(

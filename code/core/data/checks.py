@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import InputError
+from core.files.names import check_class_names as check_class_names
 from core.files.reading import MEBIBYTE
 from core.files.tables import read_table
 from core.validation import nearest
@@ -45,22 +46,6 @@ def check_image_id(image_id: str, where: str) -> None:
             f"{where}: image id {image_id[:80]!r} is not a plain file name; expected a name as in "
             "the image folder, such as 0002cc93b.jpg, without a path"
         )
-
-
-def check_class_names(names: Sequence[str], where: str) -> tuple[str, ...]:
-    """The names as a tuple. Raises InputError for one that is repeated or unfit for a file name."""
-    if not names:
-        raise InputError(f"{where}: no class names; expected at least one")
-    for index, name in enumerate(names):
-        usable = name.isprintable() and name == name.strip() and not set(name) & set("/\\,\"'")
-        if not name or not usable:
-            raise InputError(
-                f"{where}: class name {name[:80]!r}; expected letters, digits, spaces, '_' or '-', "
-                "without slashes, commas or quotes"
-            )
-        if name in names[:index]:
-            raise InputError(f"{where}: class name {name[:80]!r} is given twice: name each once")
-    return tuple(names)
 
 
 def find_image(image_id: str, positions: dict[str, int], where: str) -> int:

@@ -6,16 +6,17 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from core.data.checks import check_class_names
 from core.data.images import BIT_DEPTHS, ImageFormat
 from core.data.sampling import SamplerName
 from core.data.split_checks import parse_strategy
-from core.files.resizing import ResizeMode, size_rule
+from core.files.resizing import ResizeMode, check_area, size_rule
 from core.validation import Settings
 
 Pixels = Annotated[int, Field(ge=32, le=16384)]
+Size = Annotated[tuple[Pixels, Pixels], AfterValidator(check_area)]
 
 
 class DataSettings(Settings):
@@ -32,10 +33,8 @@ class DataSettings(Settings):
     class_names: tuple[str, ...] | None = Field(
         None, description="defect classes in order; null takes them from the source"
     )
-    image_size: tuple[Pixels, Pixels] = Field(
-        (256, 1600), description="height and width of every image, in pixels"
-    )
-    resize: tuple[Pixels, Pixels] | None = Field(
+    image_size: Size = Field((256, 1600), description="height and width of every image, in pixels")
+    resize: Size | None = Field(
         None,
         description="height and width to which images and masks are resized; null: nothing is "
         "resized, and image_size is the size of every image",

@@ -16,6 +16,7 @@ from core.experiments.lock import run_lock
 from core.experiments.predictions import PREDICTIONS_FILE, write_predictions
 from core.experiments.reading import RESULTS_FILE, read_results
 from core.experiments.schema import SCHEMA_VERSION, Head, Results, Section
+from core.files.escaping import TerminalFormatter
 from core.files.writing import remove_leftovers, to_json, write_json
 from core.machine.distributed import from_first, is_first
 from core.machine.interruption import Interruption
@@ -165,7 +166,7 @@ def _log_file(path: Path) -> Iterator[None]:
         ) from None
     # A full disk ends the run where it matters; a line that is lost here is on the terminal.
     handler.handleError = lambda record: None
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(TerminalFormatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
     try:

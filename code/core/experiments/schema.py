@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from core.errors import InputError
+from core.files.names import check_class_names, file_name
 from core.metrics.scored_predictions import METRICS
 
 SCHEMA_VERSION = 1
@@ -169,11 +170,15 @@ def first_problem(error: ValidationError) -> str:
 def check_results(results: dict[str, Any], file: Path) -> None:
     """Raise InputError for the first value that no run writes, or a class named twice."""
     try:
-        names = Results.model_validate(results).data.class_names
+        checked = Results.model_validate(results)
     except ValidationError as error:
         raise InputError(
             f"{file}: {first_problem(error)}; expected the results.json of a run: copy it again, "
             "or train again"
         ) from None
-    if len(set(names)) < len(names):
-        raise InputError(f"{file}: data.class_names names a class twice: {', '.join(names)[:80]}")
+    check_class_names(checked.data.class_names, f"{file}: data.class_names")
+    for fold in checked.folds or ():
+        if file_name(fold.name) != fold.name:
+            raise InputError(
+                f"{file}: fold {fold.name[:80]!r}; expected the name of a folder in it"
+            )

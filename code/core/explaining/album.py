@@ -1,7 +1,6 @@
 """The pictures of explained images: one per image and map, and a contact sheet of all."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +11,11 @@ from core.experiments.drawing import outlined, overlay
 from core.explaining.methods import HeatMap
 from core.explaining.pictures import captioned, contact_sheet
 from core.explaining.scores import enlarge
+from core.files.names import file_name, file_names
 from core.files.writing import replacing
 
 # Strips on the contact sheet; every image has its own pictures beside it.
 SHEET_IMAGES = 24
-# Bytes of an image's name that the names of its pictures keep: file systems allow 255 in all.
-LONGEST_STEM = 150
 # Of the sheet: as PNG, dozens of textured strips take ten times the space.
 JPEG_QUALITY = 85
 # The longest side that the format allows.
@@ -62,15 +60,16 @@ class Album:
         self.numbers: dict[str, int] = {}
 
     def add(self, explanation: Explanation) -> None:
-        """Write a picture of each map: `<image>_<class>.png`."""
+        """Write a picture of each map: `<image>_<class>.png`, in names that are fit for files."""
         grey = explanation.pixels[0]
         if len(explanation.pixels) == 3:
             grey = cv2.cvtColor(explanation.pixels.transpose(1, 2, 0), cv2.COLOR_RGB2GRAY)
-        stem = self._unused_stem(explanation)
+        names = file_names([*self.class_names, *(heat.name for heat in explanation.maps)])
+        stem = self._unused_stem(explanation.path.stem, names.values())
         block = [self._without_map(explanation, grey)]
         for heat in explanation.maps:
             picture = self._with_map(explanation, grey, heat)
-            _write_picture(self.folder / f"{stem}_{heat.name}.png", picture)
+            _write_picture(self.folder / f"{stem}_{names[heat.name]}.png", picture)
             if self._is_on_sheet(explanation, heat):
                 block.append(picture)
         if len(self.sheet) < SHEET_IMAGES:
@@ -84,10 +83,9 @@ class Album:
                 sheet = cv2.resize(sheet, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
             _write_picture(self.folder / "contact_sheet.jpg", sheet)
 
-    def _unused_stem(self, explanation: Explanation) -> str:
+    def _unused_stem(self, image: str, names: Iterable[str]) -> str:
         """How the names of the image's pictures begin: its name, numbered if that is taken."""
-        stem = os.fsdecode(os.fsencode(explanation.path.stem)[:LONGEST_STEM])
-        names = dict.fromkeys([*self.class_names, *(heat.name for heat in explanation.maps)])
+        stem = file_name(image)
         number = self.numbers.get(stem, 1)
         while True:
             numbered = stem if number == 1 else f"{stem}_{number}"

@@ -1,5 +1,6 @@
 """From a trained model and images to pictures of where it looks, scored on the true masks."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +17,15 @@ from core.experiments.finding import find_experiment
 from core.experiments.folder import make_unused_folder
 from core.explaining.album import Album, Explanation
 from core.explaining.methods import check_method, default_method, heat_maps
-from core.explaining.scores import Scoreboard
+from core.explaining.scores import Scoreboard, as_text
 from core.explaining.true_masks import TrueMasks
 from core.files.writing import make_empty_folder, write_json
-from core.predicting.image_list import ImageList
+from core.predicting.image_list import ImageList, check_no_models
 from core.predicting.predictor import predict_in_batches
 from core.predicting.stream import read_strip
 from core.predicting.trained_model import TrainedModel
+
+log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 # Images in one call of the model while deletion and insertion are measured.
@@ -48,6 +51,7 @@ def explain(experiment: Path, images: Sequence[str], options: ExplanationOptions
         InputError: no completed experiment, a method that its model does not know, no images, or
             an image that cannot be read.
     """
+    check_no_models(images, "explain one experiment at a time")
     trained = TrainedModel(find_experiment(experiment))
     names = trained.signature.class_names
     true_masks = TrueMasks(trained, options.data_root)
@@ -69,6 +73,10 @@ def explain(experiment: Path, images: Sequence[str], options: ExplanationOptions
         rows.append(_row(explanation, names))
     album.finish()
     scores = scoreboard.report() if scoreboard.num_images else None
+    images_text = "1 image" if len(rows) == 1 else f"{len(rows)} images"
+    log.info("%s explained by %s, %d scored on masks", images_text, method, scoreboard.num_images)
+    if scores:
+        log.info("%s", as_text(scores))
     about = {"schema_version": SCHEMA_VERSION, "model": trained.signature.model, "method": method}
     write_json(folder / "explanation.json", {**about, "scores": scores, "images": rows})
     return folder

@@ -1,7 +1,7 @@
 """Whether maps lie on the defects, and whether the model needs what lies under them."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -89,6 +89,19 @@ class Scoreboard:
             known = [row[figure] for row in per_class.values() if figure in row]
             macro[figure] = float(np.mean(known)) if known else None
         return {"macro": macro, "per_class": per_class}
+
+
+def as_text(report: Mapping[str, Any]) -> str:
+    """The means over classes of a report's maps, as a table."""
+    width = max(map(len, report["maps"]), default=0)
+    titles = [figure.replace("_", " ") for figure in FIGURES]
+    lines = ["  ".join([" " * width, *titles])]
+    for name, means in report["maps"].items():
+        values = [means["macro"][figure] for figure in FIGURES]
+        cells = ["-" if value is None else f"{value:.3f}" for value in values]
+        cells = [cell.rjust(len(title)) for cell, title in zip(cells, titles, strict=True)]
+        lines.append("  ".join([name.ljust(width), *cells]))
+    return "\n".join(lines)
 
 
 def enlarge(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:

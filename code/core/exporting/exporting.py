@@ -19,11 +19,13 @@ from core.exporting.example_strips import example_strips
 from core.exporting.formats import FORMATS, EndToEndModel
 from core.exporting.int8 import write_quantized
 from core.exporting.parity import NUM_STRIPS, check_parity, measure_f1_drop, measure_parity
+from core.files.overwriting import check_replaceable, has_keys
+from core.files.reading import read_json
 from core.files.writing import replacing, write_json
-from core.predicting.bundle import MODEL, PARITY, write_bundle
+from core.predicting.bundle import MODEL, PARITY, is_bundle, write_bundle
 from core.predicting.onnx_model import OnnxModel
 from core.predicting.signature import Signature
-from core.predicting.trained_model import TrainedModel
+from core.predicting.trained_model import MODEL_FILE, TrainedModel
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +35,17 @@ INT8, INT8_SUFFIX = "int8", ".int8.onnx"
 FORMAT_NAMES = (*FORMATS, INT8)
 
 
-def export(experiment: Path, format_name: str, output: Path | None, data_root: Path | None) -> Path:
+def export(
+    experiment: Path,
+    format_name: str,
+    output: Path | None,
+    data_root: Path | None,
+    force: bool = False,
+) -> Path:
     """Export the model of an experiment; by default to `model.<suffix>` in its folder.
 
     Parity is measured on 32 strips and written to `<output>.parity.json`, for `int8` with the
-    macro-F1 on the validation part.
+    macro-F1 on the validation part. Files that are no export are replaced only with `force`.
 
     Raises:
         InputError: no completed experiment, a format that is not installed, strips that are
@@ -49,6 +57,7 @@ def export(experiment: Path, format_name: str, output: Path | None, data_root: P
     path = output or folder / f"model{suffix}"
     if not path.name.endswith(suffix) or path.name == suffix or path.is_dir():
         raise InputError(f"--output {path}: expected the name of a file that ends in {suffix}")
+    _check_output(path, force)
     trained = TrainedModel(folder, torch.device("cpu"))
     with _all_or_nothing(path.parent) as scratch:
         if format_name == INT8:
@@ -58,7 +67,13 @@ def export(experiment: Path, format_name: str, output: Path | None, data_root: P
     return path
 
 
-def pack(experiment: Path, bundle: Path, card: Path, data_root: Path | None = None) -> Path:
+def pack(
+    experiment: Path,
+    bundle: Path,
+    card: Path,
+    data_root: Path | None = None,
+    force: bool = False,
+) -> Path:
     """Pack the ONNX export of an experiment with config, thresholds, `card` and checksums.
 
     Raises:
@@ -66,6 +81,7 @@ def pack(experiment: Path, bundle: Path, card: Path, data_root: Path | None = No
     """
     if bundle.suffix != ".zip" or bundle.is_dir():
         raise InputError(f"--bundle {bundle}: expected the name of a file that ends in .zip")
+    check_replaceable(bundle, "--bundle", is_bundle, force)
     trained = TrainedModel(find_experiment(experiment), torch.device("cpu"))
     with _all_or_nothing(bundle.parent) as folder:
         model, parity = folder / MODEL, folder / PARITY
@@ -80,6 +96,23 @@ def pack(experiment: Path, bundle: Path, card: Path, data_root: Path | None = No
         model.unlink()
         parity.unlink()
     return bundle
+
+
+def _check_output(path: Path, force: bool) -> None:
+    """Raises InputError where a file beside or at `path` would be lost that is no export."""
+    check_replaceable(path, "--output", _is_own, force)
+    check_replaceable(
+        _parity_file(path), "--output", lambda file: has_keys(file, ("format", "sha256")), force
+    )
+    if path.suffix == FORMATS["openvino"].suffix:
+        weights = path.with_suffix(".bin")
+        check_replaceable(weights, "--output", lambda _: path.exists(), force)
+
+
+def _is_own(path: Path) -> bool:
+    """Whether the parity beside the file has its checksum."""
+    parity = _parity_file(path)
+    return has_keys(parity, ("sha256",)) and read_json(parity)["sha256"] == _checksum(path)
 
 
 def installed_packages() -> dict[str, str | None]:
@@ -114,7 +147,8 @@ def _write_int8(trained: TrainedModel, file: Path, data_root: Path | None) -> No
     examples, source = example_strips(trained, NUM_STRIPS, data_root)
     parity = measure_parity(trained, model, examples, trained.signature.class_names)
     parity |= {"strips": source, "tolerance": None, "fidelity": drop.record()}
-    log.info("int8: %s", drop)
+    final = trained.experiment.path / MODEL_FILE
+    log.info("int8: %s; %.1f MB before", drop, final.stat().st_size / 1e6)
     _write_parity(file, INT8, model.signature, parity)
 
 
@@ -126,15 +160,32 @@ def _write_parity(
         "model": signature.model,
         "format": format_name,
         "file": file.name,
-        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "sha256": _checksum(file),
         **parity,
         "packages": installed_packages(),
     }
-    write_json(file.with_name(f"{file.name}.parity.json"), report)
+    write_json(_parity_file(file), report)
     log.info(
-        "%s: at most %.1e from PyTorch on %d strips (%s)",
-        format_name, parity["max_difference"], parity["num_strips"], parity["strips"],
+        "%s: %.1f MB; at most %.1e from PyTorch on %d strips (%s)",
+        format_name, _megabytes(file), parity["max_difference"], parity["num_strips"],
+        parity["strips"],
     )  # fmt: skip
+
+
+def _megabytes(file: Path) -> float:
+    """With the weights beside it, where the format keeps them there."""
+    weights = file.with_suffix(".bin")
+    files = (file, weights) if weights.is_file() else (file,)
+    return sum(one.stat().st_size for one in files) / 1e6
+
+
+def _parity_file(file: Path) -> Path:
+    return file.with_name(f"{file.name}.parity.json")
+
+
+def _checksum(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager

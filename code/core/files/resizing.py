@@ -9,6 +9,15 @@ import numpy as np
 ResizeMode = Literal["stretch", "letterbox"]
 Size = tuple[int, int]
 """Height and width in pixels."""
+MOST_PIXELS = 1 << 26
+"""4,096 rows of the widest strip: a size in a file must not ask for more memory than that."""
+
+
+def check_area(size: Size) -> Size:
+    """The size. Raises ValueError for more than `MOST_PIXELS`."""
+    if size[0] * size[1] > MOST_PIXELS:
+        raise ValueError(f"expected at most {MOST_PIXELS:,} pixels")
+    return size
 
 
 @dataclass(frozen=True)

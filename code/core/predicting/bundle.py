@@ -11,13 +11,14 @@ from core.errors import InputError
 from core.files.reading import MEBIBYTE
 from core.files.writing import replacing
 from core.predicting.onnx_model import OnnxModel
+from core.predicting.onnx_trial import LARGEST_FILE, open_untrusted
 from core.predicting.signature import Signature
 
 MODEL, THRESHOLDS, CHECKSUMS = "model.onnx", "thresholds.json", "SHA256SUMS"
 PARITY = f"{MODEL}.parity.json"
 # The members of a bundle, and how large each may be: no more than this is ever read.
 LARGEST = {
-    MODEL: 2048 * MEBIBYTE,  # protocol buffers end there
+    MODEL: LARGEST_FILE,
     PARITY: MEBIBYTE,
     "config.yaml": MEBIBYTE,
     THRESHOLDS: MEBIBYTE,
@@ -54,12 +55,21 @@ def open_bundle(path: Path) -> OnnxModel:
     """
     content = _read_members(path)
     _check_sums(path, content)
-    model = OnnxModel(content[MODEL], str(path))
+    model = open_untrusted(content[MODEL], str(path))
     if content[THRESHOLDS] != _thresholds(model.signature):
         raise InputError(
             f"{path}: {THRESHOLDS} and {MODEL} differ: pack it again with code/export.py --bundle"
         )
     return model
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a file is a zip file with the members of a bundle, whatever they hold."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return set(archive.namelist()) == LARGEST.keys()
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError):
+        return False
 
 
 def _read_members(path: Path) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from core.data.image_folder import describe_exceptions, describe_left_out, images_below
 from core.errors import InputError
+from core.experiments.reading import RESULTS_FILE
 
 log = logging.getLogger(__name__)
 
@@ -18,9 +19,10 @@ class ImageList:
     """The images that `words` name, in the order in which they are named.
 
     A folder means the images in it and in its sub-folders, sorted; a word with `*`, `?` or `[` that
-    is no file is a glob, `**` included; `-` is a list on standard input, one path per line. Any
-    other word is a file, which may be missing if it ends as images do. One line of the log for each
-    folder or glob counts what is left out.
+    is no file is a glob, `**` included, in which a folder that exists by its name is taken as it
+    is; `-` is a list on standard input, one path per line. Any other word is a file, which may be
+    missing if it ends as images do. One line of the log for each folder or glob counts what is
+    left out.
 
     Raises:
         InputError: a folder or a glob without an image, or a word that is none of these.
@@ -44,8 +46,8 @@ class ImageList:
             yield from map(str, images_below(Path(word)))
         elif _is_glob(word):
             # pathlib globs below a folder only; these may be absolute.
-            found = glob.iglob(word, recursive=True)  # noqa: PTH207
-            yield from sorted(filter(self._is_image, found))
+            found = glob.iglob(_with_folders_as_they_are(word), recursive=True)  # noqa: PTH207
+            yield from sorted(path for path in found if self._is_image(path))
         else:
             yield word
 
@@ -75,6 +77,25 @@ class ImageList:
 
     def _is_image(self, path: str) -> bool:
         return path.lower().endswith(self.extensions)
+
+
+def _with_folders_as_they_are(word: str) -> str:
+    """The glob, with the folders at its beginning that exist escaped: `[v2]/*.jpg`."""
+    for end in reversed([place for place, letter in enumerate(word) if letter in "/\\"]):
+        if Path(word[:end]).is_dir():
+            return glob.escape(word[:end]) + word[end:]
+    return word
+
+
+def check_no_models(words: Sequence[str], advice: str) -> None:
+    """Raises InputError, with what to do instead, for a model where images are expected."""
+    for word in words:
+        try:
+            Path(word).exists()
+        except OSError as error:  # a name that is too long, or a folder without permission
+            raise InputError(f"{word}: {error.strerror}: name an image or a folder") from None
+        if (Path(word) / RESULTS_FILE).is_file() or word.endswith((".onnx", ".zip")):
+            raise InputError(f"{word} is a model and holds no images: {advice}")
 
 
 def _is_glob(word: str) -> bool:

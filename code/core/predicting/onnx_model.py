@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,9 +43,50 @@ class OnnxModel:
                 f"{name}: an ONNX model without the signature of this project: expected one that "
                 "code/export.py wrote"
             )
-        self.signature = Signature.from_json(metadata[SIGNATURE_KEY], name)
+        self.name, self.signature = name, Signature.from_json(metadata[SIGNATURE_KEY], name)
+        _check_interface(self.session, self.signature, name)
+        self.input = self.session.get_inputs()[0].name
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities (batch, classes) of images uint8 (batch, channels, height, width)."""
-        (input_name,) = (entry.name for entry in self.session.get_inputs())
-        return self.session.run(None, {input_name: images})[0].astype(np.float64)
+        """Probabilities (batch, classes) of images uint8 (batch, channels, height, width).
+
+        Raises:
+            InputError: the graph fails, or returns something else than probabilities.
+        """
+        try:
+            (found,) = self.session.run(None, {self.input: images})
+        except Exception as error:  # as above
+            reason = str(error).partition("\n")[0][:160]
+            raise InputError(f"{self.name}: fails on {len(images)} strips ({reason})") from None
+        shape = (len(images), len(self.signature.class_names))
+        # Written so that NaN is refused too.
+        if found.shape != shape or not np.all((found >= 0) & (found <= 1)):
+            raise InputError(
+                f"{self.name}: returns {found.shape} values for {shape[0]} strips of {shape[1]} "
+                "classes, or others than probabilities from 0 to 1: export it again with "
+                "code/export.py"
+            )
+        return found.astype(np.float64)
+
+
+def _check_interface(session: Any, signature: Signature, name: str) -> None:
+    """Raises InputError for a graph that takes or returns something else than its signature says.
+
+    A dimension that has no number fits any.
+    """
+    expected = (
+        ("input", "tensor(uint8)", [None, signature.channels, *signature.image_size]),
+        ("output", "tensor(float)", [None, len(signature.class_names)]),
+    )
+    every = (session.get_inputs(), session.get_outputs())
+    for (what, kind, shape), entries in zip(expected, every, strict=True):
+        found = [(entry.type, list(entry.shape)) for entry in entries]
+        if len(found) == 1 and found[0][0] == kind and len(found[0][1]) == len(shape):
+            sides = zip(found[0][1][1:], shape[1:], strict=True)
+            if all(not isinstance(side, int) or side == wanted for side, wanted in sides):
+                continue
+        raise InputError(
+            f"{name}: its {what} is {str(found)[:160]}; expected one {kind} of (batch, "
+            f"{', '.join(map(str, shape[1:]))}), as its signature says: export it again with "
+            "code/export.py"
+        )

@@ -11,12 +11,14 @@ from tqdm import tqdm
 from core.data.image_folder import EXTENSIONS
 from core.errors import InputError
 from core.experiments.finding import find_experiment
-from core.experiments.reading import RESULTS_FILE, read_experiment
+from core.experiments.reading import read_experiment
 from core.predicting.bundle import open_bundle
-from core.predicting.image_list import ImageList
+from core.predicting.image_list import ImageList, check_no_models
 from core.predicting.onnx_model import OnnxModel
+from core.predicting.onnx_trial import open_untrusted
+from core.predicting.outcome import Outcome
 from core.predicting.predictor import Ensemble, Flips, Predictor
-from core.predicting.row_files import Outcome, check_output, write_rows
+from core.predicting.row_files import check_output, write_rows
 from core.predicting.signature import Signature
 from core.predicting.stream import Row, predict_images, read_strip
 
@@ -25,13 +27,17 @@ PassOn = Callable[[Iterable[Row]], Iterator[Row]]
 
 @dataclass(frozen=True)
 class PredictionOptions:
-    """How the images are predicted; `overlay` is a folder for pictures, which `draw` makes."""
+    """How the images are predicted; `overlay` is a folder for pictures, which `draw` makes.
+
+    With `force`, `output` may replace a file that is not one of predictions.
+    """
 
     output: Path
     flips: bool = False
     default_thresholds: bool = False
     batch_size: int = 16
     overlay: Path | None = None
+    force: bool = False
 
 
 def predict_to_file(
@@ -49,8 +55,8 @@ def predict_to_file(
         InputError: a model that cannot be read, models that do not fit, no images, or a file that
             cannot be written. An image that cannot be read is reported in its row instead.
     """
-    check_output(options.output)
-    _check_images(images)
+    check_output(options.output, options.force)
+    check_no_models(images, "to average it with the first model, name it after --ensemble")
     listed = ImageList(images, EXTENSIONS, sys.stdin)
     members = [open_model(path) for path in models]
     model = members[0] if len(members) == 1 else Ensemble(members)
@@ -70,7 +76,7 @@ def predict_to_file(
     return write_rows(options.output, drawn(rows), decided_by)
 
 
-def open_model(path: Path) -> Predictor:
+def open_model(path: Path | str) -> Predictor:
     """The model of an experiment, by its folder or name, or an exported one: .onnx, or a bundle.
 
     The models of a cross-validation are averaged.
@@ -78,10 +84,11 @@ def open_model(path: Path) -> Predictor:
     Raises:
         InputError: no model is there.
     """
+    path = Path(path)
     if path.suffix in (".onnx", ".zip") and not path.is_dir():
         if not path.is_file():
             raise InputError(f"{path}: no such file; expected what code/export.py wrote")
-        return OnnxModel(path, str(path)) if path.suffix == ".onnx" else open_bundle(path)
+        return open_untrusted(path, str(path)) if path.suffix == ".onnx" else open_bundle(path)
     folder = find_experiment(path)
     # Imported here because exported models are used where torch is not installed.
     from core.predicting.trained_model import TrainedModel
@@ -103,16 +110,3 @@ def _check_overlay(model: Predictor, folder: Path) -> None:
             f"--overlay {folder}: an exported model returns probabilities only: name the "
             f"experiment that it was exported from ({model.signature.model})"
         )
-
-
-def _check_images(images: Sequence[str]) -> None:
-    for word in images:
-        try:
-            Path(word).exists()
-        except OSError as error:  # a name that is too long, or a folder without permission
-            raise InputError(f"{word}: {error.strerror}: name an image or a folder") from None
-        if (Path(word) / RESULTS_FILE).is_file() or word.endswith((".onnx", ".zip")):
-            raise InputError(
-                f"{word} is a model and holds no images: to average it with the first one, give "
-                f"--ensemble {word}"
-            )

@@ -1,46 +1,58 @@
 """Rows of predictions as CSV or as JSON lines, by the file's suffix."""
 
+import csv
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from core.errors import InputError
+from core.experiments.predictions import PREDICTIONS_FILE
+from core.experiments.reading import RESULTS_FILE
+from core.files.overwriting import check_replaceable, first_line
 from core.files.tables import write_cells
 from core.files.writing import replacing
+from core.predicting.outcome import Outcome
 from core.predicting.signature import Signature
 from core.predicting.stream import Row
 
 
-def check_output(path: Path) -> None:
-    """Raises InputError for a file that could not be written, before any work is done."""
+def check_output(path: Path, force: bool = False) -> None:
+    """Raises InputError for a file that could not or must not be written, before any work is done.
+
+    A file that this module wrote is replaced; any other one only with `force`, and the
+    predictions.csv of an experiment never.
+    """
     if path.suffix.lower() not in _WRITERS:
         raise InputError(
             f"--output {path}: unknown suffix {path.suffix!r}; expected {' or '.join(_WRITERS)}"
         )
-    if path.is_dir():
-        raise InputError(f"--output {path} is a folder; expected the name of a file")
+    if path.name == PREDICTIONS_FILE and (path.parent / RESULTS_FILE).is_file():
+        raise InputError(
+            f"--output {path}: holds the predictions that the experiment was tested by: give "
+            "another file"
+        )
+    check_replaceable(path, "--output", _is_own, force)
 
 
-@dataclass
-class Outcome:
-    """How many images there were, and how many of them could not be predicted."""
-
-    num_images: int = 0
-    num_errors: int = 0
+def _is_own(path: Path) -> bool:
+    """Whether the file begins as those written here, which no other file does."""
+    line = first_line(path)
+    if path.suffix.lower() == ".csv":
+        names = [
+            name[len(_PROBABILITY) :] for name in _cells(line) if name.startswith(_PROBABILITY)
+        ]
+        return bool(names) and _cells(line) == _header(names)
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and list(content) == _KEYS
 
 
 def write_rows(path: Path, rows: Iterable[Row], signature: Signature) -> Outcome:
     """Write every row, the file whole or not at all. Raises InputError where it cannot be."""
-    outcome = Outcome()
-
-    def counted() -> Iterator[Row]:
-        for row in rows:
-            outcome.num_images += 1
-            outcome.num_errors += bool(row.error)
-            yield row
-
+    outcome = Outcome(signature)
     write = _WRITERS[path.suffix.lower()]
     try:
         with (
@@ -48,7 +60,7 @@ def write_rows(path: Path, rows: Iterable[Row], signature: Signature) -> Outcome
             # A path need not be valid UTF-8.
             temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
         ):
-            write(stream, counted(), signature)
+            write(stream, outcome.counted(rows), signature)
     except OSError as error:
         raise InputError(f"--output {path}: cannot be written ({error.strerror})") from None
     return outcome
@@ -56,17 +68,29 @@ def write_rows(path: Path, rows: Iterable[Row], signature: Signature) -> Outcome
 
 def _write_csv(stream: TextIO, rows: Iterable[Row], signature: Signature) -> None:
     names = signature.class_names
-    columns = [f"probability_{name}" for name in names] + [f"decision_{name}" for name in names]
+    header = _header(names)
     versions = (signature.model, signature.threshold_version)
 
     def cells(row: Row) -> list[Any]:
         if row.probabilities is None:
-            return [""] * len(columns)
+            return [""] * (2 * len(names))
         found = row.probabilities >= signature.thresholds
         return [*map(float, row.probabilities), *map(int, found)]
 
     table = ([row.image, *cells(row), *versions, row.error] for row in rows)
-    write_cells(stream, ["image", *columns, "model", "thresholds", "error"], table, float_format="")
+    write_cells(stream, header, table, float_format="")
+
+
+def _header(class_names: Sequence[str]) -> list[str]:
+    columns = [f"{what}{name}" for what in (_PROBABILITY, "decision_") for name in class_names]
+    return ["image", *columns, "model", "thresholds", "error"]
+
+
+def _cells(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:
+        return []
 
 
 def _write_json_lines(stream: TextIO, rows: Iterable[Row], signature: Signature) -> None:
@@ -81,4 +105,6 @@ def _write_json_lines(stream: TextIO, rows: Iterable[Row], signature: Signature)
         stream.write(json.dumps(content, allow_nan=False) + "\n")
 
 
+_PROBABILITY = "probability_"
+_KEYS = ["image", "probabilities", "decisions", "model", "thresholds", "error"]
 _WRITERS = {".csv": _write_csv, ".jsonl": _write_json_lines}

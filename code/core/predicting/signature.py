@@ -4,15 +4,18 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from core.data.images import ImageFormat
-from core.files.resizing import ResizeMode, size_rule
+from core.files.names import check_class_names
+from core.files.resizing import ResizeMode, check_area, size_rule
 from core.metrics.scored_predictions import DEFAULT_THRESHOLD
 from core.validation import Settings, validate
 
 BitDepth = Literal[8, 10, 12, 16]
-Side = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=1, le=1 << 14)]
+ImageSize = Annotated[tuple[Side, Side], AfterValidator(check_area)]
+ClassNames = Annotated[tuple[str, ...], Field(min_length=1, max_length=1000)]
 
 
 class Signature(Settings):
@@ -25,8 +28,8 @@ class Signature(Settings):
 
     schema_version: Literal[1] = 1
     model: str
-    class_names: Annotated[tuple[str, ...], Field(min_length=1)]
-    image_size: tuple[Side, Side]
+    class_names: ClassNames
+    image_size: ImageSize
     channels: Literal[1, 3]
     bit_depth: BitDepth = 8
     resize_mode: ResizeMode | None = None
@@ -34,7 +37,8 @@ class Signature(Settings):
     threshold_version: str
 
     @model_validator(mode="after")
-    def _one_threshold_per_class(self) -> "Signature":
+    def _usable_classes_with_one_threshold_each(self) -> "Signature":
+        check_class_names(self.class_names, "class_names")
         if len(self.thresholds) != len(self.class_names):
             raise ValueError("expected one threshold per class")
         return self

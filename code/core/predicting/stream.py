@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.data.checks import DataError
 from core.data.images import read_image
 from core.errors import InputError
 from core.files.threads import map_in_threads
@@ -40,7 +41,17 @@ def read_strip(path: Path, signature: Signature) -> np.ndarray:
     Raises:
         InputError: unreadable, or of another bit depth or, where nothing is resized, size.
     """
-    pixels = read_image(path, *signature.image_format)
+    try:
+        pixels = read_image(path, *signature.image_format)
+    except DataError as error:
+        if error.kind != "image of another size":
+            raise
+        # What training advises, to set data.image_size, is no remedy here.
+        problem = str(error).partition(": replace the file")[0]
+        raise InputError(
+            f"{problem}, the only size that this model takes: give it strips of that size, or "
+            "train one with data.image_size of these"
+        ) from None
     return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
 

@@ -2,11 +2,11 @@
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 from torch import nn
 
 from core.data.images import ImageFormat
@@ -14,13 +14,21 @@ from core.errors import InputError
 from core.experiments.reading import Experiment, read_experiment
 from core.experiments.schema import ClassScaling, first_problem
 from core.files.checkpoint import load_checkpoint
+from core.files.names import check_class_names
 from core.files.resizing import ResizeMode, size_rule
 from core.machine.device import choose_device, keep_freed_memory
 from core.metrics.scaling import Scaling
 from core.models.output import logits_of
 from core.models.parameters import without_weights
 from core.models.registry import get_registry
-from core.predicting.signature import BitDepth, Side, Signature, threshold_version
+from core.predicting.building import no_larger_than
+from core.predicting.signature import (
+    BitDepth,
+    ClassNames,
+    ImageSize,
+    Signature,
+    threshold_version,
+)
 from core.validation import Settings
 
 MODEL_FILE = "model_final.pt"
@@ -38,19 +46,19 @@ class FinalModel(Settings):
     schema_version: Literal[MODEL_SCHEMA_VERSION]
     experiment: str
     model: dict[str, Any]
-    image_size: tuple[Side, Side]
+    image_size: ImageSize
     channels: Literal[1, 3]
     bit_depth: BitDepth = 8
     resize_mode: ResizeMode | None = None
-    class_names: Annotated[tuple[str, ...], Field(min_length=1)]
+    class_names: ClassNames
     thresholds: dict[str, float]
     threshold_criterion: str
     scaling: dict[str, ClassScaling] | None
     state_dict: dict[str, Any]
 
     @model_validator(mode="after")
-    def _one_of_each_per_class(self) -> "FinalModel":
-        names = set(self.class_names)
+    def _usable_classes_with_one_of_each(self) -> "FinalModel":
+        names = set(check_class_names(self.class_names, "class_names"))
         if set(self.thresholds) != names or (self.scaling and set(self.scaling) != names):
             raise ValueError("expected one threshold, and one scaling or none, for each class")
         return self
@@ -70,13 +78,14 @@ class FinalModel(Settings):
         values = without_weights(self.model)
         name = values.pop("name", None)
         try:
-            model = get_registry().instantiate(name, **values)
+            with no_larger_than(self.state_dict):
+                model = get_registry().instantiate(name, **values)
             model.load_state_dict(self.state_dict)
-        except (KeyError, RuntimeError) as error:
-            reason = str(error).partition("\n")[0]
+        except Exception as error:  # options from a file can make any constructor fail
+            reason = str(error).partition("\n")[0][:300] or type(error).__name__
             raise InputError(
                 f"{self.file}: does not fit model {name} of this version ({reason})"
-            ) from None
+            ) from error
         return model.eval()
 
     def calibration(self) -> Scaling | None:

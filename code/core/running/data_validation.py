@@ -12,9 +12,10 @@ from core.command.help import help_width, keys_text, store_help_text
 from core.command.help_topics import section_topic
 from core.data.annotations import find_sources
 from core.data.settings import DataSettings
-from core.data.validation.report import ReportSettings, as_json, as_text
+from core.data.validation.report import REPORT_KEYS, ReportSettings, as_json, as_text
 from core.data.validation.validate import validate_data
 from core.errors import InputError
+from core.files.overwriting import check_replaceable, has_keys
 from core.files.writing import write_json
 from core.running.loading import find_root
 from core.validation import nearest, validate
@@ -67,6 +68,7 @@ def run_validation(config: DictConfig) -> int:
             raise InputError(_unknown_section(name))
     data = validate(DataSettings, content["data"], "data")
     report = validate(ReportSettings, content["report"], "report")
+    check_replaceable(report.file, "report.file", lambda file: has_keys(file, REPORT_KEYS))
     root = find_root(data)
     find_sources(root)
     validation = validate_data(root, data)

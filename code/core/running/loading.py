@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
-from core.data.annotations import read_label_table
+from core.data.annotations import read_label_table, sources_in
 from core.data.bit_depth import find_bit_depth
 from core.data.dataset import StripDataset
 from core.data.duplicates import (
@@ -26,6 +26,7 @@ from core.data.settings import DataSettings
 from core.data.split_file import Split
 from core.data.splitting import split_by_strategy
 from core.data.weak_supervision import flip_labels
+from core.errors import InputError
 from core.machine.device import choose_device
 from core.machine.distributed import first_before_others, rank, size
 from core.running.experiment_record import LoadedData
@@ -72,9 +73,17 @@ def read_table(data: DataSettings) -> LabelTable:
 
 
 def find_root(data: DataSettings) -> Path:
-    """The folder of the data set; synthetic strips are generated there first."""
+    """The folder of the data set; synthetic strips are generated there first.
+
+    Raises InputError where they would be written into another data set.
+    """
     if data.source != "synthetic":
         return data.root
+    if found := sources_in(data.root):
+        raise InputError(
+            f"data.root={data.root}: holds a data set ({', '.join(found)}), and data.source="
+            "synthetic would write strips into it: give another folder, such as data/synthetic"
+        )
     settings = StripSettings(
         data.num_images, data.image_size, data.class_shares, data.generation_seed
     )

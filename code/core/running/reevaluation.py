@@ -5,10 +5,9 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from core.analysis.text_tables import summary_table
-from core.command.config import TrainConfig, check_config
+from core.command.config import TrainConfig, check_values
 from core.data.dataset import StripDataset
 from core.data.image_source import ImageFiles
 from core.data.label_table import LabelTable
@@ -43,7 +42,7 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     experiment is not completed, or the data does not fit it.
     """
     experiment = read_experiment(find_experiment(path))
-    config = check_config(OmegaConf.create(experiment.results["config"]))
+    config = check_values(experiment.results["config"])
     final = read_final_model(experiment)
     if data_root is None:
         # As it was trained on: synthetic strips that are gone are generated again. By name, since
@@ -80,7 +79,8 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
         "test_at_thresholds": with_intervals(*scored, final.thresholds, bootstrap),
     }
     for key, title in (("test", "at 0.5"), ("test_at_thresholds", "at the thresholds")):
-        log.info("%d images, %s:\n%s\n", len(indices), title, summary_table(report[key]))
+        images = "1 image" if len(indices) == 1 else f"{len(indices)} images"
+        log.info("%s, %s:\n%s\n", images, title, summary_table(report[key]))
     folder = make_unused_folder(
         experiment.path, f"evaluation_{datetime.now().astimezone():%Y%m%d_%H%M%S}"
     )

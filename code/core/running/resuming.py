@@ -7,10 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from core.command.config import TrainConfig, check_config
+from core.command.config import TrainConfig, check_values
 from core.errors import InputError
 from core.experiments.finding import LATEST, beginning_with, created_at, several
 from core.experiments.lock import is_locked
@@ -122,12 +119,9 @@ def read_config(path: Path) -> TrainConfig:
     file = path / CONFIG_FILE
     content = read_yaml(file)
     try:
-        return check_config(OmegaConf.create(content))
+        return check_values(content)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
-    except (OmegaConfBaseException, AttributeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(f"{file}: is not the config of an experiment ({reason})") from None
 
 
 def resumed_config(
@@ -167,4 +161,4 @@ def resumed_config(
     for key, (_, value) in changed.items():
         section, _, name = key.partition(".")
         values[section][name] = value
-    return check_config(OmegaConf.create(values)), changed
+    return check_values(values), changed

@@ -18,7 +18,7 @@ def ensure_strips(base: Path, settings: StripSettings, num_workers: int = 1) -> 
 
     Of two processes that generate the same strips, the first to finish names the folder, and the
     other uses it. Raises InputError for impossible class shares, a `base` that cannot be written
-    to, or strips removed since.
+    to or is full, or strips removed since.
     """
     folder = Path(base) / folder_name(settings)
     if not folder.exists():
@@ -49,10 +49,17 @@ def _generate(folder: Path, settings: StripSettings, num_workers: int) -> None:
         generate_strips(temporary, settings, num_workers)
         make_readable(temporary)
         temporary.rename(folder)
-    except OSError:
+    except (OSError, InputError) as error:
+        reason = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(reason, OSError):
+            raise
         # A folder that is not empty is never replaced: another process was first.
         if not folder.exists():
-            raise
+            raise InputError(
+                f"{folder.parent}: generated strips cannot be written there "
+                f"({reason.strerror or reason}); nothing of them was kept: make room, or choose "
+                "another folder with data.root=DIR"
+            ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -63,7 +70,8 @@ def _require_complete(folder: Path, settings: StripSettings) -> None:
     with suppress(InputError):
         manifest = read_json(folder / MANIFEST_NAME)
     matches = isinstance(manifest, dict) and expected.items() <= manifest.items()
-    found = sum(1 for _ in (folder / "train_images").glob("*.jpg"))
+    # After a power failure a file may have its name, but not its content.
+    found = sum(path.stat().st_size > 0 for path in (folder / "train_images").glob("*.jpg"))
     if not matches or found != settings.num_images or not (folder / "train.csv").is_file():
         raise InputError(
             f"{folder}: {found} of {settings.num_images} generated strips are there, or its "

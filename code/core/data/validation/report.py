@@ -13,6 +13,8 @@ from core.data.validation.validate import Validation
 from core.validation import Settings
 
 SCHEMA_VERSION = 1
+# By which a report is recognised.
+REPORT_KEYS = ("schema_version", "num_usable_images", "near_duplicates", "findings")
 _PERCENTILES = {"lowest": 0, "percentile_5": 5, "median": 50, "percentile_95": 95, "highest": 100}
 _GREY = ("mean", "standard_deviation", "black_share", "white_share")
 
