@@ -5,11 +5,12 @@ from pathlib import Path
 
 from core.command.mistakes import run_command
 from core.command.terminal import show
+from core.experiments.finding import HOW_NAMED
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment", type=Path, help="folder of a completed experiment")
+    parser.add_argument("experiment", type=Path, metavar="EXPERIMENT", help=HOW_NAMED)
     parser.add_argument(
         "--data-root",
         type=Path,

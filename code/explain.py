@@ -6,18 +6,19 @@ from pathlib import Path
 # What takes seconds to import is imported below, after a first line was printed.
 from core.command.mistakes import run_command
 from core.command.terminal import show
+from core.experiments.finding import HOW_NAMED
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     from core.explaining.methods import METHODS
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment", type=Path, help="folder or name of a completed experiment")
+    parser.add_argument("experiment", type=Path, metavar="EXPERIMENT", help=HOW_NAMED)
     parser.add_argument(
         "images",
         nargs="*",
         metavar="IMAGES",
-        help="files, folders, globs, -; default: the test strips whose masks are available",
+        help="files, folders, globs; -: paths on stdin; default: test strips whose masks exist",
     )
     parser.add_argument(
         "--method",

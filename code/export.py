@@ -6,13 +6,14 @@ from pathlib import Path
 # What takes seconds to import is imported below, after a first line was printed.
 from core.command.mistakes import run_command
 from core.command.terminal import show
+from core.experiments.finding import HOW_NAMED
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     from core.exporting.exporting import FORMAT_NAMES
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment", type=Path, help="folder of a completed experiment")
+    parser.add_argument("experiment", type=Path, metavar="EXPERIMENT", help=HOW_NAMED)
     parser.add_argument(
         "--format",
         choices=FORMAT_NAMES,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core.command.mistakes import run_command
 from core.command.terminal import show
+from core.experiments.finding import HOW_NAMED
 from core.predicting.prediction import PassOn, PredictionOptions, predict_to_file
 from core.predicting.predictor import Predictor
 from core.predicting.signature import Signature
@@ -14,22 +15,21 @@ from core.predicting.signature import Signature
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    model = "folder or name of an experiment; model.onnx or model.zip need no torch"
+    model = f"{HOW_NAMED}; or an exported model.onnx or model.zip, without torch"
     parser.add_argument("model", type=Path, metavar="MODEL", help=model)
     parser.add_argument("images", nargs="+", help="files, folders, globs; -: paths on stdin")
     overlay = "draw each class that is found over its image, in this new or empty folder"
     parser.add_argument("--overlay", type=Path, metavar="DIR", help=overlay)
-    ensemble = "average the probabilities with those of this model; may be repeated"
+    ensemble = "another MODEL: the probabilities are averaged; may be repeated"
     parser.add_argument("--ensemble", type=Path, action="append", default=[], help=ensemble)
-    output = "*.csv, or *.jsonl for JSON lines; default: %(default)s"
+    output = "table to write: *.csv, or *.jsonl for JSON lines; default: %(default)s"
     parser.add_argument("--output", type=Path, default=Path("predictions.csv"), help=output)
-    force = "replace a file that predict.py did not write"
-    parser.add_argument("--force", action="store_true", help=force)
-    tta = "flips: the mean over four mirrorings"
+    parser.add_argument("--force", action="store_true", help="replace a file of another origin")
+    tta = "flips: the mean over four mirrorings; default: %(default)s"
     parser.add_argument("--tta", choices=("none", "flips"), default="none", help=tta)
-    thresholds = "experiment: those chosen on its validation part; default: %(default)s"
-    kinds = {"choices": ("experiment", "0.5"), "default": "experiment"}
-    parser.add_argument("--thresholds", **kinds, help=thresholds)
+    thresholds = {"choices": ("experiment", "0.5"), "default": "experiment"}
+    chosen = "experiment: those that it chose on its validation part; default: %(default)s"
+    parser.add_argument("--thresholds", **thresholds, help=chosen)
     parser.add_argument("--batch-size", type=int, default=16, help="default: %(default)s")
     options = parser.parse_args(arguments)
     if options.batch_size < 1:

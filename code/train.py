@@ -44,7 +44,10 @@ def main() -> None:
     from core.command.choosers import short_forms
     from core.command.config import fill_config_store
     from core.command.help import store_help
+    from core.command.help_topics import show_topics, train_topic
 
+    if show_topics(sys.argv[1:], train_topic):
+        return
     fill_config_store()
     store_help()
     sys.argv[1:] = short_forms(sys.argv[1:])

@@ -23,9 +23,12 @@ def compose_and_validate(config: DictConfig) -> None:
 
 
 def main() -> None:
+    from core.command.help_topics import show_topics
     from core.command.quoting import quoted
-    from core.running.data_validation import fill_validation_store
+    from core.running.data_validation import fill_validation_store, help_on
 
+    if show_topics(sys.argv[1:], help_on):
+        return
     fill_validation_store()
     sys.argv[1:] = quoted(sys.argv[1:])
     compose_and_validate()

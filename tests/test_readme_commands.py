@@ -16,6 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from benchmarks import predict
+from core.command.help_topics import train_topic
 
 TRAIN = "code/train.py"
 TRAININGS = [command for command in commands() if TRAIN in command]
@@ -48,7 +49,10 @@ RUN_HERE = {
 @pytest.mark.parametrize("command", TRAININGS)
 def test_training_commands_compose(command, compose):
     words = arguments_of(command, TRAIN)
-    overrides = [word for word in words if word not in ("-m", "--help")]
+    if "--help" in words:
+        assert all(train_topic(word, 80) for word in words if word != "--help")
+        return
+    overrides = [word for word in words if word != "-m"]
     # Keys of a launcher that is an optional install.
     overrides = [word for word in overrides if not word.startswith(("hydra/", "hydra."))]
     jobs: list[list[str]] = [[]]

@@ -53,6 +53,17 @@ def test_csv_stays_clean_and_the_notes_go_to_the_error_output(run):
     assert "not a JSON file" in errors
 
 
+def test_tables_are_as_wide_as_the_terminal_and_80_columns_at_least(run, monkeypatch):
+    def widest(columns):
+        monkeypatch.setenv("COLUMNS", columns)
+        output, errors, exit_code = run(compare, "--columns", "f1, all")
+        assert exit_code == 0, errors
+        return max(len(line) for line in output.splitlines() if not line.startswith(("- ", "  ")))
+
+    assert widest("40") == widest("80") <= 80
+    assert 80 < widest("150") <= 150
+
+
 def test_report_prints_where_it_is(run, results_dir):
     output, errors, exit_code = run(report, "one")
     assert exit_code == 0, errors
@@ -61,7 +72,12 @@ def test_report_prints_where_it_is(run, results_dir):
 
 
 @pytest.mark.parametrize(
-    ("command", "arguments"), [(compare, ["--sort", "accuracy"]), (report, ["three"])]
+    ("command", "arguments"),
+    [
+        (compare, ["--sort", "accuracy"]),
+        (compare, ["--columns", "f1,accuracy"]),
+        (report, ["three"]),
+    ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(run, command, arguments):
     output, errors, exit_code = run(command, *arguments)

@@ -1,8 +1,10 @@
 """Who is better, by how much, and when that may not be asked."""
 
 import csv
+import html
 import io
 import json
+import re
 import shutil
 
 import numpy as np
@@ -11,8 +13,9 @@ from experiment_factory import read_results, write_experiment, write_results
 from scipy.stats import binom
 
 from core.analysis import comparison as comparison_module
-from core.analysis.comparison import compare_results, config_differences
-from core.analysis.comparison_formats import FORMATS
+from core.analysis.comparison import compare_results
+from core.analysis.comparison_formats import as_text
+from core.analysis.differences import config_differences
 from core.analysis.pairs import Pair, compare_pair, exact_mcnemar
 from core.analysis.text_tables import summary_table
 from core.errors import InputError
@@ -121,7 +124,7 @@ def test_seeds_that_drew_other_test_images_are_said_to(tmp_path):
     (summary,) = compared.seeds
     assert not summary.same_images
     assert compared.pairs == []
-    assert "another per seed" in FORMATS["table"](compared)
+    assert "another per seed" in as_text(compared, "table")
 
 
 def test_filters_and_sort(results_dir):
@@ -229,54 +232,87 @@ def test_exact_mcnemar_is_twice_the_binomial_tail(b, c):
     assert exact_mcnemar(b, c) == pytest.approx(min(1.0, tail))
 
 
-def test_the_verdict_is_a_sentence_about_the_better_one():
-    pair = Pair("A", "B", "macro_f1", -0.008, (-0.021, 0.004), 0.95, 5, 9, 0.42)
-    assert pair.sentence().startswith(
-        "B is better than A by 0.8 points of macro_f1 [-0.4, 2.1]: not distinguishable"
-    )
-    assert "only it has right: 9, that only the other has right: 5 (exact McNemar p = 0.42)" in (
-        pair.sentence()
-    )
-    clear = Pair("A", "B", "macro_f1", 0.02, (0.01, 0.03), 0.95, 5, 9, 0.42)
-    assert "2.0 points of macro_f1 [1.0, 3.0]: distinguishable" in clear.sentence()
-    same = Pair("A", "B", "macro_f1", 0.0, (0.0, 0.0), 0.95, 0, 0, 1.0)
-    assert same.sentence().startswith("A equals B in macro_f1 [0.0, 0.0]: not distinguishable")
+@pytest.mark.parametrize(
+    ("difference", "interval", "expected"),
+    [
+        (0.02, (0.01, 0.03), "A is significantly better than B in macro-F1: +0.020, 95 % interval "
+         "+0.010 to +0.030. Images with every label right: 5 by the former alone, 9 by the latter"),
+        (-0.02, (-0.03, -0.0001), "B is significantly better than A in macro-F1: +0.020, 95 % "
+         "interval +0.0001 to +0.030. Images with every label right: 9 by the former alone, 5 by"),
+        (-0.008, (-0.021, 0.004), "No significant difference in macro-F1 between B and A: +0.008 "
+         "for the former, 95 % interval -0.004 to +0.021, which includes 0. Images"),
+        (0.008, (0.0, 0.02), "No significant difference in macro-F1 between A and B: +0.008 "
+         "for the former, 95 % interval 0 to +0.020, which includes 0. Images"),
+        (0.0, (-0.01, 0.01), "A and B have the same macro-F1; difference: 95 % interval"),
+    ],
+)  # fmt: skip
+def test_the_verdict_says_better_only_where_the_interval_does(difference, interval, expected):
+    pair = Pair("A", "B", "macro_f1", difference, interval, 0.95, 5, 9, 0.42)
+    assert pair.sentence().startswith(expected)
+    assert ("better" in pair.sentence()) == pair.distinguishable
+    assert pair.sentence().endswith("(exact McNemar p = 0.42, not significant).")
+
+
+def test_the_verdict_says_whether_label_sets_differ_significantly():
+    def end(p):
+        pair = Pair("A", "B", "macro_f1", 0.1, (-0.1, 0.2), 0.95, 5, 9, p, labels=("a", "b"))
+        assert "between a and b" in pair.sentence()
+        return pair.sentence().partition("McNemar ")[2]
+
+    assert end(6e-5) == "p < 0.001, significant)."
+    assert end(0.04) == "p = 0.04, significant)."
+    assert end(0.05) == "p = 0.05, not significant)."
 
 
 def test_formats_carry_the_figures(compared):
-    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](compared))))
+    rows = list(csv.DictReader(io.StringIO(as_text(compared, "csv"))))
     assert [row["experiment"] for row in rows] == [one.name for one in compared.experiments]
     low, value, high = (float(rows[0][f"macro_f1{end}"]) for end in ("_low", "", "_high"))
     assert low <= value <= high
     assert value == compared.experiments[0].results["test"]["macro"]["f1"]
-    content = json.loads(FORMATS["json"](compared))
+    content = json.loads(as_text(compared, "json"))
     assert content["experiments"][0]["macro_f1"] == value
     assert content["pairs"][0]["verdict"] == compared.pairs[0].sentence()
     assert len(content["problems"]) == 2
-    table, markdown = FORMATS["table"](compared), FORMATS["markdown"](compared)
+    table, markdown = as_text(compared, "table"), as_text(compared, "markdown")
     for text in (table, markdown):
         assert f"{value:.3f} [{low:.3f}, {high:.3f}]" in text
         for pair in compared.pairs:
-            assert pair.sentence() in text
+            assert pair.sentence() in html.unescape(" ".join(text.split()))
         assert "cut" in text
-    lines = markdown.splitlines()
-    assert lines[0].startswith("| rank | experiment | test images |")
+    title, _, *lines = markdown.splitlines()
+    assert title == "Test set A, 120 images:"
+    assert lines[0] == "| rank | experiment | macro-F1 | macro AP | what differs |"
     assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|")
 
 
-def test_of_each_class_the_metric_is_shown_that_is_sorted_by(results_dir):
-    compared = compare_results(
-        results_dir=results_dir, sort="macro_average_precision", bootstrap=QUICK
-    )
-    header, first = (
-        [cell.strip() for cell in line.split("|")]
-        for line in FORMATS["markdown"](compared).splitlines()[::2][:2]
-    )
+def test_a_metric_as_column_stands_for_that_of_each_class(results_dir):
+    compared = compare_results(results_dir=results_dir, bootstrap=QUICK)
+    text = as_text(compared, "markdown", ["average_precision"])
+    tables = [[row.split(" | ") for row in block.splitlines()] for block in text.split("\n\n")]
+    header, _, first, *_ = next(table for table in tables if "defect_1 AP" in table[0])
+    assert header == ["| rank", "defect_1 AP", "defect_2 AP", "defect_3 AP", "defect_4 AP |"]
     best = compared.experiments[0].results["test"]
-    for name in best["per_class"]:
-        shown = first[header.index(f"{name} AP")]
-        assert shown == f"{best['per_class'][name]['average_precision']:.3f}"
+    for name, cell in zip(best["per_class"], first[1:], strict=True):
+        assert cell.startswith(f"{best['per_class'][name]['average_precision']:.3f} [")
     assert "defect_1_average_precision" in compared.seeds[0].figures
+
+
+def test_columns_are_added_to_the_headline(compared):
+    headline = as_text(compared, "table").splitlines()[2]
+    assert re.split(r"\s{2,}", headline) == [
+        "rank", "experiment", "macro-F1", "macro AP", "what differs",
+    ]  # fmt: skip
+    text = as_text(compared, "table", ["macro_auroc", "subset_accuracy", "defect_2_recall"])
+    for title in ("macro AUROC", "subset_accuracy", "defect_2 recall"):
+        assert title not in headline
+        assert title in text
+    everything = as_text(compared, "markdown", ["all"])
+    assert "any_defect_auroc" in everything
+    assert "defect_4 recall" in everything
+    assert "mean Dice" not in everything
+    with pytest.raises(InputError, match=r"columns=f2: unknown figure \(did you mean 'f1'"):
+        as_text(compared, "table", ["f2"])
 
 
 def test_localisation_is_shown_and_ranked_but_not_paired(tmp_path):
@@ -290,7 +326,8 @@ def test_localisation_is_shown_and_ranked_but_not_paired(tmp_path):
     compared = compare_results(results_dir=tmp_path, sort="mean_dice", bootstrap=QUICK)
     assert [one.name for one in compared.experiments] == ["seed_2", "seed_1", "seed_3"]
     assert compared.seeds[0].figures["pointing_accuracy"]["mean"] == pytest.approx(0.4)
-    table = FORMATS["table"](compared)
+    columns = ["mean_dice", "pointing_accuracy"]
+    table = " ".join(as_text(compared, "table", columns).split())
     assert "mean Dice" in table
     assert "peak inside the mask" in table
     assert "mean_dice cannot be paired: predictions.csv does not hold it" in table
@@ -298,9 +335,9 @@ def test_localisation_is_shown_and_ranked_but_not_paired(tmp_path):
 
 def test_nothing_to_compare_is_said(tmp_path):
     compared = compare_results(results_dir=tmp_path)
-    assert "No experiment to compare" in FORMATS["table"](compared)
-    assert FORMATS["csv"](compared).strip() == "experiment"
-    assert json.loads(FORMATS["json"](compared))["experiments"] == []
+    assert "No experiment to compare" in as_text(compared, "table")
+    assert as_text(compared, "csv").strip() == "experiment"
+    assert json.loads(as_text(compared, "json"))["experiments"] == []
 
 
 def test_results_are_compared_as_json_as_well_as_by_path(tmp_path):
@@ -314,7 +351,7 @@ def test_results_are_compared_as_json_as_well_as_by_path(tmp_path):
     assert [each["experiment"]["name"] for each in loaded] == ["focal_1", "focal_2"]
     by_json = compare_results(loaded, bootstrap=QUICK)
     by_path = compare_results(results_dir=tmp_path, bootstrap=QUICK)
-    assert FORMATS["json"](by_json) == FORMATS["json"](by_path)
+    assert as_text(by_json, "json") == as_text(by_path, "json")
     mixed = compare_results([loaded[0], tmp_path / "focal_2"], bootstrap=QUICK)
     assert len(mixed.pairs) == 1
     # Without the other files there is no comparison image by image, which a note says.
@@ -339,7 +376,7 @@ def test_a_class_may_have_the_name_of_an_average(tmp_path):
         write_experiment(tmp_path, name=f"steel_{seed}", seed=seed, class_names=names)
     compared = compare_results(results_dir=tmp_path, bootstrap=QUICK)
     test = compared.experiments[0].results["test"]
-    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](compared))))
+    rows = list(csv.DictReader(io.StringIO(as_text(compared, "csv"))))
     assert float(rows[0]["macro_f1"]) == pytest.approx(test["macro"]["f1"])
     assert float(rows[0]["per_class.macro.f1"]) == pytest.approx(test["per_class"]["macro"]["f1"])
     by_class = compare_results(results_dir=tmp_path, sort="per_class.micro.recall")

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strip_folders import strip_ids, write_strips
 
+from core.data import duplicates
 from core.data.duplicates import (
     duplicate_groups,
     find_duplicate_pairs,
@@ -170,6 +171,52 @@ def test_pairs_over_many_blocks_are_those_of_a_plain_loop():
     assert {(5, 300), (3, 650), (9, 400)} <= set(near)
     assert (9, 500) not in near
     assert find_duplicate_pairs(same) == near
+
+
+def one_background(count: int, seed: int = 0) -> StripDescriptors:
+    """Strips of one fixed camera: the same but for a few changed values."""
+    generator = np.random.default_rng(seed)
+    reliefs = np.repeat(generator.integers(-99, 99, (1, 32, 200), dtype=np.int8), count, 0)
+    reliefs[:, 5:9, 20:60] = generator.integers(-99, 99, (count, 4, 40), dtype=np.int8)
+    return StripDescriptors.of((relief, 1.0) for relief in reliefs)
+
+
+def test_one_background_needs_about_one_look_at_each_strip(monkeypatch):
+    looks = []
+    same_relief = duplicates._same_relief
+    monkeypatch.setattr(
+        duplicates, "_same_relief", lambda *pair: looks.append(pair) or same_relief(*pair)
+    )
+    pairs = find_duplicate_pairs(one_background(400))
+    assert len(pairs) == 399
+    assert len(looks) <= 2 * 400
+    assert not duplicate_groups(400, pairs).any()
+
+
+def test_all_pairs_of_a_small_group_are_listed():
+    assert find_duplicate_pairs(one_background(30)) == list(pairs_of(range(30)))
+
+
+@given(st.integers(2, 25), st.floats(0, 0.3), st.integers(0, 5), st.integers(0, 2**32))
+@settings(deadline=None, max_examples=100)
+def test_groups_are_those_of_all_pairs(count, density, largest_listed, seed):
+    """Whatever the relations between strips, of which none has to be transitive."""
+    generator = np.random.default_rng(seed)
+    alike = generator.random((count, count)) < density
+    everything = [pair for pair in pairs_of(range(count)) if alike[pair]]
+    hashes, reliefs = np.zeros((count, 4), np.uint64), np.ones((count, 32, 200), np.int8)
+    descriptors = StripDescriptors(hashes, reliefs, np.ones(count, np.float32))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(duplicates, "_same_relief", lambda _, *pair: alike[pair])
+        assert find_duplicate_pairs(descriptors) == everything
+        patched.setattr(duplicates, "_LARGEST_LISTED_GROUP", largest_listed)
+        found = find_duplicate_pairs(descriptors)
+    assert set(found) <= set(everything)
+    groups = duplicate_groups(count, everything)
+    np.testing.assert_array_equal(duplicate_groups(count, found), groups)
+    # The group of a pair that is not listed is larger than those whose pairs all are.
+    sizes = np.bincount(groups)
+    assert all(sizes[groups[first]] > largest_listed for first, _ in set(everything) - set(found))
 
 
 @given(

@@ -1,14 +1,14 @@
 """Experiments side by side: figures, what differs between them, and which is better."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core.analysis.differences import config_differences, labels
 from core.analysis.pairs import Pair, compare_pair
-from core.analysis.ranking import FigureKey, filtered, find_figure, ranked, shown_figures
-from core.analysis.seeds import NAMES, SeedSummary, summarise_seeds
+from core.analysis.ranking import FigureKey, figure_keys, filtered, find_figure, ranked
+from core.analysis.seeds import SeedSummary, summarise_seeds
 from core.errors import InputError
 from core.experiments.finding import find_experiments
 from core.experiments.predictions import images_key, split_key
@@ -17,11 +17,6 @@ from core.metrics.intervals import Bootstrap
 
 # A paired comparison takes about a second, and the best of more than this is mostly luck.
 MOST_PAIRED = 10
-BEYOND_CONFIG = (
-    ("data", "fingerprint"),
-    ("environment", "git", "commit"),
-    ("environment", "packages", "torch"),
-)
 
 
 @dataclass(frozen=True)
@@ -37,14 +32,15 @@ class Group:
 class Comparison:
     """What `compare_results` found.
 
-    `differences` maps each key that differs to its values, and each value to the experiments
-    that have it. `problems` names the experiments that could not be used, `notes` what was not
-    compared and why.
+    `labels` holds the short name of each experiment by its path. `differences` maps each key that
+    differs to its values, and each value to the experiments that have it. `problems` names the
+    experiments that could not be used, `notes` what was not compared and why.
     """
 
     sort: str
     key: FigureKey
     groups: list[Group]
+    labels: dict[str, str]
     differences: dict[str, dict[str, list[str]]]
     pairs: list[Pair]
     seeds: list[SeedSummary]
@@ -77,47 +73,19 @@ def compare_results(
     paths = find_experiments(named, results_dir) if named or not loaded else []
     found, problems = read_all([*paths, *loaded])
     chosen = filtered(found, filters)
-    key = find_figure(sort, chosen)
+    key = find_figure(sort, found)
     images = _test_images(chosen)
     groups = _groups(chosen, images, key)
-    pairs, notes = _pairs(groups, sort, key, bootstrap or Bootstrap())
+    called = dict(zip((str(one.path) for one in chosen), labels(chosen), strict=True))
+    pairs, notes = _pairs(groups, called, sort, key, bootstrap or Bootstrap())
     if len(groups) > 1:
-        labels = f"{groups[0].label} to {groups[-1].label}"
-        sets = f"{len(groups)} different sets of test images ({labels})"
+        sets = f"{groups[0].label} to {groups[-1].label}"
+        sets = f"{len(groups)} different sets of test images ({sets})"
         notes = [f"{sets}: ranked within each set only", *notes]
-    seeds = summarise_seeds(chosen, images, shown_figures(chosen, sort, key))
+    classes = dict.fromkeys(name for one in chosen for name in one.class_names)
+    seeds = summarise_seeds(chosen, images, figure_keys(classes))
     differences = config_differences(chosen)
-    return Comparison(sort, key, groups, differences, pairs, seeds, problems, notes)
-
-
-def config_differences(experiments: Sequence[Experiment]) -> dict[str, dict[str, list[str]]]:
-    """Each key whose value differs, with the experiments behind each value; absent is `-`.
-
-    Where experiments have different components, such as two losses, a parameter that only one
-    component has is not a difference of its own.
-    """
-    columns: dict[str, list[str]] = {}
-    for position, experiment in enumerate(experiments):
-        beyond = {".".join(keys): experiment.look_up(*keys) for keys in BEYOND_CONFIG}
-        for key, value in (experiment.config | beyond).items():
-            if key not in NAMES:
-                in_json = value is None or isinstance(value, bool)
-                shown = json.dumps(value) if in_json else str(value)
-                columns.setdefault(key, ["-"] * len(experiments))[position] = shown
-    differences: dict[str, dict[str, list[str]]] = {}
-    for key, values in columns.items():
-        if _differ(key, values, columns):
-            for experiment, value in zip(experiments, values, strict=True):
-                differences.setdefault(key, {}).setdefault(value, []).append(experiment.name)
-    return differences
-
-
-def _differ(key: str, values: Sequence[str], columns: Mapping[str, Sequence[str]]) -> bool:
-    section = key.partition(".")[0]
-    choices = (f"{section}.type", f"{section}.name")
-    other_component = any(len(set(columns.get(choice, ()))) > 1 for choice in choices)
-    ignored = {"-"} if other_component and key not in choices else set()
-    return len(set(values) - ignored) > 1
+    return Comparison(sort, key, groups, called, differences, pairs, seeds, problems, notes)
 
 
 def _test_images(experiments: Sequence[Experiment]) -> dict[str, str]:
@@ -147,7 +115,11 @@ def _groups(
 
 
 def _pairs(
-    groups: Sequence[Group], sort: str, key: FigureKey, bootstrap: Bootstrap
+    groups: Sequence[Group],
+    called: Mapping[str, str],
+    sort: str,
+    key: FigureKey,
+    bootstrap: Bootstrap,
 ) -> tuple[list[Pair], list[str]]:
     paired = [group for group in groups if len(group.experiments) > 1]
     total = sum(len(group.experiments) for group in paired)
@@ -161,13 +133,17 @@ def _pairs(
         best, *others = group.experiments
         for other in others:
             try:
-                pairs.append(compare_pair(best, other, sort, key, bootstrap))
+                pair = compare_pair(best, other, sort, key, bootstrap)
+                pairs.append(
+                    replace(pair, labels=(called[str(best.path)], called[str(other.path)]))
+                )
             except InputError as error:
                 notes.append(f"not compared: {error}")
         if len(others) > 1:
             notes.append(
-                f"{best.name} was chosen as the best of {len(group.experiments)} on the test "
-                "images themselves, so its lead is overestimated; the intervals do not show this"
+                f"{called[str(best.path)]} was chosen as the best of {len(group.experiments)} on "
+                "the test images themselves, so its lead is overestimated; the intervals do not "
+                "show this"
             )
     return pairs, notes
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.special import bdtr
 
-from core.analysis.ranking import FigureKey
+from core.analysis.ranking import TITLES, FigureKey
 from core.errors import InputError
 from core.experiments.predictions import Predictions, read_predictions
 from core.experiments.reading import Experiment
@@ -20,6 +20,7 @@ class Pair:
 
     `only_first` and `only_second` count the images whose label set only that one predicts
     exactly, at 0.5; `mcnemar_p` is the exact probability of so large a difference by chance.
+    `labels` are their short names for the sentence; without, it has their names.
     """
 
     first: str
@@ -31,6 +32,7 @@ class Pair:
     only_first: int
     only_second: int
     mcnemar_p: float
+    labels: tuple[str, ...] = ()
 
     @property
     def distinguishable(self) -> bool:
@@ -39,22 +41,40 @@ class Pair:
         return low > 0 or high < 0
 
     def sentence(self) -> str:
-        """The verdict, in points of 0.01."""
-        better, worse, sign = self.first, self.second, 1
-        if self.difference < 0:
-            better, worse, sign = worse, better, -1
-        low, high = sorted(100 * sign * bound for bound in self.interval)
-        only_better, only_worse = (self.only_first, self.only_second)[::sign]
-        verdict = "distinguishable" if self.distinguishable else "not distinguishable"
-        points = f"{100 * abs(self.difference):.1f} points"
-        head = f"{better} is better than {worse} by {points} of {self.figure}"
-        if self.difference == 0:
-            head = f"{better} equals {worse} in {self.figure}"
+        """The verdict in words; better only where the interval says so."""
+        sign = -1 if self.difference < 0 else 1
+        better, worse = (self.labels or (self.first, self.second))[::sign]
+        low, high = sorted(sign * bound for bound in self.interval)
+        title = TITLES.get(self.figure, self.figure)
+        ahead = _signed(abs(self.difference))
+        interval = f"{100 * self.confidence:g} % interval {_signed(low)} to {_signed(high)}"
+        zero = ", which includes 0" if low <= 0 <= high else ""
+        if not self.difference:
+            verdict = f"{better} and {worse} have the same {title}; difference: {interval}"
+        elif low > 0:
+            verdict = (
+                f"{better} is significantly better than {worse} in {title}: {ahead}, {interval}"
+            )
+        else:
+            verdict = (
+                f"No significant difference in {title} between {better} and {worse}: "
+                f"{ahead} for the former, {interval}{zero}"
+            )
+        counts = (self.only_first, self.only_second)[::sign]
+        chance = "p < 0.001" if self.mcnemar_p < 0.001 else f"p = {self.mcnemar_p:.2g}"
+        word = "significant" if 1 - self.mcnemar_p > self.confidence else "not significant"
         return (
-            f"{head} [{low:.1f}, {high:.1f}]: {verdict}; label sets that only it has right: "
-            f"{only_better}, that only the other has right: {only_worse} "
-            f"(exact McNemar p = {self.mcnemar_p:.2g})"
+            f"{verdict}. Images with every label right: {counts[0]} by the former alone, "
+            f"{counts[1]} by the latter alone (exact McNemar {chance}, {word})."
         )
+
+
+def _signed(value: float) -> str:
+    """+0.021, with enough decimals to tell it from 0."""
+    decimals = 3
+    while value and decimals < 9 and not round(value, decimals):
+        decimals += 1
+    return f"{value:+.{decimals}f}" if value else "0"
 
 
 def compare_pair(

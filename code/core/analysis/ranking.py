@@ -23,6 +23,15 @@ LOCALIZATION: dict[str, FigureKey] = {
     "mean_dice": ("localization", "macro", "dice"),
     "pointing_accuracy": ("localization", "macro", "pointing_accuracy"),
 }
+TITLES = {
+    "macro_f1": "macro-F1",
+    "macro_average_precision": "macro AP",
+    "macro_auroc": "macro AUROC",
+    "mean_dice": "mean Dice",
+    "pointing_accuracy": "peak inside the mask",
+}
+# In `--columns`: every figure that any experiment has.
+ALL = "all"
 
 
 def figure_keys(class_names: Iterable[str]) -> dict[str, FigureKey]:
@@ -41,34 +50,49 @@ def _of_class(name: str, metric: str, averages: Container[str]) -> str:
     return f"per_class.{name}.{metric}" if figure in averages else figure
 
 
-def shown_figures(
-    experiments: Sequence[Experiment], sort: str, key: FigureKey
-) -> dict[str, FigureKey]:
-    """What is printed of each: the headlines, the figure they are sorted by, the same metric of
-    each class (or F1), and localisation where there is any.
-    """
-    metric = key[-1] if key[-1] in METRICS else "f1"
-    classes = dict.fromkeys(name for experiment in experiments for name in experiment.class_names)
-    averages = figure_keys(())
-    shown = HEADLINES | {sort: key}
-    for name in classes:
-        shown[_of_class(name, metric, averages)] = ("per_class", name, metric)
-    for name, where in LOCALIZATION.items():
-        if any(figure(experiment, where) is not None for experiment in experiments):
-            shown[name] = where
-    return shown
+def headline_figures(sort: str, key: FigureKey) -> dict[str, FigureKey]:
+    """What is printed of each in any case: the figure they are sorted by, macro-F1, macro AP."""
+    return {sort: key} | {name: HEADLINES[name] for name in ("macro_f1", "macro_average_precision")}
 
 
 def find_figure(name: str, experiments: Sequence[Experiment]) -> FigureKey:
     """The keys of the figure of that name. Raises InputError for an unknown one."""
-    classes = dict.fromkeys(cls for experiment in experiments for cls in experiment.class_names)
-    keys = figure_keys(classes)
+    keys = figure_keys(_classes(experiments))
     if name not in keys:
-        raise InputError(
-            f"sort={name}: unknown figure{nearest(name, keys)}; "
-            f"expected one such as {', '.join(HEADLINES)}, defect_1_recall, subset_accuracy"
-        )
+        raise InputError(f"sort={name}: {_unknown(name, keys)}")
     return keys[name]
+
+
+def find_figures(names: Iterable[str], experiments: Sequence[Experiment]) -> dict[str, FigureKey]:
+    """The keys of these figures; a metric alone stands for that of each class, `all` for all.
+
+    Raises InputError for an unknown name.
+    """
+    classes = _classes(experiments)
+    keys, averages = figure_keys(classes), figure_keys(())
+    found: dict[str, FigureKey] = {}
+    for name in names:
+        if name == ALL:
+            known = keys.items()
+            found |= {k: v for k, v in known if any(figure(e, v) is not None for e in experiments)}
+        elif name in METRICS:
+            found |= {_of_class(cls, name, averages): ("per_class", cls, name) for cls in classes}
+        elif name in keys:
+            found[name] = keys[name]
+        else:
+            raise InputError(f"columns={name}: {_unknown(name, [*keys, *METRICS, ALL])}")
+    return found
+
+
+def _classes(experiments: Sequence[Experiment]) -> list[str]:
+    return list(dict.fromkeys(cls for one in experiments for cls in one.class_names))
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    return (
+        f"unknown figure{nearest(name, known)}; expected one such as {', '.join(HEADLINES)}, "
+        "defect_1_recall, subset_accuracy"
+    )
 
 
 def figure(experiment: Experiment, key: FigureKey) -> float | None:

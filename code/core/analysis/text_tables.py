@@ -1,5 +1,7 @@
 """Figures and tables as text: one way to write a number, an interval and a table."""
 
+import itertools
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +10,8 @@ from core.metrics.scored_predictions import METRICS
 
 AVERAGES = {"macro", "micro", "any defect", "any_defect", "clean", "images", "all"}
 METRIC_TITLES = dict(zip(METRICS, ("precision", "recall", "F1", "AP", "AUROC"), strict=True))
+# A column is wrapped to no fewer characters, and a cell to no more lines.
+_NARROWEST, _MOST_LINES = 8, 3
 
 
 def class_title(name: str) -> str:
@@ -40,6 +44,52 @@ def aligned(rows: Sequence[Sequence[str]], text_columns: int = 1) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def fitted(rows: Sequence[Sequence[str]], width: int, wrapped: Sequence[int] = (0,)) -> str:
+    """A table no wider than `width`, with a line of dashes below its header.
+
+    Where it would be wider, cells are wrapped to up to three lines: those of the columns `wrapped`
+    if that is enough.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    while sum(widths) + 2 * (len(widths) - 1) > width:
+        wide = [column for column, size in enumerate(widths) if size > _NARROWEST]
+        if not wide:
+            break
+        chosen = [column for column in wide if column in wrapped] or wide
+        widths[max(chosen, key=widths.__getitem__)] -= 1
+    lines: list[list[str]] = []
+    for row in rows:
+        cells = [_wrapped(cell, size) for cell, size in zip(row, widths, strict=True)]
+        lines += map(list, itertools.zip_longest(*cells, fillvalue=""))
+        if row is rows[0]:
+            lines.append(["-" * size for size in widths])
+    return "\n".join(aligned(lines, text_columns=len(widths)))
+
+
+def _wrapped(cell: str, width: int) -> list[str]:
+    if len(cell) <= width:
+        return [cell]
+    lines = textwrap.wrap(cell, width)
+    if len(lines) > _MOST_LINES:
+        lines[_MOST_LINES - 1 :] = [f"{lines[_MOST_LINES - 1][: width - 3]}..."]
+    return lines
+
+
+def split_columns(rows: Sequence[Sequence[str]], width: int) -> list[list[list[str]]]:
+    """The columns on as many tables as `width` asks for; each begins with the first column."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    first = min(widths[0], width // 3)
+    tables: list[list[int]] = []
+    used = width
+    for column, size in enumerate(widths[1:], start=1):
+        if used + 2 + size > width:
+            tables.append([0])
+            used = first
+        tables[-1].append(column)
+        used += 2 + size
+    return [[[row[column] for column in table] for row in rows] for table in tables]
 
 
 def markdown(rows: Sequence[Sequence[Any]]) -> str:

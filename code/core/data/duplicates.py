@@ -34,8 +34,9 @@ _CORRELATION_PER_STEEL = 2.0
 # Rows and columns of the thumbnail, of 8 pixels each, by which a copy may be shifted.
 _LARGEST_SHIFT = 1
 _ROWS_PER_BLOCK = 256
-# Per strip. The strips of the competition have less than one in a hundred.
-_MANY_PAIRS = 10
+# All pairs of a group of n strips are n (n - 1) / 2: where a fixed camera gives all strips one
+# background, looking at each takes hours. The groups of the competition have two or three.
+_LARGEST_LISTED_GROUP = 50
 # A larger group fills more than a whole part of the usual splits.
 _LARGEST_SHARE = 0.2
 _HEADER = ["first", "second", "first_split", "second_split", "first_labels", "second_labels"]
@@ -90,20 +91,43 @@ def find_duplicate_pairs(descriptors: StripDescriptors) -> list[tuple[int, int]]
     16x8 pixels, 87 % of those shifted by 16 rows. None of 4,950 pairs of real and 179,700 of
     synthetic strips is wrong, nor of such copies with other strips. Where the same machine is seen
     beside 40 to 80 columns of other steel, up to 1 % are wrong. Flat strips are in no pair.
+
+    Within a group of more than 50 strips, only those pairs are looked for that are needed to
+    connect it: the groups are those of all pairs, but not all pairs are listed.
     """
-    pairs = []
-    for first, second in _near_hashes(descriptors.hashes):
-        if _same_relief(descriptors, first, second):
-            pairs.append((first, second))
-            if len(pairs) == _MANY_PAIRS * len(descriptors):
-                # All pairs of thousands of strips take hours: say so before they are through.
-                log.warning(
-                    "%d pairs of near-duplicates among %d strips so far: if a fixed camera gives "
-                    "all strips one background, stop and set data.group_duplicates=false",
-                    len(pairs),
-                    len(descriptors),
-                )
+    pairs: list[tuple[int, int]] = []
+    groups = _GrowingGroups(len(descriptors))
+    for first, seconds in _near_hashes(descriptors):
+        for second in seconds[~groups.are_settled(first, seconds)].tolist():
+            if groups.are_settled(first, second):  # by a pair of this round
+                continue
+            if _same_relief(descriptors, first, second):
+                pairs.append((first, second))
+                groups.join(first, second)
     return pairs
+
+
+class _GrowingGroups:
+    """The groups that the pairs found so far connect."""
+
+    def __init__(self, num_images: int) -> None:
+        self.number = np.arange(num_images)
+        self.members = [[index] for index in range(num_images)]
+
+    def join(self, first: int, second: int) -> None:
+        """Make one group of both groups; the smaller takes the number of the larger."""
+        numbers = {int(self.number[first]), int(self.number[second])}
+        if len(numbers) == 2:
+            small, large = sorted(numbers, key=lambda number: len(self.members[number]))
+            self.number[self.members[small]] = large
+            self.members[large] += self.members[small]
+            self.members[small] = []
+
+    def are_settled(self, first: int, others: np.ndarray | int) -> np.ndarray:
+        """Which of the others are in one group with the first that needs no more pairs."""
+        number = self.number[first]
+        is_large = len(self.members[number]) > _LARGEST_LISTED_GROUP
+        return is_large & (self.number[others] == number)
 
 
 def duplicate_groups(num_images: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
@@ -150,17 +174,18 @@ def write_duplicates(
     write_table(path, _HEADER, rows)
 
 
-def _near_hashes(hashes: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Pairs whose hashes differ in few bits in one of the four ways in which a strip can lie.
+def _near_hashes(descriptors: StripDescriptors) -> Iterator[tuple[int, np.ndarray]]:
+    """Each strip with the later ones whose hashes differ in few bits, in one of the four ways.
 
-    With a the agreeing minus the differing bits of a parity, over 2, the ways sum to
-    (ee + oo) +- (eo + oe) as it is and turned by 180 degrees, and to (ee - oo) +- (eo - oe)
-    mirrored.
+    A strip can lie in four ways. With a the agreeing minus the differing bits of a parity, over 2,
+    they sum to (ee + oo) +- (eo + oe) as it is and turned by 180 degrees, and to
+    (ee - oo) +- (eo - oe) mirrored. Flat strips are left out.
     """
     least = np.int8(2 * BITS_PER_PARITY - _MOST_DIFFERENT_BITS)
-    words = np.ascontiguousarray(hashes.T)
+    words = np.ascontiguousarray(descriptors.hashes.T)
+    has_relief = descriptors.reliefs.any(axis=(1, 2))
     half = np.int8(BITS_PER_PARITY // 2)
-    for start in range(0, len(hashes), _ROWS_PER_BLOCK):
+    for start in range(0, len(descriptors), _ROWS_PER_BLOCK):
         stop = start + _ROWS_PER_BLOCK
         even, row_even, row_odd, odd = (
             half - np.bitwise_count(word[start:stop, None] ^ word[None, start:]).view(np.int8)
@@ -169,15 +194,14 @@ def _near_hashes(hashes: np.ndarray) -> Iterator[tuple[int, int]]:
         # Bounds are compared rather than sums, which would not fit into 8 bits.
         near = even + odd >= least - np.abs(row_even + row_odd)
         near |= even - odd >= least - np.abs(row_even - row_odd)
-        first, second = np.nonzero(np.triu(near, 1))
-        yield from zip((first + start).tolist(), (second + start).tolist(), strict=True)
+        near &= has_relief[start:stop, None] & has_relief[None, start:]
+        near = np.triu(near, 1)
+        for row in np.flatnonzero(near.any(axis=1)).tolist():
+            yield start + row, np.flatnonzero(near[row]) + start
 
 
 def _same_relief(descriptors: StripDescriptors, first: int, second: int) -> bool:
     one, other = (descriptors.reliefs[index].astype(np.float32) for index in (first, second))
-    # The correlation with a constant is undefined.
-    if not one.any() or not other.any():
-        return False
     steel = float(min(descriptors.steel[first], descriptors.steel[second]))
     least = max(_LEAST_CORRELATION, _CORRELATION_WITHOUT_STEEL - _CORRELATION_PER_STEEL * steel)
     inner = one[_LARGEST_SHIFT:-_LARGEST_SHIFT, _LARGEST_SHIFT:-_LARGEST_SHIFT]

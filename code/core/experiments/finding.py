@@ -9,6 +9,7 @@ from core.experiments.reading import RESULTS_DIR, RESULTS_FILE, read_results
 from core.validation import nearest
 
 LATEST = "latest"
+HOW_NAMED = f"folder of an experiment, its name, the beginning of it, or {LATEST}"
 MOST_LISTED = 8
 
 _OWN_FILES = (RESULTS_FILE, "model_final.pt", "config.yaml")

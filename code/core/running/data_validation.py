@@ -8,7 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel
 
 from core.command.config import at_home, store_data_groups
-from core.command.help import keys_text, store_help_text
+from core.command.help import help_width, keys_text, store_help_text
+from core.command.help_topics import section_topic
 from core.data.annotations import find_sources
 from core.data.settings import DataSettings
 from core.data.validation.report import REPORT_KEYS, ReportSettings, as_json, as_text
@@ -24,15 +25,19 @@ log = logging.getLogger(__name__)
 SECTIONS: dict[str, type[BaseModel]] = {"data": DataSettings, "report": ReportSettings}
 
 _INTRODUCTION = """\
-Check every image and every row of a data set, and report everything that is wrong with it.
+Check every image and every row of a data set, and report everything that is
+wrong with it.
 
   python code/validate_data.py data.root=DIR
-  python code/validate_data.py data.root=DIR report.file=report.json report.examples=20
-  python code/validate_data.py data.root=DIR data.split_strategy=file data.split_file=FILE
+  python code/validate_data.py data.root=DIR report.file=FILE report.examples=20
+  python code/validate_data.py data.root=DIR data.split_strategy=file \\
+      data.split_file=FILE
+  python code/validate_data.py --help data.resize      one key, or one group
 
-Exit code 0: training takes the data, though there may be warnings; 1: errors; 2: wrong usage.
-The keys of data.* are those of train.py, so that one command line serves both. Keys that only
-matter during training, such as data.batch_size and data.sampler, have no effect here.
+Exit code 0: training takes the data, though there may be warnings; 1: errors;
+2: wrong usage. The keys of data.* are those of train.py, so that one command
+line serves both. Keys that only matter during training, such as
+data.batch_size and data.sampler, have no effect here.
 """
 
 
@@ -41,8 +46,14 @@ def fill_validation_store() -> None:
     store_data_groups()
     node = {"report": ReportSettings().model_dump(mode="json")}
     ConfigStore.instance().store(name="report_settings", node=node)
-    sections = [keys_text(name, settings) for name, settings in SECTIONS.items()]
+    width = help_width()
+    sections = [keys_text(name, settings, width) for name, settings in SECTIONS.items()]
     store_help_text("validate_data", "\n".join([_INTRODUCTION, *sections]))
+
+
+def help_on(word: str, width: int) -> str:
+    """The help on a group of keys, or on one key. Raises InputError for anything else."""
+    return section_topic(word, width, SECTIONS)
 
 
 def run_validation(config: DictConfig) -> int:
