@@ -101,6 +101,9 @@ KNOWN = {
         "scratch / path.name",
     ],
     "core/exporting/int8.py": ["file.with_name(f'{file.name}.float32')"],
+    "core/files/importing.py": [  # a file of the room that is imported
+        "Path(found.module_finder.path) / f'{found.name}.py'"
+    ],
     "core/predicting/prediction.py": ["folder / fold['name']"],  # checked by check_results
     "core/predicting/trained_model.py": ["path / folds[0]['name']"],
     "core/running/cross_validation.py": [

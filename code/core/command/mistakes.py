@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from core.command.terminal import prepare_streams, show_error
+from core.command.terminal import prepare_streams, show, show_error
 from core.errors import EXIT_CODE, InputError
 from core.files.escaping import TerminalFormatter
 from core.validation import nearest
@@ -39,7 +39,7 @@ def run_command(
 
     with mistakes_in_one_line(explain_later):
         if doing and _shows_progress():
-            print(f"Starting the {doing}; loading libraries takes some seconds", flush=True)
+            show(f"Starting the {doing}; loading libraries takes some seconds")
         main()
 
 

@@ -13,7 +13,7 @@ _NOT_READ = (errno.EPIPE, errno.EINVAL)
 
 def show(text: str) -> None:
     """Print text, which may quote files, on standard output."""
-    print(for_terminal(text))
+    print(for_terminal(text), flush=True)
 
 
 def show_error(text: str) -> None:
