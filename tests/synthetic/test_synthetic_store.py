@@ -158,6 +158,7 @@ def test_quiet_off_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert captured.err == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [1, 2])
 @pytest.mark.parametrize("file", ["image", "train.csv"])
 def test_a_full_disk_is_one_line_and_leaves_nothing(
