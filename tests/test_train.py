@@ -197,7 +197,7 @@ def test_tensorboard_and_training_part(train_command, tiny, tmp_path):
     assert "train" in set(pd.read_csv(path / "predictions.csv").split)
     log = (path / "train.log").read_text()
     assert "Train part, 42 images" in log
-    assert "million parameters, focal_loss, float32 on cpu" in log
+    assert " parameters, focal_loss, float32 on cpu" in log
     assert f"train{results['train']['num_images']:>13}" in log
 
 

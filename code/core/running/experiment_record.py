@@ -108,7 +108,7 @@ def overview(results: Mapping[str, Any]) -> str:
         counts = [part["num_images"], part["clean"], *part["class_counts"].values()]
         rows.append([name, *map(str, counts)])
     head = (
-        f"{model['name']}, {model['num_parameters'] / 1e6:.1f} million parameters, "
+        f"{model['name']}, {model['num_parameters']:,} parameters, "
         f"{results['loss']['type']}, {computation['precision']} on "
         f"{results['environment']['hardware']['device']}"
     )
