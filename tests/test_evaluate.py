@@ -141,6 +141,14 @@ def test_data_that_changed_since_training_are_reported(by_column, tmp_path, capl
     assert f"changed since training (defect_2 {old} -> {60 - old})" in caplog.text
 
 
+def test_a_model_that_is_gone_is_named_with_its_experiment(experiment):
+    content = read(experiment)
+    content["config"]["model"]["name"] = "gone"
+    (experiment / "results.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"results\.json: config: .*'gone'"):
+        reevaluate(experiment)
+
+
 def test_an_interpolation_in_an_experiment_stays_text(experiment, tmp_path, monkeypatch):
     """Also where another command reads the config from results.json."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -14,10 +14,11 @@ from core.data.label_table import LabelTable
 from core.data.loaders import make_loader
 from core.data.model_labels import read_model_labels
 from core.data.split_file import read_split
+from core.errors import InputError
 from core.experiments.finding import find_experiment
 from core.experiments.folder import make_unused_folder
 from core.experiments.predictions import write_predictions
-from core.experiments.reading import Experiment, read_experiment
+from core.experiments.reading import RESULTS_FILE, Experiment, read_experiment
 from core.experiments.schema import SCHEMA_VERSION
 from core.experiments.strips import SPLIT_FILE
 from core.files.writing import write_json
@@ -42,7 +43,10 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     experiment is not completed, or the data does not fit it.
     """
     experiment = read_experiment(find_experiment(path))
-    config = check_values(experiment.results["config"])
+    try:
+        config = check_values(experiment.results["config"])
+    except InputError as error:
+        raise InputError(f"{experiment.path / RESULTS_FILE}: config: {error}") from None
     final = read_final_model(experiment)
     if data_root is None:
         # As it was trained on: synthetic strips that are gone are generated again. By name, since
