@@ -25,7 +25,8 @@ FEWEST_TO_JUDGE = 16
 class BaseLoss(nn.Module):
     """A loss of logits (batch, C, *spatial) and multi-hot targets of the same shape.
 
-    A subclass keeps each argument of its constructor where `get_params` finds it: as an attribute
+    A subclass has `forward(logits, targets)`, which returns a scalar unless `reduction` is `none`.
+    It keeps each argument of its constructor where `get_params` finds it: as an attribute
     of that name, or, if it is a weight per class, by `add_class_weight`. Each loss also takes
     `num_classes`, though its constructor does not name it: weights per class, class counts and
     logits of another number of classes are then refused.
@@ -80,10 +81,6 @@ class BaseLoss(nn.Module):
     def name(cls) -> str:
         """The name it is registered under, else that of the class."""
         return cls.registered_name or cls.__name__
-
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The loss, a scalar unless `reduction` is `none`."""
-        raise NotImplementedError
 
     def set_class_statistics(
         self,

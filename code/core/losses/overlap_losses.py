@@ -1,5 +1,6 @@
 """Losses that measure how far predicted and true masks overlap."""
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Any
 
 import torch
@@ -13,7 +14,7 @@ from core.losses.overlap import Overlap, overlap
 from core.losses.registry import get_registry
 
 
-class OverlapLoss(BaseLoss):
+class OverlapLoss(BaseLoss, ABC):
     """What the losses of overlap share: counts of pixels, smoothed by `smooth` pixels.
 
     With `batch` the counts run over all images of the batch, otherwise over each image.
@@ -41,9 +42,9 @@ class OverlapLoss(BaseLoss):
         counts = overlap(*self.checked(logits, targets), self.batch, self.from_logits)
         return reduced(self.values(counts), self.reduction)
 
+    @abstractmethod
     def values(self, counts: Overlap) -> Tensor:
         """The terms of which the loss is the mean."""
-        raise NotImplementedError
 
 
 @get_registry().register("tversky_loss", tags=["masks", "image_labels"])
