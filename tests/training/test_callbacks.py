@@ -4,7 +4,7 @@ import pytest
 from task_examples import EXAMPLES, SETTINGS, build
 
 from core.experiments.folder import ExperimentFolder
-from core.files.checkpoint import load_checkpoint
+from core.files.checkpoint import load_checkpoint, save_checkpoint
 from core.training.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from core.training.checkpoint import Checkpoints, restore
 from core.training.trainer import Trainer
@@ -56,3 +56,18 @@ def test_every_second_checkpoint_is_kept(tmp_path):
     assert (folder / "epoch_0002.pt").read_bytes() == kept
     for epoch in (2, 4):
         assert len(load_checkpoint(folder / f"epoch_{epoch:04d}.pt")["history"]) == epoch
+
+
+def test_an_epoch_that_a_kill_left_out_is_kept_on_resuming(tmp_path):
+    folder = tmp_path / "checkpoints"
+    trainer_in(tmp_path, num_epochs=2).fit()
+    trainer_in(tmp_path, ModelCheckpoint(folder, every_n_epochs=2), num_epochs=2)
+    kept = folder / "epoch_0002.pt"
+    assert kept.read_bytes() == (folder / "last.pt").read_bytes()
+    # Within the next epoch, last.pt is no longer that of the second.
+    kept.unlink()
+    state = load_checkpoint(folder / "last.pt") | {"epoch_progress": {"step": 1}}
+    save_checkpoint(folder / "last.pt", state)
+    history = [{"epoch": 1}, {"epoch": 2}]
+    ModelCheckpoint(folder, every_n_epochs=2).on_resume(history, best_epoch=1)
+    assert not kept.exists()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from core.files.checkpoint import load_checkpoint
 from core.files.writing import replacing
 
 log = logging.getLogger(__name__)
@@ -60,11 +61,18 @@ class ModelCheckpoint(Callback):
 
     def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> None:
         if record["epoch"] % self.every_n_epochs == 0:
-            with replacing(self.folder / f"epoch_{record['epoch']:04d}.pt") as temporary:
+            with replacing(self._file(record)) as temporary:
                 shutil.copyfile(self.folder / "last.pt", temporary)
 
     def on_resume(self, history: Sequence[dict[str, Any]], best_epoch: int) -> None:
-        """Earlier epochs are kept already, and last.pt may be of a later step than the last."""
+        """Keep the last epoch if the run was killed before it could: not when last.pt is later."""
+        if not self._file(history[-1]).exists():
+            last = load_checkpoint(self.folder / "last.pt")
+            if last["epoch_progress"] is None:
+                self.on_epoch_end(history[-1], best_epoch)
+
+    def _file(self, record: dict[str, Any]) -> Path:
+        return self.folder / f"epoch_{record['epoch']:04d}.pt"
 
 
 class TensorBoard(Callback):
