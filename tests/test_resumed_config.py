@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from conftest import BFLOAT16
 from outcomes import differences, outcome, read
 
 from core.errors import InputError
+from core.predicting import building
 from core.running.resuming import read_config, resumed_config
 
 
@@ -150,6 +152,27 @@ def test_interpolations_in_a_config_stay_text(text, half_done, tmp_path, monkeyp
     config, changed = resumed_config(path, {"data.num_workers": 1})
     assert str(config.data.root) == str(config.data.split_file) == text
     assert list(changed) == ["data.num_workers"]
+
+
+@pytest.mark.parametrize("depth", [100_000, 10**9])
+def test_a_network_that_would_build_for_minutes_is_refused(
+    depth, half_done, train_command, tmp_path, monkeypatch
+):
+    # The memory is filled before it is refused, which takes its time.
+    monkeypatch.setattr(building, "_MORE_MEMORY", 1 << 30)
+    path = Path(shutil.copytree(half_done / "experiment_begun", tmp_path / "begun"))
+    content = yaml.safe_load((path / "config.yaml").read_text())
+    options = {"depths": [2, 2, depth, 2]}
+    content["model"] |= {"backbone": "convnext_atto", "backbone_options": options}
+    (path / "config.yaml").write_text(yaml.safe_dump(content))
+    before, begun = snapshot(path), time.process_time()
+    ended = train_command(f"resume={path}")
+    assert ended.exit_code == 2
+    (line,) = ended.errors.strip().splitlines()
+    assert "last.pt: does not fit the config beside it" in line
+    assert len(line) < 600
+    assert time.process_time() - begun < building.SECONDS
+    assert snapshot(path) == before
 
 
 def test_nothing_is_begun_where_an_interpolation_leads(

@@ -1,6 +1,7 @@
 """Compose an experiment from a checked config, and run it."""
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ from core.training.seeding import seed_everything, set_determinism
 from core.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
+
+UNLIMITED = nullcontext()
 
 
 def train(config: TrainConfig) -> dict[str, Any]:
@@ -90,8 +93,16 @@ def run(
     return results
 
 
-def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
-    """Build what the config names. Raises InputError for values that do not fit the data."""
+def build(
+    config: TrainConfig,
+    data: LoadedData,
+    split: Split,
+    limits: AbstractContextManager[None] = UNLIMITED,
+) -> TrainingSetup:
+    """Build what the config names, the model within `limits`.
+
+    Raises InputError for values that do not fit the data, or the limits.
+    """
     device = choose_device(config.runtime.device, config.runtime.num_threads)
     keep_freed_memory()
     set_determinism(config.runtime.deterministic)
@@ -109,7 +120,7 @@ def build(config: TrainConfig, data: LoadedData, split: Split) -> TrainingSetup:
     counts = labels.sum(axis=0)
     seed_everything(seed)
     drawn = expected_shares(labels, image_weights(labels, config.data.sampler))
-    with first_before_others():
+    with first_before_others(), limits:
         image_shape = (config.data.channels, *config.data.image_format.size)
         model = build_model(values, table, drawn, image_shape)
     pixel_shares = pixel_shares_of(model, config, table, split["train"])

@@ -1,7 +1,8 @@
 """Continue an experiment's training in its own folder."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from core.experiments.reading import read_results
 from core.experiments.strips import SPLIT_FILE
 from core.machine.distributed import from_first, is_first, size
 from core.models.parameters import without_weights
-from core.running.composition import build, run
+from core.predicting.building import no_larger_than
+from core.running.composition import UNLIMITED, build, run
 from core.running.experiment_record import LoadedData
 from core.running.loading import choose_split, read_data
 from core.training.checkpoint import Checkpoints, FoundCheckpoint, restore
@@ -46,13 +48,14 @@ def continue_training(
 
     found, own_split = from_first(read)
     # Weights come from the checkpoint; the initial weights' file may be gone.
-    begun, built = found.state is not None, config
+    begun, built, limits = found.state is not None, config, UNLIMITED
     if begun:
         # The precision it began with: `auto` may choose another one on another device.
         precision = found.state.get("precision", config.runtime.precision)
         runtime = config.runtime.model_copy(update={"precision": precision})
         built = replace(config, model=without_weights(config.model), runtime=runtime)
-    setup = build(built, data, own_split)
+        limits = _no_larger_than(found)
+    setup = build(built, data, own_split, limits)
     if begun:
         restore(setup.learner, found.state, found.file)
         from_first(lambda: checkpoints.mend(found))
@@ -63,6 +66,20 @@ def continue_training(
     resumption = describe_resumption(changed or {}, found)
     log.info("Resuming %s from epoch %d, step %d", path, resumption["epoch"], resumption["step"])
     return run(config, setup, ExperimentFolder.reopen(path, resumption), found.state)
+
+
+@contextmanager
+def _no_larger_than(found: FoundCheckpoint) -> Iterator[None]:
+    """Build no network that the checkpoint could never fill: its options may come from a stranger.
+
+    Raises InputError for such a network.
+    """
+    weights = found.state.get("model")
+    try:
+        with no_larger_than(weights if isinstance(weights, Mapping) else {}):
+            yield
+    except InputError as error:
+        raise InputError(f"{found.file}: does not fit the config beside it: {error}") from None
 
 
 def check_fingerprint(path: Path, data: LoadedData, config: TrainConfig) -> None:
