@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from core.data.bitmap_json import read_bitmap_json
-from core.data.checks import Errors, check_class_names, check_image_id, collecting
+from core.data.checks import Errors, check_image_id, collecting
 from core.data.image_folder import EXTENSIONS, describe_exceptions, image_ids, images_below
 from core.data.images import check_header, decode, stored_size
 from core.data.kaggle_csv import read_kaggle_csv
 from core.data.label_csv import read_label_csv
 from core.data.label_table import LabelTable, contradictions
 from core.errors import InputError
+from core.files.names import check_class_names
 from core.files.resizing import Resize, Size
 from core.files.threads import map_in_threads
 

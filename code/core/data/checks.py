@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import InputError
-from core.files.names import check_class_names as check_class_names
 from core.files.reading import MEBIBYTE
 from core.files.tables import read_table
 from core.validation import nearest

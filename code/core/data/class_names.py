@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.data.checks import check_class_names
 from core.errors import InputError
+from core.files.names import check_class_names
 from core.files.reading import MEBIBYTE, bounded_lines, opened
 
 SEVERSTAL_CLASS_NAMES = ("defect_1", "defect_2", "defect_3", "defect_4")

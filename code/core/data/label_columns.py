@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.checks import check_class_names
 from core.data.image_ids import Notices
 from core.errors import InputError
+from core.files.names import check_class_names
 from core.validation import nearest
 
 IMAGE_ID = "ImageId"

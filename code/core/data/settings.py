@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from core.data.checks import check_class_names
 from core.data.images import BIT_DEPTHS, ImageFormat
 from core.data.sampling import SamplerName
 from core.data.split_checks import parse_strategy
+from core.files.names import check_class_names
 from core.files.resizing import ResizeMode, check_area, size_rule
 from core.validation import Settings
 

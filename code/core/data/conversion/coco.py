@@ -6,7 +6,6 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.data.checks import check_class_names
 from core.data.conversion.annotated import (
     AnnotatedImage,
     AnnotatedObject,
@@ -16,6 +15,7 @@ from core.data.conversion.annotated import (
 )
 from core.data.conversion.masks import counts_of_text
 from core.errors import InputError
+from core.files.names import check_class_names
 from core.files.reading import MEBIBYTE, read_json
 from core.validation import validate
 

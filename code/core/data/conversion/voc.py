@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from core.data.checks import check_class_names
 from core.data.conversion.annotated import (
     AnnotatedImage,
     AnnotatedObject,
@@ -13,6 +12,7 @@ from core.data.conversion.annotated import (
     checked_size,
 )
 from core.errors import InputError
+from core.files.names import check_class_names
 from core.files.reading import MEBIBYTE, read_bytes
 from core.validation import nearest
 

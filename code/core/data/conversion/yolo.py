@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.checks import check_class_names
 from core.data.class_names import CLASS_FILE, read_class_file
 from core.data.conversion.annotated import (
     AnnotatedImage,
@@ -16,6 +15,7 @@ from core.data.conversion.annotated import (
     checked_size,
 )
 from core.errors import InputError
+from core.files.names import check_class_names
 from core.files.reading import MEBIBYTE, bounded_lines, opened, read_yaml
 
 _MOST_BYTES, _LONGEST_LINE = 16 * MEBIBYTE, MEBIBYTE
