@@ -130,6 +130,14 @@ def test_no_line_of_a_table_is_wider_than_the_terminal(tmp_path, columns, sort):
         assert too_wide(as_text(compared, "table", columns, width), width) == []
 
 
+def test_words_stay_whole_while_another_column_can_give_way():
+    rows = [["name", "figure", "differs"], ["experiment_20261128", "0.900", "one_long_word=true b"]]
+    lines = fitted(rows, 42, wrapped=(0, 2)).splitlines()
+    assert lines[2].split() == ["experiment_20261128", "0.900", "one_long_word"]
+    assert lines[3].split() == ["=true", "b"]
+    assert max(map(len, lines)) <= 42
+
+
 def test_a_table_is_wrapped_and_cut_only_where_it_is_too_wide():
     rows = [["name", "value"], ["one two three four", "1.000"]]
     assert fitted(rows, 80).splitlines() == [

@@ -50,15 +50,18 @@ def fitted(rows: Sequence[Sequence[str]], width: int, wrapped: Sequence[int] = (
     """A table no wider than `width`, with a line of dashes below its header.
 
     Where it would be wider, cells are wrapped to up to three lines: those of the columns `wrapped`
-    if that is enough.
+    if that is enough. Words stay whole while they can; then those of the last such column break.
     """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    columns = list(zip(*rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    words = [max(len(word) for word in " ".join(column).split() or [""]) for column in columns]
     while sum(widths) + 2 * (len(widths) - 1) > width:
         wide = [column for column, size in enumerate(widths) if size > _NARROWEST]
         if not wide:
             break
-        chosen = [column for column in wide if column in wrapped] or wide
-        widths[max(chosen, key=widths.__getitem__)] -= 1
+        chosen = [column for column in wide if column in wrapped]
+        whole = [column for column in chosen if widths[column] > words[column]]
+        widths[max(whole or chosen[-1:] or wide, key=widths.__getitem__)] -= 1
     lines: list[list[str]] = []
     for row in rows:
         cells = [_wrapped(cell, size) for cell, size in zip(row, widths, strict=True)]
