@@ -4,6 +4,7 @@ FUZZ_EXAMPLES=100000 python -m pytest tests -k fuzz tries that many inputs in al
 time; without it the same few thousand are tried in every run.
 """
 
+import copy
 import json
 import os
 from pathlib import Path
@@ -96,7 +97,8 @@ def replaced(draw, content):
         if key is None:
             continue
         if draw(st.booleans()):
-            parent[key] = draw(JSON)
+            # A list among the leaves is one object for all examples, which a later change would enter.
+            parent[key] = copy.deepcopy(draw(JSON))
         else:
             del parent[key]
     return content
