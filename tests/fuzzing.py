@@ -97,7 +97,7 @@ def replaced(draw, content):
         if key is None:
             continue
         if draw(st.booleans()):
-            # A list among the leaves is one object for all examples, which a later change would enter.
+            # All examples share the lists among the leaves: a later change would alter them.
             parent[key] = copy.deepcopy(draw(JSON))
         else:
             del parent[key]
