@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -199,3 +200,72 @@ def test_the_mask_head_is_kept_with_the_model(completed, tiny):
     content = torch.load(path / "model_final.pt", weights_only=True)
     assert "mask_head.classifier.weight" in content["state_dict"]
     assert "fusion.gain" in content["state_dict"]
+
+
+@pytest.fixture(scope="module")
+def some_masks_missing(trained, tmp_path_factory):
+    """Overrides of the tiny strips whose first three strips of defect_1 lack that mask."""
+    folder, source = tmp_path_factory.mktemp("missing_masks"), Path(read(trained)["data"]["root"])
+    (folder / "train_images").symlink_to(source / "train_images")
+    masks = pd.read_csv(source / "train.csv")
+    labels = pd.crosstab(masks.ImageId, masks.ClassId).reindex(
+        sorted(path.name for path in (source / "train_images").iterdir()), fill_value=0
+    )
+    labels.columns = [f"defect_{number}" for number in labels.columns]
+    labels.to_csv(folder / "labels.csv")
+    lacking = masks.index[masks.ClassId == 1][:3]
+    masks.drop(lacking).to_csv(folder / "train.csv", index=False)
+    images = sorted(masks.ImageId[lacking])
+    return images, ["data=severstal", f"data.root={folder}", "data.missing_masks=ignore"]
+
+
+def test_images_with_a_missing_mask_train_their_labels_and_are_left_out_of_scores(
+    completed, tiny, some_masks_missing
+):
+    images, overrides = some_masks_missing
+    path = completed(
+        *tiny, *overrides, *HEAD, "mask_loss=dice_loss", "training.evaluate_train_part=true",
+        "augmentation.blackout.probability=0.5", "training.num_epochs=1",
+    )  # fmt: skip
+    results = read(path)
+    listed = results["data"]["missing_masks"]
+    assert listed == [{"image_id": name, "class_names": ["defect_1"]} for name in images]
+    split = pd.read_csv(path / "split.csv").set_index("image_id").split
+    for part in ("train", "validation", "test"):
+        scored, lacking = results[part]["localization"], int((split[images] == part).sum())
+        assert scored["num_images"] == results[part]["num_images"] - lacking
+        support = results[part]["per_class"]["defect_1"]["support"]
+        assert scored["per_class"]["defect_1"]["num_with_mask"] == support - lacking
+
+
+def test_an_image_with_a_missing_mask_adds_nothing_to_the_mask_term(
+    compose, tiny, some_masks_missing
+):
+    images, overrides = some_masks_missing
+    parts = parts_of(compose(*tiny, *overrides, *HEAD, "mask_loss=dice_loss"))
+    dataset = parts.task.loaders["train"].dataset
+    known = {
+        image_id
+        for batch in parts.task.loaders["train"]
+        for image_id, has in zip(batch["image_id"], batch["has_masks"].tolist(), strict=True)
+        if has
+    }
+    trained = {dataset.table.image_ids[index] for index in dataset.indices}
+    assert known == trained - set(images)
+    assert trained & set(images)
+
+
+def test_a_resize_that_erases_every_mask_of_a_class_is_refused_where_masks_are_used(
+    compose, some_masks_missing, tiny, tmp_path
+):
+    root = Path(next(each for each in some_masks_missing[1] if "root" in each).partition("=")[2])
+    masks = pd.read_csv(root / "train.csv")
+    masks.loc[masks.ClassId == 1, "EncodedPixels"] = "1 1"  # the corner, which is not kept
+    masks.to_csv(tmp_path / "train.csv", index=False)
+    (tmp_path / "train_images").symlink_to(root / "train_images")
+    data = [*tiny, "data=severstal", f"data.root={tmp_path}", "data.resize=[32,32]"]
+    parts_of(compose(*data))
+    with pytest.raises(
+        InputError, match=r"data\.resize=\[32,32\]: would erase each of .* defect_1"
+    ):
+        parts_of(compose(*data, *HEAD))

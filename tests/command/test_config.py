@@ -224,6 +224,10 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
         ],
         lambda b: list(b.parts.data.table.skipped),
     ),
+    "data.missing_masks": (
+        ["data.missing_masks=ignore", "data.source=severstal", "data.root={without_masks}"],
+        lambda b: sorted(b.parts.data.table.masks.missing),
+    ),
     "data.group_duplicates": (
         [
             "data.group_duplicates=false",
@@ -378,8 +382,12 @@ def given(tiny, tmp_path_factory) -> dict[str, str]:
     (folder / "labelled" / "labels.csv").write_text("\n".join(rows))
     shutil.copytree(folder / "labelled", folder / "half_written")
     (folder / "half_written" / "images" / "0.jpg").write_bytes(b"\xff\xd8\xff")
+    shutil.copytree(folder / "labelled", folder / "without_masks")
+    (folder / "without_masks" / "images").rename(folder / "without_masks" / "train_images")
+    (folder / "without_masks" / "train.csv").write_text("ImageId,ClassId,EncodedPixels\n")
     return {
         "half_written": str(folder / "half_written"),
+        "without_masks": str(folder / "without_masks"),
         "labelled": str(folder / "labelled"),
         "weights": str(folder / "weights.pt"),
         "root": str(folder / "strips"),

@@ -192,10 +192,20 @@ def test_labels_that_contradict_masks_are_errors_in_both_directions(root):
     assert validation.compared_sources == ["labels.csv"]
     labels_csv(root, [(0, 0), (20, 3)])
     validation = validate_data(root, settings())
-    assert kinds(validation) == {"labels contradict masks": 2}
+    assert kinds(validation) == {"labels contradict masks": 1, "labels without a mask": 1}
     lines = [finding.message for finding in validation.findings]
     assert "strip_000.jpg: defect_1 is in train.csv, but no label of it in labels.csv" in lines[0]
     assert "strip_020.jpg: defect_4 is in labels.csv, but no pixels of it in train.csv" in lines[1]
+
+
+def test_labels_without_a_mask_are_accepted_where_training_accepts_them(root):
+    labels_csv(root, [(20, 3)])
+    assert not validate_data(root, settings()).usable
+    validation = validate_data(root, settings(missing_masks="ignore"))
+    assert validation.usable
+    assert kinds(validation) == {"labels without a mask": 1}
+    assert validation.table.labels[20, 3] == 1
+    assert validation.inspections[20].masks is None
 
 
 def test_what_training_does_not_read_is_a_warning(root):

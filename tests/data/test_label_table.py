@@ -51,8 +51,11 @@ def label_csv(root, changes):
     [
         ([], []),
         ([(0, 0)], [f"{FIRST}: defect_1 is in train.csv, but no label of it in labels.csv"]),
-        ([(1, 3)], [f"{SECOND}: defect_4 is in labels.csv, but no pixels of it in train.csv"]),
-        ([(0, 0), (1, 3), (1, 2)], [FIRST, "(and 2 more)", "remove labels.csv"]),
+        (
+            [(1, 3)],
+            [f"{SECOND} (defect_4)", "no pixels of it in train.csv", "missing_masks=ignore"],
+        ),
+        ([(0, 0), (0, 1), (1, 3), (1, 2)], [FIRST, "remove labels.csv"]),
     ],
 )
 def test_labels_that_contradict_the_masks_are_refused(tmp_path, changes, words, caplog):

@@ -22,6 +22,8 @@ from core.training.checkpoint import Checkpoints
 UNWRITTEN = {
     "SkippedImage.image_id": "every image of these runs is whole",
     "SkippedImage.reason": "every image of these runs is whole",
+    "MissingMask.image_id": "every label of these runs has its mask",
+    "MissingMask.class_names": "every label of these runs has its mask",
     "Commit.commit": "null where the code is in no checkout",
     "Commit.changed": "null where the code is in no checkout",
 }

@@ -69,7 +69,7 @@ KNOWN = {
     "core/command/choosers.py": [  # given on the command line, and read only
         "config_dir / folder / f\"{given.get(folder, '')}.yaml\""
     ],
-    "core/data/annotations.py": ["root / name"],  # constants, and what the folder lists
+    "core/data/sources.py": ["root / name"],  # constants
     "core/data/duplicates.py": ["folder / f'descriptors_{len(paths)}_{key}.npz'"],  # a hash
     "core/data/conversion/writing.py": [  # names of files that are there, and of tables
         "folder / image.path.name",

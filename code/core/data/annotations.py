@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 from core.data.bitmap_json import read_bitmap_json
-from core.data.checks import Errors, check_image_id, collecting
-from core.data.image_folder import EXTENSIONS, describe_exceptions, image_ids, images_below
+from core.data.checks import Errors
+from core.data.class_names import CLASS_FILE, SEVERSTAL_CLASS_NAMES
+from core.data.image_folder import describe_exceptions, images_below
 from core.data.images import check_header, decode, stored_size
 from core.data.kaggle_csv import read_kaggle_csv
+from core.data.label_agreement import MissingMasks, agreed
 from core.data.label_csv import read_label_csv
-from core.data.label_table import LabelTable, contradictions
+from core.data.label_table import LabelTable
+from core.data.sources import LABEL_CSV, RUN_LENGTH_CSV, find_sources, image_folder, list_images
 from core.errors import InputError
 from core.files.names import check_class_names
 from core.files.resizing import Resize, Size
@@ -20,15 +23,6 @@ from core.files.threads import map_in_threads
 
 _log = logging.getLogger(__name__)
 
-# Label sources in the order in which they are looked for, each with its image folders.
-RUN_LENGTH_CSV, _BITMAP_FOLDER, _LABEL_CSV = "train.csv", "ann", "labels.csv"
-# Beside another source, only this one is quick enough to compare before every training.
-COMPARED_SOURCES = (_LABEL_CSV,)
-_IMAGE_FOLDERS = {
-    RUN_LENGTH_CSV: ("train_images",),
-    _BITMAP_FOLDER: ("train_images", "img"),
-    _LABEL_CSV: ("train_images", "images"),
-}
 # Of an image that is refused when it is read: its masks are not to be blamed.
 _UNKNOWN_SIZE = (1 << 20, 1 << 20)
 
@@ -38,13 +32,15 @@ def read_label_table(
     class_names: Sequence[str] | None = None,
     image_size: Size | Resize = (256, 1600),
     on_bad_image: Literal["error", "skip"] = "error",
+    missing_masks: MissingMasks = "error",
 ) -> LabelTable:
     """Read the data set in `root`, in any of its layouts, and check all of it.
 
     The first of these that is there is read, so that the masks of the original table win:
     `train.csv` with `train_images/`; `ann/` with `train_images/` or `img/`; `labels.csv` with
     `train_images/` or `images/`. A `labels.csv` of the same images and classes must agree with
-    its masks; other sources are not read.
+    its masks, except for labels without a mask with `missing_masks="ignore"`: the masks of such an
+    image are not known. Other sources are not read.
 
     Images have `image_size`, or any size with a `Resize`, by which masks are resized as well.
 
@@ -63,42 +59,24 @@ def read_label_table(
         _log.warning("%s", exceptions)
     _check_common_size(image_folder(root, source), image_size)
     table = read_labels(root, source, class_names, image_size)
-    if source == _LABEL_CSV and class_names is None:
+    if source == RUN_LENGTH_CSV and class_names is None and LABEL_CSV in others:
+        _log.info("ClassId 1, 2, ... of %s are %s", source, ", ".join(table.class_names))
+    if source == LABEL_CSV and class_names is None:
         _log.info("%s: its columns are the classes %s", source, ", ".join(table.class_names))
     for notice in table.notices:
         _log.warning("%s", notice)
-    if _LABEL_CSV in others:
-        _check_label_csv(root, table, image_size)
+    if LABEL_CSV in others:
+        try:
+            other = read_other_labels(root, LABEL_CSV, table, image_size)
+        except InputError as error:
+            _log.warning("Not compared with %s: %s", source, error)
+        else:
+            table = agreed(table, other, missing_masks)
     if on_bad_image == "skip":
         return _without_bad_images(table, image_size)
     for path in table.image_paths:
         check_header(path, image_size)
     return table
-
-
-def sources_in(root: Path) -> list[str]:
-    """The label sources in `root`, if any."""
-    return [name for name in _IMAGE_FOLDERS if (root / name).exists()]
-
-
-def find_sources(root: Path) -> list[str]:
-    """The label sources in `root`; the first one is read.
-
-    Raises:
-        InputError: there is none.
-    """
-    if root.exists() and not root.is_dir():
-        raise InputError(f"data.root={root} is a file; expected the folder of a data set")
-    if found := sources_in(root):
-        return found
-    state = "holds no data set" if root.is_dir() else "does not exist"
-    raise InputError(
-        f"data.root={root} {state}: looked for train.csv with train_images/, ann/ with one JSON "
-        "per image, and labels.csv with one 0/1 column per class; get the strips from the Kaggle "
-        "competition severstal-steel-defect-detection (kaggle competitions download -c "
-        "severstal-steel-defect-detection) and unpack them there, or try without them: "
-        "experiment=quickstart"
-    )
 
 
 def _check_common_size(folder: Path, image_size: Size | Resize) -> None:
@@ -121,43 +99,6 @@ def _check_common_size(folder: Path, image_size: Size | Resize) -> None:
         )
 
 
-def image_folder(root: Path, source: str) -> Path:
-    """The folder of the images that a source in `root` labels. Raises InputError without one."""
-    folders = [root / name for name in _IMAGE_FOLDERS[source] if (root / name).is_dir()]
-    if not folders:
-        expected = " or ".join(f"{name}/" for name in _IMAGE_FOLDERS[source])
-        raise InputError(
-            f"{root}: found {source} but no image folder; expected {expected} beside it: "
-            "unpack the images there"
-        )
-    return folders[0]
-
-
-def list_images(root: Path, source: str, errors: Errors = None) -> dict[str, Path]:
-    """The image files that a source in `root` labels, by their ids and sorted by them.
-
-    The folder, not the table, says which images there are.
-
-    Raises:
-        InputError: no image folder, no image in it, or, without `errors`, a name that cannot
-            stand in a table.
-    """
-    folder = image_folder(root, source)
-    paths = images_below(folder)
-    if not paths:
-        raise InputError(
-            f"{folder}: no images; expected files ending in {', '.join(EXTENSIONS)}: "
-            "unpack the images there"
-        )
-    usable = []
-    for path in paths:
-        with collecting(errors):
-            for name in path.relative_to(folder).parts:
-                check_image_id(name, str(folder))
-            usable.append(path)
-    return dict(sorted(zip(image_ids(folder, usable), usable, strict=True)))
-
-
 def read_labels(
     root: Path,
     source: str,
@@ -174,10 +115,12 @@ def read_labels(
     names = None if class_names is None else check_class_names(class_names, "data.class_names")
     images = list_images(root, source, errors)
     paths, image_ids = tuple(images.values()), tuple(images)
+    if source == RUN_LENGTH_CSV and names is None:
+        names = _names_beside(root, image_ids)
     sizes = image_size
     if isinstance(image_size, Resize):
         sizes = [stored_size(path, image_size) or _UNKNOWN_SIZE for path in paths]
-    if source == _LABEL_CSV:
+    if source == LABEL_CSV:
         found = read_label_csv(root / source, image_ids, names, errors)
     else:
         read = read_kaggle_csv if source == RUN_LENGTH_CSV else read_bitmap_json
@@ -187,6 +130,20 @@ def read_labels(
     if masks is not None and isinstance(image_size, Resize):
         masks = masks.resized(image_size, sizes)
     return LabelTable(paths, image_ids, labels, names, masks, source, root=root, notices=notices)
+
+
+def _names_beside(root: Path, image_ids: Sequence[str]) -> tuple[str, ...] | None:
+    """The columns of a labels.csv beside a train.csv that nothing else names the classes of.
+
+    None where it cannot be read, or has the classes of the Severstal data, in whichever order.
+    """
+    if (root / CLASS_FILE).exists() or not (root / LABEL_CSV).exists():
+        return None
+    try:
+        names = read_label_csv(root / LABEL_CSV, image_ids, None).class_names
+    except InputError:
+        return None
+    return names if set(names).isdisjoint(SEVERSTAL_CLASS_NAMES) else None
 
 
 def read_other_labels(
@@ -205,22 +162,6 @@ def read_other_labels(
     if other.image_ids != table.image_ids:
         raise InputError(f"{root / source}: labels other images than {table.source}")
     return other
-
-
-def _check_label_csv(root: Path, table: LabelTable, image_size: Size | Resize) -> None:
-    """Compare the table with labels.csv."""
-    try:
-        other = read_other_labels(root, _LABEL_CSV, table, image_size)
-    except InputError as error:
-        _log.warning("Not compared with %s: %s", table.source, error)
-        return
-    found = list(contradictions(table, other))
-    if found:
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise InputError(
-            f"{root}: {found[0]}{more}; expected sources that agree: mend the wrong one, or "
-            f"remove {_LABEL_CSV}; validate_data.py lists all that contradict"
-        )
 
 
 def _without_bad_images(table: LabelTable, image_size: Size | Resize) -> LabelTable:

@@ -1,7 +1,7 @@
 """The label table: which images there are, and which defect classes each of them shows."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,8 @@ class Masks:
     `codes` holds the column of a class and the code of its mask, by position of the image; they
     were checked when the table was read. `draw(plane, code)` adds a mask to a plane uint8 (H, W).
     With `resize`, they are drawn in the `stored_sizes` of the images, and resized as these are.
+    `missing` holds the columns of the labels without a mask, by position of the image: the masks
+    of such an image are not known at all, since an empty mask would say that it is clean.
     Shape: uint8 (C, H, W) for each image.
     """
 
@@ -27,15 +29,25 @@ class Masks:
     draw: Callable[[np.ndarray, Any], None]
     resize: Resize | None = None
     stored_sizes: Sequence[Size] = ()
+    missing: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> np.ndarray | None:
+        """The masks of an image, as it is read; None where one of them is missing."""
+        if index in self.missing:
+            return None
+        masks = self.stored(index)
+        is_ready = self.resize is None or masks.shape == self.shape
+        return masks if is_ready else self.resize.masks(masks)
+
+    def stored(self, index: int) -> np.ndarray:
+        """The masks that an image has, in the size of its file if there are any."""
         codes, shape = self.codes.get(index, ()), self.shape
         if self.resize is not None and codes:
             shape = (shape[0], *self.stored_sizes[index])
         masks = np.zeros(shape, np.uint8)
         for column, code in codes:
             self.draw(masks[column], code)
-        return masks if shape == self.shape or self.resize is None else self.resize.masks(masks)
+        return masks
 
     def resized(self, resize: Resize, stored_sizes: Sequence[Size]) -> "Masks":
         """The masks of images that are resized from these sizes."""
@@ -46,7 +58,8 @@ class Masks:
         """The masks of the images at these positions."""
         codes = {new: self.codes.get(old, ()) for new, old in enumerate(indices)}
         sizes = [self.stored_sizes[old] for old in indices] if self.stored_sizes else ()
-        return replace(self, codes=codes, stored_sizes=sizes)
+        missing = {new: self.missing[old] for new, old in enumerate(indices) if old in self.missing}
+        return replace(self, codes=codes, stored_sizes=sizes, missing=missing)
 
     def reorder(self, columns: Sequence[int]) -> "Masks":
         """The masks with the classes at these columns, all of them, in this order."""
@@ -55,7 +68,8 @@ class Masks:
             index: [(new[column], code) for column, code in masks]
             for index, masks in self.codes.items()
         }
-        return replace(self, codes=codes)
+        missing = {index: [new[c] for c in lacking] for index, lacking in self.missing.items()}
+        return replace(self, codes=codes, missing=missing)
 
 
 class ReadLabels(NamedTuple):
@@ -95,6 +109,12 @@ class LabelTable:
         """The classes that the image at `index` shows."""
         shown = zip(self.class_names, self.labels[index], strict=True)
         return tuple(name for name, label in shown if label)
+
+    def has_masks(self) -> np.ndarray:
+        """Whose masks are known. Shape: bool (N,)."""
+        known = np.full(len(self), self.masks is not None)
+        known[list(self.masks.missing) if self.masks is not None else []] = False
+        return known
 
     def reorder_classes(self, class_names: Sequence[str]) -> "LabelTable":
         """The same classes, matched by name, in this order.
@@ -143,15 +163,4 @@ class LabelTable:
             labels=labels,
             masks=None if self.masks is None else self.masks.take(kept),
             skipped={self.image_ids[index]: reasons[index] for index in sorted(reasons)},
-        )
-
-
-def contradictions(table: LabelTable, other: LabelTable) -> Iterator[str]:
-    """A sentence for each label that only one of two tables of the same images has."""
-    for index, column in np.argwhere(table.labels != other.labels):
-        named, silent = (other, table) if other.labels[index, column] else (table, other)
-        what = "pixels" if silent.masks is not None else "label"
-        yield (
-            f"{table.image_ids[index]}: {table.class_names[column]} is in {named.source}, but no "
-            f"{what} of it in {silent.source}"
         )

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from core.data.annotations import RUN_LENGTH_CSV, find_sources, read_label_table
+from core.data.annotations import read_label_table
 from core.data.class_names import CLASS_FILE
 from core.data.label_table import LabelTable
+from core.data.sources import RUN_LENGTH_CSV, find_sources
 from core.errors import InputError
 from core.files.resizing import Resize, Size
 
@@ -22,6 +23,7 @@ def read_model_labels(
 
     A train.csv numbers its classes and may name none. Where the model was trained on such a
     table, ClassId n is its class n. The order of classes in another source says nothing about it.
+    Labels without a mask are accepted, since only explanations use masks, where there are any.
 
     Raises:
         InputError: as for `read_label_table`; classes other than those of the model.
@@ -29,7 +31,7 @@ def read_model_labels(
     numbered = find_sources(root)[0] == RUN_LENGTH_CSV
     named_by_model = trained_on == RUN_LENGTH_CSV and not (root / CLASS_FILE).exists()
     given = class_names if named_by_model or not numbered else None
-    table = read_label_table(root, given, image_size, on_bad_image)
+    table = read_label_table(root, given, image_size, on_bad_image, missing_masks="ignore")
     try:
         return table.reorder_classes(class_names)
     except InputError as error:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from core.data.images import BIT_DEPTHS, ImageFormat
+from core.data.label_agreement import MissingMasks
 from core.data.sampling import SamplerName
 from core.data.split_checks import parse_strategy
 from core.files.names import check_class_names
@@ -87,6 +88,11 @@ class DataSettings(Settings):
         "error",
         description="error stops at an image that cannot be decoded; skip leaves such images out "
         "before the split and lists them in results.json",
+    )
+    missing_masks: MissingMasks = Field(
+        "error",
+        description="labels of a labels.csv without a mask in train.csv or ann/: error stops at "
+        "them; ignore trains such images on their labels alone, and lists them in results.json",
     )
     group_duplicates: bool = Field(
         True, description="find near-duplicate strips and keep each group of them in one part"

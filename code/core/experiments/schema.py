@@ -70,6 +70,7 @@ Data = section(
     root=str, source=str, fingerprint=str, image_size=list[Count], resize_mode=str,
     bit_depth=Count, num_images=Count, class_counts=Counts, num_duplicate_pairs=Count,
     skipped_images=list[section("SkippedImage", image_id=str, reason=str)],
+    missing_masks=list[section("MissingMask", image_id=str, class_names=list[str])],
     split=section("Split", strategy=str, seed=int, parts=dict[str, SplitPart]),
     sampler=section(
         "Sampler", name=str, expected_class_shares=dict[str, float], expected_clean_share=float

@@ -56,5 +56,6 @@ class TrueMasks:
         if self.table is None:
             return []
         wanted = set(self.strips.ids(part))
-        rows = zip(self.table.image_ids, self.table.image_paths, self.table.labels, strict=True)
-        return [path for image_id, path, labels in rows if image_id in wanted and labels.any()]
+        shown = self.table.labels.any(axis=1) & self.table.has_masks()
+        rows = zip(self.table.image_ids, self.table.image_paths, shown, strict=True)
+        return [path for image_id, path, is_shown in rows if image_id in wanted and is_shown]

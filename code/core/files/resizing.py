@@ -55,16 +55,24 @@ class Resize:
         Shape: uint8 (C, H, W) -> (C, *size)
         """
         height, width = self.inner_size(masks.shape[1:])
+        inner = self._nearest(masks)
+        for c in np.flatnonzero(masks.any(axis=(1, 2)) & ~inner.any(axis=(1, 2))):
+            row, column = np.nonzero(masks[c])
+            inner[c, row * height // masks.shape[1], column * width // masks.shape[2]] = 1
+        return np.ascontiguousarray(np.moveaxis(self._padded(np.moveaxis(inner, 0, 2)), 2, 0))
+
+    def keeps(self, masks: np.ndarray) -> np.ndarray:
+        """Which masks have one of the pixels that are kept. Shape: uint8 (C, H, W) -> bool (C,)"""
+        return self._nearest(masks).any(axis=(1, 2))
+
+    def _nearest(self, masks: np.ndarray) -> np.ndarray:
+        height, width = self.inner_size(masks.shape[1:])
         rows, columns = (
             # The pixel in which the centre of the new one lies.
             (2 * np.arange(new) + 1) * old // (2 * new)
             for new, old in ((height, masks.shape[1]), (width, masks.shape[2]))
         )
-        inner = masks[:, rows[:, None], columns]
-        for c in np.flatnonzero(masks.any(axis=(1, 2)) & ~inner.any(axis=(1, 2))):
-            row, column = np.nonzero(masks[c])
-            inner[c, row * height // masks.shape[1], column * width // masks.shape[2]] = 1
-        return np.ascontiguousarray(np.moveaxis(self._padded(np.moveaxis(inner, 0, 2)), 2, 0))
+        return masks[:, rows[:, None], columns]
 
     def _padded(self, image: np.ndarray) -> np.ndarray:
         if image.shape[:2] == self.size:

@@ -11,7 +11,8 @@ class MaskScores(NamedTuple):
 
     `dice` of two empty masks is 1, as in the Severstal competition; `iou` is NaN there.
     `peak_inside`, 1.0 or 0.0, says whether the cell of the highest mask logit holds a pixel of the
-    mask; NaN where the class has none. Shape: each (N, C) float64.
+    mask; NaN where the class has none. All are NaN for an image whose masks are not known.
+    Shape: each (N, C) float64.
     """
 
     dice: np.ndarray
@@ -22,6 +23,7 @@ class MaskScores(NamedTuple):
 def localization_figures(scores: MaskScores, class_names: Sequence[str]) -> dict[str, Any]:
     """Means over images, per class and macro over the classes where a figure is defined.
 
+    Images whose masks are not known are left out.
     `dice`: over all images, where two empty masks count 1 (the competition's figure).
     `dice_with_defect` and `pointing_accuracy`: over the images that show the class.
     `iou`: over the images where the class is shown or predicted.
@@ -41,7 +43,8 @@ def localization_figures(scores: MaskScores, class_names: Sequence[str]) -> dict
     }
     for row, count in zip(per_class.values(), shown.sum(axis=0).tolist(), strict=True):
         row["num_with_mask"] = count
-    return {"num_images": len(scores.dice), "macro": macro, "per_class": per_class}
+    num_images = int((~np.isnan(scores.dice)).any(axis=1).sum())
+    return {"num_images": num_images, "macro": macro, "per_class": per_class}
 
 
 def _mean(values: np.ndarray) -> float | None:

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from core.command.config import at_home, store_data_groups
 from core.command.help import help_width, keys_text, store_help_text
 from core.command.help_topics import section_topic
-from core.data.annotations import find_sources
 from core.data.settings import DataSettings
+from core.data.sources import find_sources
 from core.data.validation.report import REPORT_KEYS, ReportSettings, as_json, as_text
 from core.data.validation.validate import validate_data
 from core.errors import InputError

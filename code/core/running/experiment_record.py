@@ -147,6 +147,18 @@ def _counts(table: LabelTable, indices: np.ndarray) -> dict[str, Any]:
     return {"num_images": len(indices), "class_counts": by_class}
 
 
+def _missing_masks(table: LabelTable) -> list[dict[str, Any]]:
+    """The images with a label without a mask, and these classes."""
+    missing = {} if table.masks is None else table.masks.missing
+    return [
+        {
+            "image_id": table.image_ids[index],
+            "class_names": [table.class_names[column] for column in columns],
+        }
+        for index, columns in sorted(missing.items())
+    ]
+
+
 def _describe_data(config: TrainConfig, data: LoadedData, split: Split) -> dict[str, Any]:
     table, folds = data.table, config.training.folds
     record: dict[str, Any] = {
@@ -157,6 +169,7 @@ def _describe_data(config: TrainConfig, data: LoadedData, split: Split) -> dict[
         "skipped_images": [
             {"image_id": image_id, "reason": reason} for image_id, reason in table.skipped.items()
         ],
+        "missing_masks": _missing_masks(table),
         "num_duplicate_pairs": len(data.duplicate_pairs),
         "split": {
             "strategy": f"stratified_{folds}_folds" if folds else config.data.split_strategy,

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
-from core.data.annotations import find_sources, image_folder, read_label_table, sources_in
+from core.data.annotations import read_label_table
 from core.data.bit_depth import find_bit_depth
 from core.data.dataset import StripDataset
 from core.data.duplicates import (
@@ -25,6 +25,7 @@ from core.data.label_table import LabelTable
 from core.data.loaders import make_loader
 from core.data.sampling import BatchShard, image_weights
 from core.data.settings import DataSettings
+from core.data.sources import find_sources, image_folder, sources_in
 from core.data.split_file import Split
 from core.data.splitting import split_by_strategy
 from core.data.weak_supervision import flip_labels
@@ -84,7 +85,9 @@ def choose_split(config: TrainConfig, data: LoadedData) -> Split:
 def read_table(data: DataSettings) -> LabelTable:
     """The label table of `data.root`, some labels flipped with `data.label_noise`."""
     size = data.image_format.image_size
-    table = read_label_table(find_root(data), data.class_names, size, data.on_bad_image)
+    table = read_label_table(
+        find_root(data), data.class_names, size, data.on_bad_image, data.missing_masks
+    )
     return flip_labels(table, data.label_noise, data.generation_seed)
 
 

@@ -12,6 +12,7 @@ from core.command.config import TrainConfig
 from core.data.dataset import MaskRequest
 from core.data.label_table import LabelTable
 from core.data.mask_targets import MaskTargets, measure_pixel_shares
+from core.data.resized_masks import check_resized_masks
 from core.data.weak_supervision import choose_flips, choose_known_masks
 from core.errors import InputError
 from core.losses.base import BaseLoss
@@ -34,7 +35,10 @@ def usable_model(model: Mapping[str, Any], table: LabelTable) -> dict[str, Any]:
 def check_mask_supervision(
     config: TrainConfig, table: LabelTable, pipeline: AugmentationPipeline
 ) -> None:
-    """Raise InputError where masks are missing for what needs them, or a loss for the mask head."""
+    """Raise InputError where masks are missing for what needs them, or a loss for the mask head.
+
+    And where a resize would erase every mask of a class.
+    """
     model, mask_loss = config.model, config.mask_loss
     if mask_loss is not None and table.masks is None:
         raise InputError(
@@ -66,6 +70,8 @@ def check_mask_supervision(
                 f"{reductions[1]}: give both sum, or neither"
             )
     reads_masks = mask_loss is not None or (pipeline.reads_masks and table.masks is not None)
+    if reads_masks or model.get("mask_head"):
+        check_resized_masks(table)
     if config.data.mask_fraction < 1 and not reads_masks:
         raise InputError(
             f"data.mask_fraction={config.data.mask_fraction}: no loss reads masks, nor does "
@@ -74,13 +80,15 @@ def check_mask_supervision(
 
 
 def known_masks(config: TrainConfig, table: LabelTable, train: np.ndarray) -> np.ndarray:
-    """The images whose masks may be used: `data.mask_fraction` of those in `train`; bool (images,).
+    """The images whose masks may be used: `data.mask_fraction` of those in `train` that have all
+    of theirs; bool (images,).
 
     Images with a label flipped on purpose are left out: their masks would reveal the flip. Raises
     InputError where a mask loss is left without any image.
     """
     share = config.data.mask_fraction
-    known = choose_known_masks(table.labels, train, share, config.experiment.seed)
+    whole = train[table.has_masks()[train]] if table.masks is not None else train
+    known = choose_known_masks(table.labels, whole, share, config.experiment.seed)
     flipped, _ = choose_flips(
         *table.labels.shape, config.data.label_noise, config.data.generation_seed
     )

@@ -50,9 +50,9 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     final = read_final_model(experiment)
     if data_root is None:
         # As it was trained on: synthetic strips that are gone are generated again. By name, since
-        # a labels.csv may have got another column, or another order.
-        names = {"class_names": final.class_names}
-        table = read_table(config.data.model_copy(update=names))
+        # a labels.csv may have got another column, or another order. No mask is used here.
+        update = {"class_names": final.class_names, "missing_masks": "ignore"}
+        table = read_table(config.data.model_copy(update=update))
         _warn_of_changes(experiment, table)
         indices = read_split(experiment.path / SPLIT_FILE, table)["test"]
     else:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.annotations import find_sources
 from core.data.checks import check_image_id
 from core.data.class_names import CLASS_FILE
 from core.data.conversion.annotated import AnnotatedImage, Annotations
 from core.data.conversion.masks import draw
+from core.data.sources import find_sources
 from core.errors import InputError
 from core.files.run_length import encode
 from core.files.tables import write_table

@@ -1,13 +1,15 @@
 """What is wrong in a data set, or looks wrong: errors that training refuses, and warnings."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from core.data.label_agreement import MissingMasks
 from core.data.label_table import LabelTable
+from core.data.resized_masks import count_lost_masks
 from core.data.validation.inspection import Grey, Inspection
 from core.errors import InputError
 
@@ -77,6 +79,34 @@ def of_masks(table: LabelTable, inspections: Sequence[Inspection]) -> Iterator[F
             label = f"{table.class_names[column]}={table.labels[index, column]}"
             message = f"{table.image_ids[index]}: {label}, but {has} in {table.source}"
             yield Finding("error", CONTRADICTION, message)
+
+
+def of_missing_masks(
+    table: LabelTable,
+    source: str,
+    missing: Mapping[int, Sequence[int]],
+    missing_masks: MissingMasks,
+) -> Iterator[Finding]:
+    """Labels of another source for which the table has no mask."""
+    level = "warning" if missing_masks == "ignore" else "error"
+    for index, columns in missing.items():
+        for column in columns:
+            message = (
+                f"{table.image_ids[index]}: {table.class_names[column]} is in {source}, but no "
+                f"pixels of it in {table.source}: add the mask, correct the label, or set "
+                "data.missing_masks=ignore"
+            )
+            yield Finding(level, "labels without a mask", message)
+
+
+def of_resized_masks(table: LabelTable) -> Iterator[Finding]:
+    """Classes with masks that a resize loses."""
+    for name, (lost, total) in count_lost_masks(table).items():
+        if lost:
+            message = f"{name}: {lost} of {total} masks lie between the pixels that are kept"
+            if lost == total:
+                message += "; training with masks refuses this: give a larger data.resize"
+            yield Finding("warning", "masks too small for data.resize", message)
 
 
 def of_training_part(table: LabelTable, indices: np.ndarray) -> Iterator[Finding]:

@@ -81,7 +81,8 @@ def _inspect(
         return Inspection(size, num_bytes, InputError(f"{path}: vanished ({error.strerror})"))
     grey = measure_grey(image)
     has_masks = table is not None and table.masks is not None and table.labels[index].any()
-    figures = measure_masks(table.masks[index], grey) if has_masks else None
+    masks = table.masks[index] if has_masks else None
+    figures = None if masks is None else measure_masks(masks, grey)
     return Inspection(size, num_bytes, None, grey, figures, strip_relief(image))
 
 

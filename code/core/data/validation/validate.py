@@ -5,19 +5,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.data.annotations import (
-    COMPARED_SOURCES,
-    find_sources,
-    image_folder,
-    list_images,
-    read_labels,
-    read_other_labels,
-)
+from core.data.annotations import read_labels, read_other_labels
 from core.data.bit_depth import find_bit_depth
 from core.data.duplicates import duplicate_groups, find_duplicate_pairs
 from core.data.image_folder import describe_exceptions
-from core.data.label_table import LabelTable, contradictions
+from core.data.label_agreement import contradictions, labels_without_masks, with_missing_masks
+from core.data.label_table import LabelTable
 from core.data.settings import DataSettings
+from core.data.sources import COMPARED_SOURCES, find_sources, image_folder, list_images
 from core.data.splitting import split_by_strategy
 from core.data.strip_hash import StripDescriptors
 from core.data.validation.findings import (
@@ -28,6 +23,8 @@ from core.data.validation.findings import (
     of_duplicates,
     of_errors,
     of_masks,
+    of_missing_masks,
+    of_resized_masks,
     of_strips,
     of_training_part,
 )
@@ -70,7 +67,9 @@ def validate_data(root: Path, settings: DataSettings) -> Validation:
     Images are checked in `settings.num_workers` threads, one per core with 0.
     """
     findings: list[Finding] = []
-    table = _read_labels(root, settings, findings)
+    table, compared = _read_labels(root, settings, findings), []
+    if table is not None:
+        table, compared = _compare_sources(table, settings, findings)
     paths = table.image_paths if table is not None else _images_alone(root)
     threads = settings.num_workers or os.cpu_count() or 1
     try:
@@ -86,10 +85,10 @@ def validate_data(root: Path, settings: DataSettings) -> Validation:
         message = f"{root}: none of {len(paths)} images can be used"
         findings.append(Finding("error", "data set", message))
     findings += of_strips(paths, inspections)
-    validation = Validation(root, settings, paths, inspections, table, findings)
+    validation = Validation(root, settings, paths, inspections, table, findings, compared)
     if table is not None:
         findings += of_masks(table, inspections)
-        _compare_sources(validation)
+        findings += of_resized_masks(table)
         validation.duplicate_pairs.extend(_find_duplicates(validation))
         findings += of_duplicates(table, validation.duplicate_pairs)
         if validation.usable:
@@ -125,27 +124,34 @@ def _images_alone(root: Path) -> tuple[Path, ...]:
     return ()
 
 
-def _compare_sources(validation: Validation) -> None:
-    """Compare the table with the other sources of the same labels.
+def _compare_sources(
+    table: LabelTable, settings: DataSettings, findings: list[Finding]
+) -> tuple[LabelTable, list[str]]:
+    """Compare the table with the other sources of the same labels, and name those.
 
     A class that only one of two sources shows is an error if training compares them too, and
-    what cannot be read in the other source is a warning.
+    what cannot be read in the other source is a warning. The table is returned with the labels
+    without a mask that training accepts.
     """
-    root, table, findings = validation.root, validation.table, validation.findings
+    compared, root = [], table.root
     for source in find_sources(root)[1:]:
         errors: list[InputError] = []
         try:
-            size = _size(validation.settings)
-            other = read_other_labels(root, source, table, size, errors)
+            other = read_other_labels(root, source, table, _size(settings), errors)
         except InputError as error:
             errors.append(error)
         for error in errors:
             findings.append(Finding("warning", "source that training does not read", str(error)))
-        if not errors:
-            validation.compared_sources.append(source)
-            level = "error" if source in COMPARED_SOURCES else "warning"
-            for found in contradictions(table, other):
-                findings.append(Finding(level, CONTRADICTION, f"{found}; one of them is wrong"))
+        if errors:
+            continue
+        compared.append(source)
+        level = "error" if source in COMPARED_SOURCES else "warning"
+        for found in contradictions(table, other):
+            findings.append(Finding(level, CONTRADICTION, f"{found}; one of them is wrong"))
+        if missing := labels_without_masks(table, other):
+            findings += of_missing_masks(table, source, missing, settings.missing_masks)
+            table = with_missing_masks(table, missing)
+    return table, compared
 
 
 def _find_duplicates(validation: Validation) -> list[tuple[int, int]]:

@@ -56,6 +56,9 @@ def predict(
             output = model(batch["image"].to(device, non_blocking=True))
         if "masks" in batch:
             own = score_masks(output["mask_logits"].float(), batch["masks"])
+            unknown = ~np.asarray(batch["has_masks"], bool)
+            for figure in own:
+                figure[unknown] = np.nan
             scores.append(_of_whole_batch(own, batch))
         output, batch = objective.whole_batch(output, batch)
         image_ids += batch["image_id"]
