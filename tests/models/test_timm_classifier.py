@@ -62,6 +62,15 @@ def test_frozen_backbone_leaves_attention_and_head(name):
 
 
 @for_each_classifier
+def test_head_is_what_follows_the_backbone_and_its_attention(name):
+    model = make(name, mask_head=True)
+    head = {id(parameter) for parameter in model.head_parameters()}
+    last = tuple(".".join(layer.split(".")[:2]) + "." for layer in model.last_layers)
+    for key, parameter in model.named_parameters():
+        assert (id(parameter) in head) == key.startswith(("mask_head.", "fusion.", *last)), key
+
+
+@for_each_classifier
 def test_frozen_stages_and_no_others(name):
     number = 2
     params = {"freeze_stages": number, "cbam_stages": [], "drop_path_rate": 0.5}

@@ -124,6 +124,16 @@ class TimmClassifier(nn.Module):
         """Keep no activations inside stages, and compute them again in the backward pass."""
         checkpoint_stages(self.backbone, self.attention, enable, self.input_layer.size)
 
+    def head_parameters(self) -> list[nn.Parameter]:
+        """What `training.head_epochs` trains first: the head, a mask head and its fusion.
+
+        Attention waits with the backbone. It starts as the identity, so that the head meets the
+        features as the backbone's weights make them.
+        """
+        heads = [self.backbone.get_submodule(name) for name in self._head_names()]
+        added = [part for part in (self.mask_head, self.fusion) if part is not None]
+        return [parameter for part in (*heads, *added) for parameter in part.parameters()]
+
     def group_matcher(self, coarse: bool = False) -> Callable[[str], float]:
         """The number of a parameter's layer, from the stem up, by its name, for `layer_decay`."""
         return layer_of_parameter(self, coarse)
@@ -141,10 +151,14 @@ class TimmClassifier(nn.Module):
         return self.input_layer(images, next(self.parameters()).dtype)
 
     def _freeze_backbone(self) -> None:
-        heads = {name.split(".")[1] for name in self.last_layers}
+        heads = self._head_names()
         for name, parameter in self.backbone.named_parameters():
             if name.split(".")[0] not in heads:
                 parameter.requires_grad_(False)
+
+    def _head_names(self) -> list[str]:
+        """The backbone's own modules that hold the last layers, with a norm before them if any."""
+        return list(dict.fromkeys(name.split(".")[1] for name in self.last_layers))
 
     def _find_last_layers(self) -> tuple[str, ...]:
         """Names of the layers that give the logits: more than one in a distilled network."""

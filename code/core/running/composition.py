@@ -172,7 +172,8 @@ def build_trainer(
             callbacks.append(ModelCheckpoint(folder.path / "checkpoints", every))
     if settings.early_stopping_patience and setup.task.criterion:
         name = setup.task.criterion.name
-        callbacks.append(EarlyStopping(settings.early_stopping_patience, name))
+        patience = settings.early_stopping_patience
+        callbacks.append(EarlyStopping(patience, name, settings.head_epochs))
     return Trainer(
         setup.learner,
         setup.task,
