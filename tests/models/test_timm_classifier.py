@@ -34,6 +34,13 @@ def test_class_shares_are_the_first_probabilities(name):
     torch.testing.assert_close(torch.sigmoid(model(STRIPS)), torch.tensor([shares, shares]))
 
 
+@for_each_classifier
+def test_a_new_head_does_not_drown_the_class_shares(name):
+    for layer in built(name).last_layers:
+        weight = built(name).get_submodule(layer).weight
+        assert 0 < weight.std() <= 2 / math.sqrt(3 * weight[0].numel())
+
+
 def test_class_shares_are_kept_away_from_0_and_1():
     model = build(num_classes=2)
     model.set_class_shares([0, 1])

@@ -63,6 +63,8 @@ class TimmClassifier(nn.Module):
             self.backbone_name, download, options, num_classes=num_classes, **rates
         )
         self.last_layers = self._find_last_layers()
+        if not download or self.backbone.pretrained_cfg.get("num_classes") != num_classes:
+            self._shrink_large_heads()
         self.stages = find_stages(self.backbone, self.backbone_name)
         self.stage_indices = [stage.index for stage in self.stages]
         size = fixed_size(self.backbone, options)
@@ -159,6 +161,19 @@ class TimmClassifier(nn.Module):
     def _head_names(self) -> list[str]:
         """The backbone's own modules that hold the last layers, with a norm before them if any."""
         return list(dict.fromkeys(name.split(".")[1] for name in self.last_layers))
+
+    @torch.no_grad()
+    def _shrink_large_heads(self) -> None:
+        """Give a new head at most the spread of torch's own linear layer, 1 / sqrt(3 inputs).
+
+        timm draws that of an EfficientNet by its outputs: with four classes its first logits are
+        around +-10, and the first epochs are spent on unlearning them.
+        """
+        for name in self.last_layers:
+            weight = self.get_submodule(name).weight
+            usual = (3 * weight[0].numel()) ** -0.5
+            if (spread := weight.std()) > 2 * usual:
+                weight *= usual / spread
 
     def _find_last_layers(self) -> tuple[str, ...]:
         """Names of the layers that give the logits: more than one in a distilled network."""
