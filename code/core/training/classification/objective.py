@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from core.machine.distributed import GatheredRows, gathered_rows
+from core.training.frozen_features import SHARD_SIZES
 from core.training.task import Batch
 
 Output = Tensor | Mapping[str, Tensor]
@@ -15,10 +16,6 @@ Output = Tensor | Mapping[str, Tensor]
 def logits_of(output: Output) -> Tensor:
     """The logits of a model's output: the output itself, or its entry `logits`."""
     return output["logits"] if isinstance(output, Mapping) else output
-
-
-SHARD_SIZES = "shard_sizes"
-"""Key of a shared batch: how many of its images each process has, in their order."""
 
 
 class Objective(nn.Module):

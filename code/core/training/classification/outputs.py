@@ -13,8 +13,9 @@ from torch.nn import functional
 from core.errors import InputError
 from core.machine.distributed import gathered_rows
 from core.metrics.localization import MaskScores
-from core.training.classification.objective import SHARD_SIZES, Objective, logits_of
+from core.training.classification.objective import Objective, logits_of
 from core.training.epoch_progress import named
+from core.training.frozen_features import SHARD_SIZES, ByFeatures, output_of
 from core.training.precision import FLOAT32, Precision
 
 
@@ -53,7 +54,7 @@ def predict(
     total = torch.zeros((), dtype=torch.float64, device=device)
     for batch in batches:
         with precision.autocast():
-            output = model(batch["image"].to(device, non_blocking=True))
+            output = output_of(ByFeatures(model), batch, device)
         if "masks" in batch:
             own = score_masks(output["mask_logits"].float(), batch["masks"])
             unknown = ~np.asarray(batch["has_masks"], bool)

@@ -69,7 +69,7 @@ class ClassificationTask(Task):
         return {f"loss_{key}": value for key, value in parts.items() if value}
 
     def validate(self, learner: Learner, guard: Guard, epoch: int) -> dict[str, Any]:
-        batches = guard(self.loaders["validation"])
+        batches = map(learner.with_features, guard(self.loaders["validation"]))
         model, precision = learner.evaluated_model, learner.precision
         outputs = predict(model, self.objective, batches, learner.device, precision)
         check_finite(outputs, epoch, learner.learning_rate)
