@@ -240,6 +240,7 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
     "training.learning_rate": ("training.learning_rate=0.5", lambda b: b.rate_after(6)),
     "training.min_learning_rate": ("training.min_learning_rate=1e-4", lambda b: b.rate_after(99)),
     "training.warmup_epochs": ("training.warmup_epochs=0", lambda b: b.rate_after(1)),
+    "training.head_epochs": ("training.head_epochs=1", lambda b: b.rate_after(1)),
     "training.weight_decay": (
         "training.weight_decay=0.5",
         lambda b: [g["weight_decay"] for g in b.learner.optimizer.param_groups],

@@ -38,7 +38,7 @@ def folds(compose, tiny, tmp_path_factory) -> list[Path]:
             *tiny, "training.num_epochs=1", "training.folds=3", "training.evaluate_train_part=true",
             "model.mask_head=true", "model.mask_head_width=8", "mask_loss.type=tversky_loss",
             "loss.type=compound", "loss.components=[{type:focal_loss},{type:bce_with_logits}]",
-            "data.label_noise=0.1", "evaluation.calibration=platt",
+            "data.label_noise=0.1", "evaluation.calibration=platt", "training.head_epochs=1",
             f"experiment.results_dir={results_dir}",
         )
     )  # fmt: skip

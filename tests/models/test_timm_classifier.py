@@ -34,6 +34,13 @@ def test_class_shares_are_the_first_probabilities(name):
     torch.testing.assert_close(torch.sigmoid(model(STRIPS)), torch.tensor([shares, shares]))
 
 
+@for_each_classifier
+def test_a_new_head_does_not_drown_the_class_shares(name):
+    for layer in built(name).last_layers:
+        weight = built(name).get_submodule(layer).weight
+        assert 0 < weight.std() <= 2 / math.sqrt(3 * weight[0].numel())
+
+
 def test_class_shares_are_kept_away_from_0_and_1():
     model = build(num_classes=2)
     model.set_class_shares([0, 1])
@@ -59,6 +66,15 @@ def test_frozen_backbone_leaves_attention_and_head(name):
     frozen(STRIPS).sum().backward()
     for key, value in frozen.named_buffers():
         assert torch.equal(value, buffers[key]), f"{key} moved in a frozen backbone"
+
+
+@for_each_classifier
+def test_head_is_what_follows_the_backbone_and_its_attention(name):
+    model = make(name, mask_head=True)
+    head = {id(parameter) for parameter in model.head_parameters()}
+    last = tuple(".".join(layer.split(".")[:2]) + "." for layer in model.last_layers)
+    for key, parameter in model.named_parameters():
+        assert (id(parameter) in head) == key.startswith(("mask_head.", "fusion.", *last)), key
 
 
 @for_each_classifier

@@ -35,10 +35,11 @@ class DataSettings(Settings):
         None, description="defect classes in order; null takes them from the source"
     )
     image_size: Size = Field((256, 1600), description="height and width of every image, in pixels")
-    resize: Size | None = Field(
+    resize: Size | Literal["auto"] | None = Field(
         None,
-        description="height and width to which images and masks are resized; null: nothing is "
-        "resized, and image_size is the size of every image",
+        description="height and width to which images and masks are resized; auto: those of the "
+        "median image, at most 102,400 pixels; null: nothing is resized, and image_size is the "
+        "size of every image",
     )
     resize_mode: ResizeMode = Field(
         "stretch",
@@ -134,6 +135,8 @@ class DataSettings(Settings):
     def image_format(self) -> ImageFormat:
         """How images are read; with `bit_depth` not settled yet, those of 16 bits are refused."""
         depth = min(BIT_DEPTHS) if self.bit_depth == "auto" else self.bit_depth
+        if self.resize == "auto":
+            raise ValueError("data.resize=auto has to be settled before images are read")
         size = size_rule(self.resize or self.image_size, self.resize_mode if self.resize else None)
         return ImageFormat(size, self.channels, depth)
 
@@ -141,7 +144,8 @@ class DataSettings(Settings):
     @classmethod
     def _two_sides(cls, value: Any, info: ValidationInfo) -> Any:
         sides = list(value) if isinstance(value, (list, tuple)) else re.findall(r"\d+", str(value))
-        if value is None or (isinstance(value, (list, tuple)) and len(sides) == 2):
+        is_auto = value == "auto" and info.field_name == "resize"
+        if value is None or is_auto or (isinstance(value, (list, tuple)) and len(sides) == 2):
             return value
         guess = ",".join(map(str, (sides * 2)[:2] or (256, 1600)))
         raise ValueError(f"expected height and width, such as data.{info.field_name}=[{guess}]")

@@ -78,7 +78,7 @@ Data = section(
 )  # fmt: skip
 
 Epoch = section(
-    "Epoch", {"epoch": Count}, learning_rate=float,
+    "Epoch", {"epoch": Count}, learning_rate=float, phase=str,
     train=section(
         "TrainFigures", loss=float, duration_seconds=float, images_per_second=float,
         data_wait_share=float,

@@ -110,6 +110,31 @@ class EfficientNetB2(TimmClassifier):
     backbone_name = "efficientnet_b2"
 
 
+@registry.register("efficientnet_lite0", tags=["efficientnet", "small"])
+class EfficientNetLite0(TimmClassifier):
+    """EfficientNet-Lite0: 3.4 M parameters, its ImageNet weights are installed with the project.
+
+    No download: a package of requirements.txt holds them. Batch normalisation, and neither swish
+    nor squeeze-and-excitation, which makes it fast on CPUs and in 8 bits.
+    Source: Tan and Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural
+    Networks"; the Lite variants by Liu 2020, "Higher accuracy on vision models with
+    EfficientNet-Lite"
+    """
+
+    backbone_name = "tf_efficientnet_lite0"
+
+
+@registry.register("efficientnet_lite0_cbam", tags=["efficientnet", "attention", "small"])
+class EfficientNetLite0CBAM(ConvNeXtTinyCBAM):
+    """EfficientNet-Lite0 with CBAM after stages 3 and 4 (112 and 320 channels), weights installed.
+
+    Source: Tan and Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural
+    Networks"; Woo et al. 2018, "CBAM: Convolutional Block Attention Module"
+    """
+
+    backbone_name = "tf_efficientnet_lite0"
+
+
 @registry.register("timm", tags=["any"])
 class TimmNetwork(TimmClassifier):
     """Any network of timm that offers its stages, by `backbone`.

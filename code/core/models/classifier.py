@@ -63,6 +63,8 @@ class TimmClassifier(nn.Module):
             self.backbone_name, download, options, num_classes=num_classes, **rates
         )
         self.last_layers = self._find_last_layers()
+        if not download or self.backbone.pretrained_cfg.get("num_classes") != num_classes:
+            self._shrink_large_heads()
         self.stages = find_stages(self.backbone, self.backbone_name)
         self.stage_indices = [stage.index for stage in self.stages]
         size = fixed_size(self.backbone, options)
@@ -124,6 +126,16 @@ class TimmClassifier(nn.Module):
         """Keep no activations inside stages, and compute them again in the backward pass."""
         checkpoint_stages(self.backbone, self.attention, enable, self.input_layer.size)
 
+    def head_parameters(self) -> list[nn.Parameter]:
+        """What `training.head_epochs` trains first: the head, a mask head and its fusion.
+
+        Attention waits with the backbone. It starts as the identity, so that the head meets the
+        features as the backbone's weights make them.
+        """
+        heads = [self.backbone.get_submodule(name) for name in self._head_names()]
+        added = [part for part in (self.mask_head, self.fusion) if part is not None]
+        return [parameter for part in (*heads, *added) for parameter in part.parameters()]
+
     def group_matcher(self, coarse: bool = False) -> Callable[[str], float]:
         """The number of a parameter's layer, from the stem up, by its name, for `layer_decay`."""
         return layer_of_parameter(self, coarse)
@@ -141,10 +153,27 @@ class TimmClassifier(nn.Module):
         return self.input_layer(images, next(self.parameters()).dtype)
 
     def _freeze_backbone(self) -> None:
-        heads = {name.split(".")[1] for name in self.last_layers}
+        heads = self._head_names()
         for name, parameter in self.backbone.named_parameters():
             if name.split(".")[0] not in heads:
                 parameter.requires_grad_(False)
+
+    def _head_names(self) -> list[str]:
+        """The backbone's own modules that hold the last layers, with a norm before them if any."""
+        return list(dict.fromkeys(name.split(".")[1] for name in self.last_layers))
+
+    @torch.no_grad()
+    def _shrink_large_heads(self) -> None:
+        """Give a new head at most the spread of torch's own linear layer, 1 / sqrt(3 inputs).
+
+        timm draws that of an EfficientNet by its outputs: with four classes its first logits are
+        around +-10, and the first epochs are spent on unlearning them.
+        """
+        for name in self.last_layers:
+            weight = self.get_submodule(name).weight
+            usual = (3 * weight[0].numel()) ** -0.5
+            if (spread := weight.std()) > 2 * usual:
+                weight *= usual / spread
 
     def _find_last_layers(self) -> tuple[str, ...]:
         """Names of the layers that give the logits: more than one in a distilled network."""

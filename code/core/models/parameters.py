@@ -9,7 +9,8 @@ from core.models.pooling import PoolingKind
 
 NumClasses = Annotated[int, Field(ge=1, description="number of classes; null: as in the data")]
 Pretrained = Annotated[
-    bool, Field(description="start from timm's ImageNet weights, downloaded on first use")
+    bool,
+    Field(description="start from ImageNet weights: downloaded by timm, or installed (Lite0)"),
 ]
 Weights = Annotated[
     str | None,

@@ -19,6 +19,7 @@ from torch import nn
 
 from core.errors import InputError
 from core.models.weights import first_line
+from core.models.weights_at_hand import at_hand, what_is_at_hand
 from core.validation import nearest
 
 # Without a network the hub's own downloads retry for most of a minute; one request that may take
@@ -44,19 +45,25 @@ def create_backbone(
                 "parameters of the model itself"
             )
     blame = f"backbone_options={backbone_options}: see timm.create_model"
-    if pretrained:
+    if packaged := at_hand(name):
+        # With other weights or none too: a checkpoint continues with the same images.
+        settings["pretrained_cfg_overlay"] = {"mean": packaged.mean, "std": packaged.std}
+    elif pretrained:
         path = pretrained_file(name, config)
         settings["pretrained_cfg_overlay"] = {"file": str(path), "custom_load": config.custom_load}
         if not backbone_options:
             blame = f"{path}: delete this file to have it downloaded again"
     try:
-        return _build(name, pretrained, backbone_options | settings)
+        backbone = _build(name, pretrained and not packaged, backbone_options | settings)
     except InputError:
         raise
     except (TypeError, ValueError, RuntimeError, LookupError, AssertionError, SafetensorError) as e:
         if not (pretrained or backbone_options):
             raise
         raise InputError(f"model: {name} cannot be built ({first_line(e)}) with {blame}") from e
+    if pretrained and packaged:
+        packaged.load(backbone)
+    return backbone
 
 
 def pretrained_file(name: str, config: PretrainedCfg) -> Path:
@@ -64,7 +71,10 @@ def pretrained_file(name: str, config: PretrainedCfg) -> Path:
 
     Raises InputError where there are none, or none in the cache and no network.
     """
-    instead = "give a local file with model.weights=FILE, or set model.pretrained=false"
+    instead = (
+        "give a local file with model.weights=FILE, or set model.pretrained=false; "
+        f"{what_is_at_hand()}"
+    )
     if not config.has_weights:
         raise InputError(f"model.pretrained=true: timm has no weights for {name}: {instead}")
     try:

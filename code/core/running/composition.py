@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from core.running.components import (
     with_num_classes,
 )
 from core.running.experiment_record import LoadedData, TrainingSetup, describe, overview
-from core.running.loading import build_loaders, choose_split, read_data
+from core.running.loading import build_loaders, choose_split, read_data, with_image_size
 from core.running.mask_supervision import check_mask_supervision, pixel_shares_of, usable_model
 from core.running.out_of_memory import explaining_out_of_memory, note_settled, settle_batch_size
 from core.running.trial_step import try_step
@@ -49,6 +50,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
 
     Everything is read, checked and built before a folder is made: a mistake leaves nothing behind.
     """
+    given, config = config, replace(config, data=with_image_size(config.data))
     data = read_data(config.data)
     config = with_num_classes(config, data.table)
     split = choose_split(config, data)
@@ -56,7 +58,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     setup = build(settled, data, split)
     try_step(settled, setup)
     folder = ExperimentFolder.create(Path(config.experiment.results_dir), config.experiment.name)
-    note_settled(folder, config)
+    note_settled(folder, given)
     return run(settled, setup, folder)
 
 
@@ -170,7 +172,8 @@ def build_trainer(
             callbacks.append(ModelCheckpoint(folder.path / "checkpoints", every))
     if settings.early_stopping_patience and setup.task.criterion:
         name = setup.task.criterion.name
-        callbacks.append(EarlyStopping(settings.early_stopping_patience, name))
+        patience = settings.early_stopping_patience
+        callbacks.append(EarlyStopping(patience, name, settings.head_epochs))
     return Trainer(
         setup.learner,
         setup.task,

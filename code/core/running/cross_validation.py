@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import astuple, fields
+from dataclasses import astuple, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from core.running.components import with_num_classes
 from core.running.composition import build, run
 from core.running.continuation import check_fingerprint, continue_training, describe_resumption
 from core.running.experiment_record import LoadedData, describe_input
-from core.running.loading import read_data
+from core.running.loading import read_data, with_image_size
 from core.running.out_of_memory import note_settled, settle_batch_size
 from core.running.trial_step import try_step
 
@@ -54,6 +54,7 @@ def cross_validate(
             f"training.folds={config.training.folds}: makes its own splits, so "
             f"data.split_strategy={config.data.split_strategy} would not be used: leave out one"
         )
+    given, config = config, replace(config, data=with_image_size(config.data))
     data = read_data(config.data)
     config = with_num_classes(config, data.table)
     table, num_folds = data.table, config.training.folds
@@ -61,7 +62,6 @@ def cross_validate(
         table.labels, num_folds, config.experiment.seed, data.groups, table.class_names
     )
     splits = [fold_split(folds, fold, num_folds) for fold in range(num_folds)]
-    given = config
     config = settle_batch_size(config, partial(build, data=data, split=splits[0]))
     # Built once before a folder is made, so that a mistake in the config leaves nothing behind.
     try_step(config, build(config, data, splits[0]))

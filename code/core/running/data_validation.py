@@ -17,7 +17,7 @@ from core.data.validation.validate import validate_data
 from core.errors import InputError
 from core.files.overwriting import check_replaceable, has_keys
 from core.files.writing import write_json
-from core.running.loading import find_root
+from core.running.loading import find_root, with_image_size
 from core.validation import nearest, validate
 
 log = logging.getLogger(__name__)
@@ -71,6 +71,7 @@ def run_validation(config: DictConfig) -> int:
     check_replaceable(report.file, "report.file", lambda file: has_keys(file, REPORT_KEYS))
     root = find_root(data)
     find_sources(root)
+    data = with_image_size(data)
     validation = validate_data(root, data)
     try:
         write_json(report.file, as_json(validation))

@@ -25,6 +25,7 @@ from core.experiments.folder import ExperimentFolder
 from core.experiments.strips import SPLIT_FILE
 from core.files.writing import write_text
 from core.machine.distributed import size
+from core.models.weights_at_hand import at_hand
 from core.training.learner import Learner
 from core.training.task import Task
 
@@ -123,6 +124,9 @@ def describe_initial_weights(model: nn.Module, values: Mapping[str, Any]) -> dic
     published = getattr(getattr(model, "backbone", None), "pretrained_cfg", {})
     if not values.get("pretrained") or not published:
         return {"source": None, "licence": None}
+    if packaged := at_hand(getattr(model, "backbone_name", "")):
+        source = f"{packaged.source}, from the package {packaged.requirement}"
+        return {"source": source, "licence": packaged.licence}
     name = ".".join(filter(None, (published.get("architecture"), published.get("tag"))))
     return {"source": f"timm {name}", "licence": published.get("license")}
 

@@ -14,12 +14,14 @@ from core.data.bit_depth import find_bit_depth
 from core.data.dataset import StripDataset
 from core.data.duplicate_groups import duplicate_groups
 from core.data.duplicates import find_duplicate_pairs, kept_descriptors, warn_of_large_group
+from core.data.fitting_size import fitting_size
 from core.data.image_cache import open_images
+from core.data.image_folder import images_below
 from core.data.label_table import LabelTable
 from core.data.loaders import make_loader
 from core.data.sampling import BatchShard, image_weights
 from core.data.settings import DataSettings
-from core.data.sources import sources_in
+from core.data.sources import find_sources, image_folder, sources_in
 from core.data.split_file import Split
 from core.data.splitting import split_by_strategy
 from core.data.weak_supervision import flip_labels
@@ -49,6 +51,20 @@ def read_data(data: DataSettings) -> LoadedData:
             warn_of_large_group(duplicate_groups(len(table), pairs))
         images = open_images(table.image_paths, data)
     return LoadedData(table, pairs, images, data.image_format)
+
+
+def with_image_size(data: DataSettings) -> DataSettings:
+    """The settings with `data.resize=auto` replaced by a height and width that fit the images.
+
+    Raises InputError where there is no data set, or no image with a readable header.
+    """
+    if data.resize != "auto":
+        return data
+    with first_before_others():
+        root = find_root(data)
+        size = fitting_size(images_below(image_folder(root, find_sources(root)[0])))
+    log.info("data.resize=auto: images are resized to [%d,%d], height and width", *size)
+    return data.model_copy(update={"resize": size})
 
 
 def choose_split(config: TrainConfig, data: LoadedData) -> Split:

@@ -71,9 +71,10 @@ def settle_batch_size(
 
 
 def note_settled(folder: ExperimentFolder, given: TrainConfig) -> None:
-    """Note, by dotted key, the word in `given` that `settle_batch_size` replaced by a number."""
-    if given.data.batch_size == AUTO:
-        folder.results["experiment"]["settled"] = {"data.batch_size": AUTO}
+    """Note, by dotted key, the words in `given` that were replaced by numbers."""
+    words = {"data.batch_size": given.data.batch_size, "data.resize": given.data.resize}
+    if settled := {key: AUTO for key, word in words.items() if word == AUTO}:
+        folder.results["experiment"]["settled"] = settled
 
 
 def largest_that(fits: Callable[[int], bool], most: int) -> int:

@@ -31,14 +31,19 @@ class Callback:
 
 
 class EarlyStopping(Callback):
-    """Stops when the last `patience` epochs were no better than the best, by the `criterion`."""
+    """Stops when the last `patience` epochs were no better than the best, by the `criterion`.
 
-    def __init__(self, patience: int, criterion: str = "figure") -> None:
+    The first `head_epochs`, which train the head alone, are not counted: what all can learn is not
+    known before. One of them may still be the best.
+    """
+
+    def __init__(self, patience: int, criterion: str = "figure", head_epochs: int = 0) -> None:
         self.patience = patience
         self.criterion = criterion
+        self.head_epochs = head_epochs
 
     def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> bool:
-        if record["epoch"] - best_epoch < self.patience:
+        if record["epoch"] - max(best_epoch, self.head_epochs) < self.patience:
             return False
         log.info(
             "No better validation %s for %d epochs: stopping early", self.criterion, self.patience

@@ -1,6 +1,7 @@
 """Model, objective and optimizer: the state that training changes."""
 
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from core.machine import distributed
+from core.training.head_phase import keep_still, parameters_that_wait
 from core.training.optimization import create_optimizer, create_scheduler
 from core.training.precision import FLOAT32, Precision, choose_precision
 from core.training.settings import RuntimeSettings, TrainingSettings
@@ -34,6 +36,8 @@ class Learner:
     average: ModelEmaV3 | None = None
     scaler: torch.amp.GradScaler = field(default_factory=FLOAT32.gradient_scaler)
     exchange: DistributedDataParallel | None = None
+    waiting: Sequence[nn.Parameter] = ()
+    head_only: bool = False
 
     @classmethod
     def create(
@@ -75,17 +79,30 @@ class Learner:
             precision=precision,
             average=average,
             scaler=precision.gradient_scaler(),
+            waiting=parameters_that_wait(model, settings.head_epochs),
         )
         if runtime.compile:
             # In place, so that parameters keep their names.
             learner.model.compile()
             learner.evaluated_model.compile()
-        if distributed.size() > 1:
-            # Buffers are equal in all processes without being sent.
-            learner.exchange = DistributedDataParallel(
-                model, forward_sync_buffers=False, gradient_as_bucket_view=True
-            )
+        learner._exchange()
         return learner
+
+    def train_head_only(self, wanted: bool) -> None:
+        """Freeze what waits for the head, or thaw it."""
+        if wanted == self.head_only:
+            return
+        self.head_only = wanted
+        for parameter in self.waiting:
+            parameter.requires_grad_(not wanted)
+        self._exchange()
+
+    def train(self) -> None:
+        """Training mode, except for what is frozen while the head trains alone."""
+        self.model.train()
+        self.objective.train()
+        if self.head_only:
+            keep_still(self.model)
 
     def clip_gradients(self) -> Tensor | None:
         """Clip the summed gradients; return their norm before, or None if it may be infinite.
@@ -155,6 +172,14 @@ class Learner:
     def exchanging_gradients(self, wanted: bool) -> AbstractContextManager[None]:
         """Context in which a backward pass sums gradients over all processes, if `wanted`."""
         return nullcontext() if wanted or self.exchange is None else self.exchange.no_sync()
+
+    def _exchange(self) -> None:
+        """With several processes, exchange the gradients of what is trained now."""
+        if distributed.size() > 1:
+            # Buffers are equal in all processes without being sent.
+            self.exchange = DistributedDataParallel(
+                self.model, forward_sync_buffers=False, gradient_as_bucket_view=True
+            )
 
     @property
     def evaluated_model(self) -> nn.Module:

@@ -66,17 +66,34 @@ def _groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]
     return groups
 
 
+class HeadThenCosine(CosineLRScheduler):
+    """The peak of the rate for `head_updates`, then timm's warm-up and cosine from their start."""
+
+    def __init__(self, optimizer: optim.Optimizer, *, head_updates: int, **options: Any) -> None:
+        self.head_updates = head_updates
+        super().__init__(optimizer, **options)
+        if head_updates:
+            self.step_update(0)
+
+    def _get_lr(self, t: int) -> list[float]:
+        if t < self.head_updates:
+            return list(self.base_values)
+        return super()._get_lr(t - self.head_updates)
+
+
 def create_scheduler(
     optimizer: optim.Optimizer, settings: TrainingSettings, steps_per_epoch: int
 ) -> CosineLRScheduler:
     """Linear warm-up, then a cosine to `min_learning_rate`; stepped once per update.
 
-    The warm-up takes at most half of the training, so that short runs reach the peak too.
+    The warm-up takes at most half of the training, so that short runs reach the peak too. Before
+    both, the epochs of the head are at the peak.
     """
-    total = settings.num_epochs * steps_per_epoch
+    total = (settings.num_epochs - settings.head_epochs) * steps_per_epoch
     warmup = min(math.ceil(settings.warmup_epochs * steps_per_epoch), total // 2)
-    return CosineLRScheduler(
+    return HeadThenCosine(
         optimizer,
+        head_updates=settings.head_epochs * steps_per_epoch,
         t_initial=max(2, total - warmup),
         lr_min=min(settings.min_learning_rate, settings.learning_rate),
         warmup_t=warmup,

@@ -3,7 +3,7 @@
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from core.validation import Settings
 
@@ -17,6 +17,9 @@ class TrainingSettings(Settings):
     weight_decay: float = Field(0.05, ge=0, description="not on biases, norms, losses")
     warmup_epochs: float = Field(
         3, ge=0, description="linear warm-up, at most half of the training"
+    )
+    head_epochs: int = Field(
+        0, ge=0, description="epochs, the first of num_epochs, that train the head alone"
     )
     gradient_clip_norm: float | None = Field(
         1.0, gt=0, description="largest gradient norm; null: unclipped"
@@ -53,6 +56,13 @@ class TrainingSettings(Settings):
         None, ge=1, description="also keep every n-th epoch; null: best and last"
     )
     tensorboard: bool = Field(False, description="also write TensorBoard logs")
+
+    @field_validator("head_epochs")
+    @classmethod
+    def _fits_into_the_training(cls, given: int, info: ValidationInfo) -> int:
+        if given > (num_epochs := info.data.get("num_epochs", given)):
+            raise ValueError(f"expected at most training.num_epochs={num_epochs}")
+        return given
 
 
 class ExperimentSettings(Settings):

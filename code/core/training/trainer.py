@@ -92,6 +92,8 @@ class Trainer:
         )
         train = train_epoch(learner, task, batches, begun, lambda: self._after_step(begun))
         record = {"epoch": epoch, "learning_rate": begun.learning_rate, "train": train}
+        if self.settings.head_epochs:
+            record["phase"] = "head" if learner.head_only else "all"
         loss_record = task.loss_record()
         validation = task.validate(learner, lambda part: self._guarded(part, begun), epoch)
         record = from_first(lambda: {**record, "validation": validation, **loss_record})
@@ -109,6 +111,7 @@ class Trainer:
         self._begun_epoch = None
         seed_everything(self.task.seed, epoch, rank())
         self.task.begin_epoch(epoch)
+        self.learner.train_head_only(epoch <= self.settings.head_epochs)
         begun = EpochProgress(epoch, self.learner.learning_rate)
         if state:
             begun = EpochProgress(**state["progress"])
@@ -186,8 +189,7 @@ def train_epoch(
     Returns the mean loss, images per second and share of time spent waiting, for the whole epoch.
     Raises InputError for a loss or gradient that is not finite.
     """
-    learner.model.train()
-    learner.objective.train()
+    learner.train()
     for group in begun.grouped(batches, learner.accumulation_steps):
         images, learning_rate = [batch["image_id"] for batch in group], learner.learning_rate
         losses, gradient_norm = update(learner, task, group)
