@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.data.duplicates import duplicate_groups
+from core.data.duplicate_groups import duplicate_groups
 from core.data.label_table import LabelTable
 from core.data.splitting import StratifiedSplitter, split_by_strategy, stratified_folds
 from core.errors import InputError

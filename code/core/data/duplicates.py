@@ -2,19 +2,24 @@
 
 import logging
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from core.data.duplicate_groups import LARGEST_LISTED_GROUP, Pairs, without_chains
 from core.data.image_cache import content_key
 from core.data.images import ImageFormat
 from core.data.label_table import LabelTable
 from core.data.split_file import Split, part_by_image
-from core.data.strip_hash import BITS_PER_PARITY, StripDescriptors, strip_descriptors
+from core.data.strip_hash import (
+    BITS_PER_PARITY,
+    LARGEST_SHIFT,
+    StripDescriptors,
+    least_correlation,
+    strip_descriptors,
+)
 from core.errors import InputError
 from core.files.tables import write_table
 from core.files.writing import replacing
@@ -23,20 +28,13 @@ log = logging.getLogger(__name__)
 
 # Version of the descriptors: raise it whenever strip_hash computes something else.
 _FORMAT = 1
-# Of 256 bits. Copies of the kinds that are always found differ in 2 to 70; 184,650 pairs of
-# distinct strips (100 real, 600 synthetic) differ in 85 or more.
-_MOST_DIFFERENT_BITS = 76
-# Such copies correlate by 0.8 to 1, distinct strips by 0.3 (real) or 0.6 (synthetic) at most. A
-# strip of which little is seen beside the machine can be alike by chance, and must agree better.
-_LEAST_CORRELATION = 0.6
-_CORRELATION_WITHOUT_STEEL = 0.98
-_CORRELATION_PER_STEEL = 2.0
-# Rows and columns of the thumbnail, of 8 pixels each, by which a copy may be shifted.
-_LARGEST_SHIFT = 1
+# Of 256 bits. Copies of the kinds that are always found differ in 2 to 70; 244,650 pairs of
+# distinct strips (100 real, 600 synthetic) differ in 82 or more, and ten of them in 90 or less.
+_FEW_DIFFERENT_BITS = 76
+# Other light changes more: of photographs of one magnetic tile a quarter differ in more than 84.
+_MOST_DIFFERENT_BITS = 90
+_CORRELATION_OF_FAR_HASHES = 0.8
 _ROWS_PER_BLOCK = 256
-# All pairs of a group of n strips are n (n - 1) / 2: where a fixed camera gives all strips one
-# background, looking at each takes hours. The groups of the competition have two or three.
-_LARGEST_LISTED_GROUP = 50
 # A larger group fills more than a whole part of the usual splits.
 _LARGEST_SHARE = 0.2
 _HEADER = ["first", "second", "first_split", "second_split", "first_labels", "second_labels"]
@@ -81,10 +79,11 @@ def _read_descriptors(file: Path, num_images: int) -> StripDescriptors | None:
     return descriptors if len(descriptors) == num_images else None
 
 
-def find_duplicate_pairs(descriptors: StripDescriptors) -> list[tuple[int, int]]:
+def find_duplicate_pairs(descriptors: StripDescriptors) -> Pairs:
     """Pairs (i, j), i < j, of strips that show the same steel, in order.
 
-    Hashes are compared first, then the reliefs of the few pairs whose hashes are near. Measured on
+    Hashes are compared first, then the reliefs of the few pairs whose hashes are near. A pair that
+    only links two groups in a chain is left out, see `without_chains`. Measured on
     100 real and 100 synthetic strips of 256x1600: it finds all copies that were encoded again at
     a JPEG quality of 20 to 90, turned by 180 degrees, mirrored, made brighter or darker by 40 grey
     levels or by 40 % (99 %, clipped), or halved in size and back; 99 % of those shifted by up to
@@ -92,19 +91,19 @@ def find_duplicate_pairs(descriptors: StripDescriptors) -> list[tuple[int, int]]
     synthetic strips is wrong, nor of such copies with other strips. Where the same machine is seen
     beside 40 to 80 columns of other steel, up to 1 % are wrong. Flat strips are in no pair.
 
-    Within a group of more than 50 strips, only those pairs are looked for that are needed to
-    connect it: the groups are those of all pairs, but not all pairs are listed.
+    All pairs of a group of up to 50 strips are listed, else those that connect it.
     """
-    pairs: list[tuple[int, int]] = []
+    pairs: Pairs = []
     groups = _GrowingGroups(len(descriptors))
-    for first, seconds in _near_hashes(descriptors):
-        for second in seconds[~groups.are_settled(first, seconds)].tolist():
+    for first, seconds, bits in _near_hashes(descriptors):
+        waiting = ~groups.are_settled(first, seconds)
+        for second, differing in zip(seconds[waiting].tolist(), bits[waiting], strict=True):
             if groups.are_settled(first, second):  # by a pair of this round
                 continue
-            if _same_relief(descriptors, first, second):
+            if _same_relief(descriptors, first, second, differing):
                 pairs.append((first, second))
                 groups.join(first, second)
-    return pairs
+    return without_chains(descriptors, pairs)
 
 
 class _GrowingGroups:
@@ -126,18 +125,8 @@ class _GrowingGroups:
     def are_settled(self, first: int, others: np.ndarray | int) -> np.ndarray:
         """Which of the others are in one group with the first that needs no more pairs."""
         number = self.number[first]
-        is_large = len(self.members[number]) > _LARGEST_LISTED_GROUP
+        is_large = len(self.members[number]) > LARGEST_LISTED_GROUP
         return is_large & (self.number[others] == number)
-
-
-def duplicate_groups(num_images: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
-    """Group number of each image: the same for images that pairs connect, else one of its own.
-
-    Shape: (num_images,); numbers count up from 0 in the order of each group's first image.
-    """
-    ends = np.array(list(pairs), np.int64).reshape(-1, 2).T
-    graph = coo_array((np.ones(ends.shape[1]), tuple(ends)), shape=(num_images, num_images))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
 def warn_of_large_group(groups: np.ndarray) -> None:
@@ -174,14 +163,17 @@ def write_duplicates(
     write_table(path, _HEADER, rows)
 
 
-def _near_hashes(descriptors: StripDescriptors) -> Iterator[tuple[int, np.ndarray]]:
-    """Each strip with the later ones whose hashes differ in few bits, in one of the four ways.
+def _near_hashes(
+    descriptors: StripDescriptors,
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Each strip with the later ones whose hashes differ in few bits, and in how many.
 
-    A strip can lie in four ways. With a the agreeing minus the differing bits of a parity, over 2,
-    they sum to (ee + oo) +- (eo + oe) as it is and turned by 180 degrees, and to
-    (ee - oo) +- (eo - oe) mirrored. Flat strips are left out.
+    A strip can lie in four ways; the one in which the hashes differ least counts. With a the
+    agreeing minus the differing bits of a parity, over 2, they sum to (ee + oo) +- (eo + oe) as it
+    is and turned by 180 degrees, and to (ee - oo) +- (eo - oe) mirrored. Flat strips are left out.
     """
-    least = np.int8(2 * BITS_PER_PARITY - _MOST_DIFFERENT_BITS)
+    agreeing = 2 * BITS_PER_PARITY
+    least = np.int8(agreeing - _MOST_DIFFERENT_BITS)
     words = np.ascontiguousarray(descriptors.hashes.T)
     has_relief = descriptors.reliefs.any(axis=(1, 2))
     half = np.int8(BITS_PER_PARITY // 2)
@@ -192,19 +184,26 @@ def _near_hashes(descriptors: StripDescriptors) -> Iterator[tuple[int, np.ndarra
             for word in words
         )
         # Bounds are compared rather than sums, which would not fit into 8 bits.
-        near = even + odd >= least - np.abs(row_even + row_odd)
-        near |= even - odd >= least - np.abs(row_even - row_odd)
+        as_is, mirrored = np.abs(row_even + row_odd), np.abs(row_even - row_odd)
+        near = even + odd >= least - as_is
+        near |= even - odd >= least - mirrored
         near &= has_relief[start:stop, None] & has_relief[None, start:]
         near = np.triu(near, 1)
         for row in np.flatnonzero(near.any(axis=1)).tolist():
-            yield start + row, np.flatnonzero(near[row]) + start
+            found = np.flatnonzero(near[row])
+            both = ((even + odd, as_is), (even - odd, mirrored))
+            sums = [one[row, found].astype(int) + other[row, found] for one, other in both]
+            yield start + row, found + start, agreeing - np.maximum(*sums)
 
 
-def _same_relief(descriptors: StripDescriptors, first: int, second: int) -> bool:
+def _same_relief(
+    descriptors: StripDescriptors, first: int, second: int, differing_bits: int
+) -> bool:
     one, other = (descriptors.reliefs[index].astype(np.float32) for index in (first, second))
-    steel = float(min(descriptors.steel[first], descriptors.steel[second]))
-    least = max(_LEAST_CORRELATION, _CORRELATION_WITHOUT_STEEL - _CORRELATION_PER_STEEL * steel)
-    inner = one[_LARGEST_SHIFT:-_LARGEST_SHIFT, _LARGEST_SHIFT:-_LARGEST_SHIFT]
+    least = float(least_correlation(min(descriptors.steel[first], descriptors.steel[second])))
+    if differing_bits > _FEW_DIFFERENT_BITS:
+        least = max(least, _CORRELATION_OF_FAR_HASHES)
+    inner = one[LARGEST_SHIFT:-LARGEST_SHIFT, LARGEST_SHIFT:-LARGEST_SHIFT]
     inner = np.ascontiguousarray(inner)
     for down in (1, -1):
         for across in (1, -1):

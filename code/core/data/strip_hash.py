@@ -25,6 +25,13 @@ _ROW_FREQUENCIES = np.arange(1, 9)
 _COLUMN_FREQUENCIES = np.arange(32)
 _RELIEF_STEPS = 32.0
 BITS_PER_PARITY = 64
+# Rows and columns of the thumbnail, of 8 pixels each, by which a copy may be shifted.
+LARGEST_SHIFT = 1
+# Copies correlate by 0.8 to 1, distinct strips by 0.3 (real) or 0.6 (synthetic) at most. A strip of
+# which little is seen beside the machine can be alike by chance, and must agree better.
+_LEAST_CORRELATION = 0.6
+_CORRELATION_WITHOUT_STEEL = 0.98
+_CORRELATION_PER_STEEL = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +108,13 @@ def relief_hash(relief: np.ndarray) -> np.ndarray:
         for column in (0, 1)
     ]
     return np.array(words, np.uint64)
+
+
+def least_correlation(steel: np.ndarray | float) -> np.ndarray:
+    """How well the reliefs of two strips must agree, of which the one with less shows so much."""
+    return np.maximum(
+        _LEAST_CORRELATION, _CORRELATION_WITHOUT_STEEL - _CORRELATION_PER_STEEL * steel
+    )
 
 
 def _describe_file(path: Path, image_format: ImageFormat) -> tuple[np.ndarray, float]:

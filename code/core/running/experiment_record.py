@@ -12,7 +12,8 @@ from torch import nn
 from core.analysis.text_tables import aligned, class_title
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
-from core.data.duplicates import duplicate_groups, write_duplicates
+from core.data.duplicate_groups import duplicate_groups
+from core.data.duplicates import write_duplicates
 from core.data.image_source import ImageSource
 from core.data.images import ImageFormat
 from core.data.label_table import LabelTable

@@ -12,12 +12,8 @@ from core.command.config import TrainConfig
 from core.data.annotations import read_label_table
 from core.data.bit_depth import find_bit_depth
 from core.data.dataset import StripDataset
-from core.data.duplicates import (
-    duplicate_groups,
-    find_duplicate_pairs,
-    kept_descriptors,
-    warn_of_large_group,
-)
+from core.data.duplicate_groups import duplicate_groups
+from core.data.duplicates import find_duplicate_pairs, kept_descriptors, warn_of_large_group
 from core.data.fitting_size import fitting_size
 from core.data.image_cache import open_images
 from core.data.image_folder import images_below

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from core.data.annotations import read_labels, read_other_labels
 from core.data.bit_depth import find_bit_depth
-from core.data.duplicates import duplicate_groups, find_duplicate_pairs
+from core.data.duplicate_groups import duplicate_groups
+from core.data.duplicates import find_duplicate_pairs
 from core.data.image_folder import describe_exceptions
 from core.data.label_agreement import contradictions, labels_without_masks, with_missing_masks
 from core.data.label_table import LabelTable
