@@ -88,8 +88,12 @@ class BaseLoss(nn.Module):
         total: int,
         source: str,
         class_names: Sequence[str] | None = None,
+        drawn_shares: Sequence[float] | None = None,
     ) -> None:
         """Take the class counts of the training part; a loss that needs none ignores them.
+
+        `drawn_shares` is the share of positives of each class among what a sampler draws; without
+        one it is that of the training part, counts / total.
 
         Raises:
             InputError: a class without positives or negatives where weights are computed, or
