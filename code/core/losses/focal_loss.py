@@ -43,6 +43,7 @@ class FocalLoss(BaseLoss):
     Source: Lin, Goyal, Girshick, He and Dollár, "Focal Loss for Dense Object Detection", 2017.
     """
 
+    is_elementwise = True
     reductions = get_args(FocalReduction)
     recorded = (*BaseLoss.recorded, "positive_shares")
 
