@@ -1,6 +1,7 @@
 """A finished experiment, scored again on its own test part or on another labelled folder."""
 
 import logging
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
         table, indices, final.image_size,
         images=ImageFiles(table.image_paths, final.image_format),
     ))  # fmt: skip
+    if final.scaled_thresholds:
+        outputs = replace(outputs, scaling=final.calibration())
     settings = config.evaluation
     bootstrap = Bootstrap(settings.bootstrap_resamples, settings.confidence, config.experiment.seed)
     scored = (outputs.labels, outputs.probabilities, final.class_names)
