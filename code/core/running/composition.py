@@ -128,8 +128,8 @@ def build(
         model = build_model(values, table, drawn, image_shape)
     pixel_shares = pixel_shares_of(model, config, table, split["train"])
     objective = Objective(
-        build_loss(config.loss, table, counts, total=len(labels)),
-        *build_mask_loss(config, table, split["train"], pixel_shares),
+        build_loss(config.loss, table.class_names, counts, len(labels), drawn),
+        *build_mask_loss(config, table, split["train"], pixel_shares, drawn),
     )
     loaders = build_loaders(config, data, split, pipeline, objective.mask_loss)
     choose_gradients(model, config, device)

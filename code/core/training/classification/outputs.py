@@ -13,6 +13,7 @@ from torch.nn import functional
 from core.errors import InputError
 from core.machine.distributed import gathered_rows
 from core.metrics.localization import MaskScores
+from core.metrics.scaling import Scaling
 from core.training.classification.objective import Objective, logits_of
 from core.training.epoch_progress import named
 from core.training.frozen_features import SHARD_SIZES, ByFeatures, output_of
@@ -21,18 +22,28 @@ from core.training.precision import FLOAT32, Precision
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """Ids (N,), labels and logits (N, C) of a part of the split, in its own order."""
+    """Ids (N,), labels and logits (N, C) of a part of the split, in its own order.
+
+    With `scaling`, the probabilities that are reported are those after it.
+    """
 
     image_ids: tuple[str, ...]
     labels: np.ndarray
     logits: np.ndarray
     loss: float
     mask_scores: MaskScores | None = None
+    scaling: Scaling | None = None
+
+    @property
+    def own_probabilities(self) -> np.ndarray:
+        """Sigmoid of the logits in float64. Shape: (N, C)."""
+        return torch.from_numpy(self.logits).double().sigmoid().numpy()
 
     @property
     def probabilities(self) -> np.ndarray:
-        """Sigmoid of the logits in float64. Shape: (N, C)."""
-        return torch.from_numpy(self.logits).double().sigmoid().numpy()
+        """The reported probabilities. Shape: (N, C)."""
+        own = self.own_probabilities
+        return own if self.scaling is None else self.scaling(own)
 
 
 @torch.no_grad()
