@@ -102,6 +102,7 @@ def test_a_slip(component, slip, newcomer, train_command, tiny, tmp_path):
     assert not results.exists()
 
 
+@pytest.mark.slow
 def test_no_default_is_no_matter_where_a_value_is_given(newcomer, train_command, tiny, tmp_path):
     newcomer(model=MODEL.replace(ARGUMENTS, WITHOUT_DEFAULT))
     chosen = [*overrides(tiny), "model.width=4", f"experiment.results_dir={tmp_path / 'results'}"]
@@ -122,6 +123,7 @@ TRACES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_it_leaves_no_trace(newcomer, train_command, tiny, tmp_path, monkeypatch):
     """Not a digit of a training differs from one without the step."""
     text = MODEL

@@ -46,6 +46,7 @@ RUN_HERE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", TRAININGS)
 def test_training_commands_compose(command, compose):
     words = arguments_of(command, TRAIN)

@@ -153,6 +153,7 @@ def test_the_same_seed_gives_the_same_figures_and_another_seed_does_not(
     assert results["history"][0]["train"]["loss"] != read(trained)["history"][0]["train"]["loss"]
 
 
+@pytest.mark.slow
 def test_split_of_a_run_can_be_given_back(trained, train_command, tiny, tmp_path):
     overrides = [
         *tiny,
@@ -201,6 +202,7 @@ def test_tensorboard_and_training_part(train_command, tiny, tmp_path):
     assert f"train{results['train']['num_images']:>13}" in log
 
 
+@pytest.mark.slow
 def test_interrupt_keeps_what_was_reached(train_command, tiny, tmp_path, monkeypatch):
     from core.training import trainer
 
