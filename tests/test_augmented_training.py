@@ -50,6 +50,7 @@ def test_it_trains_alike_with_any_number_of_workers(train_command, tiny, tmp_pat
     assert ("Mixup" in names) == (more != MASKS)
 
 
+@pytest.mark.slow
 def test_the_share_of_each_class_is_recorded(train_command, tiny, tmp_path):
     results = trained_with(train_command, tmp_path, *tiny, *AUGMENTED)
     sampler = results["data"]["sampler"]

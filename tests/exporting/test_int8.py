@@ -212,6 +212,7 @@ def test_an_unreadable_strip_ends_the_scoring(experiment, tmp_path):
         measure_f1_drop(trained, Strips(trained.experiment, root), trained, "as it is")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calibration", ["auto", "none"])
 def test_float32_loses_nothing(completed, tiny, tmp_path, calibration):
     path = completed(*tiny, f"evaluation.calibration={calibration}")
