@@ -69,30 +69,34 @@ def choose_thresholds(
     """
     labels, probabilities = check_predictions(labels, probabilities, class_names)
     chosen = {}
-    steadied = settings.threshold_criterion == "f1" and settings.threshold_shrinkage > 0
     for c, name in enumerate(class_names):
         anchor, costs = DEFAULT_THRESHOLD, [0.0, 0.0]
         if settings.threshold_criterion == "cost":
             keys = ("cost_miss", "cost_false_alarm")
             costs = [_cost(settings, key, name, class_names) for key in keys]
             anchor = costs[1] / sum(costs)
-        positives = int(labels[:, c].sum())
-        if not positives:
+        if not labels[:, c].any():
             log.warning("%s has no validation image: its threshold stays %.3g", name, anchor)
             chosen[name] = ChosenThreshold(anchor, 0, kept="no validation image shows it")
             continue
         points = operating_points(labels[:, c], probabilities[:, c])
         score = _score(points, settings, name, costs)
-        best = points.thresholds[score >= score.max() - 1e-12]
-        threshold = best = float(best[np.argmin(np.abs(best - anchor))])
-        if steadied and positives < FEWEST_POSITIVES:
-            kept = f"fewer than {FEWEST_POSITIVES} validation images show it"
-            chosen[name] = ChosenThreshold(anchor, positives, best, kept)
-            continue
-        if steadied:
-            threshold = _steadied(points, score, settings.threshold_shrinkage)
-        chosen[name] = ChosenThreshold(threshold, positives, best)
+        chosen[name] = _choose(points, score, anchor, settings)
     return chosen
+
+
+def _choose(
+    points: OperatingPoints, score: np.ndarray, anchor: float, settings: EvaluationSettings
+) -> ChosenThreshold:
+    best = points.thresholds[score >= score.max() - 1e-12]
+    nearest, positives = float(best[np.argmin(np.abs(best - anchor))]), points.positives
+    if settings.threshold_criterion != "f1" or not settings.threshold_shrinkage:
+        return ChosenThreshold(nearest, positives, nearest)
+    if positives < FEWEST_POSITIVES:
+        kept = f"fewer than {FEWEST_POSITIVES} validation images show it"
+        return ChosenThreshold(anchor, positives, nearest, kept)
+    steadied = _steadied(points, score, settings.threshold_shrinkage)
+    return ChosenThreshold(steadied, positives, nearest)
 
 
 def operating_points(labels: np.ndarray, probabilities: np.ndarray) -> OperatingPoints:
