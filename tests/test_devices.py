@@ -69,7 +69,7 @@ def results(compose, tiny, tmp_path_factory) -> dict[str, Path]:
         partial(stop_in_the_other_process, config("stopped", *dropout), 8),
         partial(go_on, folder / "stopped"),
         partial(lose_an_image, config("image", *dropout), 10),
-        partial(validate_across, config("folds", "training.folds=2", "training.num_epochs=1")),
+        partial(validate_across, config("folds", "training.folds=3", "training.num_epochs=1")),
     ]
     do_together(config("none"), 2, jobs)
     train(config("plain_1", *PLAIN))
@@ -142,5 +142,5 @@ def test_an_image_that_one_process_cannot_read_ends_all_and_saves_what_was_learn
 def test_folds(results):
     assert read(results["folds"])["test"]["num_images"] == 40
     folds = sorted(path.name for path in results["folds"].glob("fold_*"))
-    assert folds == ["fold_1", "fold_2"]
+    assert folds == ["fold_1", "fold_2", "fold_3"]
     assert {read(results["folds"] / fold)["computation"]["devices"] for fold in folds} == {2}

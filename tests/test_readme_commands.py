@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from benchmarks import memory, predict
+from benchmarks.latency import measure_latency
 from core.command.help_topics import train_topic
 
 TRAIN = "code/train.py"
@@ -121,6 +123,8 @@ def do_here(command: Sequence[str], _log: Path) -> int:
 def cheap(exported_once, monkeypatch) -> None:
     """Commands do all that they do, but not for long."""
     monkeypatch.setattr("benchmarks.metrics.RESAMPLES", 20)
+    once_each = partial(measure_latency, rounds=1)
+    monkeypatch.setattr("benchmarks.latency_comparison.measure_latency", once_each)
     # What the fixture learned in two epochs is noise, and so is what int8 costs it.
     monkeypatch.setattr("core.exporting.parity.MOST_LOST", 1.0)
     # Compiling takes half a minute; tests/benchmarks/test_latency.py compiles.

@@ -10,7 +10,7 @@ from core.training.trainer import Trainer
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after_epoch", [1, 2, 3])
+@pytest.mark.parametrize("after_epoch", [2, 3])
 def test_interrupted_after_an_epoch(after_epoch, uninterrupted, interrupt, train_command):
     path = interrupt(after_epoch=after_epoch)
     history = read(path)["history"]
@@ -40,9 +40,8 @@ def test_interrupted_within_an_epoch(steps, uninterrupted, interrupt, train_comm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("steps", [4, 14])
-def test_learned_loss_weights_and_their_terms_go_on(steps, uninterrupted, interrupt, train_command):
-    path = interrupt(*LEARNED_LOSS, steps=steps)
+def test_learned_loss_weights_and_their_terms_go_on(uninterrupted, interrupt, train_command):
+    path = interrupt(*LEARNED_LOSS, steps=14)
     ended = train_command(f"resume={path}")
     assert ended.exit_code == 0, ended.errors
     assert not differences(outcome(uninterrupted(*LEARNED_LOSS)), outcome(path))
@@ -66,13 +65,12 @@ AVERAGED = ["training.ema_decay=0.9", "training.layer_decay=0.8"]
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("overrides", "accumulation", "updates", "place"),
-    [(AVERAGED, 2, 4, (2, 2)), (AVERAGED, 4, 4, (2, 6)), (BFLOAT16, 4, 1, (1, 4))],
+    ("overrides", "updates", "place"), [(AVERAGED, 4, (2, 6)), (BFLOAT16, 1, (1, 4))]
 )
 def test_averaged_and_accumulated_weights_go_on(
-    overrides, accumulation, updates, place, uninterrupted, interrupt, train_command
+    overrides, updates, place, uninterrupted, interrupt, train_command
 ):
-    more = [*overrides, f"training.accumulation_steps={accumulation}"]
+    more = [*overrides, "training.accumulation_steps=4"]
     path = interrupt(*more, steps=updates)
     ended = train_command(f"resume={path}")
     assert ended.exit_code == 0, ended.errors

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,7 @@ def test_without_a_compiler_the_table_says_so(no_compiler, trained, tmp_path, ca
     monkeypatch.setattr(
         latency_comparison, "measure_f1_drop", lambda *given: drops.get(given[-1], other)
     )
+    monkeypatch.setattr(latency_comparison, "measure_latency", partial(measure_latency, rounds=1))
     # The experiment's network takes ten seconds to trace.
     compile_model = torch.compile
     monkeypatch.setattr(torch, "compile", lambda model, **how: compile_model(Mean(), **how))
