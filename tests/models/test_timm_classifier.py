@@ -198,6 +198,21 @@ def test_options_reach_the_network():
     assert len(model.backbone.stages[2].blocks) == 2
 
 
+def test_statistics_of_batch_normalisation_stay_while_its_scales_train():
+    model = build("test_resnet", freeze_batch_norm=True, mask_head=True)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    output = model(STRIPS)
+    (output["logits"].sum() + output["mask_logits"].sum()).backward()
+    moved = {
+        name for name, value in model.state_dict().items() if not torch.equal(value, before[name])
+    }
+    assert moved
+    assert all(name.startswith("mask_head.") for name in moved)
+    assert model.get_parameter("backbone.bn1.weight").grad.abs().sum() > 0
+    with pytest.raises(InputError, match=r"freeze_batch_norm=true: test_convnext has no batch"):
+        build(freeze_batch_norm=True)
+
+
 @pytest.mark.parametrize("shape", [(2, 2, 64, 64), (1, 64, 64), (2, 4, 64, 64)])
 def test_images_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError, match=r"expected \(batch, 1 or 3, height, width\)"):

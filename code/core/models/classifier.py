@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from core.errors import InputError
 from core.models import parameters
@@ -49,19 +50,27 @@ class TimmClassifier(nn.Module):
         drop_path_rate: parameters.DropPathRate = 0.0,
         freeze_backbone: parameters.FreezeBackbone = False,
         freeze_stages: parameters.FreezeStages = 0,
+        freeze_batch_norm: parameters.FreezeBatchNorm = False,
         mask_head: parameters.MaskHeadSwitch = False,
         mask_head_width: parameters.MaskHeadWidth = 32,
         fusion: parameters.Fusion = None,
         backbone_options: parameters.BackboneOptions = None,
     ) -> None:
         super().__init__()
-        self.num_classes = num_classes
+        self.num_classes, self.freeze_batch_norm = num_classes, freeze_batch_norm
         options = dict(backbone_options or {})
         rates = {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
         download = pretrained and weights is None
         self.backbone = create_backbone(
             self.backbone_name, download, options, num_classes=num_classes, **rates
         )
+        if freeze_batch_norm and not any(
+            isinstance(m, _BatchNorm) for m in self.backbone.modules()
+        ):
+            raise InputError(
+                f"model.freeze_batch_norm=true: {self.backbone_name} has no batch normalisation: "
+                "leave it out"
+            )
         self.last_layers = self._find_last_layers()
         if not download or self.backbone.pretrained_cfg.get("num_classes") != num_classes:
             self._shrink_large_heads()
@@ -161,7 +170,8 @@ class TimmClassifier(nn.Module):
         super().train(mode)
         for module in self.backbone.modules():
             frozen = [not parameter.requires_grad for parameter in module.parameters()]
-            if frozen and all(frozen):
+            keeps_statistics = self.freeze_batch_norm and isinstance(module, _BatchNorm)
+            if keeps_statistics or (frozen and all(frozen)):
                 module.eval()
         return self
 

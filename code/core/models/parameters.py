@@ -35,6 +35,13 @@ FreezeBackbone = Annotated[bool, Field(description="train CBAM and the head alon
 FreezeStages = Annotated[
     int, Field(ge=0, le=4, description="freeze the stem and this many stages; 0: nothing")
 ]
+FreezeBatchNorm = Annotated[
+    bool,
+    Field(
+        description="keep the statistics of the backbone's batch normalisation as the weights "
+        "brought them; its scales and shifts train"
+    ),
+]
 BackboneOptions = Annotated[
     dict[str, Any] | None, Field(description="further arguments of timm.create_model")
 ]
