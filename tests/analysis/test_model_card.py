@@ -5,6 +5,7 @@ import re
 from experiment_factory import CLASS_NAMES, read_results, write_experiment, write_results
 
 from core.analysis.model_card import write_model_card
+from core.analysis.report import write_report
 from core.models.registry import get_registry
 from core.running.experiment_record import describe_initial_weights
 
@@ -93,3 +94,22 @@ def test_nothing_in_the_results_is_markup(tmp_path):
     assert "](http" not in outside_code.replace("\\](", "")
     assert "\n# head" not in text
     assert text.count("\n## ") == card(write_experiment(tmp_path, name="plain")).count("\n## ")
+
+
+def test_a_threshold_that_few_images_chose_says_so_in_report_and_card(tmp_path):
+    folder = write_experiment(tmp_path, images=50)  # 3 of the rarest class
+    basis = read_results(folder)["threshold_basis"]
+    stayed = [name for name, each in basis.items() if each["kept"]]
+    assert 0 < len(stayed) < len(CLASS_NAMES)
+    report = write_report(folder).read_text()
+    for name, each in basis.items():
+        assert f"{name} {each['positives']}" in report
+        said = f"{name} stayed at 0.50: fewer than 5 validation images show it."
+        assert (said in report) == (name in stayed)
+        limit = f"{name}: its threshold was not chosen but stayed"
+        assert (limit in card(folder)) == (name in stayed)
+    # An experiment from before this was recorded is reported as it was.
+    results = read_results(folder)
+    del results["threshold_basis"]
+    write_results(folder, results)
+    assert "stayed at" not in write_report(folder).read_text()
