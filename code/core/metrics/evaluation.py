@@ -22,16 +22,17 @@ def evaluate(
     class_names: Sequence[str],
     settings: EvaluationSettings | None = None,
     seed: int = 0,
+    groups: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Figures of both parts at 0.5, of the test part at the chosen thresholds, and calibration.
 
     Thresholds and scaling are fitted on the validation part alone. Thresholds belong to the
     model's own probabilities, as in predictions.csv; calibrated ones are reported only under
-    `calibration`.
+    `calibration`. `groups` are those of the test images, for the intervals.
     """
     settings = settings or EvaluationSettings()
     thresholds = choose_thresholds(*validation, class_names, settings)
-    bootstrap = Bootstrap(settings.bootstrap_resamples, settings.confidence, seed)
+    bootstrap = Bootstrap(settings.bootstrap_resamples, settings.confidence, seed, groups)
     return {
         "thresholds": thresholds,
         "threshold_criterion": settings.threshold_criterion,

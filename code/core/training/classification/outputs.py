@@ -1,8 +1,8 @@
 """A model's logits for the images of one part of the split."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,18 +20,27 @@ from core.training.precision import FLOAT32, Precision
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """Ids (N,), labels and logits (N, C) of a part of the split, in its own order."""
+    """Ids (N,), labels and logits (N, C) of a part of the split, in its own order.
+
+    `groups` (N,) are group numbers where near-duplicates were found.
+    """
 
     image_ids: tuple[str, ...]
     labels: np.ndarray
     logits: np.ndarray
     loss: float
     mask_scores: MaskScores | None = None
+    groups: np.ndarray | None = None
 
     @property
     def probabilities(self) -> np.ndarray:
         """Sigmoid of the logits in float64. Shape: (N, C)."""
         return torch.from_numpy(self.logits).double().sigmoid().numpy()
+
+
+def with_groups(outputs: ModelOutputs, groups: Mapping[str, int]) -> ModelOutputs:
+    """The outputs with the group of each image, by its id."""
+    return replace(outputs, groups=np.array([groups[name] for name in outputs.image_ids]))
 
 
 @torch.no_grad()

@@ -17,7 +17,12 @@ from core.metrics.localization import localization_figures
 from core.metrics.scored_predictions import Thresholds, decided
 from core.training.classification.mask_examples import write_mask_examples, write_mistake_masks
 from core.training.classification.objective import Objective
-from core.training.classification.outputs import ModelOutputs, check_finite, predict
+from core.training.classification.outputs import (
+    ModelOutputs,
+    check_finite,
+    predict,
+    with_groups,
+)
 from core.training.learner import Learner
 from core.training.progress import Criterion
 from core.training.task import Batch, Folder, Guard, Task, get_registry
@@ -38,15 +43,18 @@ class ClassificationTask(Task):
         seed: int,
         evaluation: EvaluationSettings | None = None,
         final_model: Mapping[str, Any] | None = None,
+        groups: Mapping[str, int] | None = None,
     ) -> None:
         """`loaders` has the keys train, validation and test. It has train_evaluation, the training
         part unaugmented and in order, if that part is scored as well. `final_model` is what
-        model_final.pt holds that is known before the test.
+        model_final.pt holds that is known before the test, `groups` the group of near-duplicates
+        of each image by its id, if any were found.
         """
         super().__init__(objective, loaders["train"], seed)
         self.loaders, self.class_names = dict(loaders), tuple(class_names)
         self.evaluation = evaluation or EvaluationSettings()
         self.final_model = dict(final_model or {})
+        self.groups = groups
 
     @property
     def sums_over_images(self) -> bool:
@@ -106,6 +114,8 @@ class ClassificationTask(Task):
             for name, loader in self.loaders.items()
             if name != "train"
         }
+        if self.groups is not None:
+            parts = {name: with_groups(part, self.groups) for name, part in parts.items()}
         if not is_first():
             return {}
         folder.write_predictions(parts, self.class_names)
@@ -136,8 +146,9 @@ class ClassificationTask(Task):
         names = self.class_names
         scored = {name: (part.labels, part.probabilities) for name, part in parts.items()}
         report = evaluate(
-            scored["validation"], scored["test"], names, self.evaluation, seed=self.seed
-        )
+            scored["validation"], scored["test"], names, self.evaluation, seed=self.seed,
+            groups=parts["test"].groups,
+        )  # fmt: skip
         if "train" in scored:
             report["train"] = classification_metrics(*scored["train"], names)
         for name, part in parts.items():
