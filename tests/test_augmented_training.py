@@ -50,8 +50,9 @@ def test_it_trains_alike_with_any_number_of_workers(train_command, tiny, tmp_pat
     assert ("Mixup" in names) == (more != MASKS)
 
 
+@pytest.mark.slow
 def test_the_share_of_each_class_is_recorded(train_command, tiny, tmp_path):
-    results = trained_with(train_command, tmp_path, *tiny, *AUGMENTED)
+    results = trained_with(train_command, tmp_path, *tiny, *AUGMENTED, "loss.reduction=positives")
     sampler = results["data"]["sampler"]
     assert sampler["name"] == "balanced"
     part = results["data"]["split"]["parts"]["train"]
@@ -61,6 +62,9 @@ def test_the_share_of_each_class_is_recorded(train_command, tiny, tmp_path):
         if count / part["num_images"] < 0.2:
             assert share > count / part["num_images"]
     assert sampler["expected_clean_share"] == pytest.approx(0.2)
+    # The loss divides by what is drawn, not by what the training part holds.
+    drawn = list(sampler["expected_class_shares"].values())
+    assert results["loss"]["params"]["positive_shares"] == pytest.approx(drawn)
 
 
 def test_by_default_nothing_of_it_runs(trained):

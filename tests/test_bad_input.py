@@ -60,6 +60,7 @@ def refused(train_command, root: Path, tmp_path: Path, *overrides: str) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_the_data_set_of_these_tests_trains(train_command, sound, tmp_path):
     ended = train_command(*arguments(sound, tmp_path / "results"))
     assert ended.exit_code == 0, ended.errors
@@ -236,6 +237,7 @@ def test_running_out_of_memory_says_what_to_change(
     assert '"status": "failed"' in file.read_text()
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_names_its_images(train_command, strips, tmp_path):
     overrides = ["training.learning_rate=1e30", "training.warmup_epochs=0", "data.batch_size=4"]
     ended = train_command(*arguments(strips, tmp_path / "results", *overrides))
@@ -246,6 +248,7 @@ def test_a_loss_that_is_not_finite_names_its_images(train_command, strips, tmp_p
     assert '"status": "failed"' in file.read_text()
 
 
+@pytest.mark.slow
 def test_a_data_set_and_a_cache_folder_that_cannot_be_written(train_command, strips, tmp_path):
     """Cost time and one line for each cache, and no figure."""
     runs = {"kept": [f"data.cache_dir={tmp_path / 'kept'}"], "locked": ["data.cache_dir=/dev/null"]}
@@ -294,6 +297,7 @@ def test_results_folder_that_cannot_be_written(train_command, strips, tmp_path):
     assert ended.errors.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_bad_images_are_skipped_where_that_is_asked_for(train_command, strips, tmp_path):
     """They are in no part, and results.json lists each with its reason."""
     for name in (FIRST, CLEAN):

@@ -47,6 +47,8 @@ HARD = [
 ]
 # Two epochs, of which the first trains the head and the mask head alone.
 HEAD_FIRST = [*HARD, "training.head_epochs=1"]
+# The first epoch computes the features of each image alone.
+FEATURES = [*PLAIN, "training.head_epochs=1", "augmentation=none", "data.sampler=balanced"]
 
 
 @pytest.fixture(scope="module")
@@ -62,25 +64,28 @@ def results(compose, tiny, tmp_path_factory) -> dict[str, Path]:
         partial(train_one, config("plain_2", *PLAIN)),
         partial(train_one, config("hard_2", *HARD)),
         partial(train_one, config("head_first_2", *HEAD_FIRST)),
+        partial(train_one, config("features_2", *FEATURES)),
         partial(train_one, config("whole", *dropout)),
         partial(stop_in_the_other_process, config("stopped", *dropout), 8),
         partial(go_on, folder / "stopped"),
         partial(lose_an_image, config("image", *dropout), 10),
-        partial(validate_across, config("folds", "training.folds=3", "training.num_epochs=1")),
+        partial(validate_across, config("folds", "training.folds=2", "training.num_epochs=1")),
     ]
     do_together(config("none"), 2, jobs)
     train(config("plain_1", *PLAIN))
     train(config("hard_1", *HARD))
     train(config("head_first_1", *HEAD_FIRST))
+    train(config("features_1", *FEATURES))
     return {path.name: next(path.iterdir()) for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("name", ["plain", "hard", "head_first"])
+@pytest.mark.parametrize("name", ["plain", "hard", "head_first", "features"])
 def test_two_processes_train_to_the_weights_of_one(name, results):
     one, two = results[f"{name}_1"], results[f"{name}_2"]
     assert (read(one)["computation"]["devices"], read(two)["computation"]["devices"]) == (1, 2)
     states = [torch.load(path / "checkpoints" / "last.pt") for path in (one, two)]
-    for part in ("model",) if name == "plain" else ("model", "training_model"):
+    averaged = name in ("hard", "head_first")
+    for part in ("model", "training_model") if averaged else ("model",):
         torch.testing.assert_close(states[1][part], states[0][part], rtol=1e-4, atol=1e-5)
     histories = [read(path)["history"] for path in (one, two)]
     for alone, together in zip(*histories, strict=True):
@@ -104,6 +109,12 @@ def test_losses_of_all_kinds_were_compared(results):
     terms = {"image_labels", "masks", "image_labels/dice_loss", "masks/focal_loss"}
     assert terms <= set(record["loss_terms"])
     assert record["loss_weights"] != read(results["hard_2"])["history"][0]["loss_weights"]
+
+
+def test_each_process_keeps_the_features_of_its_images(results):
+    said = "The frozen backbone computes the features of each image once"
+    assert (results["features_2"] / "train.log").read_text().count(said) == 1
+    assert said not in (results["head_first_2"] / "train.log").read_text()
 
 
 def test_each_image_is_predicted_once(results):
@@ -131,5 +142,5 @@ def test_an_image_that_one_process_cannot_read_ends_all_and_saves_what_was_learn
 def test_folds(results):
     assert read(results["folds"])["test"]["num_images"] == 40
     folds = sorted(path.name for path in results["folds"].glob("fold_*"))
-    assert folds == ["fold_1", "fold_2", "fold_3"]
+    assert folds == ["fold_1", "fold_2"]
     assert {read(results["folds"] / fold)["computation"]["devices"] for fold in folds} == {2}

@@ -106,6 +106,7 @@ def by_column(trained, completed, tiny, tmp_path) -> Path:
     return completed(*[word for word in tiny if not word.startswith("data=")], *own)
 
 
+@pytest.mark.slow
 def test_a_table_of_numbers_scores_a_model_of_columns_by_name(by_column, trained, tmp_path):
     experiment = Path(shutil.copytree(by_column, tmp_path / "experiment"))
     root = Path(read(trained)["data"]["root"])
@@ -119,6 +120,7 @@ def test_a_table_of_numbers_scores_a_model_of_columns_by_name(by_column, trained
         assert masks.of(path).any(axis=(1, 2)).tolist() == table.labels[index, ::-1].tolist()
 
 
+@pytest.mark.slow
 def test_data_that_changed_since_training_are_reported(by_column, tmp_path, caplog):
     experiment = Path(shutil.copytree(by_column, tmp_path / "experiment"))
     root = tmp_path / "changed"

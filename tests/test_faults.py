@@ -258,6 +258,7 @@ class RenamedSince:
     """A class that a checkpoint of another project may hold."""
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_a_class_is_not_loaded(faultless, train_command, tmp_path):
     path = unfinished(faultless, tmp_path)
     file = path / "checkpoints" / "last.pt"
@@ -326,6 +327,7 @@ def test_a_loss_that_is_no_number_ends_the_run_after_the_last_good_checkpoint(
     assert not differences(outcome(faultless), outcome(path))
 
 
+@pytest.mark.slow
 def test_weights_that_are_spoilt_are_not_saved_within_an_epoch(begin, monkeypatch):
     update = trainer.update
 
@@ -341,6 +343,7 @@ def test_weights_that_are_spoilt_are_not_saved_within_an_epoch(begin, monkeypatc
     assert state["epoch_progress"]["progress"]["step"] == 2
 
 
+@pytest.mark.slow
 def test_weights_that_overflow_in_the_last_step_are_found_by_the_validation(begin, monkeypatch):
     train_epoch = trainer.train_epoch
 

@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 def reports(tiny, tmp_path_factory) -> list[dict]:
     """How each of the trainings ended that were killed."""
     # Every step is saved, so that many of the moments lie within an epoch.
-    more = ["model.drop_rate=0.3", "training.checkpoint_minutes=1e-9", "data.num_images=40"]
+    more = ["model.drop_rate=0.3", "training.checkpoint_minutes=1e-9", "data.num_images=28"]
     return in_own_process(reports_of_kills, tmp_path_factory.mktemp("killed"), [*tiny, *more])
 
 

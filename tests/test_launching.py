@@ -14,6 +14,7 @@ import torch
 from conftest import REPOSITORY
 from outcomes import read
 from several_processes import do_together, end_the_other_process, starting_quickly
+from torch.distributed import run as torchrun
 
 from core.errors import InputError
 from core.machine import device
@@ -140,12 +141,17 @@ def test_a_job_of_a_sweep_trains_on_its_devices(train_command, small, tmp_path):
 
 
 @pytest.mark.slow
-def test_torchrun_s_processes_are_adopted(small, tmp_path):
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    script = [REPOSITORY / "code" / "train.py", *small, f"experiment.results_dir={tmp_path}"]
-    ended = subprocess.run([*launcher, *script], capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.count("Experiment ") == ended.stdout.count("Report: ") == 1
+def test_torchrun_s_processes_are_adopted(small, tmp_path, capfd):
+    script = [str(REPOSITORY / "code" / "train.py"), *small, f"experiment.results_dir={tmp_path}"]
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    try:
+        torchrun.main(["--standalone", "--nproc-per-node=2", *script])
+    finally:
+        for number, handler in handlers.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+    output = capfd.readouterr().out
+    assert output.count("Experiment ") == output.count("Report: ") == 1
     (path,) = tmp_path.iterdir()
     assert read(path)["status"] == "completed"
     assert read(path)["computation"]["devices"] == 2

@@ -144,6 +144,7 @@ def test_data_without_masks_train_without_the_head_and_say_so(compose, tiny, lab
     assert "masks" not in next(iter(parts.task.loaders["test"]))
 
 
+@pytest.mark.slow
 def test_model_final_says_that_the_head_was_left_out(completed, tiny, labels_only):
     path = completed(*tiny, *HEAD, *labels_only, "training.num_epochs=1")
     content = torch.load(path / "model_final.pt", weights_only=True)
@@ -195,6 +196,7 @@ def test_masks_and_images_turn_together(compose, tiny):
         assert agreement > 0.98
 
 
+@pytest.mark.slow
 def test_the_mask_head_is_kept_with_the_model(completed, tiny):
     path = completed(*tiny, *HEAD, "training.num_epochs=1")
     content = torch.load(path / "model_final.pt", weights_only=True)

@@ -28,7 +28,9 @@ CONTRACTS = ["models/test_model_contract.py", "losses/test_loss_contract.py",
              "golden/test_golden.py", "command/test_help.py"]  # fmt: skip
 
 
-@pytest.mark.parametrize("convolution", ["nn.Conv2d(1, ", "nn.LazyConv2d("])
+@pytest.mark.parametrize(
+    "convolution", ["nn.Conv2d(1, ", pytest.param("nn.LazyConv2d(", marks=pytest.mark.slow)]
+)
 def test_they_train_by_name(convolution, train_command, tiny, tmp_path):
     """Under other names, since a newcomer may have written files of these names."""
     kept = [item for item in tiny if not item.startswith("model")]

@@ -1,13 +1,14 @@
 """Slips in the file of a newcomer's model or loss: one line with file, line and remedy."""
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, Ended
 from hydra.core.config_store import ConfigStore
 from outcomes import differences, outcome
 from test_newcomer import SAMPLES
@@ -102,6 +103,7 @@ def test_a_slip(component, slip, newcomer, train_command, tiny, tmp_path):
     assert not results.exists()
 
 
+@pytest.mark.slow
 def test_no_default_is_no_matter_where_a_value_is_given(newcomer, train_command, tiny, tmp_path):
     newcomer(model=MODEL.replace(ARGUMENTS, WITHOUT_DEFAULT))
     chosen = [*overrides(tiny), "model.width=4", f"experiment.results_dir={tmp_path / 'results'}"]
@@ -122,6 +124,7 @@ TRACES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_it_leaves_no_trace(newcomer, train_command, tiny, tmp_path, monkeypatch):
     """Not a digit of a training differs from one without the step."""
     text = MODEL
@@ -161,25 +164,53 @@ def house(tmp_path_factory) -> Path:
     return folder
 
 
+# Forks for each command from one process that has imported what takes seconds, and nothing that
+# registers a component.
+COMMANDS = """
+import json, os, runpy, sys
+sys.path.insert(0, "code")
+import core.machine.torchvision_ops
+import albumentations, hydra, pandas, sklearn.metrics, timm, torch._dynamo
+for number, words in enumerate(json.loads(sys.argv[1])):
+    if os.fork() == 0:
+        for descriptor, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{number}.{name}", os.O_WRONLY | os.O_CREAT), descriptor)
+        sys.argv = ["code/train.py", *words]
+        runpy.run_path("code/train.py", run_name="__main__")
+        sys.exit(0)
+    print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+ASKED_FOR = ["model.name=my_model", "loss.type=my_loss"]
+
+
+@pytest.fixture(scope="module")
+def ended(house, tiny) -> dict[str, Ended]:
+    """How the trainings ended that ask for a broken file, and one that asks for none."""
+    commands = [[*tiny, "training.num_epochs=1"]]
+    commands += [[*tiny, c, f"experiment.results_dir={house / 'results'}"] for c in ASKED_FOR]
+    words = [sys.executable, "-c", COMMANDS, json.dumps(commands)]
+    forked = subprocess.run(words, cwd=house, capture_output=True, text=True, check=True)
+    codes = map(int, forked.stdout.split())
+    return {
+        name: Ended(code, *((house / f"{number}.{end}").read_text() for end in ("out", "err")))
+        for number, (name, code) in enumerate(zip(["none", *ASKED_FOR], codes, strict=True))
+    }
+
+
 @pytest.mark.slow
-def test_a_broken_file_of_another_component(house, tiny):
+def test_a_broken_file_of_another_component(ended):
     """One warning line for each, and the training that did not ask for them completes."""
-    command = [sys.executable, "code/train.py", *tiny, "training.num_epochs=1"]
-    ended = subprocess.run(command, cwd=house, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    printed = (ended.stdout + ended.stderr).splitlines()
+    assert ended["none"].exit_code == 0, ended["none"].errors
+    printed = (ended["none"].output + ended["none"].errors).splitlines()
     for part in ("code/core/models/my_model.py, line", "code/core/losses/my_loss.py, line 1: "):
         assert len([line for line in printed if part in line]) == 1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chosen", ["model.name=my_model", "loss.type=my_loss"])
-def test_a_broken_file_that_is_asked_for(chosen, house, tiny):
-    results = house / "results"
-    command = [sys.executable, "code/train.py", *tiny, chosen, f"experiment.results_dir={results}"]
-    ended = subprocess.run(command, cwd=house, capture_output=True, text=True, check=False)
-    assert ended.returncode == 2
-    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+@pytest.mark.parametrize("chosen", ASKED_FOR)
+def test_a_broken_file_that_is_asked_for(chosen, ended, house):
+    assert ended[chosen].exit_code == 2
+    (line,) = [line for line in ended[chosen].errors.splitlines() if line.startswith("error: ")]
     words = [chosen, f"{chosen.partition('=')[2]}.py, line", "correct this file"]
     assert all(word in line for word in words), line
-    assert not results.exists()
+    assert not (house / "results").exists()

@@ -44,6 +44,7 @@ def arguments(root: Path, *more: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folds", ["null", "3"])
 def test_the_number_of_classes_is_that_of_the_data(folds, root, train_command):
     ended = train_command(*arguments(root, f"training.folds={folds}"))
@@ -108,6 +109,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", VARIANTS)
 def test_validation_and_training_agree(kind, root, train_command):
     spoil, usable = VARIANTS[kind]
@@ -132,6 +134,7 @@ def test_a_source_that_training_does_not_compare_is_a_warning(root, train_comman
     assert found.level == "warning"
 
 
+@pytest.mark.slow
 def test_one_background_for_all_names_the_remedy(root, train_command):
     texture = np.random.default_rng(0).integers(60, 200, (16, 80), np.uint8)
     for number, path in enumerate(sorted((root / "images").iterdir())):

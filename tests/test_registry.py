@@ -261,6 +261,7 @@ def test_schema_draws_a_form(registry):
     assert schema["additionalProperties"] is False
 
 
+@pytest.mark.slow
 def test_of_threads_that_race_for_a_name_one_wins():
     for _ in range(20):
         registry = Registry(name="model")

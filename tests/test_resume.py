@@ -28,9 +28,8 @@ def test_interrupted_after_an_epoch(after_epoch, uninterrupted, interrupt, train
     assert results["experiment"]["command"].startswith("python code/train.py data=synthetic")
 
 
-@pytest.mark.parametrize(
-    "steps", [9, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (1, 12, 18))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [1, 9, 12, 18])
 def test_interrupted_within_an_epoch(steps, uninterrupted, interrupt, train_command):
     path = interrupt(steps=steps)
     ended = train_command(f"resume={path}")

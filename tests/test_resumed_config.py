@@ -154,6 +154,7 @@ def test_interpolations_in_a_config_stay_text(text, half_done, tmp_path, monkeyp
     assert list(changed) == ["data.num_workers"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [100_000, 10**9])
 def test_a_network_that_would_build_for_minutes_is_refused(
     depth, half_done, train_command, tmp_path, monkeypatch
@@ -237,6 +238,7 @@ def test_other_data_are_refused(half_done, train_command, tmp_path):
     assert "is not the data set that" in ended.errors
 
 
+@pytest.mark.slow
 def test_latest_is_the_newest_that_is_not_completed(
     uninterrupted, train_command, tmp_path, monkeypatch
 ):

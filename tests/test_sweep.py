@@ -32,6 +32,7 @@ def test_a_job_with_a_mistake_does_not_end_the_sweep(sweep):
     assert "Traceback" not in ended.errors
 
 
+@pytest.mark.slow
 def test_a_job_with_a_defect_does_not_end_the_sweep_either(sweep, monkeypatch):
     def defective(config):
         if config.loss["gamma"] == 1:

@@ -153,6 +153,7 @@ def test_the_same_seed_gives_the_same_figures_and_another_seed_does_not(
     assert results["history"][0]["train"]["loss"] != read(trained)["history"][0]["train"]["loss"]
 
 
+@pytest.mark.slow
 def test_split_of_a_run_can_be_given_back(trained, train_command, tiny, tmp_path):
     overrides = [
         *tiny,
@@ -201,6 +202,7 @@ def test_tensorboard_and_training_part(train_command, tiny, tmp_path):
     assert f"train{results['train']['num_images']:>13}" in log
 
 
+@pytest.mark.slow
 def test_interrupt_keeps_what_was_reached(train_command, tiny, tmp_path, monkeypatch):
     from core.training import trainer
 
@@ -261,10 +263,10 @@ def test_learned_weights_of_a_compound_loss_are_logged_and_saved(train_command, 
 
 @pytest.mark.slow
 def test_real_strips_train_end_to_end(severstal_sample, train_command, tmp_path):
-    """Every second strip of the sample, in full size."""
+    """Every fourth strip of the sample, in full size."""
     root = tmp_path / "strips"
     (root / "train_images").mkdir(parents=True)
-    kept = sorted((severstal_sample / "train_images").iterdir())[::2]
+    kept = sorted((severstal_sample / "train_images").iterdir())[::4]
     for image in kept:
         (root / "train_images" / image.name).symlink_to(image)
     table = pd.read_csv(severstal_sample / "train.csv")
@@ -281,7 +283,7 @@ def test_real_strips_train_end_to_end(severstal_sample, train_command, tmp_path)
         "training.num_epochs=1",
         "evaluation.bootstrap_resamples=100",
     )
-    assert results["data"]["num_images"] == 50
+    assert results["data"]["num_images"] == 25
     expected = [int((table.ClassId == number).sum()) for number in (1, 2, 3, 4)]
-    assert min(expected) >= 5
+    assert min(expected) >= 4
     assert list(results["data"]["class_counts"].values()) == expected

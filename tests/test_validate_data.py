@@ -55,6 +55,7 @@ def test_sound_data_end_with_zero_and_a_report(validate, strips, tmp_path):
     assert report["num_images"] == 30
 
 
+@pytest.mark.slow
 def test_errors_end_with_one_and_are_all_in_the_report(validate, strips, tmp_path):
     validate(*strips)
     (root,) = (tmp_path / "strips").iterdir()
@@ -98,6 +99,7 @@ def test_wrong_usage_ends_with_two_and_one_line(validate, tmp_path, arguments, w
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_report_replaces_only_a_report(validate, strips, tmp_path):
     labels = tmp_path / "labels.json"
     labels.write_text('{"schema_version": 1, "findings": []}')
@@ -116,6 +118,7 @@ def test_a_report_that_cannot_be_written_is_wrong_usage(validate, strips, tmp_pa
     assert "report.file" in errors
 
 
+@pytest.mark.slow
 def test_help_names_every_key(validate):
     exit_code, output, _ = validate("--help")
     assert exit_code == 0

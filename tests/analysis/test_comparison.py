@@ -368,6 +368,7 @@ def test_columns_are_added_to_the_headline(compared):
         as_text(compared, "table", ["f2"])
 
 
+@pytest.mark.slow
 def test_localisation_is_shown_and_ranked_but_not_paired(tmp_path):
     for seed, dice in ((1, 0.7), (2, 0.9), (3, None)):
         folder = write_experiment(tmp_path, name=f"seed_{seed}", seed=seed)

@@ -34,7 +34,9 @@ def test_figures_and_thresholds_are_those_of_the_results(tmp_path):
         assert f" {row['f1']:.3f} [{low:.3f}, {high:.3f}] " in line
         scaling = results["calibration"]["scaling"][name]
         numbers = (results["thresholds"][name], scaling["slope"], scaling["intercept"])
-        assert f"| {name} | {' | '.join(f'{number:.4f}' for number in numbers)} |" in text
+        support = results["validation"]["per_class"][name]["support"]
+        cells = [name, str(support), *(f"{number:.4f}" for number in numbers)]
+        assert f"| {' | '.join(cells)} |" in text
     assert "Not calibrated" not in text
 
 

@@ -199,6 +199,7 @@ def test_a_partner_is_another_strip_before_any_mixing():
     assert alone.image is strips[0].image
 
 
+@pytest.mark.slow
 def test_the_laws_of_the_shares_are_as_set():
     """A small alpha leaves most of one strip, alpha = 1 draws evenly: variance of Beta(a, a)."""
     black, white = (

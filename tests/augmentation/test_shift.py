@@ -150,6 +150,7 @@ def test_shift_and_flips_combine():
     assert {(True, False), (False, True)} <= sides
 
 
+@pytest.mark.slow
 def test_real_strips_keep_their_border_on_its_side(severstal_sample):
     from core.data.annotations import read_label_table
     from core.data.images import read_image

@@ -41,6 +41,7 @@ def options(**given) -> Options:
     return Options(**{**usual, "device": torch.device("cpu"), **given})
 
 
+@pytest.mark.slow
 def test_a_benchmark_prints_its_table_and_writes_json(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(metrics, "RESAMPLES", 20)
     file = tmp_path / "rows.json"

@@ -74,7 +74,13 @@ def test_every_component_composes(compose, key, group):
 SUPERVISION = sorted(path.stem for path in (REPOSITORY / "config" / "supervision").iterdir())
 
 
-@pytest.mark.parametrize("name", SUPERVISION)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name.endswith("percent") else [])
+        for name in SUPERVISION
+    ],
+)
 def test_every_supervision_builds(compose, tiny, name, given):
     # A tenth of a few strips would show no mask of some class.
     more = ["data.num_images=200", f"data.root={given['many']}"] if name.endswith("percent") else []

@@ -21,7 +21,13 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in COMMANDS if name != "train"),
+    ],
+)
 def test_a_line_says_what_is_done_before_heavy_imports(command):
     words = [sys.executable, "-c", SCRIPT, f"code/{command}.py", "/nowhere", "image.png"]
     ended = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)

@@ -35,6 +35,7 @@ def test_the_home_folder_is_filled_in(compose, monkeypatch, tmp_path):
     assert compose("data.root=a~/b").data.root == Path("a~/b")
 
 
+@pytest.mark.slow
 def test_numbers_are_text_where_text_is_expected(compose):
     assert compose("experiment.name=20261128").experiment.name == "20261128"
     assert compose("experiment.name=1_000").experiment.name == "1_000"

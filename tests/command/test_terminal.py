@@ -64,8 +64,10 @@ run_command(main)
 """
 
 
-@pytest.mark.parametrize("unread", [True, False])
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+@pytest.mark.parametrize("unread", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "encoding", ["cp1252", *(pytest.param(e, marks=pytest.mark.slow) for e in ("ascii", "utf-8"))]
+)
 def test_a_command_finishes_its_work_whoever_reads(unread, encoding, tmp_path):
     done = tmp_path / "done"
     ended = run("-c", PROGRAM, str(done), LETTERS, unread=unread, encoding=encoding)
@@ -83,6 +85,7 @@ def test_errors_that_nobody_reads_end_a_command_as_usual(tmp_path):
     assert run(*words, unread=True).returncode == 2
 
 
+@pytest.mark.slow
 def test_a_table_keeps_its_rows_on_a_terminal_without_the_letters(tmp_path):
     folder = write_experiment(tmp_path, name="one", images=60)
     text = repr(read_results(folder)).replace("defect_1", LETTERS)

@@ -23,7 +23,11 @@ def test_every_offered_name_is_there(room):
 @pytest.mark.parametrize(
     ("line", "heavy"),
     [
-        ("from core.data import StratifiedSplitter, split_by_strategy, stratified_folds", "torch"),
+        pytest.param(
+            "from core.data import StratifiedSplitter, split_by_strategy, stratified_folds",
+            "torch",
+            marks=pytest.mark.slow,
+        ),
         ("from core.data import DataSettings, LabelTable, read_image, read_label_table", "torch"),
         ("from core.synthetic import ensure_strips, draw_strip", "torch"),
         ("from core.augmentation import AugmentationSettings", "albumentations"),

@@ -246,6 +246,7 @@ def test_borders_and_masks_are_measured_by_pixels():
     assert measure_masks(masks, dark).on_border == 13
 
 
+@pytest.mark.slow
 def test_real_strips_are_sound(severstal_sample):
     validation = validate_data(severstal_sample, DataSettings())
     assert validation.usable

@@ -52,6 +52,7 @@ def found(strips: tuple[list[np.ndarray], StripDescriptors], kind: str) -> tuple
     return len(pairs & right), len(pairs - right)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", COPIES)
 def test_copies_of_real_strips_are_found_and_nothing_else(real_strips, kind):
     # All 100 were found of every kind, with no wrong pair among 19,800.

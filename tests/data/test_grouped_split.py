@@ -78,6 +78,7 @@ def test_the_split_without_groups_tears_some_of_the_known_pairs_apart(severstal)
     assert straddling(numbers[pairs], groups[pairs]) > 5
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32), st.integers(600, 12_000), st.sampled_from(sorted(RATIOS)))
 @settings(deadline=None, max_examples=8)
 def test_random_groups_of_all_strips(severstal, seed, num_groups, strategy):
@@ -167,7 +168,9 @@ def test_a_split_file_that_tears_groups_apart_is_told(tmp_path, caplog, groups, 
         assert re.search(warned, messages[0])
 
 
-@pytest.mark.parametrize("num_folds", [2, 5, 10])
+@pytest.mark.parametrize(
+    "num_folds", [2, *(pytest.param(number, marks=pytest.mark.slow) for number in (5, 10))]
+)
 def test_folds_keep_pairs_together_and_classes_spread(severstal, num_folds):
     labels, groups = severstal
     folds = stratified_folds(labels, num_folds, 3, groups)

@@ -69,6 +69,7 @@ def mirrored(image, masks, labels, *, epoch, index):
     return image, masks, labels
 
 
+@pytest.mark.slow
 def test_neither_cache_nor_workers_change_a_single_image(root, paths):
     table = read_label_table(root, image_size=SIZE)
     seen = []

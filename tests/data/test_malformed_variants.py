@@ -116,6 +116,7 @@ def test_variants_of_small_data_sets(layout, tmp_path):
     assert 5 < taken < VARIANTS - 30
 
 
+@pytest.mark.slow
 def test_variants_of_real_strips(severstal_sample, tmp_path):
     """Three real strips in two layouts."""
     names = sorted(path.name.removesuffix(".json") for path in (severstal_sample / "ann").iterdir())

@@ -1,3 +1,4 @@
+import multiprocessing
 import subprocess
 
 import numpy as np
@@ -117,8 +118,10 @@ def test_an_error_arrives_as_the_same_single_line_from_any_process(dataset, num_
     path = dataset.table.image_paths[6]
     path.write_bytes(path.read_bytes()[:-30])
     loader = make_loader(dataset, 4, seed=1, shuffle=True, num_workers=num_workers)
+    before = set(multiprocessing.active_children())
     with pytest.raises(InputError) as caught:
         list(loader)
+    assert set(multiprocessing.active_children()) <= before, "a worker outlives its pass"
     assert str(caught.value).startswith(f"{path}: truncated, its ")
     assert caught.value.args[0] == str(caught.value)
     assert "Traceback" not in str(caught.value)

@@ -103,6 +103,7 @@ def test_a_missing_or_binary_file_is_named(folder):
     refused(folder, "cannot be read")
 
 
+@pytest.mark.slow
 def test_the_key_tells_test_images_apart(tmp_path):
     def key(name, **values):
         return images_key(read_experiment(write_experiment(tmp_path, name=name, **values)))

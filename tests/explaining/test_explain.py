@@ -42,7 +42,7 @@ def defective_test_strips(experiment: Path) -> pd.DataFrame:
     return table[table[[f"label_{name}" for name in NAMES]].any(axis=1)]
 
 
-@pytest.mark.parametrize("method", ["grad_cam", "hires_cam"])
+@pytest.mark.parametrize("method", ["grad_cam", pytest.param("hires_cam", marks=pytest.mark.slow)])
 def test_test_strips_are_drawn_and_scored(method, experiment, caplog):
     caplog.set_level("INFO")
     expected = defective_test_strips(experiment)

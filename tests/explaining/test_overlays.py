@@ -38,6 +38,7 @@ def strips(experiment) -> list[Path]:
     return sorted((Path(root) / "train_images").iterdir())
 
 
+@pytest.mark.slow
 def test_each_class_found_has_a_picture(experiment, strips, tmp_path):
     folder, output = tmp_path / "overlays", tmp_path / "predictions.csv"
     strips = strips[:20]

@@ -44,7 +44,7 @@ SCALING = {
 def calibrated(trained, exported_once, tmp_path_factory) -> Path:
     """A calibrated experiment with its exports: ONNX, TorchScript, and a bundle."""
     folder = Path(shutil.copytree(trained, tmp_path_factory.mktemp("export") / trained.name))
-    change_final_model(folder, scaling=SCALING)
+    change_final_model(folder, scaling=SCALING, scaled_thresholds=False)
     for words in (["--format", "onnx"], ["--format", "torchscript"]):
         export.main([str(folder), *words])
     export.main([str(folder), "--bundle", str(folder / "model.zip")])

@@ -212,14 +212,20 @@ def test_an_unreadable_strip_ends_the_scoring(experiment, tmp_path):
         measure_f1_drop(trained, Strips(trained.experiment, root), trained, "as it is")
 
 
-def test_float32_loses_nothing(experiment):
+@pytest.mark.slow
+@pytest.mark.parametrize("calibration", ["auto", "none"])
+def test_float32_loses_nothing(completed, tiny, tmp_path, calibration):
+    path = completed(*tiny, f"evaluation.calibration={calibration}")
+    experiment = shutil.copytree(path, tmp_path / path.name)
     trained = TrainedModel(experiment, torch.device("cpu"))
     strips = Strips(trained.experiment)
     drop = measure_f1_drop(trained, strips, trained, "as it is")
     assert drop.lost == 0
     results = json.loads((experiment / "results.json").read_text())
     assert drop.macro_f1[AT_HALF] == pytest.approx(results["validation"]["macro"]["f1"])
-    # Calibrated, the same decisions at the thresholds.
+    if calibration == "auto":
+        return
+    # Calibrated afterwards, the same decisions at the thresholds.
     scaling = {name: {"slope": 2.0, "intercept": 0.5} for name in NAMES}
     change_final_model(experiment, scaling=scaling)
     calibrated = TrainedModel(experiment, torch.device("cpu"))

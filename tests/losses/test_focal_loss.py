@@ -61,7 +61,38 @@ def test_a_soft_target_is_the_expectation_of_the_hard_ones():
     torch.testing.assert_close(soft, 0.8 * one + 0.2 * zero)
 
 
-def test_positives_divides_by_their_number_or_by_one():
+def test_positives_divides_by_the_number_expected_of_the_training_part():
+    logits, targets = data((2, 4, 30))
+    loss = FocalLoss(alpha=0.25, reduction="positives")
+    loss.set_class_statistics([10, 20, 30, 40], 1000, "train_split")
+    total = FocalLoss(alpha=0.25, reduction="sum")(logits, targets)
+    torch.testing.assert_close(loss(logits, targets), total / (targets.numel() * 0.025))
+    twice = loss(torch.cat([logits, logits]), torch.cat([targets, targets]))
+    torch.testing.assert_close(twice, loss(logits, targets))
+    # A batch without a positive does not jump: it is its elements' share of the whole.
+    parts = [loss(logits[:, :, part], targets[:, :, part]) for part in (slice(15), slice(15, 30))]
+    torch.testing.assert_close(sum(parts) / 2, loss(logits, targets))
+
+
+def test_positives_counts_what_a_sampler_draws():
+    logits, targets = data((6, 2))
+    loss = FocalLoss(alpha=0.25, reduction="positives")
+    loss.set_class_statistics([10, 30], 100, "train_split", drawn_shares=[0.5, 0.3])
+    assert loss.get_params()["positive_shares"] == [0.5, 0.3]
+    mean = FocalLoss(alpha=0.25)(logits, targets)
+    torch.testing.assert_close(loss(logits, targets), mean / 0.4)
+    again = get_loss(loss.get_params())
+    assert again.get_params() == loss.get_params()
+    torch.testing.assert_close(again(logits, targets), loss(logits, targets))
+
+
+def test_positives_needs_one_in_the_training_part():
+    loss = FocalLoss(alpha=0.25, reduction="positives")
+    with pytest.raises(InputError, match="reduction=positives: no class has a positive"):
+        loss.set_class_statistics([0, 0], 100, "train_split")
+
+
+def test_positives_without_statistics_divides_by_their_number_or_by_one():
     logits, targets = data((2, 4, 30))
     targets[:, :, 2:] = 0
     total = FocalLoss(alpha=0.25, reduction="sum")(logits, targets)
@@ -158,6 +189,8 @@ def test_integer_targets_are_taken_one_hot_by_the_softmax_form():
     torch.testing.assert_close(loss(logits, targets), values.mean())
     loss.reduction = "positives"
     torch.testing.assert_close(loss(logits, targets), values.sum() / (targets > 0).sum())
+    loss.set_class_statistics([80, 15, 5], 100, "train_split")
+    torch.testing.assert_close(loss(logits, targets), values.mean() / 0.2)
 
 
 def test_the_softmax_form_takes_weights_per_class():

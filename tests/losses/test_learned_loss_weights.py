@@ -112,12 +112,14 @@ def test_the_value_is_the_weighted_sum_and_the_network_sees_nothing_else():
     torch.testing.assert_close(slopes[0], slopes[1])
 
 
+@pytest.mark.slow
 def test_kendall_on_constants_finds_one_over_the_loss():
     s = torch.zeros(3, requires_grad=True)
     minimise([s], lambda: (torch.exp(-s) * CONSTANTS / 2 + s / 2).sum(), 2000, rate=0.02)
     torch.testing.assert_close(torch.exp(-s), 1 / CONSTANTS, rtol=1e-2, atol=0)
 
 
+@pytest.mark.slow
 def test_uncertainty_on_constants_finds_the_optimum_of_liebel():
     weighting = UncertaintyWeights([0.5, 0.5, 0.5])
     minimise(weighting.parameters(), lambda: weighting(CONSTANTS), 2000, rate=0.02)
@@ -125,6 +127,7 @@ def test_uncertainty_on_constants_finds_the_optimum_of_liebel():
     torch.testing.assert_close(weighting.weights(), 1 / (2 * variance), rtol=1e-2, atol=0)
 
 
+@pytest.mark.slow
 def test_uncertainty_stays_bounded_as_a_loss_vanishes():
     weighting = UncertaintyWeights([0.5, 0.5])
     values = torch.tensor([0.0, 1e6])

@@ -102,10 +102,11 @@ def test_order_of_the_classes_does_not_matter(name):
 @every_loss
 def test_doubling_the_batch_changes_nothing(name):
     logits, targets = example(name, SHAPE, dtype=torch.float64)
-    # Smoothing is in pixels: without it, nothing depends on the size of the batch.
-    loss = build(name, **without_smoothing(name)).double()
-    twice = loss(torch.cat([logits, logits]), torch.cat([targets, targets]))
-    torch.testing.assert_close(twice, loss(logits, targets), rtol=1e-12, atol=1e-12)
+    for reduction in set(get_registry().get(name).reductions) - {"sum", "none"}:
+        # Smoothing is in pixels: without it, nothing depends on the size of the batch.
+        loss = build(name, reduction=reduction, **without_smoothing(name)).double()
+        twice = loss(torch.cat([logits, logits]), torch.cat([targets, targets]))
+        torch.testing.assert_close(twice, loss(logits, targets), rtol=1e-12, atol=1e-12)
 
 
 def without_smoothing(name):

@@ -29,6 +29,7 @@ def test_figures_are_those_of_the_parts(parts):
     assert list(report) == [
         "thresholds",
         "threshold_criterion",
+        "threshold_basis",
         "validation",
         "test",
         "test_at_thresholds",

@@ -156,6 +156,7 @@ def test_order_of_images_does_not_matter_and_inputs_are_untouched():
     np.testing.assert_array_equal(probabilities, copies[1])
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_bounds_and_counts_hold_for_any_input(data):

@@ -10,7 +10,7 @@ from simulated_predictions import random_predictions
 
 from core.errors import InputError
 from core.metrics.evaluation_settings import EvaluationSettings
-from core.metrics.thresholds import choose_thresholds, operating_points
+from core.metrics.thresholds import FEWEST_POSITIVES, choose_thresholds, operating_points
 from core.validation import validate
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
@@ -18,7 +18,12 @@ NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 
 def chosen_for(labels, probabilities, **values):
     criteria = EvaluationSettings(**values)
-    return choose_thresholds(labels[:, None], probabilities[:, None], ["a"], criteria)["a"]
+    return values_of(labels[:, None], probabilities[:, None], ["a"], criteria)["a"]
+
+
+def values_of(*prediction):
+    chosen = choose_thresholds(*prediction)
+    return {name: threshold.value for name, threshold in chosen.items()}
 
 
 def at(labels, probabilities, threshold):
@@ -102,9 +107,7 @@ def test_shrinkage_draws_towards_one_half_and_most_where_positives_are_few():
     # Both classes are separated perfectly, and only between 0.1 and 0.2.
     probabilities = np.where(labels == 1, 0.2, 0.1) + generator.random((400, 2)) * 1e-3
     found = [
-        choose_thresholds(
-            labels, probabilities, ["few", "many"], EvaluationSettings(threshold_shrinkage=k)
-        )
+        values_of(labels, probabilities, ["few", "many"], EvaluationSettings(threshold_shrinkage=k))
         for k in (0, 10, 1e9)
     ]
     assert found[0]["few"] == pytest.approx(found[0]["many"], abs=0.01)
@@ -116,11 +119,43 @@ def test_shrinkage_draws_towards_one_half_and_most_where_positives_are_few():
     assert logit == pytest.approx(np.log(found[0]["few"] / (1 - found[0]["few"])) / 2)
 
 
+@pytest.mark.parametrize("positives", [1, FEWEST_POSITIVES - 1, FEWEST_POSITIVES])
+def test_fewer_than_five_positives_choose_no_threshold(positives):
+    labels = np.arange(100) < positives
+    probabilities = np.where(labels, 0.2, 0.1)
+
+    def chosen(**values):
+        criteria = EvaluationSettings(**values)
+        return choose_thresholds(labels[:, None], probabilities[:, None], ["a"], criteria)["a"]
+
+    found, is_enough = chosen(), positives >= FEWEST_POSITIVES
+    assert (found.value == 0.5) is not is_enough
+    assert (found.kept is None) is is_enough
+    assert found.positives == positives
+    assert found.best == pytest.approx(0.15)
+    assert chosen(threshold_shrinkage=0).value == pytest.approx(0.15)
+    # A cost, a precision or a recall that was asked for is not given up.
+    assert chosen(threshold_criterion="cost").kept is None
+
+
+def test_the_middle_of_a_flat_top_is_chosen():
+    """One lucky point of F1 decides less than all that are as good within its error."""
+    labels = np.arange(400) < 100
+    probabilities = np.where(labels, np.linspace(0.3, 0.9, 400), 0.05)
+    # Two false alarms make the best point lie at an end.
+    probabilities[-2:] = 0.6, 0.31
+    plain = chosen_for(labels, probabilities, threshold_shrinkage=0)
+    steady = chosen_for(labels, probabilities, threshold_shrinkage=1e-9)
+    f1 = [at(labels, probabilities, threshold)[2] for threshold in (plain, steady)]
+    assert f1[1] >= f1[0] - np.sqrt(f1[0] * (1 - f1[0]) / 100)
+    assert steady != plain
+
+
 def test_only_f1_is_shrunk():
     labels, probabilities = random_predictions(0)
     for criterion in ("recall_at_precision", "precision_at_recall", "cost"):
         one, other = (
-            choose_thresholds(
+            values_of(
                 labels,
                 probabilities,
                 NAMES,
@@ -136,7 +171,7 @@ def test_dearer_misses_lower_the_threshold_and_costs_may_differ_by_class():
 
     def chosen(miss):
         criteria = EvaluationSettings(threshold_criterion="cost", cost_miss=miss)
-        return choose_thresholds(labels, probabilities, NAMES, criteria)
+        return values_of(labels, probabilities, NAMES, criteria)
 
     cheap, dear = chosen(0.2), chosen(20.0)
     assert all(dear[name] < cheap[name] for name in NAMES)
@@ -151,7 +186,9 @@ def test_class_without_positives_keeps_one_half_and_is_named(caplog):
     labels[:, 1] = 0
     with caplog.at_level(logging.WARNING):
         found = choose_thresholds(labels, probabilities, NAMES, EvaluationSettings())
-    assert found["defect_2"] == 0.5
+    assert found["defect_2"].value == 0.5
+    assert found["defect_2"].kept == "no validation image shows it"
+    assert (found["defect_2"].best, found["defect_2"].positives) == (None, 0)
     assert "defect_2" in caplog.text
 
 

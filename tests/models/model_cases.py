@@ -1,6 +1,7 @@
 """What the tests of the models share: names, small strips, and models to try."""
 
 from functools import lru_cache
+from typing import Any
 
 import core.machine.torchvision_ops
 
@@ -19,9 +20,17 @@ MODELS = REGISTRY.list_models()
 CLASSIFIERS = [name for name in MODELS if issubclass(REGISTRY.get(name), TimmClassifier)]
 """The models that stand on a network of timm's."""
 
+# Of many parameters: the others keep the quick check.
+LARGE = {"convnext_tiny", "convnext_tiny_cbam", "resnet50", "efficientnet_b2"}
+
+
+def marked(names: list[str]) -> list[Any]:
+    return [pytest.param(n, marks=pytest.mark.slow) if n in LARGE else n for n in names]
+
+
 # Module scope groups the tests by model, so that `built` keeps one at a time.
-for_each_model = pytest.mark.parametrize("name", MODELS, scope="module")
-for_each_classifier = pytest.mark.parametrize("name", CLASSIFIERS, scope="module")
+for_each_model = pytest.mark.parametrize("name", marked(MODELS), scope="module")
+for_each_classifier = pytest.mark.parametrize("name", marked(CLASSIFIERS), scope="module")
 
 
 def draw(*shape: int, dtype: torch.dtype = torch.float32, requires_grad: bool = False) -> Tensor:

@@ -12,6 +12,7 @@ SMALL = {
 """Tiny networks of timm, for what holds in every one."""
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_convnext_tiny_has_it_after_stages_3_and_4():
     model = make("convnext_tiny_cbam").eval()
@@ -28,7 +29,7 @@ def test_convnext_tiny_has_it_after_stages_3_and_4():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("size", ["tiny", "atto"])
+@pytest.mark.parametrize("size", [pytest.param("tiny", marks=pytest.mark.slow), "atto"])
 def test_with_cbam_equals_the_plain_model_at_start(size):
     plain = make(f"convnext_{size}").eval()
     attentive = make(f"convnext_{size}_cbam").eval()

@@ -32,7 +32,13 @@ def our_path(model, images):
 
 @torch.no_grad()
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-@pytest.mark.parametrize("backbone", FOLDED + PADDED)
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        pytest.param(name, marks=[] if name.startswith("test_") else pytest.mark.slow)
+        for name in FOLDED + PADDED
+    ],
+)
 def test_grey_equals_the_plain_path(backbone, dtype, tolerance):
     model = build(backbone).to(dtype).eval()
     expected = plain_path(model, backbone, STRIPS.to(dtype) / 255)
@@ -66,6 +72,7 @@ def test_statistics_are_those_of_the_pretrained_network():
     assert build("test_convnext").input_layer.mean == (0.5, 0.5, 0.5)
 
 
+@pytest.mark.slow
 def test_the_fold_has_the_gradient_of_three_channels():
     model = build("convnext_atto").double()
     other = copy.deepcopy(model)
@@ -76,6 +83,7 @@ def test_the_fold_has_the_gradient_of_three_channels():
         torch.testing.assert_close(ours.grad, theirs.grad, msg=key, atol=1e-9, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_the_fold_follows_the_weights_as_they_train():
     model = build("convnext_atto")
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)

@@ -78,6 +78,17 @@ def test_head_is_what_follows_the_backbone_and_its_attention(name):
 
 
 @for_each_classifier
+def test_frozen_features_are_all_that_the_head_reads(name):
+    model = make(name, freeze_backbone=True)
+    model.attention.requires_grad_(False)
+    model.eval()
+    features = model.frozen_features(STRIPS)
+    assert torch.equal(model.classify(features), model(STRIPS))
+    assert features.shape[2:] == (1, 1), "pooled"
+    assert make(name).eval().frozen_features(STRIPS) is None
+
+
+@for_each_classifier
 def test_frozen_stages_and_no_others(name):
     number = 2
     params = {"freeze_stages": number, "cbam_stages": [], "drop_path_rate": 0.5}
@@ -211,3 +222,23 @@ def test_compiles_and_exports_whole(transform):
         other = torch.export.export(model, (STRIPS,)).module()
     with torch.no_grad():
         torch.testing.assert_close(other(STRIPS), model(STRIPS))
+
+
+@pytest.mark.parametrize("pooling", ["average", "max", "average_max", "log_sum_exp"])
+@pytest.mark.parametrize("backbone", ["test_convnext", "test_resnet", "mobilenetv3_small_050"])
+def test_frozen_features_of_any_pooling_are_one_position(backbone, pooling):
+    model = build(backbone, pooling=pooling, freeze_backbone=True, drop_rate=0.5).eval()
+    features = model.frozen_features(STRIPS)
+    assert features.flatten(1).shape == (2, model.stages[-1].channels)
+    assert torch.equal(model.classify(features), model(STRIPS))
+
+
+def test_frozen_features_are_the_whole_map_where_the_head_does_not_begin_by_pooling():
+    model = build("test_vit", freeze_backbone=True, backbone_options={"img_size": (64, 192)}).eval()
+    features = model.frozen_features(STRIPS)
+    assert features.shape[1] == 1 + 4 * 12
+    assert torch.equal(model.classify(features), model(STRIPS))
+
+
+def test_a_mask_head_reads_more_than_the_last_map():
+    assert build(freeze_backbone=True, mask_head=True).eval().frozen_features(STRIPS) is None

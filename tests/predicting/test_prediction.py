@@ -129,6 +129,7 @@ def test_strips_of_another_size_are_said_once_with_a_remedy(experiment, tmp_path
 
 def test_a_calibrated_experiment_predicts_calibrated(experiment, run):
     folder = images_of(experiment)
+    change_final_model(experiment, scaling=None, scaled_thresholds=False)
     _, _, plain = run(experiment, folder)
     slopes, intercepts = [2.0, 0.5, 1.5, 1.0], [0.5, -1.0, 0.0, 0.25]
     scaling = {
@@ -141,6 +142,13 @@ def test_a_calibrated_experiment_predicts_calibrated(experiment, run):
     np.testing.assert_allclose(calibrated[PROBABILITIES], expected, rtol=0, atol=1e-9)
     # Thresholds are scaled alike: calibration moves no decision.
     pd.testing.assert_frame_equal(calibrated[DECISIONS], plain[DECISIONS])
+    # Unless they are for the scaled probabilities already.
+    change_final_model(experiment, scaled_thresholds=True)
+    _, _, decided_after = run(experiment, folder)
+    assert (decided_after[PROBABILITIES] == calibrated[PROBABILITIES]).all(axis=None)
+    thresholds = read_final_model(experiment)["thresholds"]
+    expected = calibrated[PROBABILITIES].to_numpy() >= np.array([thresholds[n] for n in NAMES])
+    np.testing.assert_array_equal(decided_after[DECISIONS].to_numpy(bool), expected)
 
 
 def test_thresholds_decide(experiment, run):

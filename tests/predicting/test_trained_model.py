@@ -18,7 +18,10 @@ from core.predicting.trained_model import FinalModel, TrainedModel
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 SCALING = {name: {"slope": 0.5, "intercept": -1.0} for name in NAMES}
 # What the version before this one did not write.
-NEW_KEYS = ("schema_version", "experiment", "threshold_criterion", "scaling")
+NEW_KEYS = (
+    "schema_version", "experiment", "threshold_criterion", "scaling", "scaled_thresholds",
+)  # fmt: skip
+LATE = {"scaling": SCALING, "scaled_thresholds": False}
 
 
 @pytest.fixture
@@ -43,7 +46,8 @@ def test_the_file_holds_what_the_schema_names(experiment):
     assert content["class_names"] == report["data"]["class_names"]
     assert content["thresholds"] == report["thresholds"]
     assert content["threshold_criterion"] == report["threshold_criterion"]
-    assert content["scaling"] is None
+    assert content["scaling"] == report["calibration"]["scaling"]
+    assert content["scaled_thresholds"]
 
 
 def test_the_file_alone_says_what_the_model_is(experiment):
@@ -61,7 +65,7 @@ def test_the_file_alone_says_what_the_model_is(experiment):
 
 
 def test_the_file_of_the_version_before_is_completed_from_the_results(experiment):
-    change_final_model(experiment, scaling=SCALING, experiment="another name")
+    change_final_model(experiment, **LATE, experiment="another name")
     expected = TrainedModel(experiment)
     content = read_final_model(experiment)
     torch.save(
@@ -105,7 +109,7 @@ def test_the_version_changes_with_the_weights(experiment):
 def test_a_threshold_that_nothing_reaches_stays_out_of_reach(experiment):
     """Calibrated, a threshold above 1 would come within the probabilities."""
     never = dict.fromkeys(NAMES, float(np.nextafter(1, 2)))
-    change_final_model(experiment, thresholds=never, scaling=SCALING)
+    change_final_model(experiment, thresholds=never, **LATE)
     assert min(TrainedModel(experiment).signature.thresholds) > 1
 
 

@@ -64,6 +64,7 @@ def test_another_seed_gives_other_strips(strips: Path, tmp_path: Path) -> None:
     assert not set(contents(other)) & set(contents(strips)) - {"train.csv", "manifest.json"}
 
 
+@pytest.mark.slow
 def test_the_worker_count_changes_nothing(strips: Path, tmp_path: Path) -> None:
     parallel = generate_strips(tmp_path / "parallel", SETTINGS, num_workers=2)
     assert contents(parallel) == contents(strips)

@@ -46,6 +46,7 @@ def test_any_callback_may_stop_a_training(tmp_path):
     assert len(results["history"]) == 2
 
 
+@pytest.mark.slow
 def test_every_second_checkpoint_is_kept(tmp_path):
     folder = tmp_path / "checkpoints"
     trainer_in(tmp_path, ModelCheckpoint(folder, every_n_epochs=2), num_epochs=3).fit()

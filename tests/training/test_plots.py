@@ -44,7 +44,7 @@ def test_the_file_is_a_picture(tmp_path):
 
 
 @pytest.mark.parametrize("names", [["Öl", "Riß", "трещина", "裂纹", "黑点"], ["$a$", "b$", "x"]])
-@pytest.mark.parametrize("has_font", [False, True])
+@pytest.mark.parametrize("has_font", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_parts_of_any_language_are_named_without_a_warning(
     names, has_font, tmp_path, caplog, recwarn
 ):

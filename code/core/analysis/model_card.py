@@ -29,6 +29,11 @@ DATA_LICENCES = {
     "Severstal strips are subject to the rules of their Kaggle competition.",
     "synthetic": "drawn by the generator of this project; no third party has rights in them.",
 }
+NOTES = {
+    "auto": "It undoes how the loss moves probabilities, and needs no data. The thresholds and all "
+    "figures are for the probabilities after it.",
+    None: "The thresholds apply to the probabilities before calibration.",
+}
 # With fewer test images of a class, its figures are hardly more than examples.
 FEW_IMAGES = 30
 # About 7 % of the real label sets are estimated to be wrong: more agreement than this is a leak.
@@ -80,6 +85,7 @@ def _computed(experiment: Experiment) -> dict[str, Any]:
         "figures": _figures(experiment),
         "error_before": number(look_up("calibration", "before", *error)),
         "error_after": number(look_up("calibration", "after", *error)),
+        "calibration_note": NOTES.get(look_up("calibration", "method"), NOTES[None]),
         "thresholds": _thresholds(experiment),
         "limits": "\n".join(f"- {for_markdown(line)}" for line in limits(experiment)),
         "packages": ", ".join(f"{name} {version}" for name, version in packages),
@@ -120,10 +126,12 @@ def _figures(experiment: Experiment) -> str:
 
 def _thresholds(experiment: Experiment) -> str:
     scaling = experiment.look_up("calibration", "scaling") or {}
-    rows = [["class", "threshold", *(["slope", "intercept"] if scaling else [])]]
+    rows = [["class", "validation images", "threshold"]]
+    rows[0] += ["slope", "intercept"] if scaling else []
     for name, threshold in (experiment.look_up("thresholds") or {}).items():
         fitted = (scaling.get(name) or {}).values()
-        rows.append([name, *(number(value, 4) for value in (threshold, *fitted))])
+        support = experiment.look_up("validation", "per_class", name, "support")
+        rows.append([name, support, *(number(value, 4) for value in (threshold, *fitted))])
     return markdown(rows)
 
 
@@ -144,6 +152,8 @@ def limits(experiment: Experiment) -> list[str]:
             uncertain = "its figures are uncertain, see the intervals"
             found.append(f"{name}: {support} test images; {uncertain}.")
     for name in experiment.class_names:
+        if kept := look_up("threshold_basis", name, "kept"):
+            found.append(f"{name}: its threshold was not chosen but stayed, because {kept}.")
         recall = look_up("test_at_thresholds", "per_class", name, "recall")
         if recall is not None and recall < 0.5:
             found.append(f"{name}: misses more than half of its test images at its threshold.")

@@ -19,6 +19,11 @@ CURVE_POINTS = 200
 FEW_IMAGES = 5
 UNIT = (0.0, 1.02)
 MOST_CHARTS = 24
+UNDONE = (
+    "The loss moves probabilities away from the posterior. This is undone, by "
+    "evaluation.calibration=auto: the probabilities, figures and thresholds of this page are those "
+    "after it."
+)
 
 
 def training_curves(experiment: Experiment) -> str:
@@ -99,10 +104,12 @@ def _few(charts: Sequence[str]) -> str:
 
 def reliability(experiment: Experiment, test: Decisions) -> str:
     """Share of positives by predicted probability, per class, before and after scaling."""
-    names = experiment.class_names
-    before = calibration_figures(test.labels, test.probabilities, names)["per_class"]
-    after = experiment.look_up("calibration", "after", "per_class") or {}
-    method = experiment.look_up("calibration", "method")
+    names, method = experiment.class_names, experiment.look_up("calibration", "method")
+    before = after = calibration_figures(test.labels, test.probabilities, names)["per_class"]
+    if method == "auto":  # the probabilities at hand are those after it
+        before = experiment.look_up("calibration", "before", "per_class") or {}
+    else:
+        after = experiment.look_up("calibration", "after", "per_class") or {}
     header = ["", "calibration error", "Brier score"]
     header += [f"calibration error, {method}", f"Brier score, {method}"] if after else []
     charts, rows = [], []
@@ -119,7 +126,8 @@ def reliability(experiment: Experiment, test: Decisions) -> str:
         axes = Axes("predicted probability", "share of positives", UNIT, UNIT)
         charts.append(line_chart(name, series, axes))
     note = f"Bins of fewer than {FEW_IMAGES} images are not drawn; the table includes them."
-    return _few(charts) + paragraph(note, "soft") + table(header, rows)
+    said = paragraph(UNDONE) if method == "auto" else ""
+    return said + _few(charts) + paragraph(note, "soft") + table(header, rows)
 
 
 def _operating_point(

@@ -113,7 +113,7 @@ def class_table(experiment: Experiment) -> str:
         rows.append([title, *cells])
     notes = paragraph(
         "Thresholds were chosen on the validation part by the criterion "
-        f"{look_up('threshold_criterion')}.",
+        f"{look_up('threshold_criterion')}.{_threshold_basis(experiment)}",
         "soft",
     )
     left_out = (look_up("test", "undefined") or {}).items()
@@ -122,6 +122,20 @@ def class_table(experiment: Experiment) -> str:
     titles = [METRIC_TITLES[metric] for metric in (*DECIDED, *DECIDED, *RANKED)]
     groups = (("", 1), ("at the chosen thresholds", 3), ("at 0.5", 3), ("at any threshold", 2))
     return table(["", *titles], rows, groups=groups) + notes
+
+
+def _threshold_basis(experiment: Experiment) -> str:
+    """How many validation images each threshold rests on, and which ones stayed and why."""
+    basis = experiment.look_up("threshold_basis") or {}
+    if not basis:
+        return ""
+    numbers = ", ".join(f"{name} {each.get('positives')}" for name, each in basis.items())
+    stayed = [
+        f" {name} stayed at {number(experiment.look_up('thresholds', name), 2)}: {each['kept']}."
+        for name, each in basis.items()
+        if each.get("kept")
+    ]
+    return f" Validation images that show the class: {numbers}.{''.join(stayed)}"
 
 
 def _cell(experiment: Experiment, part: str, *keys: str) -> tuple[str, str]:

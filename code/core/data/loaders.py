@@ -31,6 +31,10 @@ class StripLoader(DataLoader):
         try:
             yield from super().__iter__()
         except InputError as error:
+            # Its traceback is part of a reference cycle with the iterator, whose workers would
+            # not hear of their end from the garbage collector and be awaited for seconds each.
+            error.with_traceback(None)
+            self._iterator = None
             raise InputError(_last_line(error)) from None
 
 

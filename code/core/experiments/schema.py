@@ -140,6 +140,7 @@ Calibration = section(
     after=CalibrationFigures,
 )  # fmt: skip
 
+ThresholdBasis = section("ThresholdBasis", positives=Count, best=float, kept=str)
 Fold = section("Fold", {"name": str}, best_epoch=Count, test=Scores)
 Spread = section("Spread", mean=float, standard_deviation=float)
 LabelErrors = section(
@@ -157,6 +158,7 @@ RunResults = section(
 Results = section(
     "Results", extends=RunResults, mask_loss=MaskLoss, history=list[Epoch],
     thresholds=dict[str, float | None], threshold_criterion=str,
+    threshold_basis=dict[str, ThresholdBasis],
     train=Figures, validation=Figures, test=Figures, test_at_thresholds=Figures,
     calibration=Calibration, folds=list[Fold], spread=dict[str, Spread], label_errors=LabelErrors,
 )  # fmt: skip

@@ -107,8 +107,8 @@ def measure_f1_drop(trained: TrainedModel, strips: Strips, predict: Predict, wha
             raise InputError(row.error)
         found.append(row.probabilities)
     float32 = validation.probabilities
-    if trained.scaling is not None:
-        float32 = trained.scaling(float32)
+    if trained.late_scaling is not None:
+        float32 = trained.late_scaling(float32)
     names = signature.class_names
     chosen = dict(zip(names, signature.thresholds, strict=True))
 

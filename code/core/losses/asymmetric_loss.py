@@ -29,6 +29,8 @@ class AsymmetricLoss(BaseLoss):
     (with gamma_positive 0; 1 is the default of the authors' code).
     """
 
+    is_elementwise = True
+
     def __init__(
         self,
         gamma_positive: NonNegative = 1.0,

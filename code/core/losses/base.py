@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from core.errors import InputError
 from core.losses.class_weights import ClassWeight, Configured
 from core.losses.elementwise import at_least_float32
+from core.losses.posterior import posterior_scaling
 from core.registry import checked_arguments, constructor_model
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -40,6 +41,8 @@ class BaseLoss(nn.Module):
     """Whether it has no lower bound, or vanishes: not for weighting by uncertainty."""
     uses_distance_maps: ClassVar[bool] = False
     """Whether forward takes `distance_maps`, (batch, C, *spatial), computed in the loader."""
+    is_elementwise: ClassVar[bool] = False
+    """Whether it adds up a loss of each element that is linear in its target."""
     index_targets: ClassVar[bool] = False
     """Whether targets are class indices (batch, *spatial) instead."""
     from_logits: bool = True
@@ -88,8 +91,12 @@ class BaseLoss(nn.Module):
         total: int,
         source: str,
         class_names: Sequence[str] | None = None,
+        drawn_shares: Sequence[float] | None = None,
     ) -> None:
         """Take the class counts of the training part; a loss that needs none ignores them.
+
+        `drawn_shares` is the share of positives of each class among what a sampler draws; without
+        one it is that of the training part, counts / total.
 
         Raises:
             InputError: a class without positives or negatives where weights are computed, or
@@ -131,6 +138,13 @@ class BaseLoss(nn.Module):
     def get_weights(self) -> dict[str, float]:
         """The current weight of each component, by its name; empty without components."""
         return {}
+
+    def posterior_scaling(self, num_classes: int) -> tuple[list[float], list[float]] | None:
+        """Slope and intercept per class that turn logits into those of the posterior.
+
+        None where they already are, and where it is not known: the loss is not element-wise.
+        """
+        return posterior_scaling(self, num_classes) if self.is_elementwise else None
 
     def get_params(self) -> dict[str, Any]:
         """What `get_loss` needs to build the loss again, with resolved weights and their source."""

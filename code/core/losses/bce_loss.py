@@ -27,6 +27,8 @@ class BCEWithLogits(BaseLoss):
     Inception Architecture for Computer Vision", 2016.
     """
 
+    is_elementwise = True
+
     def __init__(
         self,
         pos_weight: list[NonNegative] | Literal["balanced", "sqrt"] | None = None,

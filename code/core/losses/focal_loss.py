@@ -1,7 +1,8 @@
 """Sigmoid focal loss."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import torch
 from pydantic import Field
@@ -30,7 +31,9 @@ class FocalLoss(BaseLoss):
     1 - n_c / N of the training part. `alpha_normalize` divides class c by
     2 alpha_c (1 - alpha_c), so that under dynamic alpha all classes weigh the same.
     `class_weight` multiplies whole classes: numbers as they are, rules scaled to mean one.
-    `reduction=positives` divides the sum by the number of positives (at least 1), as in the paper.
+    `reduction=positives` divides the sum by the number of positives that a batch of its size has
+    on average, from the statistics of the training part. Without statistics it divides by the
+    batch's own number (at least 1), as in the paper: batches with few positives then weigh more.
 
     Integer targets without an axis of classes are taken for class indices. The loss is then that
     of `SoftmaxFocalLoss`: the one-hot form over a softmax, with the weight of the true class's
@@ -40,7 +43,9 @@ class FocalLoss(BaseLoss):
     Source: Lin, Goyal, Girshick, He and Dollár, "Focal Loss for Dense Object Detection", 2017.
     """
 
+    is_elementwise = True
     reductions = get_args(FocalReduction)
+    recorded = (*BaseLoss.recorded, "positive_shares")
 
     def __init__(
         self,
@@ -57,6 +62,7 @@ class FocalLoss(BaseLoss):
         self.gamma = gamma
         self.effective_number_beta = effective_number_beta
         self.alpha_normalize = alpha_normalize
+        self.positive_shares: list[float] | None = None
         alphas = alpha if isinstance(alpha, list) else [alpha]
         if alpha_normalize and any(each in (None, 0, 1) for each in alphas):
             raise InputError(
@@ -76,8 +82,35 @@ class FocalLoss(BaseLoss):
         definition, fused = partial(focal_values, **settings), partial(_fused, **settings)
         values = elementwise(definition, fused, logits, targets)
         if self.reduction == "positives":
-            return values.sum() / targets.sum().clamp(min=1)
+            shares = self.positive_shares
+            return _per_positive(values, targets, shares and sum(shares) / len(shares))
         return reduced(values, self.reduction)
+
+    def set_class_statistics(
+        self,
+        counts: Sequence[int],
+        total: int,
+        source: str,
+        class_names: Sequence[str] | None = None,
+        drawn_shares: Sequence[float] | None = None,
+    ) -> None:
+        super().set_class_statistics(counts, total, source, class_names)
+        if self.reduction == "positives":
+            shares = [n / total for n in counts] if drawn_shares is None else drawn_shares
+            self.positive_shares = [float(share) for share in shares]
+            if not any(self.positive_shares):
+                raise InputError(
+                    f"loss {self.name()}: reduction=positives: no class has a positive in the "
+                    "training part: use reduction=mean, or choose another split"
+                )
+
+    def get_params(self) -> dict[str, Any]:
+        shares = self.positive_shares
+        return super().get_params() | ({"positive_shares": shares} if shares else {})
+
+    def restore_record(self, record: dict[str, Any]) -> None:
+        super().restore_record(record)
+        self.positive_shares = record.get("positive_shares")
 
     def _softmax_form(self, logits: Tensor, targets: Tensor) -> Tensor:
         self.check_logits(logits, targets)
@@ -89,7 +122,8 @@ class FocalLoss(BaseLoss):
             positive, negative = positive[0], negative[0]
         values = values * weight_of_targets(targets, positive, negative)
         if self.reduction == "positives":
-            return values.sum() / (targets > 0).sum().clamp(min=1)
+            shares = self.positive_shares
+            return _per_positive(values, targets > 0, shares and sum(shares[1:]))
         return reduced(values, self.reduction)
 
     def _side_weights(self, targets: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,6 +144,13 @@ class FocalLoss(BaseLoss):
 def is_integer(targets: Tensor) -> bool:
     """Whether targets can be class indices."""
     return not (targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool)
+
+
+def _per_positive(values: Tensor, positives: Tensor, share: float | None) -> Tensor:
+    """The sum of `values` by the expected number of positives; without a share, by their number."""
+    if not share:
+        return values.sum() / positives.sum().clamp(min=1)
+    return values.mean() / share
 
 
 def focal_values(

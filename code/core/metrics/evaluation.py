@@ -9,8 +9,8 @@ from core.metrics.calibration import calibration_figures
 from core.metrics.classification import classification_metrics
 from core.metrics.evaluation_settings import EvaluationSettings
 from core.metrics.intervals import Bootstrap, bootstrap_intervals
-from core.metrics.scaling import fit_scaling
-from core.metrics.thresholds import choose_thresholds
+from core.metrics.scaling import Scaling, fit_scaling
+from core.metrics.thresholds import ChosenThreshold, choose_thresholds
 
 # Labels and probabilities of a part of the split, both (images, classes).
 Scored = tuple[np.ndarray, np.ndarray]
@@ -22,24 +22,31 @@ def evaluate(
     class_names: Sequence[str],
     settings: EvaluationSettings | None = None,
     seed: int = 0,
+    undoing: Scaling | None = None,
     groups: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Figures of both parts at 0.5, of the test part at the chosen thresholds, and calibration.
 
-    Thresholds and scaling are fitted on the validation part alone. Thresholds belong to the
-    model's own probabilities, as in predictions.csv; calibrated ones are reported only under
-    `calibration`. `groups` are those of the test images, for the intervals.
+    `undoing` is the scaling of the method `auto`: all figures and thresholds are those after it, as
+    in predictions.csv. The scaling of another method is fitted on the validation part, as the
+    thresholds are, and its probabilities are reported only under `calibration`. `groups` are
+    those of the test images, for the intervals.
     """
     settings = settings or EvaluationSettings()
-    thresholds = choose_thresholds(*validation, class_names, settings)
+    calibration = _calibration(validation, test, class_names, settings.calibration, undoing)
+    if undoing is not None:
+        validation, test = ((labels, undoing(scores)) for labels, scores in (validation, test))
+    chosen = choose_thresholds(*validation, class_names, settings)
+    thresholds = {name: threshold.value for name, threshold in chosen.items()}
     bootstrap = Bootstrap(settings.bootstrap_resamples, settings.confidence, seed, groups)
     return {
         "thresholds": thresholds,
         "threshold_criterion": settings.threshold_criterion,
+        "threshold_basis": {name: _basis(threshold) for name, threshold in chosen.items()},
         "validation": classification_metrics(*validation, class_names),
         "test": with_intervals(*test, class_names, bootstrap=bootstrap),
         "test_at_thresholds": with_intervals(*test, class_names, thresholds, bootstrap),
-        "calibration": _calibration(validation, test, class_names, settings.calibration),
+        "calibration": calibration,
     }
 
 
@@ -57,13 +64,23 @@ def with_intervals(
     }
 
 
+def _basis(threshold: ChosenThreshold) -> dict[str, Any]:
+    return {"positives": threshold.positives, "best": threshold.best, "kept": threshold.kept}
+
+
 def _calibration(
-    validation: Scored, test: Scored, class_names: Sequence[str], method: str
+    validation: Scored,
+    test: Scored,
+    class_names: Sequence[str],
+    method: str,
+    undoing: Scaling | None,
 ) -> dict[str, Any]:
+    if method == "auto" and undoing is None:
+        method = "none"
     report: dict[str, Any] = {"method": method, "before": calibration_figures(*test, class_names)}
     if method == "none":
         return report
-    scaling = fit_scaling(*validation, method)
+    scaling = undoing if method == "auto" else fit_scaling(*validation, method)
     fitted = zip(class_names, scaling.slopes, scaling.intercepts, strict=True)
     report["scaling"] = {n: {"slope": float(a), "intercept": float(b)} for n, a, b in fitted}
     report["after"] = calibration_figures(test[0], scaling(test[1]), class_names)

@@ -17,7 +17,9 @@ class EvaluationSettings(Settings):
         "f1", description="what the thresholds per class maximise on the validation part"
     )
     threshold_shrinkage: float = Field(
-        10.0, ge=0, description="f1: how many positives the prior of 0.5 counts as; 0: none"
+        5.0,
+        ge=0,
+        description="f1: how many positives the prior of 0.5 counts as; 0: the highest F1",
     )
     min_precision: float = Field(
         0.9, gt=0, le=1, description="recall_at_precision: lowest precision"
@@ -29,8 +31,10 @@ class EvaluationSettings(Settings):
     cost_false_alarm: Cost | dict[str, Cost] = Field(
         1.0, description="cost: of a false alarm, or {class: cost}"
     )
-    calibration: Literal["none", "temperature", "platt"] = Field(
-        "none", description="scaling fitted on the validation part, reported before and after"
+    calibration: Literal["auto", "none", "temperature", "platt"] = Field(
+        "auto",
+        description="auto: undo how the loss moves probabilities; temperature, platt: a scaling "
+        "fitted on the validation part, reported before and after",
     )
     bootstrap_resamples: int = Field(
         2000, ge=100, le=100_000, description="bootstrap resamples for the intervals"

@@ -5,12 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit, logit
 
 from core.errors import InputError
 from core.metrics.evaluation_settings import EvaluationSettings
 from core.metrics.scored_predictions import DEFAULT_THRESHOLD, check_predictions
 
 log = logging.getLogger(__name__)
+
+# With fewer validation images of a class, 0.5 is as good a threshold as any that they choose.
+FEWEST_POSITIVES = 5
 
 
 @dataclass(frozen=True)
@@ -28,17 +32,32 @@ class OperatingPoints:
     positives: int
 
 
+@dataclass(frozen=True)
+class ChosenThreshold:
+    """The threshold of a class, and what it rests on.
+
+    `positives` are the validation images that show the class. `best` is what the criterion chooses
+    before shrinking, None without positives. `kept` says why the threshold stayed where it was.
+    """
+
+    value: float
+    positives: int
+    best: float | None = None
+    kept: str | None = None
+
+
 def choose_thresholds(
     labels: np.ndarray,
     probabilities: np.ndarray,
     class_names: Sequence[str],
     settings: EvaluationSettings,
-) -> dict[str, float]:
+) -> dict[str, ChosenThreshold]:
     """The best threshold of each class by `settings.threshold_criterion`.
 
-    - `f1`: the highest F1, then shrunk towards 0.5 on the logit scale, with weight
-      n / (n + threshold_shrinkage) for n positives: with few positives, the best point is mostly
-      chance.
+    - `f1`: the middle of the thresholds whose F1 is within a standard error of the highest,
+      then shrunk towards 0.5, with weight n / (n + threshold_shrinkage) for n positives, both on
+      the logit scale: with few positives, the best point is mostly chance. With fewer than
+      `FEWEST_POSITIVES` it stays 0.5. Without shrinkage, simply the highest F1.
     - `recall_at_precision`: the highest recall with at least `min_precision`; where no threshold
       is that precise, the most precise one, with a warning.
     - `precision_at_recall`: the highest precision with at least `min_recall`.
@@ -58,16 +77,26 @@ def choose_thresholds(
             anchor = costs[1] / sum(costs)
         if not labels[:, c].any():
             log.warning("%s has no validation image: its threshold stays %.3g", name, anchor)
-            chosen[name] = anchor
+            chosen[name] = ChosenThreshold(anchor, 0, kept="no validation image shows it")
             continue
         points = operating_points(labels[:, c], probabilities[:, c])
         score = _score(points, settings, name, costs)
-        best = points.thresholds[score >= score.max() - 1e-12]
-        threshold = float(best[np.argmin(np.abs(best - anchor))])
-        if settings.threshold_criterion == "f1":
-            threshold = _shrunk(threshold, points.positives, settings.threshold_shrinkage)
-        chosen[name] = threshold
+        chosen[name] = _choose(points, score, anchor, settings)
     return chosen
+
+
+def _choose(
+    points: OperatingPoints, score: np.ndarray, anchor: float, settings: EvaluationSettings
+) -> ChosenThreshold:
+    best = points.thresholds[score >= score.max() - 1e-12]
+    nearest, positives = float(best[np.argmin(np.abs(best - anchor))]), points.positives
+    if settings.threshold_criterion != "f1" or not settings.threshold_shrinkage:
+        return ChosenThreshold(nearest, positives, nearest)
+    if positives < FEWEST_POSITIVES:
+        kept = f"fewer than {FEWEST_POSITIVES} validation images show it"
+        return ChosenThreshold(anchor, positives, nearest, kept)
+    steadied = _steadied(points, score, settings.threshold_shrinkage)
+    return ChosenThreshold(steadied, positives, nearest)
 
 
 def operating_points(labels: np.ndarray, probabilities: np.ndarray) -> OperatingPoints:
@@ -115,12 +144,13 @@ def _score(
             return -(costs[0] * (points.positives - hits) + costs[1] * points.false_positives)
 
 
-def _shrunk(threshold: float, positives: int, prior_positives: float) -> float:
-    if not prior_positives:
-        return threshold
-    weight = positives / (positives + prior_positives)
-    inside = np.clip(threshold, 1e-6, 1 - 1e-6)
-    return float(1 / (1 + np.exp(-weight * np.log(inside / (1 - inside)))))
+def _steadied(points: OperatingPoints, f1: np.ndarray, prior_positives: float) -> float:
+    """The middle of the flat top of F1, drawn towards 0.5."""
+    highest, positives = f1.max(), points.positives
+    standard_error = np.sqrt(highest * (1 - highest) / positives)
+    top = points.thresholds[f1 >= highest - standard_error - 1e-12]
+    ends = logit(np.clip([top.min(), top.max()], 1e-6, 1 - 1e-6))
+    return float(expit(positives / (positives + prior_positives) * ends.mean()))
 
 
 def _cost(settings: EvaluationSettings, key: str, name: str, class_names: Sequence[str]) -> float:

@@ -12,7 +12,7 @@ from core.models.backbone_training import checkpoint_stages, freeze_up_to, layer
 from core.models.cbam import attach_cbam
 from core.models.input_layer import fixed_size, install_input_layer
 from core.models.mask_head import MaskHead, build_fusion, checked_shares, mask_size
-from core.models.pooling import replace_pooling
+from core.models.pooling import pooled_ahead, replace_pooling
 from core.models.pretrained import create_backbone
 from core.models.stages import find_stages
 from core.models.weights import load_weights
@@ -102,6 +102,22 @@ class TimmClassifier(nn.Module):
         return self.backbone.forward_intermediates(
             self._normalised(images), indices=self.stage_indices, intermediates_only=True
         )
+
+    def frozen_features(self, images: Tensor) -> Tensor | None:
+        """What `classify` reads, pooled if possible; None if it is trained, or masks are predicted.
+
+        A mask head reads the map of every stage. The model is in evaluation mode.
+        """
+        head = {id(parameter) for parameter in self.head_parameters()}
+        trained = any(p.requires_grad and id(p) not in head for p in self.parameters())
+        if trained or self.mask_head is not None:
+            return None
+        features = self.backbone.forward_features(self._normalised(images))
+        return pooled_ahead(self.backbone, features)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """The logits of the images with these `frozen_features`."""
+        return self.backbone.forward_head(features)
 
     def check_image_size(self, height: int, width: int) -> None:
         """Raises InputError if the network accepts images of another size only."""

@@ -54,6 +54,27 @@ class GlobalPooling(nn.Module):
         return (peak + torch.log(mean) / SHARPNESS).to(features.dtype)
 
 
+def pooled_ahead(backbone: nn.Module, features: Tensor) -> Tensor:
+    """One position per channel, if the backbone's head begins by pooling; else `features` as given.
+
+    Pooling one position changes nothing, so that the head gives the same logits for either. The
+    backbone is in evaluation mode.
+    """
+    reached = []
+    layers = [layer for layer in backbone.modules() if isinstance(layer, GlobalPooling)]
+    handles = [
+        layer.register_forward_pre_hook(lambda layer, inputs: reached.append((layer, inputs[0])))
+        for layer in layers
+    ]
+    backbone.forward_head(features)
+    for handle in handles:
+        handle.remove()
+    if len(reached) != 1 or reached[0][1] is not features:
+        return features
+    layer = reached[0][0]
+    return GlobalPooling(layer.kind, keep=True, dimensions=layer.dimensions)(features)
+
+
 def replace_pooling(backbone: nn.Module, kind: PoolingKind) -> None:
     """Replace the backbone's own pooling, if it has any, by `kind`; the rest of its head stays."""
     layers = [

@@ -39,7 +39,8 @@ class FinalModel(Settings):
     """The content of model_final.pt, as `ClassificationTask.test` writes it.
 
     `model` has the registered name and the parameters, without the mask head where the data had no
-    masks. `thresholds` are for the model's own probabilities, which `scaling` calibrates.
+    masks. `thresholds` are for the model's own probabilities, which `scaling` calibrates; with
+    `scaled_thresholds`, they and all figures are for the calibrated ones.
     """
 
     file: Path
@@ -54,6 +55,7 @@ class FinalModel(Settings):
     thresholds: dict[str, float]
     threshold_criterion: str
     scaling: dict[str, ClassScaling] | None
+    scaled_thresholds: bool = False
     state_dict: dict[str, Any]
 
     @model_validator(mode="after")
@@ -97,10 +99,14 @@ class FinalModel(Settings):
             *(np.array([getattr(r, key) for r in rows]) for key in ("slope", "intercept"))
         )
 
+    def late_calibration(self) -> Scaling | None:
+        """The scaling, if thresholds and predictions.csv are still without it."""
+        return None if self.scaled_thresholds else self.calibration()
+
     def signature(self) -> Signature:
         """What predicting needs to know; its thresholds are for calibrated probabilities."""
         thresholds = np.array([self.thresholds[name] for name in self.class_names])
-        if (scaling := self.calibration()) is not None:
+        if (scaling := self.late_calibration()) is not None:
             # Above 1 means "never"; scaled, it would come within reach.
             thresholds = np.where(thresholds > 1, thresholds, scaling(thresholds))
         values = tuple(thresholds.tolist())
@@ -119,7 +125,10 @@ class FinalModel(Settings):
 
 
 class TrainedModel:
-    """The model of an experiment as a predictor, calibrated if the experiment is."""
+    """The model of an experiment as a predictor, calibrated if the experiment is.
+
+    `late_scaling` turns the probabilities of predictions.csv into those that it returns.
+    """
 
     def __init__(self, path: Path, device: torch.device | None = None) -> None:
         """On `device`, by default the fastest that is available.
@@ -137,6 +146,7 @@ class TrainedModel:
         keep_freed_memory()
         final = read_final_model(self.experiment)
         self.scaling, self.signature = final.calibration(), final.signature()
+        self.late_scaling = final.late_calibration()
         self.model = final.build().to(self.device)
 
     @torch.inference_mode()

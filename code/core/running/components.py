@@ -1,7 +1,7 @@
 """Build the model and the loss that a config names, for the data at hand."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -87,18 +87,35 @@ def choose_gradients(model: nn.Module, config: TrainConfig, device: torch.device
 
 
 def build_loss(
-    values: Mapping[str, Any], table: LabelTable, counts: np.ndarray, total: int
+    values: Mapping[str, Any],
+    class_names: Sequence[str],
+    counts: np.ndarray,
+    total: int,
+    drawn: np.ndarray,
 ) -> BaseLoss:
-    """Build the loss by its type, and give it the class counts of the training part."""
+    """Build the loss by its type, and give it the class counts of the training part.
+
+    `drawn` has the share of positives of each class among what the sampler draws.
+    """
     loss = _loss(values, "loss", masks=False)
-    loss.set_class_statistics(counts, total, source="train_split", class_names=table.class_names)
+    loss.set_class_statistics(
+        counts, total, source="train_split", class_names=class_names, drawn_shares=drawn.tolist()
+    )
     return loss
 
 
 def build_mask_loss(
-    config: TrainConfig, table: LabelTable, train: np.ndarray, pixel_shares: np.ndarray | None
+    config: TrainConfig,
+    table: LabelTable,
+    train: np.ndarray,
+    pixel_shares: np.ndarray | None,
+    drawn: np.ndarray,
 ) -> tuple[BaseLoss | None, float]:
-    """The loss of masks and its weight; it gets the number of mask cells per class."""
+    """The loss of masks and its weight; it gets the number of mask cells per class.
+
+    `drawn` has the share of images of each class among what the sampler draws: a class that is
+    drawn twice as often shows twice as many cells.
+    """
     if config.mask_loss is None:
         return None, 1.0
     values = dict(config.mask_loss)
@@ -106,9 +123,12 @@ def build_mask_loss(
     loss = _loss(values, "mask_loss", masks=True)
     cells = len(train) * math.prod(mask_size(config.data.image_format.size))
     counts = np.rint(pixel_shares * cells).astype(np.int64).tolist()
+    shown = table.labels[train].mean(axis=0)
+    drawn_cells = pixel_shares * np.divide(drawn, shown, where=shown > 0, out=np.ones(len(shown)))
     loss.set_class_statistics(
-        counts, cells, source="train_split_masks", class_names=table.class_names
-    )
+        counts, cells, source="train_split_masks", class_names=table.class_names,
+        drawn_shares=drawn_cells.tolist(),
+    )  # fmt: skip
     return loss, weight
 
 

@@ -36,6 +36,7 @@ from core.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, Te
 from core.training.classification.history_plot import HistoryPlot
 from core.training.classification.objective import Objective
 from core.training.classification.task import ClassificationTask
+from core.training.frozen_features import FrozenFeatures
 from core.training.learner import Learner
 from core.training.seeding import seed_everything, set_determinism
 from core.training.trainer import Trainer
@@ -127,8 +128,8 @@ def build(
         model = build_model(values, table, drawn, image_shape)
     pixel_shares = pixel_shares_of(model, config, table, split["train"])
     objective = Objective(
-        build_loss(config.loss, table, counts, total=len(labels)),
-        *build_mask_loss(config, table, split["train"], pixel_shares),
+        build_loss(config.loss, table.class_names, counts, len(labels), drawn),
+        *build_mask_loss(config, table, split["train"], pixel_shares, drawn),
     )
     loaders = build_loaders(config, data, split, pipeline, objective.mask_loss)
     choose_gradients(model, config, device)
@@ -139,6 +140,7 @@ def build(
         steps_per_epoch=len(loaders["train"]),
         device=device,
         runtime=config.runtime,
+        features=_features_of_unchanged(split, pipeline),
     )
     task = ClassificationTask(
         objective,
@@ -157,6 +159,13 @@ def build(
         groups=data.group_by_id,
     )
     return TrainingSetup(data, split, pipeline, task, learner)
+
+
+def _features_of_unchanged(split: Split, pipeline: AugmentationPipeline) -> FrozenFeatures | None:
+    """Where a frozen backbone's features are kept; None: the training images change."""
+    if pipeline.is_empty and pipeline.batch_transform is None:
+        return FrozenFeatures(len(split["train"]) + len(split["validation"]))
+    return None
 
 
 def build_trainer(

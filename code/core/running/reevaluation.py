@@ -1,6 +1,7 @@
 """A finished experiment, scored again on its own test part or on another labelled folder."""
 
 import logging
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -62,12 +63,14 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
         table = read_model_labels(data_root, final.class_names, trained_on, size, on_bad_image)
         indices = np.arange(len(table))
     # The loss of the image labels alone: another folder need not have masks.
-    counts, total = _training_counts(experiment)
-    objective = Objective(build_loss(config.loss, table, counts, total))
+    statistics = _training_statistics(experiment)
+    objective = Objective(build_loss(config.loss, table.class_names, *statistics))
     outputs = _outputs(config, final, objective, StripDataset(
         table, indices, final.image_size,
         images=ImageFiles(table.image_paths, final.image_format),
     ))  # fmt: skip
+    if final.scaled_thresholds:
+        outputs = replace(outputs, scaling=final.calibration())
     settings = config.evaluation
     if data_root is None:
         outputs = _grouped(outputs, experiment.path / PREDICTIONS_FILE)
@@ -140,7 +143,10 @@ def _warn_of_changes(experiment: Experiment, table: LabelTable) -> None:
     )
 
 
-def _training_counts(experiment: Experiment) -> tuple[np.ndarray, int]:
-    part = experiment.results["data"]["split"]["parts"]["train"]
-    counts = np.array([part["class_counts"][name] for name in experiment.class_names])
-    return counts, part["num_images"]
+def _training_statistics(experiment: Experiment) -> tuple[np.ndarray, int, np.ndarray]:
+    """Class counts and number of images of the training part, and the drawn share per class."""
+    part, names = experiment.results["data"]["split"]["parts"]["train"], experiment.class_names
+    counts = np.array([part["class_counts"][name] for name in names])
+    drawn = experiment.look_up("data", "sampler", "expected_class_shares")
+    shares = counts / part["num_images"] if drawn is None else [drawn[name] for name in names]
+    return counts, part["num_images"], np.array(shares)

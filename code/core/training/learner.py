@@ -1,7 +1,7 @@
 """Model, objective and optimizer: the state that training changes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from core.machine import distributed
+from core.training.frozen_features import ByFeatures, FrozenFeatures, output_of
 from core.training.head_phase import keep_still, parameters_that_wait
 from core.training.optimization import create_optimizer, create_scheduler
 from core.training.precision import FLOAT32, Precision, choose_precision
@@ -38,6 +39,7 @@ class Learner:
     exchange: DistributedDataParallel | None = None
     waiting: Sequence[nn.Parameter] = ()
     head_only: bool = False
+    features: FrozenFeatures | None = None
 
     @classmethod
     def create(
@@ -49,11 +51,12 @@ class Learner:
         steps_per_epoch: int,
         device: torch.device,
         runtime: RuntimeSettings | None = None,
+        features: FrozenFeatures | None = None,
     ) -> "Learner":
         """Move model and objective to the device; create the optimizer and its schedule.
 
         `steps_per_epoch` is the number of batches. Without `runtime`, everything is in plain
-        float32.
+        float32. `features` keeps what a frozen backbone computes, if images do not change.
         """
         runtime = runtime or RuntimeSettings(precision="float32", channels_last=False)
         precision = choose_precision(runtime.precision, device)
@@ -80,6 +83,7 @@ class Learner:
             average=average,
             scaler=precision.gradient_scaler(),
             waiting=parameters_that_wait(model, settings.head_epochs),
+            features=features,
         )
         if runtime.compile:
             # In place, so that parameters keep their names.
@@ -95,6 +99,8 @@ class Learner:
         self.head_only = wanted
         for parameter in self.waiting:
             parameter.requires_grad_(not wanted)
+        if self.features is not None:
+            self.features.forget()
         self._exchange()
 
     def train(self) -> None:
@@ -103,6 +109,19 @@ class Learner:
         self.objective.train()
         if self.head_only:
             keep_still(self.model)
+
+    def output(self, batch: Mapping[str, Any]) -> Any:
+        """The model's output for a batch; its backward pass exchanges gradients with the others."""
+        model = ByFeatures(self.model) if self.exchange is None else self.exchange
+        batch = self.with_features(batch)
+        with self.precision.autocast():
+            return output_of(model, batch, self.device)
+
+    def with_features(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The batch with the features of its images, if those are kept."""
+        if self.features is None:
+            return batch
+        return self.features.added_to(batch, self.model, self.device, self.precision)
 
     def clip_gradients(self) -> Tensor | None:
         """Clip the summed gradients; return their norm before, or None if it may be infinite.
@@ -164,11 +183,6 @@ class Learner:
         objective = getattr(self.objective, "name", type(self.objective).__name__)
         return f"{type(self.model).__name__}, {objective} and {type(self.optimizer).__name__}"
 
-    @property
-    def trained_model(self) -> nn.Module:
-        """What a training step calls: with several processes, `model` in its wrapper."""
-        return self.model if self.exchange is None else self.exchange
-
     def exchanging_gradients(self, wanted: bool) -> AbstractContextManager[None]:
         """Context in which a backward pass sums gradients over all processes, if `wanted`."""
         return nullcontext() if wanted or self.exchange is None else self.exchange.no_sync()
@@ -178,7 +192,7 @@ class Learner:
         if distributed.size() > 1:
             # Buffers are equal in all processes without being sent.
             self.exchange = DistributedDataParallel(
-                self.model, forward_sync_buffers=False, gradient_as_bucket_view=True
+                ByFeatures(self.model), forward_sync_buffers=False, gradient_as_bucket_view=True
             )
 
     @property

@@ -70,9 +70,7 @@ class Task(ABC):
 
     def forward(self, learner: Learner, batch: Batch) -> Any:
         """The output of the model, computed in the learner's precision."""
-        images = batch["image"].to(learner.device, non_blocking=True)
-        with learner.precision.autocast():
-            return learner.trained_model(images)
+        return learner.output(batch)
 
     @abstractmethod
     def loss(self, output: Any, batch: Batch) -> Tensor:

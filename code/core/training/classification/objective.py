@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from core.machine.distributed import GatheredRows, gathered_rows
+from core.metrics.scaling import Scaling
+from core.training.frozen_features import SHARD_SIZES
 from core.training.task import Batch
 
 Output = Tensor | Mapping[str, Tensor]
@@ -15,10 +18,6 @@ Output = Tensor | Mapping[str, Tensor]
 def logits_of(output: Output) -> Tensor:
     """The logits of a model's output: the output itself, or its entry `logits`."""
     return output["logits"] if isinstance(output, Mapping) else output
-
-
-SHARD_SIZES = "shard_sizes"
-"""Key of a shared batch: how many of its images each process has, in their order."""
 
 
 class Objective(nn.Module):
@@ -102,6 +101,12 @@ class Objective(nn.Module):
         if self.mask_loss is not None:
             weights |= {f"masks/{k}": w for k, w in self.mask_loss.get_weights().items()}
         return weights
+
+    def undoing(self, num_classes: int) -> Scaling | None:
+        """The scaling that undoes how the loss of the image labels moves probabilities."""
+        find = getattr(self.image_loss, "posterior_scaling", None)
+        found = find(num_classes) if find else None
+        return None if found is None else Scaling(*map(np.array, found))
 
     def record(self) -> dict[str, Any]:
         """Sections of results.json that describe the losses, with resolved values."""

@@ -13,8 +13,10 @@ from torch.nn import functional
 from core.errors import InputError
 from core.machine.distributed import gathered_rows
 from core.metrics.localization import MaskScores
-from core.training.classification.objective import SHARD_SIZES, Objective, logits_of
+from core.metrics.scaling import Scaling
+from core.training.classification.objective import Objective, logits_of
 from core.training.epoch_progress import named
+from core.training.frozen_features import SHARD_SIZES, ByFeatures, output_of
 from core.training.precision import FLOAT32, Precision
 
 
@@ -23,6 +25,7 @@ class ModelOutputs:
     """Ids (N,), labels and logits (N, C) of a part of the split, in its own order.
 
     `groups` (N,) are group numbers where near-duplicates were found.
+    With `scaling`, the probabilities that are reported are those after it.
     """
 
     image_ids: tuple[str, ...]
@@ -31,11 +34,18 @@ class ModelOutputs:
     loss: float
     mask_scores: MaskScores | None = None
     groups: np.ndarray | None = None
+    scaling: Scaling | None = None
+
+    @property
+    def own_probabilities(self) -> np.ndarray:
+        """Sigmoid of the logits in float64. Shape: (N, C)."""
+        return torch.from_numpy(self.logits).double().sigmoid().numpy()
 
     @property
     def probabilities(self) -> np.ndarray:
-        """Sigmoid of the logits in float64. Shape: (N, C)."""
-        return torch.from_numpy(self.logits).double().sigmoid().numpy()
+        """The reported probabilities. Shape: (N, C)."""
+        own = self.own_probabilities
+        return own if self.scaling is None else self.scaling(own)
 
 
 def with_groups(outputs: ModelOutputs, groups: Mapping[str, int]) -> ModelOutputs:
@@ -62,7 +72,7 @@ def predict(
     total = torch.zeros((), dtype=torch.float64, device=device)
     for batch in batches:
         with precision.autocast():
-            output = model(batch["image"].to(device, non_blocking=True))
+            output = output_of(ByFeatures(model), batch, device)
         if "masks" in batch:
             own = score_masks(output["mask_logits"].float(), batch["masks"])
             unknown = ~np.asarray(batch["has_masks"], bool)

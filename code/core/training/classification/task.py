@@ -1,6 +1,8 @@
 """Learning which defect classes an image shows, and where, from labels and masks."""
 
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from core.metrics.classification import classification_metrics
 from core.metrics.evaluation import evaluate
 from core.metrics.evaluation_settings import EvaluationSettings
 from core.metrics.localization import localization_figures
+from core.metrics.scaling import Scaling
 from core.metrics.scored_predictions import Thresholds, decided
 from core.training.classification.mask_examples import write_mask_examples, write_mistake_masks
 from core.training.classification.objective import Objective
@@ -26,6 +29,12 @@ from core.training.classification.outputs import (
 from core.training.learner import Learner
 from core.training.progress import Criterion
 from core.training.task import Batch, Folder, Guard, Task, get_registry
+
+log = logging.getLogger(__name__)
+UNDONE = (
+    "%s moves probabilities away from the posterior. Reported probabilities, figures and "
+    "thresholds are those after undoing this (evaluation.calibration=auto)."
+)
 
 
 @get_registry().register("classification")
@@ -77,11 +86,11 @@ class ClassificationTask(Task):
         return {f"loss_{key}": value for key, value in parts.items() if value}
 
     def validate(self, learner: Learner, guard: Guard, epoch: int) -> dict[str, Any]:
-        batches = guard(self.loaders["validation"])
+        batches = map(learner.with_features, guard(self.loaders["validation"]))
         model, precision = learner.evaluated_model, learner.precision
         outputs = predict(model, self.objective, batches, learner.device, precision)
         check_finite(outputs, epoch, learner.learning_rate)
-        names = self.class_names
+        outputs, names = replace(outputs, scaling=self._undoing()), self.class_names
         metrics = classification_metrics(outputs.labels, outputs.probabilities, names)
         figures = {
             "loss": outputs.loss,
@@ -108,9 +117,11 @@ class ClassificationTask(Task):
         This runs in float32, whatever precision training used: so thresholds, figures and
         predictions are those of the model that is later used and exported.
         """
-        model = learner.evaluated_model
+        model, undoing = learner.evaluated_model, self._undoing()
         parts = {
-            name.removesuffix("_evaluation"): predict(model, self.objective, loader, learner.device)
+            name.removesuffix("_evaluation"): replace(
+                predict(model, self.objective, loader, learner.device), scaling=undoing
+            )
             for name, loader in self.loaders.items()
             if name != "train"
         }
@@ -118,6 +129,8 @@ class ClassificationTask(Task):
             parts = {name: with_groups(part, self.groups) for name, part in parts.items()}
         if not is_first():
             return {}
+        if undoing is not None:
+            log.info(UNDONE, self.objective.name)
         folder.write_predictions(parts, self.class_names)
         report = self._report(parts)
         self._keep_masks(folder.path / "masks", model, parts["test"], report["thresholds"])
@@ -128,6 +141,7 @@ class ClassificationTask(Task):
             "thresholds": report["thresholds"],
             "threshold_criterion": report["threshold_criterion"],
             "scaling": report["calibration"].get("scaling"),
+            "scaled_thresholds": undoing is not None,
             "state_dict": model.state_dict(),
         }
         save_checkpoint(folder.path / "model_final.pt", content)
@@ -142,15 +156,21 @@ class ClassificationTask(Task):
         found = decided(test.labels, test.probabilities, self.class_names, thresholds)
         write_mistake_masks(folder, model, dataset, found, predicts_masks=scores is not None)
 
+    def _undoing(self) -> Scaling | None:
+        """The scaling of all reported probabilities, or None."""
+        if self.evaluation.calibration != "auto":
+            return None
+        return self.objective.undoing(len(self.class_names))
+
     def _report(self, parts: Mapping[str, ModelOutputs]) -> dict[str, Any]:
         names = self.class_names
-        scored = {name: (part.labels, part.probabilities) for name, part in parts.items()}
+        own = [(parts[n].labels, parts[n].own_probabilities) for n in ("validation", "test")]
+        test = parts["test"]
         report = evaluate(
-            scored["validation"], scored["test"], names, self.evaluation, seed=self.seed,
-            groups=parts["test"].groups,
-        )  # fmt: skip
-        if "train" in scored:
-            report["train"] = classification_metrics(*scored["train"], names)
+            *own, names, self.evaluation, seed=self.seed, undoing=test.scaling, groups=test.groups
+        )
+        if train := parts.get("train"):
+            report["train"] = classification_metrics(train.labels, train.probabilities, names)
         for name, part in parts.items():
             if part.mask_scores is not None:
                 report[name]["localization"] = localization_figures(part.mask_scores, names)
