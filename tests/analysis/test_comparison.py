@@ -236,13 +236,13 @@ def test_exact_mcnemar_is_twice_the_binomial_tail(b, c):
     ("difference", "interval", "expected"),
     [
         (0.02, (0.01, 0.03), "A is significantly better than B in macro-F1: +0.020, 95 % interval "
-         "+0.010 to +0.030. Images with every label right: 5 by the former alone, 9 by the latter"),
+         "over images +0.010 to +0.030. Images with every label right: 5 by the former alone, 9"),
         (-0.02, (-0.03, -0.0001), "B is significantly better than A in macro-F1: +0.020, 95 % "
-         "interval +0.0001 to +0.030. Images with every label right: 9 by the former alone, 5 by"),
+         "interval over images +0.0001 to +0.030. Images with every label right: 9 by the former"),
         (-0.008, (-0.021, 0.004), "No significant difference in macro-F1 between B and A: +0.008 "
-         "for the former, 95 % interval -0.004 to +0.021, which includes 0. Images"),
+         "for the former, 95 % interval over images -0.004 to +0.021, which includes 0. Images"),
         (0.008, (0.0, 0.02), "No significant difference in macro-F1 between A and B: +0.008 "
-         "for the former, 95 % interval 0 to +0.020, which includes 0. Images"),
+         "for the former, 95 % interval over images 0 to +0.020, which includes 0. Images"),
         (0.0, (-0.01, 0.01), "A and B have the same macro-F1; difference: 95 % interval"),
     ],
 )  # fmt: skip
@@ -251,6 +251,59 @@ def test_the_verdict_says_better_only_where_the_interval_does(difference, interv
     assert pair.sentence().startswith(expected)
     assert ("better" in pair.sentence()) == pair.distinguishable
     assert pair.sentence().endswith("(exact McNemar p = 0.42, not significant).")
+
+
+def with_group_column(folder, groups):
+    """Write the groups, a number per line, into its predictions.csv."""
+    file = folder / "predictions.csv"
+    header, *rows = file.read_text().splitlines()
+    numbered = [f"{row},{group}" for row, group in zip(rows, groups, strict=True)]
+    file.write_text("\n".join([f"{header},group", *numbered]) + "\n")
+
+
+@pytest.fixture
+def two_experiments(tmp_path):
+    folders = [write_experiment(tmp_path, name=n, quality=q) for n, q in (("a", 2.5), ("b", 1.5))]
+    rows = (folders[0] / "predictions.csv").read_text().count("\n") - 1
+    return folders, np.arange(rows) // 3
+
+
+def paired(folders):
+    (pair,) = compare_results(folders, bootstrap=QUICK).pairs
+    return pair
+
+
+def test_groups_of_near_duplicates_are_resampled_and_counted(two_experiments):
+    folders, groups = two_experiments
+    by_image = paired(folders)
+    assert (by_image.unit, by_image.num_units) == ("images", 120)
+    with_group_column(folders[0], groups)  # the other is of an older version
+    by_group = paired(folders)
+    assert by_group.unit == "groups"
+    assert by_group.num_units == 40
+    assert by_group.difference == by_image.difference
+    assert by_group.interval != by_image.interval
+    discordant = by_group.only_first + by_group.only_second
+    assert 0 < discordant < by_image.only_first + by_image.only_second
+    sentence = by_group.sentence()
+    assert "95 % interval over 40 groups of near-duplicates" in sentence
+    assert f"Groups with more images right: {by_group.only_first}" in sentence
+
+
+def test_groups_of_one_image_each_change_no_figure(two_experiments):
+    folders, groups = two_experiments
+    before = paired(folders)
+    for folder in folders:
+        with_group_column(folder, np.arange(len(groups))[::-1])
+    assert paired(folders) == before
+
+
+def test_a_group_that_is_no_number_is_named(two_experiments):
+    folders, groups = two_experiments
+    with_group_column(folders[0], ["x"] * len(groups))
+    (note,) = compare_results(folders, bootstrap=QUICK).notes
+    assert "predictions.csv line" in note
+    assert "group 'x'; expected a whole number" in note
 
 
 def test_the_verdict_says_whether_label_sets_differ_significantly():

@@ -18,6 +18,7 @@ from core.metrics.intervals import (
     paired_differences,
 )
 from core.metrics.resampling import (
+    Units,
     WeightedFigures,
     bootstrap_weights,
     jackknife_weights,
@@ -47,7 +48,7 @@ def test_each_resample_equals_scikit_learn(seed, images, decimals):
     labels, probabilities = random_predictions(seed, images)
     probabilities = np.round(probabilities, decimals)
     figures = WeightedFigures((labels.astype(bool), probabilities, probabilities >= 0.5), NAMES)
-    weights = next(bootstrap_weights(labels, 3, np.random.default_rng(seed)))
+    weights = next(bootstrap_weights(Units.of(labels), 3, np.random.default_rng(seed)))
     found = figures(weights)
     for column, counts in enumerate(weights.T.astype(int)):
         resample = np.repeat(labels, counts, axis=0), np.repeat(probabilities, counts, axis=0)
@@ -62,7 +63,9 @@ def test_each_resample_equals_scikit_learn(seed, images, decimals):
 
 def test_resamples_keep_every_support_and_draw_each_image_once_on_average():
     labels = np.repeat([[0, 0, 0], [0, 0, 1], [1, 0, 0], [1, 0, 1]], [150, 90, 40, 20], axis=0)
-    weights = np.concatenate(list(bootstrap_weights(labels, 400, np.random.default_rng(0))), axis=1)
+    weights = np.concatenate(
+        list(bootstrap_weights(Units.of(labels), 400, np.random.default_rng(0))), axis=1
+    )
     assert weights.shape == (300, 400)
     groups = strata(labels)
     assert sorted(map(len, groups)) == [20, 40, 90, 150]
@@ -81,13 +84,13 @@ def test_a_label_set_of_few_images_joins_the_others_with_its_rarest_class():
     groups = {len(group): labels[group] for group in strata(labels)}
     assert sorted(groups) == [11, 30, 60, 100]
     assert groups[11][:, 1].all()
-    for weights in bootstrap_weights(labels, 50, np.random.default_rng(0)):
+    for weights in bootstrap_weights(Units.of(labels), 50, np.random.default_rng(0)):
         np.testing.assert_array_equal(weights[labels[:, 1] == 1].sum(axis=0), 11)
 
 
 def test_jackknife_leaves_each_image_out_and_keeps_its_label_set_whole():
     labels, _ = random_predictions(0, 150)
-    weights = np.concatenate(list(jackknife_weights(labels)), axis=1)
+    weights = np.concatenate(list(jackknife_weights(Units.of(labels))), axis=1)
     sizes = [len(group) for group in strata(labels)]
     assert weights.shape[1] == sum(size for size in sizes if size > 1)
     np.testing.assert_array_equal((weights == 0).sum(axis=0), 1)
@@ -279,3 +282,74 @@ def test_one_image_that_decides_everything_widens_the_interval():
     # Four degrees of freedom: Student's quantile is 2.78 where the normal one is 1.96.
     assert wide > 1.35 * np.diff(bootstrap_bounds(0.7, replicates, evenly, 0.95))
     assert bootstrap_bounds(0.7, np.full(100, 0.7), evenly, 0.95) is None
+
+
+@pytest.mark.parametrize("copied", [np.repeat, np.tile])
+@pytest.mark.parametrize("copies", [2, 5])
+def test_copies_in_groups_leave_every_interval_as_it_was(copied, copies):
+    labels, probabilities = random_predictions(3, 90)
+    labels[:, 2] = labels[:, 0]  # a class that is always right, and one with few positives
+    probabilities[:, 2] = labels[:, 2] * 0.9
+    labels[5:, 1] = 0
+    rows = copied(np.arange(90), copies)
+    many = labels[rows], probabilities[rows]
+    grouped = Bootstrap(300, seed=1, groups=rows)
+    expected = bootstrap_intervals(labels, probabilities, NAMES, bootstrap=QUICK)
+    found = bootstrap_intervals(*many, NAMES, bootstrap=grouped)
+    assert (found["unit"], found["num_units"]) == ("groups", 90)
+    for key, bounds in flat(expected).items():
+        np.testing.assert_allclose(flat(found)[key], bounds, atol=1e-9, err_msg=str(key))
+    # Without groups, copies count as if they were more evidence.
+    alone = bootstrap_intervals(*many, NAMES, bootstrap=QUICK)
+    low, high = expected["macro"]["average_precision"]
+    narrow_low, narrow_high = alone["macro"]["average_precision"]
+    assert narrow_high - narrow_low < 0.9 * (high - low)
+    other = np.roll(probabilities, 1, axis=0)
+    pairs = [((probabilities, 0.5), (other, 0.5)), ((many[1], 0.5), (other[rows], 0.5))]
+    expected = flat(paired_differences(labels, *pairs[0], NAMES, QUICK))
+    found = flat(paired_differences(many[0], *pairs[1], NAMES, grouped))
+    for key, entry in expected.items():
+        np.testing.assert_allclose(found[key]["interval"], entry["interval"], atol=1e-9)
+
+
+def test_groups_of_one_image_each_are_images_to_the_last_digit():
+    labels, probabilities = random_predictions(4, 80)
+    alone = Bootstrap(300, seed=1, groups=np.random.default_rng(0).permutation(80))
+    expected = bootstrap_intervals(labels, probabilities, NAMES, bootstrap=QUICK)
+    assert bootstrap_intervals(labels, probabilities, NAMES, bootstrap=alone) == expected
+    assert (expected["unit"], expected["num_units"]) == ("images", 80)
+
+
+def test_a_group_is_drawn_and_left_out_whole():
+    labels, _ = random_predictions(5, 60)
+    groups = np.arange(60) % 25 + 100
+    units = Units.of(labels, groups)
+    assert units.labels.shape == (25, labels.shape[1])
+    chunks = [*bootstrap_weights(units, 40, np.random.default_rng(0)), *jackknife_weights(units)]
+    for weights in chunks:
+        for group in np.unique(groups):
+            rows = weights[groups == group]
+            np.testing.assert_array_equal(rows, np.broadcast_to(rows[0], rows.shape))
+    left_out = np.concatenate(list(jackknife_weights(units)), axis=1) == 0
+    assert {len(np.unique(groups[column])) for column in left_out.T} == {1}
+    # A group shows what any of its images shows.
+    first = groups == groups[0]
+    np.testing.assert_array_equal(units.labels[0], labels[first].any(axis=0))
+
+
+@pytest.mark.slow
+def test_intervals_over_groups_cover_the_truth_where_those_over_images_do_not():
+    """Six photographs of each piece, all of which are right or wrong together."""
+    truth, covered = 0.7, {"images": 0, "groups": 0}
+    groups = np.repeat(np.arange(60), 6)
+    for seed in range(150):
+        found = np.random.default_rng(seed).random(60) < truth
+        labels = np.ones((360, 1), int)
+        scores = np.where(found, 0.9, 0.1)[groups][:, None]
+        for unit, given_groups in (("images", None), ("groups", groups)):
+            bootstrap = Bootstrap(200, seed=seed, groups=given_groups)
+            bounds = bootstrap_intervals(labels, scores, ["pit"], bootstrap=bootstrap)
+            low, high = bounds["per_class"]["pit"]["recall"]
+            covered[unit] += low <= truth <= high
+    assert covered["groups"] >= 0.9 * 150
+    assert covered["images"] <= 0.7 * 150

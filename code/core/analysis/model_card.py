@@ -12,6 +12,7 @@ from core.analysis.text_tables import (
     class_title,
     markdown,
     number,
+    resampled,
     with_bounds,
 )
 from core.experiments.reading import Experiment, read_experiment
@@ -78,6 +79,9 @@ def _computed(experiment: Experiment) -> dict[str, Any]:
         "pairs": look_up("data", "num_duplicate_pairs") or 0,
         "parts": _parts(experiment),
         "confidence": f"{100 * (look_up('test', 'intervals', 'confidence') or 0.95):g}",
+        "resampled": resampled(
+            *(look_up("test", "intervals", key) for key in ("unit", "num_units"))
+        ),
         "figures": _figures(experiment),
         "error_before": number(look_up("calibration", "before", *error)),
         "error_after": number(look_up("calibration", "after", *error)),

@@ -1,12 +1,13 @@
 """Whether one experiment is better than another, on the same test images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy.special import bdtr
 
 from core.analysis.ranking import TITLES, FigureKey
+from core.analysis.text_tables import resampled
 from core.errors import InputError
 from core.experiments.predictions import Predictions, read_predictions
 from core.experiments.reading import Experiment
@@ -19,8 +20,10 @@ class Pair:
     """First minus second for one figure, and how many label sets only one of them has right.
 
     `only_first` and `only_second` count the images whose label set only that one predicts
-    exactly, at 0.5; `mcnemar_p` is the exact probability of so large a difference by chance.
-    `labels` are their short names for the sentence; without, it has their names.
+    exactly, at 0.5, or the groups in which it predicts more so; `mcnemar_p` is the exact
+    probability of so large a difference by chance.
+    `unit` is what was resampled and counted, images or groups of near-duplicates, and `num_units`
+    their number. `labels` are their short names for the sentence; without, it has their names.
     """
 
     first: str
@@ -33,6 +36,8 @@ class Pair:
     only_second: int
     mcnemar_p: float
     labels: tuple[str, ...] = ()
+    unit: str = "images"
+    num_units: int | None = None
 
     @property
     def distinguishable(self) -> bool:
@@ -47,7 +52,9 @@ class Pair:
         low, high = sorted(sign * bound for bound in self.interval)
         title = TITLES.get(self.figure, self.figure)
         ahead = _signed(abs(self.difference))
-        interval = f"{100 * self.confidence:g} % interval {_signed(low)} to {_signed(high)}"
+        over = resampled(self.unit, self.num_units)
+        bounds = f"{_signed(low)} to {_signed(high)}"
+        interval = f"{100 * self.confidence:g} % interval over {over} {bounds}"
         zero = ", which includes 0" if low <= 0 <= high else ""
         if not self.difference:
             verdict = f"{better} and {worse} have the same {title}; difference: {interval}"
@@ -63,8 +70,11 @@ class Pair:
         counts = (self.only_first, self.only_second)[::sign]
         chance = "p < 0.001" if self.mcnemar_p < 0.001 else f"p = {self.mcnemar_p:.2g}"
         word = "significant" if 1 - self.mcnemar_p > self.confidence else "not significant"
+        counted = "Images with every label right"
+        if self.unit == "groups":
+            counted = "Groups with more images right"
         return (
-            f"{verdict}. Images with every label right: {counts[0]} by the former alone, "
+            f"{verdict}. {counted}: {counts[0]} by the former alone, "
             f"{counts[1]} by the latter alone (exact McNemar {chance}, {word})."
         )
 
@@ -88,6 +98,8 @@ def compare_pair(
     one, other = read_predictions(first), read_predictions(second)
     _check_comparable(first, second, one, other)
     scored = [(part.probabilities, DEFAULT_THRESHOLD) for part in (one, other)]
+    groups = other.groups if one.groups is None else one.groups
+    bootstrap = replace(bootstrap, groups=groups)
     found: Any = paired_differences(one.labels, *scored, first.class_names, bootstrap)
     for step in key:
         if step not in found:
@@ -96,10 +108,16 @@ def compare_pair(
     if found is None:
         raise InputError(f"{figure} is undefined on the test images of {first.name}")
     right = [((p >= threshold) == one.labels).all(axis=1) for p, threshold in scored]
-    counts = [int((own & ~others).sum()) for own, others in (right, right[::-1])]
+    units = bootstrap.units(one.labels)
+    lead = np.bincount(units.of_image, right[0].astype(int) - right[1])
+    counts = [int((lead > 0).sum()), int((lead < 0).sum())]
+    unit = bootstrap.record(one.labels)
     about = (first.name, second.name, figure)
     interval = (found["difference"], tuple(found["interval"]), bootstrap.confidence)
-    return Pair(*about, *interval, *counts, exact_mcnemar(*counts))
+    return Pair(
+        *about, *interval, *counts, exact_mcnemar(*counts),
+        unit=unit["unit"], num_units=unit["num_units"],
+    )  # fmt: skip
 
 
 def _check_comparable(
@@ -125,6 +143,6 @@ def _check_comparable(
 
 
 def exact_mcnemar(only_first: int, only_second: int) -> float:
-    """Two-sided exact p: an image that only one has right is as likely to be either's."""
+    """Two-sided exact p: a unit that only one has right is as likely to be either's."""
     fewer, discordant = min(only_first, only_second), only_first + only_second
     return min(1.0, 2 * float(bdtr(fewer, discordant, 0.5)))

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from core.analysis.decisions import Counts, Decisions, count_any_defect, count_decisions
 from core.analysis.page import cards, links, paragraph, table
-from core.analysis.text_tables import METRIC_TITLES, class_title, interval_text, number
+from core.analysis.text_tables import METRIC_TITLES, class_title, interval_text, number, resampled
 from core.experiments.reading import Experiment
 from core.metrics.scored_predictions import METRICS
 
@@ -37,11 +37,12 @@ def summary(experiment: Experiment, test: Decisions, at_half: Decisions) -> str:
         f"by {look_up('data', 'split', 'strategy')}."
     )
     confidence = look_up("test", "intervals", "confidence") or 0.95
+    over = resampled(*(look_up("test", "intervals", key) for key in ("unit", "num_units")))
     tested = (
         f"Figures on the {look_up('test', 'num_images')} test images, with the best checkpoint, at "
         "the thresholds chosen on the validation part, as code/predict.py uses them. In brackets: "
-        f"{100 * confidence:g} % bootstrap intervals over images. AP and AUROC depend on no "
-        "threshold."
+        f"{100 * confidence:g} % bootstrap intervals over {over}. AP and AUROC "
+        "depend on no threshold."
     )
     entries = [_card(experiment, title, *keys) for title, keys in HEADLINES.items()]
     entries.append(_clean_card(test, at_half))

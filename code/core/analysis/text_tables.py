@@ -29,6 +29,11 @@ def interval_text(bounds: Sequence[float] | None) -> str:
     return f"[{number(bounds[0])}, {number(bounds[1])}]" if bounds else ""
 
 
+def resampled(unit: str | None, num_units: int | None) -> str:
+    """What an interval is over: images, or so many groups of near-duplicates."""
+    return f"{num_units} groups of near-duplicates" if unit == "groups" else "images"
+
+
 def with_bounds(value: float | None, bounds: Sequence[float] | None) -> str:
     """0.921 [0.905, 0.936]; a dash where undefined."""
     return "-" if value is None else f"{number(value)} {interval_text(bounds)}".rstrip()

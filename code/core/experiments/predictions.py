@@ -16,32 +16,44 @@ from core.files.tables import read_records, write_table
 from core.metrics.scored_predictions import check_predictions
 
 PREDICTIONS_FILE = "predictions.csv"
+# The column of the group of near-duplicates, where any were found.
+GROUP = "group"
 # A million images of four classes take 150 MiB.
 _MOST_BYTES = 2048 * MEBIBYTE
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Labels (images, classes), bool, and probabilities of one part, sorted by image id."""
+    """Labels (images, classes), bool, and probabilities of one part, sorted by image id.
+
+    `groups` (images,) are the numbers of groups of near-duplicates, None where none were found.
+    """
 
     image_ids: tuple[str, ...]
     labels: np.ndarray
     probabilities: np.ndarray
+    groups: np.ndarray | None = None
 
 
 def write_predictions(file: Path, parts: Mapping[str, Any], class_names: Sequence[str]) -> None:
-    """Write image_id, split, and a label and a probability per class.
+    """Write image_id, split, a label and a probability per class, and the group if there are any.
 
     Each part has the fields of `Predictions`, in any order of its images.
     """
+    grouped = all(part.groups is not None for part in parts.values())
     rows = (
-        [image_id, split, *map(int, labels), *probabilities]
+        [image_id, split, *map(int, labels), *probabilities, *group]
         for split, part in parts.items()
-        for image_id, labels, probabilities in zip(
-            part.image_ids, part.labels, part.probabilities, strict=True
+        for image_id, labels, probabilities, group in zip(
+            part.image_ids,
+            part.labels,
+            part.probabilities,
+            part.groups.reshape(-1, 1).tolist() if grouped else [()] * len(part.labels),
+            strict=True,
         )
     )
-    write_table(file, ["image_id", "split", *value_columns(class_names)], rows)
+    header = ["image_id", "split", *value_columns(class_names), *([GROUP] if grouped else [])]
+    write_table(file, header, rows)
 
 
 def read_predictions(experiment: Experiment, split: str = "test") -> Predictions:
@@ -72,7 +84,10 @@ def read_predictions(experiment: Experiment, split: str = "test") -> Predictions
             raise InputError(
                 f"{file} has {number} {what} in split {split!r}; results.json counted {counted}"
             )
-    return Predictions(image_ids, *checked)
+    groups = read_groups(file, split)
+    if groups is None:
+        return Predictions(image_ids, *checked)
+    return Predictions(image_ids, *checked, np.array([groups[name] for name in image_ids]))
 
 
 def value_columns(class_names: Sequence[str]) -> list[str]:
@@ -90,6 +105,25 @@ def read_rows(file: Path, class_names: Sequence[str], split: str) -> list[tuple[
             except ValueError as error:
                 raise InputError(f"{file} line {line}: {error}") from None
     return rows
+
+
+def read_groups(file: Path, split: str) -> dict[str, int] | None:
+    """Group of near-duplicates of each image of one part; None where none were found.
+
+    Files of older versions have none. Raises InputError for what is no number.
+    """
+    groups: dict[str, int] = {}
+    for line, row in read_records(file, ("image_id", "split"), _MOST_BYTES):
+        if GROUP not in row:
+            return None
+        if row["split"] == split:
+            try:
+                groups[row["image_id"]] = int(row[GROUP])
+            except ValueError:
+                raise InputError(
+                    f"{file} line {line}: {GROUP} {row[GROUP][:40]!r}; expected a whole number"
+                ) from None
+    return groups
 
 
 def images_key(experiment: Experiment) -> str:

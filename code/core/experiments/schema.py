@@ -64,7 +64,9 @@ Loss = section("Loss", type=str, params=dict[str, Any])
 MaskLoss = section("MaskLoss", extends=Loss, weight=float)
 Timings = section("Timings", training_seconds=float, evaluation_seconds=float)
 
-SplitPart = section("SplitPart", {"num_images": Count, "class_counts": Counts}, clean=Count)
+SplitPart = section(
+    "SplitPart", {"num_images": Count, "class_counts": Counts}, clean=Count, num_groups=Count
+)
 Data = section(
     "Data", {"class_names": Annotated[list[ClassName], Field(min_length=1)]},
     root=str, source=str, fingerprint=str, image_size=list[Count], resize_mode=str,
@@ -101,7 +103,7 @@ Bounds = section("Bounds", **dict.fromkeys(METRICS, Interval))
 Intervals = section(
     "Intervals", macro=Bounds, micro=Bounds, any_defect=Bounds, per_class=dict[str, Bounds],
     subset_accuracy=Interval, confidence=Annotated[float, Field(gt=0, lt=1)], resamples=Count,
-    seed=int,
+    seed=int, unit=str, num_units=Count,
 )  # fmt: skip
 MaskScores = section(
     "MaskScores", dice=float, dice_with_defect=float, iou=float, pointing_accuracy=float

@@ -23,12 +23,14 @@ def evaluate(
     settings: EvaluationSettings | None = None,
     seed: int = 0,
     undoing: Scaling | None = None,
+    groups: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Figures of both parts at 0.5, of the test part at the chosen thresholds, and calibration.
 
     `undoing` is the scaling of the method `auto`: all figures and thresholds are those after it, as
     in predictions.csv. The scaling of another method is fitted on the validation part, as the
-    thresholds are, and its probabilities are reported only under `calibration`.
+    thresholds are, and its probabilities are reported only under `calibration`. `groups` are
+    those of the test images, for the intervals.
     """
     settings = settings or EvaluationSettings()
     calibration = _calibration(validation, test, class_names, settings.calibration, undoing)
@@ -36,7 +38,7 @@ def evaluate(
         validation, test = ((labels, undoing(scores)) for labels, scores in (validation, test))
     chosen = choose_thresholds(*validation, class_names, settings)
     thresholds = {name: threshold.value for name, threshold in chosen.items()}
-    bootstrap = Bootstrap(settings.bootstrap_resamples, settings.confidence, seed)
+    bootstrap = Bootstrap(settings.bootstrap_resamples, settings.confidence, seed, groups)
     return {
         "thresholds": thresholds,
         "threshold_criterion": settings.threshold_criterion,

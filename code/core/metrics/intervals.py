@@ -10,6 +10,7 @@ from scipy.special import ndtr, ndtri, stdtrit
 from core.metrics.resampling import (
     FigureKey,
     Figures,
+    Units,
     WeightedFigures,
     bootstrap_weights,
     jackknife_weights,
@@ -27,11 +28,31 @@ FEW_POSITIVES = 50
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How a bootstrap is run."""
+    """How a bootstrap is run.
+
+    With `groups` (images,), the group number of each image, groups are resampled and not images:
+    photographs of one piece are no independent observations of it.
+    """
 
     resamples: int = 2000
     confidence: float = 0.95
     seed: int = 0
+    groups: np.ndarray | None = None
+
+    def units(self, labels: np.ndarray) -> Units:
+        """What is resampled of images with these labels (images, C)."""
+        return Units.of(np.asarray(labels), self.groups)
+
+    def record(self, labels: np.ndarray) -> dict[str, Any]:
+        """How it was run, and on how many units of which kind."""
+        number = len(self.units(labels).labels)
+        return {
+            "confidence": self.confidence,
+            "resamples": self.resamples,
+            "seed": self.seed,
+            "unit": "images" if number == len(labels) else "groups",
+            "num_units": number,
+        }
 
 
 def bootstrap_intervals(
@@ -43,27 +64,28 @@ def bootstrap_intervals(
 ) -> dict[str, Any]:
     """[low, high] of each figure of `classification_metrics`, nested alike, None where undefined.
 
-    Images are resampled within each label set, because the split is stratified by them; thresholds
-    and model are taken as given. Bounds are those of `bootstrap_bounds`. A figure of exactly 0 or
-    1, which resampling cannot change, has the exact binomial bound. The interval of an AUROC from
-    few positives is at least as wide as the score interval.
+    Images, or their groups, are resampled within each label set, because the split is stratified by
+    them; thresholds and model are taken as given. Bounds are those of `bootstrap_bounds`. A figure
+    of exactly 0 or 1, which resampling cannot change, has the exact binomial bound. The interval of
+    an AUROC from few positives is at least as wide as the score interval.
 
     Source: Efron 1987 (BCa); Davison and Hinkley 1997, section 3.2 (resampling within strata).
     """
     chosen = bootstrap or Bootstrap()
     figures = WeightedFigures(decided(labels, probabilities, class_names, thresholds), class_names)
-    values, replicates, left_out = _resample([figures], np.asarray(labels), chosen)
+    units = chosen.units(labels)
+    values, replicates, left_out = _resample([figures], units, chosen)
     found: dict[FigureKey, Interval | None] = {}
     # Classes come before their macro mean, which falls back on them.
     for key in sorted(values, key=lambda key: key[0] == "macro"):
         interval = bootstrap_bounds(values[key], replicates[key], left_out[key], chosen.confidence)
         if key[0] != "macro":
-            interval = _mended(key, values[key], interval, figures, chosen.confidence)
+            interval = _mended(key, values[key], interval, (figures, units), chosen.confidence)
         elif interval is None:
             classes = [found.get(("per_class", name, key[1])) for name in class_names]
             interval = np.mean([bounds for bounds in classes if bounds], axis=0).tolist()
         found[key] = interval
-    return _nested(found, class_names) | {"confidence": chosen.confidence, **vars(chosen)}
+    return _nested(found, class_names) | chosen.record(labels)
 
 
 def paired_differences(
@@ -83,7 +105,7 @@ def paired_differences(
         WeightedFigures(decided(labels, probabilities, class_names, at), class_names)
         for probabilities, at in (first, second)
     ]
-    values, replicates, left_out = _resample(pair, np.asarray(labels), chosen)
+    values, replicates, left_out = _resample(pair, chosen.units(labels), chosen)
     found = {}
     for key, value in values.items():
         interval = bootstrap_bounds(value, replicates[key], left_out[key], chosen.confidence)
@@ -92,7 +114,7 @@ def paired_differences(
 
 
 def _resample(
-    figures: list[WeightedFigures], labels: np.ndarray, bootstrap: Bootstrap
+    figures: list[WeightedFigures], units: Units, bootstrap: Bootstrap
 ) -> tuple[dict[FigureKey, float], Figures, Figures]:
     """Value, replicates and leave-one-out values of one prediction, or of a difference of two."""
     generator = np.random.default_rng(bootstrap.seed)
@@ -105,9 +127,9 @@ def _resample(
         )
         return {key: first[key] - others[0][key] for key in first} if others else first
 
-    values = weighted([np.ones((len(labels), 1))])
-    replicates = weighted(bootstrap_weights(labels, bootstrap.resamples, generator))
-    left_out = weighted(jackknife_weights(labels))
+    values = weighted([np.ones((len(units.of_image), 1))])
+    replicates = weighted(bootstrap_weights(units, bootstrap.resamples, generator))
+    left_out = weighted(jackknife_weights(units))
     return {key: float(value[0]) for key, value in values.items()}, replicates, left_out
 
 
@@ -115,15 +137,16 @@ def _mended(
     key: FigureKey,
     value: float,
     interval: Interval | None,
-    figures: WeightedFigures,
+    observed: tuple[WeightedFigures, Units],
     confidence: float,
 ) -> Interval:
     """The interval, or a substitute where resampling says too little."""
-    trials = figures.trials(key)
+    figures, units = observed
+    trials = figures.trials(key, units)
     if interval is None or min(value, 1 - value) <= TOLERANCE:
         return exact_bounds(value, trials, confidence)
     if key[-1] == "auroc" and trials < FEW_POSITIVES:
-        positives, negatives = figures.questions[key[:-1]].decisions[2:].sum(axis=1)
+        positives, negatives = figures.positives_and_negatives(key, units)
         low, high = auroc_score_bounds(value, positives, negatives, confidence)
         return [min(low, interval[0]), max(high, interval[1])]
     return interval
@@ -147,11 +170,11 @@ def bootstrap_bounds(
     """Bias-corrected and accelerated percentiles; None where resampling never changes the figure.
 
     Student's quantiles replace the normal ones, because the spread is itself estimated, with
-    2n / (kurtosis - 1) degrees of freedom; n is the number of images that influence the figure,
-    and the kurtosis is that of their influences. Where few images decide everything, there are
+    2n / (kurtosis - 1) degrees of freedom; n is the number of units that influence the figure,
+    and the kurtosis is that of their influences. Where few units decide everything, there are
     few degrees of freedom.
 
-    Shape: replicates (resamples,); left_out (images,), the figure without each image.
+    Shape: replicates (resamples,); left_out (units,), the figure without each unit.
     Source: Efron 1987.
     """
     # A resample without a positive of a rare class has no average precision.

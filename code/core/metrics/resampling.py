@@ -1,6 +1,7 @@
 """All figures of many resamples of the same images at once, equal to scikit-learn on each."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -13,14 +14,14 @@ Figures = dict[FigureKey, np.ndarray]
 
 # Resamples computed together: 1,886 images x 128 float64 stay within a core's cache.
 CHUNK = 128
-# A label set of fewer images hardly varies when it is resampled on its own.
-FEW_IMAGES = 5
+# A label set of fewer units hardly varies when it is resampled on its own.
+FEW_UNITS = 5
 
 
 def strata(labels: np.ndarray) -> list[np.ndarray]:
-    """Positions of the images of each label set, within which they are resampled.
+    """Positions of the units of each label set, within which they are resampled.
 
-    A set of fewer than five images joins the most frequent set with the same rarest class, so
+    A set of fewer than five units joins the most frequent set with the same rarest class, so
     that at least this class keeps its support.
     """
     labels = labels.astype(bool)
@@ -28,7 +29,7 @@ def strata(labels: np.ndarray) -> list[np.ndarray]:
     support = np.where(sets, labels.sum(axis=0), len(labels) + 1)
     rarest = np.where(sets.any(axis=1), support.argmin(axis=1), -1)
     home = np.arange(len(sets))
-    for code in np.flatnonzero(counts < FEW_IMAGES):
+    for code in np.flatnonzero(counts < FEW_UNITS):
         alike = np.flatnonzero(rarest == rarest[code])
         home[code] = alike[counts[alike].argmax()]
     joined = home[codes]
@@ -36,11 +37,43 @@ def strata(labels: np.ndarray) -> list[np.ndarray]:
     return np.split(order, np.flatnonzero(np.diff(joined[order])) + 1)
 
 
+class Units(NamedTuple):
+    """What is resampled: images, or groups of images that show the same piece.
+
+    `of_image` is the number of each image's unit, in the order of the units' first images;
+    `labels` are those that any image of a unit has. Shape: (images,), bool (units, C).
+    """
+
+    of_image: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def of(cls, labels: np.ndarray, groups: np.ndarray | None = None) -> "Units":
+        """Those of images with these labels; without `groups`, each image is a unit.
+
+        Shape: labels (images, C), groups (images,) of group numbers.
+        """
+        labels = labels.astype(bool)
+        if groups is None:
+            return cls(np.arange(len(labels)), labels)
+        _, firsts, numbers = np.unique(groups, return_index=True, return_inverse=True)
+        of_image = firsts.argsort().argsort()[numbers]
+        of_units = np.zeros((len(firsts), labels.shape[1]), bool)
+        np.logical_or.at(of_units, of_image, labels)
+        return cls(of_image, of_units)
+
+    def count(self, per_image: np.ndarray) -> float:
+        """The sum over units of the largest value of a unit's images. Shape: (images,)."""
+        largest = np.zeros(len(self.labels))
+        np.maximum.at(largest, self.of_image, per_image)
+        return float(largest.sum())
+
+
 def bootstrap_weights(
-    labels: np.ndarray, resamples: int, generator: np.random.Generator
+    units: Units, resamples: int, generator: np.random.Generator
 ) -> Iterator[np.ndarray]:
     """How often each image is drawn, (images, resamples), a chunk of resamples at a time."""
-    groups = strata(labels)
+    labels, groups = units.labels, strata(units.labels)
     for start in range(0, resamples, CHUNK):
         columns = min(CHUNK, resamples - start)
         weights = np.ones((len(labels), columns))
@@ -49,14 +82,15 @@ def bootstrap_weights(
             drawn = generator.integers(0, size, (size, columns)) * columns + np.arange(columns)
             counts = np.bincount(drawn.ravel(), minlength=size * columns)
             weights[group] = counts.reshape(size, columns)
-        yield weights
+        yield weights[units.of_image]
 
 
-def jackknife_weights(labels: np.ndarray) -> Iterator[np.ndarray]:
-    """Each image left out in turn; the others of its label set weigh more to make up for it.
+def jackknife_weights(units: Units) -> Iterator[np.ndarray]:
+    """Each unit left out in turn; the others of its label set weigh more to make up for it.
 
-    Shape: (images, images of the chunk).
+    Shape: (images, units of the chunk).
     """
+    labels = units.labels
     size, stratum = np.ones(len(labels)), np.empty(len(labels), dtype=int)
     for code, group in enumerate(strata(labels)):
         size[group], stratum[group] = len(group), code
@@ -66,7 +100,7 @@ def jackknife_weights(labels: np.ndarray) -> Iterator[np.ndarray]:
         same = stratum[:, None] == stratum[left_out]
         weights = np.where(same, size[left_out] / np.maximum(size[left_out] - 1, 1), 1.0)
         weights[left_out, np.arange(len(left_out))] = 0
-        yield weights
+        yield weights[units.of_image]
 
 
 class WeightedFigures:
@@ -100,18 +134,22 @@ class WeightedFigures:
         figures["subset_accuracy",] = self.exact @ weights / weights.sum(axis=0)
         return figures
 
-    def trials(self, key: FigureKey) -> float:
-        """How many yes-or-no observations a figure other than a macro mean rests on."""
+    def trials(self, key: FigureKey, units: Units) -> float:
+        """How many yes-or-no observations a figure other than a macro mean rests on.
+
+        A unit of several images counts as its image with the most.
+        """
         if key[:-1] not in self.questions:
-            return len(self.exact)
-        found, predicted, positives, negatives = self.questions[key[:-1]].decisions.sum(axis=1)
-        return {
-            "precision": predicted,
-            "recall": positives,
-            "f1": predicted + positives - found,
-            "average_precision": positives,
-            "auroc": min(positives, negatives),
-        }[key[-1]]
+            return len(units.labels)
+        found, predicted, positives, _ = self.questions[key[:-1]].decisions
+        if key[-1] == "auroc":
+            return min(self.positives_and_negatives(key, units))
+        of_figure = {"precision": predicted, "f1": predicted + positives - found}
+        return units.count(of_figure.get(key[-1], positives))
+
+    def positives_and_negatives(self, key: FigureKey, units: Units) -> list[float]:
+        """How many units show the class of a figure, and how many have an image without it."""
+        return [units.count(decisions) for decisions in self.questions[key[:-1]].decisions[2:]]
 
 
 class _Question:

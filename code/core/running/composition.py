@@ -156,6 +156,7 @@ def build(
             "channels": config.data.channels,
             "bit_depth": data.image_format.bit_depth,
         },
+        groups=data.group_by_id,
     )
     return TrainingSetup(data, split, pipeline, task, learner)
 

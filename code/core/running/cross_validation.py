@@ -18,7 +18,7 @@ from core.data.split_file import Split
 from core.data.splitting import stratified_folds
 from core.errors import InputError
 from core.experiments.folder import ExperimentFolder
-from core.experiments.predictions import PREDICTIONS_FILE, read_rows, value_columns
+from core.experiments.predictions import GROUP, PREDICTIONS_FILE, read_rows, value_columns
 from core.experiments.reading import read_results
 from core.files.spreadsheet import as_text
 from core.files.tables import read_records, write_table
@@ -77,7 +77,7 @@ def cross_validate(
         ]
         if not is_first():
             return folder.results
-        _summarise(folder, config, results)
+        _summarise(folder, config, results, data.group_by_id)
     log.info("\nAll %d images, out of fold, threshold 0.5:\n%s\n",
              len(table), summary_table(folder.results["test"]))  # fmt: skip
     if "label_errors" in folder.results:
@@ -119,12 +119,15 @@ def _folder(
 
 
 def _summarise(
-    folder: ExperimentFolder, config: TrainConfig, results: list[dict[str, Any]]
+    folder: ExperimentFolder,
+    config: TrainConfig,
+    results: list[dict[str, Any]],
+    groups: Mapping[str, int] | None,
 ) -> None:
     """Write out-of-fold predictions, their figures and spread over folds, and suspected label
     errors."""
     names = list(results[0]["data"]["class_names"])
-    image_ids, labels, probabilities = _write_out_of_fold(folder.path, len(results), names)
+    image_ids, labels, probabilities = _write_out_of_fold(folder.path, len(results), names, groups)
     suspects = rank_label_errors(image_ids, labels, probabilities, names)
     header = [field.name for field in fields(Suspect)]
     rows = map(astuple, suspects)
@@ -134,7 +137,12 @@ def _summarise(
         flipped = {row["image_id"] for _, row in flips}
         folder.record(label_errors=share_of_flips_found(suspects, flipped))
     settings = config.evaluation
-    bootstrap = Bootstrap(settings.bootstrap_resamples, settings.confidence, config.experiment.seed)
+    bootstrap = Bootstrap(
+        settings.bootstrap_resamples,
+        settings.confidence,
+        config.experiment.seed,
+        None if groups is None else np.array([groups[name] for name in image_ids]),
+    )
     folder.record(
         folds=[
             {"name": f"fold_{k}", "best_epoch": r["best_epoch"], "test": r["test"]["macro"]}
@@ -148,7 +156,7 @@ def _summarise(
 
 
 def _write_out_of_fold(
-    path: Path, num_folds: int, names: list[str]
+    path: Path, num_folds: int, names: list[str], groups: Mapping[str, int] | None
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Write predictions.csv with what the fold that tested an image said of it; return the same.
 
@@ -161,7 +169,10 @@ def _write_out_of_fold(
     ]
     rows.sort(key=lambda row: as_text(row[0]))  # in the order of what the file shows
     header = ["image_id", "split", *value_columns(names), "fold"]
-    write_table(path / PREDICTIONS_FILE, header, rows)
+    written = rows
+    if groups is not None:
+        header, written = [*header, GROUP], [(*row, groups[row[0]]) for row in rows]
+    write_table(path / PREDICTIONS_FILE, header, written)
     labels, probabilities = np.split(np.array([row[2:-1] for row in rows]), 2, axis=1)
     return [row[0] for row in rows], labels.astype(np.int64), probabilities
 

@@ -46,6 +46,13 @@ class LoadedData:
             return None
         return duplicate_groups(len(self.table), self.duplicate_pairs)
 
+    @property
+    def group_by_id(self) -> dict[str, int] | None:
+        """Group of each image by its id; None: no duplicates."""
+        if self.groups is None:
+            return None
+        return dict(zip(self.table.image_ids, self.groups.tolist(), strict=True))
+
 
 @dataclass(frozen=True)
 class TrainingSetup:
@@ -160,6 +167,13 @@ def _missing_masks(table: LabelTable) -> list[dict[str, Any]]:
     ]
 
 
+def _num_groups(config: TrainConfig, data: LoadedData, indices: np.ndarray) -> int | None:
+    """Groups of near-duplicates, single images among them; None where none were looked for."""
+    if not config.data.group_duplicates:
+        return None
+    return len(indices if data.groups is None else np.unique(data.groups[indices]))
+
+
 def _describe_data(config: TrainConfig, data: LoadedData, split: Split) -> dict[str, Any]:
     table, folds = data.table, config.training.folds
     record: dict[str, Any] = {
@@ -179,6 +193,7 @@ def _describe_data(config: TrainConfig, data: LoadedData, split: Split) -> dict[
                 part: {
                     **_counts(table, indices),
                     "clean": int((table.labels[indices].sum(axis=1) == 0).sum()),
+                    "num_groups": _num_groups(config, data, indices),
                 }
                 for part, indices in split.items()
             },

@@ -18,7 +18,7 @@ from core.data.split_file import read_split
 from core.errors import InputError
 from core.experiments.finding import find_experiment
 from core.experiments.folder import make_unused_folder
-from core.experiments.predictions import write_predictions
+from core.experiments.predictions import PREDICTIONS_FILE, read_groups, write_predictions
 from core.experiments.reading import RESULTS_FILE, Experiment, read_experiment
 from core.experiments.schema import SCHEMA_VERSION
 from core.experiments.strips import SPLIT_FILE
@@ -31,7 +31,7 @@ from core.running.components import build_loss
 from core.running.experiment_record import describe_table
 from core.running.loading import read_table
 from core.training.classification.objective import Objective
-from core.training.classification.outputs import ModelOutputs, predict
+from core.training.classification.outputs import ModelOutputs, predict, with_groups
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,11 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     if final.scaled_thresholds:
         outputs = replace(outputs, scaling=final.calibration())
     settings = config.evaluation
-    bootstrap = Bootstrap(settings.bootstrap_resamples, settings.confidence, config.experiment.seed)
+    if data_root is None:
+        outputs = _grouped(outputs, experiment.path / PREDICTIONS_FILE)
+    bootstrap = Bootstrap(
+        settings.bootstrap_resamples, settings.confidence, config.experiment.seed, outputs.groups
+    )
     scored = (outputs.labels, outputs.probabilities, final.class_names)
     report = {
         "schema_version": SCHEMA_VERSION,
@@ -87,6 +91,8 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     }
     for key, title in (("test", "at 0.5"), ("test_at_thresholds", "at the thresholds")):
         images = "1 image" if len(indices) == 1 else f"{len(indices)} images"
+        if (intervals := report[key]["intervals"])["unit"] == "groups":
+            images += f" in {intervals['num_units']} groups, which the intervals resample"
         log.info("%s, %s:\n%s\n", images, title, summary_table(report[key]))
     folder = make_unused_folder(
         experiment.path, f"evaluation_{datetime.now().astimezone():%Y%m%d_%H%M%S}"
@@ -107,6 +113,13 @@ def _outputs(
         dataset, data.batch_size, seed=0, shuffle=False, num_workers=data.num_workers
     )
     return predict(final.build().to(device), objective.to(device), loader, device)
+
+
+def _grouped(outputs: ModelOutputs, predictions: Path) -> ModelOutputs:
+    """The outputs with the groups of near-duplicates that the training found, if it kept any."""
+    groups = read_groups(predictions, "test") if predictions.is_file() else None
+    is_known = groups is not None and groups.keys() >= set(outputs.image_ids)
+    return with_groups(outputs, groups) if is_known else outputs
 
 
 def _warn_of_changes(experiment: Experiment, table: LabelTable) -> None:

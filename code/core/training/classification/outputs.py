@@ -1,8 +1,8 @@
 """A model's logits for the images of one part of the split."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from core.training.precision import FLOAT32, Precision
 class ModelOutputs:
     """Ids (N,), labels and logits (N, C) of a part of the split, in its own order.
 
+    `groups` (N,) are group numbers where near-duplicates were found.
     With `scaling`, the probabilities that are reported are those after it.
     """
 
@@ -32,6 +33,7 @@ class ModelOutputs:
     logits: np.ndarray
     loss: float
     mask_scores: MaskScores | None = None
+    groups: np.ndarray | None = None
     scaling: Scaling | None = None
 
     @property
@@ -44,6 +46,11 @@ class ModelOutputs:
         """The reported probabilities. Shape: (N, C)."""
         own = self.own_probabilities
         return own if self.scaling is None else self.scaling(own)
+
+
+def with_groups(outputs: ModelOutputs, groups: Mapping[str, int]) -> ModelOutputs:
+    """The outputs with the group of each image, by its id."""
+    return replace(outputs, groups=np.array([groups[name] for name in outputs.image_ids]))
 
 
 @torch.no_grad()

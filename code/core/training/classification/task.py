@@ -20,7 +20,12 @@ from core.metrics.scaling import Scaling
 from core.metrics.scored_predictions import Thresholds, decided
 from core.training.classification.mask_examples import write_mask_examples, write_mistake_masks
 from core.training.classification.objective import Objective
-from core.training.classification.outputs import ModelOutputs, check_finite, predict
+from core.training.classification.outputs import (
+    ModelOutputs,
+    check_finite,
+    predict,
+    with_groups,
+)
 from core.training.learner import Learner
 from core.training.progress import Criterion
 from core.training.task import Batch, Folder, Guard, Task, get_registry
@@ -47,15 +52,18 @@ class ClassificationTask(Task):
         seed: int,
         evaluation: EvaluationSettings | None = None,
         final_model: Mapping[str, Any] | None = None,
+        groups: Mapping[str, int] | None = None,
     ) -> None:
         """`loaders` has the keys train, validation and test. It has train_evaluation, the training
         part unaugmented and in order, if that part is scored as well. `final_model` is what
-        model_final.pt holds that is known before the test.
+        model_final.pt holds that is known before the test, `groups` the group of near-duplicates
+        of each image by its id, if any were found.
         """
         super().__init__(objective, loaders["train"], seed)
         self.loaders, self.class_names = dict(loaders), tuple(class_names)
         self.evaluation = evaluation or EvaluationSettings()
         self.final_model = dict(final_model or {})
+        self.groups = groups
 
     @property
     def sums_over_images(self) -> bool:
@@ -117,6 +125,8 @@ class ClassificationTask(Task):
             for name, loader in self.loaders.items()
             if name != "train"
         }
+        if self.groups is not None:
+            parts = {name: with_groups(part, self.groups) for name, part in parts.items()}
         if not is_first():
             return {}
         if undoing is not None:
@@ -155,8 +165,10 @@ class ClassificationTask(Task):
     def _report(self, parts: Mapping[str, ModelOutputs]) -> dict[str, Any]:
         names = self.class_names
         own = [(parts[n].labels, parts[n].own_probabilities) for n in ("validation", "test")]
-        undoing = parts["test"].scaling
-        report = evaluate(*own, names, self.evaluation, seed=self.seed, undoing=undoing)
+        test = parts["test"]
+        report = evaluate(
+            *own, names, self.evaluation, seed=self.seed, undoing=test.scaling, groups=test.groups
+        )
         if train := parts.get("train"):
             report["train"] = classification_metrics(train.labels, train.probabilities, names)
         for name, part in parts.items():
