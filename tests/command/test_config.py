@@ -234,6 +234,10 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
         ["data.missing_masks=ignore", "data.source=severstal", "data.root={without_masks}"],
         lambda b: sorted(b.parts.data.table.masks.missing),
     ),
+    "data.unused_masks": (
+        ["data.unused_masks=[5.jpg]", "data.source=severstal", "data.root={with_masks}"],
+        lambda b: sorted(b.parts.data.table.masks.missing),
+    ),
     "data.group_duplicates": (
         [
             "data.group_duplicates=false",
@@ -392,7 +396,12 @@ def given(tiny, tmp_path_factory) -> dict[str, str]:
     shutil.copytree(folder / "labelled", folder / "without_masks")
     (folder / "without_masks" / "images").rename(folder / "without_masks" / "train_images")
     (folder / "without_masks" / "train.csv").write_text("ImageId,ClassId,EncodedPixels\n")
+    shutil.copytree(folder / "without_masks", folder / "with_masks")
+    (folder / "with_masks" / "labels.csv").unlink()
+    rows = ["ImageId,ClassId,EncodedPixels", *(f"{n}.jpg,{n % 4 + 1},1 3" for n in range(24))]
+    (folder / "with_masks" / "train.csv").write_text("\n".join(rows))
     return {
+        "with_masks": str(folder / "with_masks"),
         "half_written": str(folder / "half_written"),
         "without_masks": str(folder / "without_masks"),
         "labelled": str(folder / "labelled"),

@@ -1,11 +1,14 @@
 """Labels without a mask, and masks that a resize would erase."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from strip_folders import SIZE, kaggle_folder, strip_ids, write_csv
 
 from core.data.annotations import read_label_table
 from core.data.dataset import MaskRequest, StripDataset
+from core.data.label_agreement import without_masks_of
 from core.data.resized_masks import check_resized_masks, count_lost_masks
 from core.data.settings import DataSettings
 from core.data.validation.validate import validate_data
@@ -32,6 +35,21 @@ def test_a_missing_mask_is_an_error_that_lists_the_image_and_the_remedy(root):
     for words in (str(root), "1 images", f"{SECOND} (crack)", "data.missing_masks=ignore"):
         assert words in line
     assert FIRST not in line
+
+
+def test_masks_that_are_named_are_not_used(root):
+    (root / "labels.csv").unlink()
+    table = read_label_table(root, image_size=SIZE)
+    assert without_masks_of(table, ()) is table
+    named = without_masks_of(table, (THIRD, FIRST))
+    assert named.masks.missing == {0: [0], 2: [1]}
+    assert named.labels is table.labels
+    assert named.has_masks().tolist() == [False, True, False, True]
+    for wrong, found in ((FOURTH, "shows no class"), ("x.jpg", "no image of this id")):
+        with pytest.raises(InputError, match=rf"unused_masks=.*: {wrong}: .*{found}"):
+            without_masks_of(table, (FIRST, wrong))
+    with pytest.raises(InputError, match="has no masks: leave it out"):
+        without_masks_of(replace(table, masks=None), (FIRST,))
 
 
 def test_a_long_list_is_cut(tmp_path):

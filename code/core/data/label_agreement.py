@@ -91,6 +91,31 @@ def with_missing_masks(table: LabelTable, missing: Mapping[int, Sequence[int]]) 
     return replace(table, labels=labels, masks=replace(table.masks, missing=dict(missing)))
 
 
+def without_masks_of(table: LabelTable, image_ids: Sequence[str]) -> LabelTable:
+    """The table without the masks of these images, whose labels stay.
+
+    Raises:
+        InputError: the table has no masks, or no such image that shows a class.
+    """
+    if not image_ids:
+        return table
+    where = f"data.unused_masks={','.join(image_ids)}"
+    if table.masks is None:
+        raise InputError(f"{where}: {table.source} has no masks: leave it out")
+    position = {image_id: index for index, image_id in enumerate(table.image_ids)}
+    missing = dict(table.masks.missing)
+    for image_id in image_ids:
+        index = position.get(image_id)
+        if index is None or not table.labels[index].any():
+            found = "no image of this id" if index is None else "this image shows no class"
+            raise InputError(
+                f"{where}: {image_id}: {found} in {table.source}; expected image ids such as "
+                f"{table.image_ids[0]}, file name and ending"
+            )
+        missing[index] = np.flatnonzero(table.labels[index]).tolist()
+    return replace(table, masks=replace(table.masks, missing=missing))
+
+
 def listed(table: LabelTable, missing: Mapping[int, Sequence[int]]) -> str:
     """The images with the classes whose masks are missing, as many as a line holds."""
     images = [

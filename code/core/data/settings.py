@@ -94,6 +94,11 @@ class DataSettings(Settings):
         description="labels of a labels.csv without a mask in train.csv or ann/: error stops at "
         "them; ignore trains such images on their labels alone, and lists them in results.json",
     )
+    unused_masks: tuple[str, ...] = Field(
+        (),
+        description="ids of images whose masks are not used, such as boxes around defects: they "
+        "are trained on their labels alone",
+    )
     group_duplicates: bool = Field(
         True, description="find near-duplicate strips and keep each group of them in one part"
     )

@@ -17,6 +17,7 @@ from core.data.duplicates import find_duplicate_pairs, kept_descriptors, warn_of
 from core.data.fitting_size import fitting_size
 from core.data.image_cache import open_images
 from core.data.image_folder import images_below
+from core.data.label_agreement import without_masks_of
 from core.data.label_table import LabelTable
 from core.data.loaders import make_loader
 from core.data.sampling import BatchShard, image_weights
@@ -84,6 +85,7 @@ def read_table(data: DataSettings) -> LabelTable:
     table = read_label_table(
         find_root(data), data.class_names, size, data.on_bad_image, data.missing_masks
     )
+    table = without_masks_of(table, data.unused_masks)
     return flip_labels(table, data.label_noise, data.generation_seed)
 
 
