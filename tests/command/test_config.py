@@ -142,6 +142,10 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
     "model.drop_path_rate": ("model.drop_path_rate=0.5", lambda b: str(b.model).count("DropPath")),
     "model.freeze_backbone": ("model.freeze_backbone=true", lambda b: b.num_trainable),
     "model.freeze_stages": ("model.freeze_stages=2", lambda b: b.num_trainable),
+    "model.freeze_batch_norm": (
+        "model.freeze_batch_norm=true",
+        lambda b: b.model.train().backbone.bn1.training,
+    ),
     "model.mask_head": ("model.mask_head=true", lambda b: type(b.model(b.images)).__name__),
     "model.mask_head_width": (
         ["model.mask_head=true", "model.mask_head_width=8"],
