@@ -44,6 +44,7 @@ RUN_HERE = {
     "code/benchmark.py epoch": [*STRIPS, *ONCE],
     "code/benchmark.py split": ONCE,
     "code/benchmark.py metrics": ONCE,
+    "code/benchmark.py thresholds": ONCE,
     "code/benchmark.py trainer": [*STRIPS, *ONCE, *SLIM],
     "code/benchmark.py memory": [*STRIPS, *SLIM, "--batch-size", "4"],
 }

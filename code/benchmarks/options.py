@@ -103,6 +103,7 @@ SUBJECTS = {
          {"num_images": 1000, "rounds": 3}),
         ("split", "the stratified split of 12,568 strips", ("rounds",)),
         ("metrics", "figures with intervals of 1,886 strips", ("rounds",)),
+        ("thresholds", "the F1 that thresholds from few images keep", ("rounds",), {"rounds": 60}),
         ("epoch", "the trainer and a bare loop", _EPOCH, {"num_images": 400, **_SLIM}),
         ("trainer", "whole trainings: a loop like timm's, fastai, ours", _EPOCH,
          {"rounds": 2, "num_images": 40}, _FASTAI),
