@@ -135,6 +135,8 @@ def test_final_model_is_that_of_the_epoch_asked_for(
     validation = results["validation"]["macro"]["f1"]
     tested_record = results["history"][results["tested_epoch"] - 1]
     assert validation == tested_record["validation"]["macro_f1"]
+    shown = (path / "report.html").read_text()
+    assert f"with the checkpoint of epoch {results['tested_epoch']} (the {tested})," in shown
 
 
 @pytest.mark.slow

@@ -38,11 +38,13 @@ def summary(experiment: Experiment, test: Decisions, at_half: Decisions) -> str:
     )
     confidence = look_up("test", "intervals", "confidence") or 0.95
     over = resampled(*(look_up("test", "intervals", key) for key in ("unit", "num_units")))
+    tested_epoch = look_up("tested_epoch") or look_up("best_epoch")
+    which = "best" if look_up("config", "training", "tested_epoch") != "last" else "last"
     tested = (
-        f"Figures on the {look_up('test', 'num_images')} test images, with the best checkpoint, at "
-        "the thresholds chosen on the validation part, as code/predict.py uses them. In brackets: "
-        f"{100 * confidence:g} % bootstrap intervals over {over}. AP and AUROC "
-        "depend on no threshold."
+        f"Figures on the {look_up('test', 'num_images')} test images, with the checkpoint of epoch "
+        f"{tested_epoch} (the {which}), at the thresholds chosen on the validation part, as "
+        f"code/predict.py uses them. In brackets: {100 * confidence:g} % bootstrap intervals over "
+        f"{over}. AP and AUROC depend on no threshold."
     )
     entries = [_card(experiment, title, *keys) for title, keys in HEADLINES.items()]
     entries.append(_clean_card(test, at_half))
