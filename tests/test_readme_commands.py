@@ -63,7 +63,8 @@ def test_training_commands_compose(command, compose):
     jobs: list[list[str]] = [[]]
     for override in overrides:
         key, _, value = override.partition("=")
-        choices = value.split(",") if "-m" in words else [value]
+        is_swept = "-m" in words and not value.startswith("[")  # a list is one value
+        choices = value.split(",") if is_swept else [value]
         jobs = [[*job, f"{key}={choice}"] for job in jobs for choice in choices]
     for job in jobs:
         config = compose(*job).resolved()
