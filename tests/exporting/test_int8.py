@@ -93,8 +93,10 @@ def test_int8_is_written_with_what_it_costs(experiment, at_any_price, tmp_path):
         assert [node.op_type for node in quantized] == ["DequantizeLinear"] * 2
         assert weights[quantized[1].input[0]] == onnx.TensorProto.INT8
     report = json.loads((experiment / "model.int8.onnx.parity.json").read_text())
-    # Undoing the gamma of the focal loss makes the network's differences 2.7 times as large.
-    assert 1e-6 < report["max_difference"] < 0.25
+    # Undoing the gamma of the focal loss makes the network's differences as much larger.
+    scaling = json.loads((experiment / "results.json").read_text())["calibration"]["scaling"]
+    slope = max(row["slope"] for row in scaling.values())
+    assert 1e-6 < report["max_difference"] < 0.1 * slope
     assert report["tolerance"] is None
 
     table = pd.read_csv(experiment / "predictions.csv").set_index("image_id").sort_index()
