@@ -326,3 +326,18 @@ def interrupt(train_command, with_dropout, tmp_path, monkeypatch) -> Callable[..
         return path
 
     return run
+
+
+@pytest.fixture
+def resumed_exactly(interrupt, uninterrupted, train_command) -> Callable[..., Path]:
+    """Stop a training, resume it, and see that it ends as one that never stopped."""
+    from outcomes import differences, outcome
+
+    def run(*more: str, **stop: int) -> Path:
+        path = interrupt(*more, **stop)
+        ended = train_command(f"resume={path}")
+        assert ended.exit_code == 0, ended.errors
+        assert not differences(outcome(uninterrupted(*more)), outcome(path))
+        return path
+
+    return run

@@ -30,31 +30,22 @@ def test_interrupted_after_an_epoch(after_epoch, uninterrupted, interrupt, train
 
 @pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 9, 12, 18])
-def test_interrupted_within_an_epoch(steps, uninterrupted, interrupt, train_command):
-    path = interrupt(steps=steps)
-    ended = train_command(f"resume={path}")
-    assert ended.exit_code == 0, ended.errors
-    assert not differences(outcome(uninterrupted()), outcome(path))
+def test_interrupted_within_an_epoch(steps, resumed_exactly):
+    path = resumed_exactly(steps=steps)
     (resumed,) = read(path)["experiment"]["resumed_at"]
     assert 6 * (resumed["epoch"] - 1) + resumed["step"] == steps
 
 
 @pytest.mark.slow
-def test_learned_loss_weights_and_their_terms_go_on(uninterrupted, interrupt, train_command):
-    path = interrupt(*LEARNED_LOSS, steps=14)
-    ended = train_command(f"resume={path}")
-    assert ended.exit_code == 0, ended.errors
-    assert not differences(outcome(uninterrupted(*LEARNED_LOSS)), outcome(path))
+def test_learned_loss_weights_and_their_terms_go_on(resumed_exactly):
+    path = resumed_exactly(*LEARNED_LOSS, steps=14)
     weights = [record["loss_weights"] for record in read(path)["history"]]
     assert weights[0] != weights[1] != weights[2]
 
 
 @pytest.mark.slow
-def test_a_loss_of_masks_and_its_terms_go_on(uninterrupted, interrupt, train_command):
-    path = interrupt(*LEARNED_MASK_LOSS, steps=9)
-    ended = train_command(f"resume={path}")
-    assert ended.exit_code == 0, ended.errors
-    assert not differences(outcome(uninterrupted(*LEARNED_MASK_LOSS)), outcome(path))
+def test_a_loss_of_masks_and_its_terms_go_on(resumed_exactly, uninterrupted):
+    path = resumed_exactly(*LEARNED_MASK_LOSS, steps=9)
     results = read(path)
     assert {"image_labels", "masks", "masks/focal_loss"} <= set(results["history"][1]["loss_terms"])
     assert results["mask_loss"] == read(uninterrupted(*LEARNED_MASK_LOSS))["mask_loss"]
@@ -67,14 +58,9 @@ AVERAGED = ["training.ema_decay=0.9", "training.layer_decay=0.8"]
 @pytest.mark.parametrize(
     ("overrides", "updates", "place"), [(AVERAGED, 4, (2, 6)), (BFLOAT16, 1, (1, 4))]
 )
-def test_averaged_and_accumulated_weights_go_on(
-    overrides, updates, place, uninterrupted, interrupt, train_command
-):
+def test_averaged_and_accumulated_weights_go_on(overrides, updates, place, resumed_exactly):
     more = [*overrides, "training.accumulation_steps=4"]
-    path = interrupt(*more, steps=updates)
-    ended = train_command(f"resume={path}")
-    assert ended.exit_code == 0, ended.errors
-    assert not differences(outcome(uninterrupted(*more)), outcome(path))
+    path = resumed_exactly(*more, steps=updates)
     (resumed,) = read(path)["experiment"]["resumed_at"]
     assert (resumed["epoch"], resumed["step"]) == place
     last = torch.load(path / "checkpoints" / "last.pt", weights_only=True)

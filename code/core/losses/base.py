@@ -105,6 +105,11 @@ class BaseLoss(nn.Module):
         self.check_class_count(len(counts))
         for weight in self.class_weights.values():
             weight.resolve(counts, total, source, class_names)
+        shares = [n / total for n in counts] if drawn_shares is None else drawn_shares
+        self.use_drawn_shares([float(share) for share in shares])
+
+    def use_drawn_shares(self, shares: list[float]) -> None:
+        """Take the share of positives of each class among what is drawn; most losses do not."""
 
     def check_class_count(self, count: int) -> None:
         """Refuse data with another number of classes than `num_classes`."""

@@ -1,6 +1,5 @@
 """Sigmoid focal loss."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Literal, get_args
 
@@ -86,23 +85,15 @@ class FocalLoss(BaseLoss):
             return _per_positive(values, targets, shares and sum(shares) / len(shares))
         return reduced(values, self.reduction)
 
-    def set_class_statistics(
-        self,
-        counts: Sequence[int],
-        total: int,
-        source: str,
-        class_names: Sequence[str] | None = None,
-        drawn_shares: Sequence[float] | None = None,
-    ) -> None:
-        super().set_class_statistics(counts, total, source, class_names)
-        if self.reduction == "positives":
-            shares = [n / total for n in counts] if drawn_shares is None else drawn_shares
-            self.positive_shares = [float(share) for share in shares]
-            if not any(self.positive_shares):
-                raise InputError(
-                    f"loss {self.name()}: reduction=positives: no class has a positive in the "
-                    "training part: use reduction=mean, or choose another split"
-                )
+    def use_drawn_shares(self, shares: list[float]) -> None:
+        if self.reduction != "positives":
+            return
+        self.positive_shares = shares
+        if not any(shares):
+            raise InputError(
+                f"loss {self.name()}: reduction=positives: no class has a positive in the training "
+                "part: use reduction=mean, or choose another split"
+            )
 
     def get_params(self) -> dict[str, Any]:
         shares = self.positive_shares
