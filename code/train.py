@@ -19,18 +19,19 @@ CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
 def compose_and_train(config: DictConfig) -> None:
     from core.command.choosers import check_choices
     from core.command.config import RESUME, check_config
-    from core.command.given_values import given_values
-    from core.machine.distributed import from_first
-    from core.running.composition import train
-    from core.running.cross_validation import cross_validate
     from core.running.launched_place import as_launched
-    from core.running.launching import launch
-    from core.running.resuming import find_training
 
     start_log()  # where a launcher of Hydra's calls this in a process of its own
     with mistakes_in_one_line(), as_launched(), SWEEP.job():
         check_choices(config)
         checked = check_config(config)
+        from core.command.given_values import given_values  # from here on, importing takes seconds
+        from core.machine.distributed import from_first
+        from core.running.composition import train
+        from core.running.cross_validation import cross_validate
+        from core.running.launching import launch
+        from core.running.resuming import find_training
+
         if config[RESUME] is not None:
             results_dir, given = Path(checked.experiment.results_dir), given_values(config)
             found = partial(find_training, str(config[RESUME]), given, results_dir)

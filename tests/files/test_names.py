@@ -69,6 +69,7 @@ KNOWN = {
     "core/command/choosers.py": [  # given on the command line, and read only
         "config_dir / folder / f\"{given.get(folder, '')}.yaml\""
     ],
+    "core/command/catalogue.py": ["user_cache_folder() / f'components_{place}.json'"],  # a hash
     "core/data/sources.py": ["root / name"],  # constants
     "core/data/duplicates.py": ["folder / f'descriptors_{len(paths)}_{key}.npz'"],  # a hash
     "core/data/conversion/writing.py": [  # names of files that are there, and of tables
@@ -81,7 +82,7 @@ KNOWN = {
         "_CONTROL_GROUP / f'memory.{name}'",
         "folder / f'images_{len(paths)}_{height}x{width}x{data.channels}_{key}'",
     ],
-    "core/data/settings.py": ["_user_cache_folder() / f'{root.name}_{place}'"],  # a hash
+    "core/data/settings.py": ["user_cache_folder() / f'{root.name}_{place}'"],  # a hash
     "core/experiments/reading.py": [  # read only
         "Path(str(results_dir)) / str(look_up(results, 'experiment', 'name') or 'experiment')"
     ],

@@ -12,7 +12,8 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from core.command.config import CHOICES, SHORT_FORMS, components, registry_of
+from core.command.catalogue import clash, why_missing
+from core.command.config import CHOICES, SHORT_FORMS, components
 from core.command.quoting import quoted
 from core.errors import InputError
 from core.files.reading import read_yaml
@@ -77,13 +78,12 @@ def _short_form(argument: str) -> str:
     group = CHOICES.get(key.lstrip("+"), key)
     if equals and group in SHORT_FORMS.values():
         known = list(components(group))
-        registry = registry_of(group)
         for name in value.split(","):
             bare = name.strip("'\" ")
-            if problem := registry.clashes.get(bare):
+            if problem := clash(group, bare):
                 raise InputError(problem)
             if bare not in known:
-                if problem := registry.why_missing(bare):
+                if problem := why_missing(group, bare):
                     raise InputError(f"{key}={name}: {problem}")
                 raise InputError(
                     f"{key}={name}: no such {group.replace('_', ' ')}{nearest(name, known)}; "

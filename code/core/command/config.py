@@ -8,17 +8,12 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
-from pydantic.fields import FieldInfo
 
 from core.augmentation.settings import AugmentationSettings
+from core.command.catalogue import offered, registry_of
 from core.data.settings import DataSettings
 from core.errors import InputError, defined_at
-from core.files.writing import to_json
-from core.losses.registry import get_registry as get_loss_registry
 from core.metrics.evaluation_settings import EvaluationSettings
-from core.models.registry import get_registry as get_model_registry
-from core.registry import Registry
-from core.training.optimization import check_optimizer
 from core.training.settings import ExperimentSettings, RuntimeSettings, TrainingSettings
 from core.validation import Settings, nearest, validate
 
@@ -41,6 +36,10 @@ SHORT_FORMS = {"model.name": "model", "loss.type": "loss", "mask_loss.type": "ma
 CHOICES = {**SHORT_FORMS, "data.source": "data"}
 
 NO_MASK_LOSS = "none"
+
+# Whenever Hydra composes or lists configs, it copies all that is stored, for 0.1 s. That is not
+# needed: what it takes out of the store, it copies as well.
+ConfigStore.__deepcopy__ = lambda store, memo: store
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def fill_config_store() -> None:
     store = ConfigStore.instance()
     for key, group in SHORT_FORMS.items():
         for name, defaults in components(group).items():
-            node = {key.rpartition(".")[2]: name, **to_json(defaults)}
+            node = {key.rpartition(".")[2]: name, **defaults}
             store.store(group=group, name=name, node=node)
     store_data_groups()
     defaults = {name: section().model_dump(mode="json") for name, section in SETTINGS.items()}
@@ -87,27 +86,26 @@ def store_data_groups() -> None:
         ConfigStore.instance().store(group="data", name=source, node=values)
 
 
-def registry_of(group: str) -> Registry[Any]:
-    """The registry that `model`, `loss` or `mask_loss` chooses from."""
-    return get_model_registry() if group == "model" else get_loss_registry()
-
-
 def components(group: str) -> dict[str, dict[str, Any]]:
     """What `model`, `loss` or `mask_loss` can choose: each name with its keys and defaults."""
-    registry = registry_of(group)
+    known = {name: component.defaults for name, component in offered(group).items()}
     if group == "model":
-        return {name: _as_many_as_the_data(registry.defaults(name)) for name in registry}
+        return {name: _as_many_as_the_data(defaults) for name, defaults in known.items()}
     if group == "loss":
-        return {name: registry.defaults(name) for name in registry}
-    chosen = {name: {"weight": 1.0, **registry.defaults(name)} for name in mask_loss_names()}
+        return known
+    chosen = {name: {"weight": 1.0, **known[name]} for name in mask_loss_names()}
     return {NO_MASK_LOSS: {}, **chosen}
 
 
-def component_fields(group: str, key: str) -> list[FieldInfo]:
-    """The parameter `key` of each component of the group that has it."""
-    registry = registry_of(group)
-    models = (registry.parameters(name).model_fields for name in registry)
-    return [fields[key] for fields in models if key in fields]
+def key_schemas(section: str, key: str) -> list[Mapping[str, Any]]:
+    """The JSON Schema of a key of settings or, one for each component that has it, of a group."""
+    if section in SETTINGS:
+        owners = [SETTINGS[section].model_json_schema()["properties"]]
+    elif section in SHORT_FORMS.values():
+        owners = [component.properties for component in offered(section).values()]
+    else:
+        owners = []
+    return [own[key] for own in owners if key in own]
 
 
 def _as_many_as_the_data(defaults: dict[str, Any]) -> dict[str, Any]:
@@ -117,8 +115,7 @@ def _as_many_as_the_data(defaults: dict[str, Any]) -> dict[str, Any]:
 
 def mask_loss_names() -> list[str]:
     """The losses that can learn masks: those that allow several classes at a pixel."""
-    losses = get_loss_registry()
-    return [name for name in losses if not losses.get(name).index_targets]
+    return [name for name, component in offered("mask_loss").items() if component.learns_masks]
 
 
 def explain_override(error: Exception) -> str | None:
@@ -130,7 +127,7 @@ def explain_override(error: Exception) -> str | None:
     sections = [*TrainConfig.__dataclass_fields__, "supervision", RESUME]
     if section not in sections:
         owners = [name for name in SETTINGS if section in SETTINGS[name].model_fields]
-        owners += [name for name in SHORT_FORMS.values() if component_fields(name, section)]
+        owners += [name for name in SHORT_FORMS.values() if key_schemas(name, section)]
         full = f"{owners[0]}.{section}" if owners and not key else section
         close = nearest(full, [full] if owners else sections)
         return f"{section}: unknown key{close}; known: {', '.join(sections)}"
@@ -180,6 +177,8 @@ def check_values(content: Mapping[str, Any]) -> TrainConfig:
         if not is_off and not isinstance(content.get(name), Mapping):
             raise InputError(f"{name}={content.get(name)!r}: expected a section of keys and values")
     checked = {name: validate(part, content[name], name) for name, part in SETTINGS.items()}
+    from core.training.optimization import check_optimizer  # takes seconds, unlike all above
+
     check_optimizer(checked["training"].optimizer)
     model, loss, mask_loss = content["model"], content["loss"], content.get("mask_loss")
     _check_component("model", "name", model)

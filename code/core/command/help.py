@@ -9,10 +9,8 @@ from hydra.core.config_store import ConfigStore
 from pydantic import BaseModel
 
 from core.command.allowed_values import allowed_values
-from core.command.config import SETTINGS, components, mask_loss_names
-from core.losses.registry import get_registry as get_loss_registry
-from core.models.registry import get_registry as get_model_registry
-from core.registry import Registry
+from core.command.catalogue import offered
+from core.command.config import SETTINGS, SHORT_FORMS, components, mask_loss_names
 
 _INTRODUCTION = """\
 Train a multi-label defect classifier on full steel strips.
@@ -75,16 +73,12 @@ def help_text(width: int = _NARROWEST) -> str:
 
 def component_list(group: str, width: int) -> str:
     """Each model or loss with its own keys, then the keys that most of them share."""
-    choice = "loss.type"
-    registry: Registry[Any] = get_loss_registry()
-    if group == "model":
-        choice, registry = "model.name", get_model_registry()
-    fields = {name: registry.parameters(name).model_fields for name in registry.list()}
-    defaults = components(group)
+    choice = next(key for key, value in SHORT_FORMS.items() if value == group)
+    known, defaults = offered(group), components(group)
     shared = _usual_defaults(list(defaults.values()))
     lines = [f"{choice}=...  one of:"]
     for name, own in defaults.items():
-        lines.append(line(name, registry.description(name), width, column=24))
+        lines.append(line(name, known[name].description, width, column=24))
         lacks_some = not shared.keys() <= own.keys()
         texts = [
             f"{group}.{key}={shown_value(value)}"
@@ -97,8 +91,8 @@ def component_list(group: str, width: int) -> str:
             lines.append(line("", "  ".join(texts), width, column=24))
     lines.append(f"{group}.*, the same for every {group} unless listed above:")
     for key, value in shared.items():
-        described = (own[key].description for own in fields.values() if key in own)
-        what = next(filter(None, described), "")
+        own = (component.properties.get(key, {}) for component in known.values())
+        what = next(filter(None, (schema.get("description") for schema in own)), "")
         lines.append(line(f"{group}.{key}={shown_value(value)}", what, width))
     return "\n".join([*lines, ""])
 

@@ -4,10 +4,10 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from pydantic import BaseModel
 
+from core.command.catalogue import offered
 from core.command.config import SETTINGS, SHORT_FORMS, components
 from core.command.help import (
     MASK_LOSS_WEIGHT,
@@ -21,9 +21,6 @@ from core.command.help import (
 )
 from core.command.terminal import show
 from core.errors import InputError
-from core.losses.registry import get_registry as get_loss_registry
-from core.models.registry import get_registry as get_model_registry
-from core.registry import Registry
 from core.validation import nearest
 
 _FLAGS = {"--help", "-h"}
@@ -96,14 +93,15 @@ def section_topic(
 def _component_text(group: str, name: str, width: int) -> str:
     """What a component is, and each of its keys with default, description and values."""
     choice = next(key for key, value in SHORT_FORMS.items() if value == group)
-    registry: Registry[Any] = get_model_registry() if group == "model" else get_loss_registry()
-    if name not in registry:
+    if name not in offered(group):
         return f"{choice}={name}: no mask loss\n"
-    lines = [f"{choice}={name}", *_filled(inspect.getdoc(registry.get(name)) or "", width)]
-    fields, schemas = registry.parameters(name).model_fields, registry.schema(name)["properties"]
+    component = offered(group)[name]
+    lines = [f"{choice}={name}", *_filled(component.explanation, width)]
+    weight = {"description": MASK_LOSS_WEIGHT, "type": "number", "exclusiveMinimum": 0}
+    schemas = {"weight": weight, **component.properties}
     for key, default in components(group)[name].items():
-        what = MASK_LOSS_WEIGHT if key not in fields else fields[key].description or ""
-        text = described(what, schemas.get(key, {"type": "number", "exclusiveMinimum": 0}))
+        schema = schemas.get(key, {})
+        text = described(schema.get("description", ""), schema)
         lines.append(line(f"{group}.{key}={shown_value(default)}", text, width))
     return "\n".join([*lines, ""])
 

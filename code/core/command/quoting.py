@@ -5,18 +5,17 @@ a number. Here such values are quoted for it.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
-from pydantic.fields import FieldInfo
 
-from core.command.config import SETTINGS, SHORT_FORMS, component_fields, registry_of
+from core.command.catalogue import offered
+from core.command.config import SHORT_FORMS, key_schemas
 from core.errors import InputError
 
 MULTIRUN = ("-m", "--multirun")
@@ -57,7 +56,7 @@ def _meant(word: str) -> str:
     if path.exists() or "/" in word:
         return f"for the folder of a data set, give data.root={word}"
     for key, group in SHORT_FORMS.items():
-        if word in registry_of(group):
+        if word in offered(group):
             return f"give {key}={word}"
     if re.fullmatch(r"\w+(\.\w+)+", word):
         return f"give {word}=VALUE"
@@ -75,7 +74,7 @@ def _quoted(argument: str, sweeps: bool) -> str:
     if parsed is _FAILED:
         return f"{key}={_quoted_parts(value, sweeps)}"
     text = _expects_text(name)
-    wanted = isinstance(parsed, str) or (parsed is None and NoneType in text)
+    wanted = isinstance(parsed, str) or (parsed is None and "null" in text)
     return f"{key}={_quote(value)}" if text and not wanted else argument
 
 
@@ -106,24 +105,19 @@ def _quote(value: str) -> str:
     return QuotedString(value, Quote.single).with_quotes()
 
 
-def _expects_text(key: str) -> set[type]:
-    """The types of a key that takes text or a path, and perhaps nothing; else an empty set."""
+def _expects_text(key: str) -> set[str]:
+    """`string`, and perhaps `null`, for a key that takes text or a path; else an empty set."""
     section, _, name = key.partition(".")
-    if section in SETTINGS:
-        fields = [SETTINGS[section].model_fields.get(name)]
-    elif section in SHORT_FORMS.values():
-        fields = component_fields(section, name)
+    kinds = {kind for schema in key_schemas(section, name) for kind in _kinds(schema)}
+    return kinds if kinds <= {"string", "null"} and "string" in kinds else set()
+
+
+def _kinds(schema: Mapping[str, Any]) -> Iterator[str]:
+    """JSON's types in a schema; `other` for a choice, and for text in a format such as a date."""
+    if "anyOf" in schema:
+        for each in schema["anyOf"]:
+            yield from _kinds(each)
+    elif schema.keys() & {"enum", "const"} or not schema.get("format", "path").endswith("path"):
+        yield "other"
     else:
-        return set()
-    kinds = {kind for field in fields if field for kind in _kinds(field)}
-    return kinds if kinds & {str, Path} and kinds <= {str, Path, NoneType} else set()
-
-
-def _kinds(annotation: Any) -> set[Any]:
-    if isinstance(annotation, FieldInfo):
-        annotation = annotation.annotation
-    if get_origin(annotation) is Annotated:
-        return _kinds(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, UnionType):
-        return {kind for each in get_args(annotation) for kind in _kinds(each)}
-    return {annotation}
+        yield schema.get("type", "other")

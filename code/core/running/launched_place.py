@@ -7,9 +7,12 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from core.errors import EXIT_CODE, InputError
-from core.machine.process_group import ProcessRank, joined
+
+if TYPE_CHECKING:
+    from core.machine.process_group import ProcessRank
 
 _LAST_PORT = 65_000
 _NUM_PORTS = 20_000
@@ -26,6 +29,8 @@ def as_launched(tells_all: bool = False) -> Iterator[None]:
     if place is None:
         yield
         return
+    from core.machine.process_group import joined  # needs torch
+
     if "MASTER_ADDR" not in os.environ:
         os.environ |= meeting_point(os.environ)
     # Harmless: depthwise convolutions on a CPU cause a copy.
@@ -42,7 +47,7 @@ def as_launched(tells_all: bool = False) -> Iterator[None]:
         raise
 
 
-def launched_place(environment: Mapping[str, str]) -> ProcessRank | None:
+def launched_place(environment: Mapping[str, str]) -> "ProcessRank | None":
     """The rank that torch's launchers or SLURM's srun give this process; None: it is alone.
 
     The script of an sbatch job sees SLURM's variables too, before srun starts anything.
@@ -52,6 +57,8 @@ def launched_place(environment: Mapping[str, str]) -> ProcessRank | None:
     is_script = "SLURM_JOB_ID" in environment and "SLURM_STEP_ID" not in environment
     for names in (of_torch, of_slurm):
         if all(name in environment for name in names):
+            from core.machine.process_group import ProcessRank
+
             place = ProcessRank(*(int(environment[name]) for name in names))
             if place.size > 1 and not (names is of_slurm and is_script):
                 return place

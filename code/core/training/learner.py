@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+import core.machine.torchvision_ops  # noqa: F401  timm imports torchvision, so this stands before timm
+
 import torch
 from timm.scheduler.scheduler import Scheduler
 from timm.utils import ModelEmaV3

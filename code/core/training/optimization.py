@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import core.machine.torchvision_ops  # noqa: F401  timm imports torchvision, so this stands before timm
+
 from timm.optim import (
     create_optimizer_v2,
     list_optimizers,

@@ -1,11 +1,13 @@
 """Settings of the training, the experiment and the machine."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
 from pydantic import Field, ValidationInfo, field_validator
 
 from core.validation import Settings
+
+if TYPE_CHECKING:
+    import torch
 
 
 class TrainingSettings(Settings):
@@ -105,6 +107,6 @@ class RuntimeSettings(Settings):
     )
     deterministic: bool = Field(True, description="only algorithms that repeat bit for bit")
 
-    def uses_channels_last(self, device: torch.device) -> bool:
+    def uses_channels_last(self, device: "torch.device") -> bool:
         """Whether to use channels_last on this device."""
         return device.type == "cuda" if self.channels_last == "auto" else self.channels_last

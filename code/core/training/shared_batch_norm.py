@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import core.machine.torchvision_ops  # noqa: F401  timm imports torchvision, so this stands before timm
+
 import torch
 import torch.distributed as dist
 from timm.layers import convert_sync_batchnorm
