@@ -5,13 +5,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from benchmarks.measurement import machine, measure, table
 from benchmarks.options import SUBJECTS, Options, parse
 from core.command.mistakes import run_command
 from core.command.terminal import show
-from core.experiments.environment import describe_environment
 from core.files.overwriting import check_replaceable, has_keys
 from core.files.writing import write_json
 
@@ -24,6 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if output:
         check_replaceable(output, "--output", lambda file: has_keys(file, KEYS))
     options = Options(**given)
+    import torch  # takes seconds, as most of what is imported here
+
+    from core.experiments.environment import describe_environment
+
     if "threads" in given:
         torch.set_num_threads(options.threads)
     subject = importlib.import_module(f"benchmarks.{name}")

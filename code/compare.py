@@ -4,7 +4,6 @@ import argparse
 import shutil
 from pathlib import Path
 
-from core.analysis.comparison import compare_results
 from core.analysis.comparison_formats import FORMATS, as_text
 from core.command.mistakes import run_command
 from core.command.terminal import show, show_error
@@ -42,12 +41,11 @@ def main() -> None:
     )
     parser.add_argument("--format", choices=FORMATS, default="table", help="default: %(default)s")
     arguments = parser.parse_args()
-    comparison = compare_results(
-        arguments.experiments,
-        results_dir=arguments.results_dir,
-        sort=arguments.sort,
-        filters=arguments.filter,
-    )
+    from core.analysis.comparison import compare_results  # takes longer than all else here
+
+    given, results_dir = arguments.experiments, arguments.results_dir
+    how = {"sort": arguments.sort, "filters": arguments.filter}
+    comparison = compare_results(given, results_dir=results_dir, **how)
     columns = [name.strip() for name in arguments.columns.split(",") if name.strip()]
     width = max(80, shutil.get_terminal_size().columns)
     show(as_text(comparison, arguments.format, columns, width).removesuffix("\n"))

@@ -3,15 +3,13 @@
 import argparse
 from pathlib import Path
 
-# What takes seconds to import is imported below, after a first line was printed.
 from core.command.mistakes import run_command
 from core.command.terminal import show
 from core.experiments.finding import HOW_NAMED
+from core.explaining import METHOD_NAMES
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    from core.explaining.methods import METHODS
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("experiment", type=Path, metavar="EXPERIMENT", help=HOW_NAMED)
     parser.add_argument(
@@ -22,7 +20,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--method",
-        choices=METHODS,
+        choices=METHOD_NAMES,
         help="cbam: the spatial gates of its attention; mask_head: the masks that it predicts; "
         "default: mask_head if the model has one, else hires_cam",
     )
@@ -46,6 +44,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     given = parse(arguments)
+    # Imported here because it takes seconds.
     from core.analysis.report import write_report
     from core.explaining.explaining import ExplanationOptions, explain
 

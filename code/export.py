@@ -3,15 +3,13 @@
 import argparse
 from pathlib import Path
 
-# What takes seconds to import is imported below, after a first line was printed.
 from core.command.mistakes import run_command
 from core.command.terminal import show
 from core.experiments.finding import HOW_NAMED
+from core.exporting import FORMAT_NAMES
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    from core.exporting.exporting import FORMAT_NAMES
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("experiment", type=Path, metavar="EXPERIMENT", help=HOW_NAMED)
     parser.add_argument(
@@ -40,6 +38,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     given = parse(arguments)
+    # Imported here because it takes seconds.
     from benchmarks.latency_comparison import compare_latency
     from core.analysis.model_card import write_model_card
     from core.experiments.finding import find_experiment

@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from core.analysis.report import write_report
 from core.command.mistakes import run_command
 from core.command.terminal import show
 from core.experiments.finding import HOW_NAMED, find_experiments
@@ -22,6 +21,8 @@ def main() -> None:
         help="where the images are; default: where the experiment read them",
     )
     arguments = parser.parse_args()
+    from core.analysis.report import write_report  # takes seconds
+
     for folder in find_experiments(arguments.experiments, arguments.results_dir):
         show(str(write_report(folder, data_root=arguments.data_root)))
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from core.analysis.text_tables import aligned
 
 Call = Callable[[], object]
@@ -68,6 +66,8 @@ def seconds_of(call: Call) -> float:
 
 def _wait_for_gpu() -> None:
     # Where nothing has used the GPU yet, asking it would set it up first.
+    import torch
+
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
 

@@ -2,11 +2,12 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def positive(text: str) -> int:
@@ -16,8 +17,10 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def device(text: str) -> torch.device:
+def device(text: str) -> "torch.device":
     """A device of torch, as argparse reads it."""
+    import torch
+
     try:
         found = torch.device(text)
     except RuntimeError as error:
@@ -31,7 +34,12 @@ def _option(default: Any, help: str, **flag: Any) -> Any:
     return field(default=default, metadata={"help": help, **flag})
 
 
-_USUAL_DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _usual_device() -> "torch.device":
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 _SHAPES = ("8x4", "8x4x256x1600", "1x4x64x128x128")
 
 
@@ -57,8 +65,9 @@ class Options:
         "convnext_tiny_cbam", "a registered model, or a network of timm", metavar="NAME"
     )
     threads: int = _option(1, "threads of torch on the CPU", type=positive, metavar="N")
-    device: torch.device = field(
-        default=_USUAL_DEVICE, metadata={"help": "cpu or cuda", "type": device}
+    device: "torch.device" = field(
+        default_factory=_usual_device,
+        metadata={"help": "cpu or cuda; default: cuda if there is one", "type": device},
     )
 
 
@@ -123,12 +132,15 @@ def parse(arguments: Sequence[str] | None, description: str) -> dict[str, Any]:
         one = parsers.add_parser(
             name, help=subject.title, epilog=subject.epilog, formatter_class=raw
         )
-        defaults = vars(Options(**subject.defaults))
+        defaults = {option.name: option.default for option in fields(Options)} | subject.defaults
         for option in subject.options:
-            default = defaults[option]
+            default = None if defaults[option] is MISSING else defaults[option]
             shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
             flag = {**flags[option], "default": default}
             flag["help"] += f"; default: {shown}" if shown else ""
             one.add_argument(f"--{option.replace('_', '-')}", **flag)
         one.add_argument("--output", type=Path, metavar="FILE", help="write the rows as JSON")
-    return vars(parser.parse_args(arguments))
+    given = vars(parser.parse_args(arguments))
+    if "device" in given:
+        given["device"] = given["device"] or _usual_device()
+    return given

@@ -1,9 +1,11 @@
 """A comparison to be read: tables, then verdicts and notes, for the terminal or as Markdown."""
 
+from __future__ import annotations
+
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from core.analysis.comparison import Comparison, Group
 from core.analysis.differences import differing_values, labels, variations
 from core.analysis.ranking import TITLES, FigureKey, figure, headline_figures, interval
 from core.analysis.text_tables import (
@@ -15,6 +17,9 @@ from core.analysis.text_tables import (
     with_bounds,
 )
 from core.files.escaping import for_markdown, for_terminal
+
+if TYPE_CHECKING:
+    from core.analysis.comparison import Comparison, Group
 
 _LONGEST_VALUE = 48
 Rows = list[list[str]]

@@ -1,15 +1,19 @@
 """A comparison as text for the terminal, CSV, JSON or Markdown."""
 
+from __future__ import annotations
+
 import io
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from core.analysis.comparison import Comparison
 from core.analysis.comparison_document import document
 from core.analysis.ranking import figure, figure_keys, find_figures, interval
 from core.files.tables import write_cells
 from core.files.writing import to_json
+
+if TYPE_CHECKING:
+    from core.analysis.comparison import Comparison
 
 FORMATS = ("table", "csv", "json", "markdown")
 

@@ -1,1 +1,4 @@
 """Explaining a trained model: heat maps of where it looks, and their scores on true masks."""
+
+# Here, where no torch is imported, for `code/explain.py --help`.
+METHOD_NAMES = ("grad_cam", "hires_cam", "cbam", "mask_head")

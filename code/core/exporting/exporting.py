@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino")
 INT8, INT8_SUFFIX = "int8", ".int8.onnx"
-FORMAT_NAMES = (*FORMATS, INT8)
 
 
 def export(

@@ -13,11 +13,9 @@ from core.command.help_topics import section_topic
 from core.data.settings import DataSettings
 from core.data.sources import find_sources
 from core.data.validation.report import REPORT_KEYS, ReportSettings, as_json, as_text
-from core.data.validation.validate import validate_data
 from core.errors import InputError
 from core.files.overwriting import check_replaceable, has_keys
 from core.files.writing import write_json
-from core.running.loading import find_root, with_image_size
 from core.validation import nearest, validate
 
 log = logging.getLogger(__name__)
@@ -69,6 +67,9 @@ def run_validation(config: DictConfig) -> int:
     data = validate(DataSettings, content["data"], "data")
     report = validate(ReportSettings, content["report"], "report")
     check_replaceable(report.file, "report.file", lambda file: has_keys(file, REPORT_KEYS))
+    from core.data.validation.validate import validate_data  # takes seconds, unlike all above
+    from core.running.loading import find_root, with_image_size
+
     root = find_root(data)
     find_sources(root)
     data = with_image_size(data)

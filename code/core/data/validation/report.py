@@ -1,16 +1,20 @@
 """A validation as a report: JSON with everything, and a text with the figures and examples."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
-from core.data.validation.validate import Validation
 from core.validation import Settings
+
+if TYPE_CHECKING:
+    from core.data.validation.validate import Validation
 
 SCHEMA_VERSION = 1
 # By which a report is recognised.
