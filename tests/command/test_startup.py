@@ -90,3 +90,13 @@ def test_experiments_are_compared_without_what_trains_them(tmp_path):
 def test_the_names_that_help_shows_are_those_that_exist():
     assert (*FORMATS, INT8) == FORMAT_NAMES
     assert tuple(METHODS) == METHOD_NAMES
+
+
+@pytest.mark.slow
+def test_an_experiment_predicts_without_what_trained_it(trained, tmp_path):
+    cv2.imwrite(str(tmp_path / "strip.png"), np.full((32, 160), 51, np.uint8))
+    exit_code, _, imported = run(
+        "predict", trained, tmp_path / "strip.png", "--output", tmp_path / "rows.csv"
+    )
+    assert exit_code == 0
+    assert not imported & {"sklearn", "pandas", "matplotlib", "albumentations", "onnx", "sympy"}

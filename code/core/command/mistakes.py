@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pkgutil import resolve_name
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
 from core.command.terminal import prepare_streams, show, show_error
 from core.errors import EXIT_CODE, InputError
 from core.files.escaping import TerminalFormatter
 from core.validation import nearest
 
 TALKATIVE = ("matplotlib", "PIL", "timm", "httpx", "huggingface_hub", "onnx_ir", "torch.onnx")
+
+# By their names, since a command without Hydra need not import it.
+_OF_A_CONFIG = {
+    "hydra.errors.HydraException",
+    "omegaconf.errors.OmegaConfBaseException",
+    "yaml.error.YAMLError",
+}
 
 Explain = Callable[[Exception], str | None]
 
@@ -73,10 +76,12 @@ def mistakes_in_one_line(explain: Explain = lambda error: None) -> Iterator[None
         yield
     except InputError as error:
         _leave(str(error))
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        _leave(explain(error) or _unknown_option(error) or one_line(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if not {f"{cls.__module__}.{cls.__name__}" for cls in type(error).__mro__} & _OF_A_CONFIG:
+            raise
+        _leave(explain(error) or _unknown_option(error) or one_line(error))
 
 
 def _unknown_option(error: Exception) -> str | None:
