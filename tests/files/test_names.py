@@ -66,6 +66,9 @@ KNOWN = {
     ],
     "core/analysis/page.py": ["Path(__file__).with_name(name)"],  # constants
     "core/analysis/report_summary.py": ["experiment.path / name"],  # constants
+    "core/autotuning/remembered.py": [  # a hash
+        "user_cache_folder() / 'computation' / f'{digest}.json'"
+    ],
     "core/command/choosers.py": [  # given on the command line, and read only
         "config_dir / folder / f\"{given.get(folder, '')}.yaml\""
     ],
@@ -81,7 +84,7 @@ KNOWN = {
         "_CONTROL_GROUP / f'memory.{name}'",
         "folder / f'images_{len(paths)}_{height}x{width}x{data.channels}_{key}'",
     ],
-    "core/data/settings.py": ["_user_cache_folder() / f'{root.name}_{place}'"],  # a hash
+    "core/data/settings.py": ["user_cache_folder() / f'{root.name}_{place}'"],  # a hash
     "core/experiments/reading.py": [  # read only
         "Path(str(results_dir)) / str(look_up(results, 'experiment', 'name') or 'experiment')"
     ],

@@ -14,6 +14,7 @@ from core.data.sampling import SamplerName
 from core.data.split_checks import parse_strategy
 from core.files.names import check_class_names
 from core.files.resizing import ResizeMode, check_area, size_rule
+from core.files.user_cache import user_cache_folder
 from core.validation import Settings
 
 Pixels = Annotated[int, Field(ge=32, le=16384)]
@@ -57,8 +58,10 @@ class DataSettings(Settings):
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         8, description="images per step; auto: the most that fit into the memory of a CUDA device"
     )
-    num_workers: int = Field(
-        0, ge=0, le=256, description="processes that read images ahead; 0 reads in the main one"
+    num_workers: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] = Field(
+        0,
+        description="processes that read images ahead; 0 reads in the main one; auto: measured at "
+        "the start of a training, 0 where reading takes no time worth saving",
     )
     sampler: SamplerName = Field(
         "natural",
@@ -134,7 +137,12 @@ class DataSettings(Settings):
         """`cache_dir`, or the folder of this data set in the user's cache folder."""
         root = self.root.resolve()  # `.` and `..` have no name
         place = hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
-        return self.cache_dir or _user_cache_folder() / f"{root.name}_{place}"
+        return self.cache_dir or user_cache_folder() / f"{root.name}_{place}"
+
+    @property
+    def workers(self) -> int:
+        """`num_workers`; none where it is to be measured and was not."""
+        return 0 if self.num_workers == "auto" else self.num_workers
 
     @property
     def image_format(self) -> ImageFormat:
@@ -179,15 +187,3 @@ class DataSettings(Settings):
         if not isinstance(shares, str) and not (shares and all(0 <= s <= 1 for s in shares)):
             raise ValueError("expected natural, flat, or one number from 0 to 1 per class")
         return shares
-
-
-def _user_cache_folder() -> Path:
-    """The folder of this project among the user's caches.
-
-    Source: XDG Base Directory Specification 0.8, where a path that is not absolute is ignored.
-    """
-    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    try:
-        return (named if named.is_absolute() else Path.home() / ".cache") / "steel_defects"
-    except RuntimeError:  # a user without a home: a place where nothing can be kept
-        return Path(os.devnull) / "steel_defects"

@@ -1,0 +1,50 @@
+"""Choices are found again by everything that they depend on, and a damaged file is none."""
+
+import pytest
+
+from core.autotuning.remembered import keep, recall
+
+KEY = {"processor": "P", "model": {"name": "resnet50"}, "images": [8, 1, 64, 320]}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def kept_files(cache) -> list:
+    return list(cache.rglob("*.json"))
+
+
+def test_a_choice_is_found_by_its_key_alone():
+    keep(KEY, {"channels_last": True})
+    assert recall(KEY) == {"channels_last": True}
+    for name in KEY:
+        assert recall({**KEY, name: "other"}) is None
+    keep(KEY, {"channels_last": False})
+    assert recall(KEY) == {"channels_last": False}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"choice": {}}', '{"key": 1}', "\0"])
+def test_a_damaged_file_is_measured_again(content, cache):
+    keep(KEY, {"channels_last": True})
+    (file,) = kept_files(cache)
+    file.write_text(content)
+    assert recall(KEY) is None
+    keep(KEY, {"channels_last": True})
+    assert recall(KEY) == {"channels_last": True}
+
+
+def test_a_file_of_another_key_is_not_taken(cache):
+    keep(KEY, {"channels_last": True})
+    (file,) = kept_files(cache)
+    text = file.read_text().replace('"P"', '"Q"')
+    file.write_text(text)
+    assert recall(KEY) is None
+
+
+def test_a_folder_that_cannot_be_written_to_costs_the_memory_only(cache):
+    cache.write_text("a file where the folder should be")
+    keep(KEY, {"channels_last": True})
+    assert recall(KEY) is None
