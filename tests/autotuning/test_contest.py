@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import torch
 
 from core.autotuning.budget import (
     FEWEST_IMAGES,
@@ -10,6 +11,7 @@ from core.autotuning.budget import (
     Budget,
     images_of_a_turn,
     seconds_for,
+    seconds_of,
     too_little_work,
 )
 from core.autotuning.contest import MOST_ROUNDS, contest
@@ -62,7 +64,7 @@ def test_a_contest_ends_once_one_is_left():
     assert race.order.count("usual") == race.order.count("fast") == 3
 
 
-@pytest.mark.parametrize(("other", "chosen"), [(0.98, "usual"), (0.96, "other"), (1.2, "usual")])
+@pytest.mark.parametrize(("other", "chosen"), [(0.99, "usual"), (0.97, "other"), (1.2, "usual")])
 def test_the_default_stays_unless_it_is_beaten_by_the_margin(other, chosen):
     assert outcome(Race(usual=1.0, other=other)).chosen == chosen
 
@@ -113,6 +115,24 @@ def test_one_that_fails_later_is_not_chosen():
 def test_a_budget_is_five_percent_or_twenty_seconds():
     assert seconds_for(1000, 0.1) == pytest.approx(5.0)
     assert seconds_for(100_000, 0.1) == LONGEST_SECONDS
+
+
+def test_on_one_thread_the_seconds_are_those_of_computing(monkeypatch):
+    computed, passed = iter([10.0, 10.5]), iter([100.0, 109.0])
+    monkeypatch.setattr("time.process_time", lambda: next(computed))
+    monkeypatch.setattr("time.perf_counter", lambda: next(passed))
+    for threads, seconds in ((1, 0.5), (2, 9.0)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert seconds_of(lambda: None, torch.device("cpu")) == seconds
+
+
+def test_a_busy_machine_ends_the_trial_in_time():
+    """Turns count one second each, and ten pass."""
+    race = Race(usual=10.0, other=10.0)
+    runs = {name: lambda run=run: run() / 10 for name, run in race.runs().items()}
+    found = contest(runs, race.budget(30.0))
+    assert race.now <= 30.0
+    assert found.not_measured == "too little time"
 
 
 def test_a_turn_takes_a_whole_batch_or_as_much_as_fits():

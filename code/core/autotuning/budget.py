@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+import torch
+
 from core.autotuning.contest import FEWEST_ROUNDS
 
 # A trial takes at most this share of the work that it is for, and at most so many seconds.
@@ -68,3 +70,23 @@ def images_of_a_turn(
 def _images_of_each(num_images: int) -> int:
     """The images that a contender takes at least, with turns of `num_images` after a first one."""
     return FEWEST_IMAGES + FEWEST_ROUNDS * num_images
+
+
+def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+    """The seconds of `work`, with what it leaves to the GPU.
+
+    For one thread on a CPU, they are those in which it computed: whatever else the machine does in
+    between does not count.
+    """
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    clock = time.process_time if alone else time.perf_counter
+    _wait_for(device)
+    begun = clock()
+    work()
+    _wait_for(device)
+    return clock() - begun
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from core.autotuning.budget import (
     Budget,
     images_of_a_turn,
     seconds_for,
+    seconds_of,
     too_little_work,
 )
 from core.autotuning.contest import contest
@@ -69,8 +69,10 @@ class FastestLayout(TrainedModel):
             _USUAL: self.model,
             _LAST: copy.deepcopy(self.model).to(memory_format=torch.channels_last),
         }
-        self._seconds(self.model, images[:FEWEST_IMAGES])
-        per_image = self._seconds(self.model, images[:FEWEST_IMAGES]) / FEWEST_IMAGES
+        few = images[:FEWEST_IMAGES]
+        self._seconds(self.model, few)
+        passing = Budget(LONGEST_SECONDS)
+        per_image = max(self._seconds(self.model, few), passing.spent) / FEWEST_IMAGES
         budget = Budget(seconds_for(num_images, per_image) - looking.spent)
         size = images_of_a_turn(budget.seconds, per_image, len(images), len(models))
         runs = {
@@ -78,14 +80,12 @@ class FastestLayout(TrainedModel):
         }
         return contest(runs, budget if size else Budget(-1.0))
 
-    @torch.inference_mode()
     def _seconds(self, model: nn.Module, images: np.ndarray) -> float:
-        begun = time.perf_counter()
-        output = model(torch.from_numpy(images).to(self.device))
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        del output
-        return time.perf_counter() - begun
+        return seconds_of(partial(self._compute, model, images), self.device)
+
+    @torch.inference_mode()
+    def _compute(self, model: nn.Module, images: np.ndarray) -> None:
+        model(torch.from_numpy(images).to(self.device))
 
     def _key(self, images: np.ndarray) -> dict[str, Any]:
         network = hashlib.sha256(str(self.model).encode()).hexdigest()

@@ -36,7 +36,7 @@ def emulation_factor(setup: TrainingSetup, num_images: int) -> float | None:
         if of_two * _LARGEST_FACTOR > seconds_for(num_images, of_image):
             return None
         batch = read_images(trial.dataset, FEWEST_IMAGES)
-        factor = trial.run(setup.computation, batch)() / of_two
+        factor = trial.run(setup.computation, batch)() / trial.run(plain, batch)()
     return factor if math.isfinite(factor) else None
 
 
