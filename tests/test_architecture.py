@@ -25,7 +25,8 @@ WALLS = {
     "training": GROUND | {"metrics"},
     "experiments": GROUND | {"metrics"},
     "analysis": GROUND | {"metrics", "experiments"},
-    "predicting": SHIPPING,
+    "autotuning": GROUND,
+    "predicting": SHIPPING | {"autotuning"},
     "exporting": SHIPPING | {"predicting", "synthetic"},
     "explaining": SHIPPING | {"predicting"},
     "command": GROUND

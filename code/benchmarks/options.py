@@ -34,6 +34,11 @@ def _option(default: Any, help: str, **flag: Any) -> Any:
     return field(default=default, metadata={"help": help, **flag})
 
 
+_NETWORKS = (
+    "resnet18", "mobilenetv3_large_100", "regnety_004", "convnext_atto", "efficientnet_b2",
+)  # fmt: skip
+
+
 def _usual_device() -> "torch.device":
     import torch
 
@@ -63,6 +68,9 @@ class Options:
     batch_size: int = _option(4, "strips in a batch", type=positive, metavar="N")
     model: str = _option(
         "convnext_tiny_cbam", "a registered model, or a network of timm", metavar="NAME"
+    )
+    models: Sequence[str] = _option(
+        _NETWORKS, "registered models, or networks of timm", nargs="+", metavar="NAME"
     )
     threads: int = _option(1, "threads of torch on the CPU", type=positive, metavar="N")
     device: "torch.device" = field(
@@ -106,6 +114,9 @@ SUBJECTS = {
         ("losses", "time and peak memory of every loss and of other libraries", _LOSSES),
         ("loader", "strips from the disk to batches", ("rounds", *_STRIPS, "batch_size", "threads"),
          {"batch_size": 8}),
+        ("computation", "layouts and precisions of networks, and what auto chooses",
+         ("rounds", "models", "image_size", "batch_size", "threads", "device"),
+         {"image_size": (128, 400), "batch_size": 8}),
         ("step", "forward, backward, update", ("rounds", *_MODEL), {"rounds": 3}),
         ("inference", "batches to logits", ("rounds", *_MODEL), {"batch_size": 1}, _OPENVINO),
         ("predict", "all of predict.py", ("rounds", *_STRIPS, "model", "threads"),

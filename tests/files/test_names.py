@@ -66,6 +66,9 @@ KNOWN = {
     ],
     "core/analysis/page.py": ["Path(__file__).with_name(name)"],  # constants
     "core/analysis/report_summary.py": ["experiment.path / name"],  # constants
+    "core/autotuning/remembered.py": [  # a hash
+        "user_cache_folder() / 'computation' / f'{digest}.json'"
+    ],
     "core/command/choosers.py": [  # given on the command line, and read only
         "config_dir / folder / f\"{given.get(folder, '')}.yaml\""
     ],

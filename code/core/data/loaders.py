@@ -71,13 +71,13 @@ def make_loader(
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
         collate_fn=dict,  # the data set hands over whole batches
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
         # Its own, since DataLoader would otherwise draw from torch's global generator.
         generator=torch.Generator().manual_seed(seed),
     )
 
 
-def _start_worker(_worker: int) -> None:
+def start_worker(_worker: int) -> None:
     cv2.setNumThreads(0)
     # A signal may reach all processes of a run; the main one decides when its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -58,8 +58,10 @@ class DataSettings(Settings):
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         8, description="images per step; auto: the most that fit into the memory of a CUDA device"
     )
-    num_workers: int = Field(
-        0, ge=0, le=256, description="processes that read images ahead; 0 reads in the main one"
+    num_workers: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] = Field(
+        0,
+        description="processes that read images ahead; 0 reads in the main one; auto: measured at "
+        "the start of a training, 0 where reading takes no time worth saving",
     )
     sampler: SamplerName = Field(
         "natural",
@@ -136,6 +138,11 @@ class DataSettings(Settings):
         root = self.root.resolve()  # `.` and `..` have no name
         place = hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
         return self.cache_dir or user_cache_folder() / f"{root.name}_{place}"
+
+    @property
+    def workers(self) -> int:
+        """`num_workers`; none where it is to be measured and was not."""
+        return 0 if self.num_workers == "auto" else self.num_workers
 
     @property
     def image_format(self) -> ImageFormat:

@@ -54,8 +54,9 @@ Environment = section(
     ),
 )  # fmt: skip
 Computation = section(
-    "Computation", precision=str, channels_last=bool, compiled=bool, devices=Count
-)
+    "Computation", precision=str, channels_last=bool, compiled=bool, depthwise_gradient=str,
+    num_workers=Count, devices=Count, choice=dict[str, Any],
+)  # fmt: skip
 Model = section(
     "Model", name=str, num_parameters=Count, num_trainable_parameters=Count,
     initial_weights=section("InitialWeights", source=str, licence=str),

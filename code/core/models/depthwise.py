@@ -24,11 +24,16 @@ def use_matmul_gradients(model: nn.Module) -> int:
     with one filter per channel of at least 5x5, stride 1, no dilation, and zero padding that keeps
     the size.
     """
-    concerned = [module for module in model.modules() if _is_concerned(module)]
+    concerned = large_depthwise(model)
     for convolution in concerned:
         # In place, so that every reference to the module sees the new one.
         convolution.__class__ = DepthwiseConv2d
     return len(concerned)
+
+
+def large_depthwise(model: nn.Module) -> list[nn.Conv2d]:
+    """The convolutions that `use_matmul_gradients` changes."""
+    return [module for module in model.modules() if _is_concerned(module)]
 
 
 class DepthwiseConv2d(nn.Conv2d):

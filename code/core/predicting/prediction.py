@@ -58,7 +58,7 @@ def predict_to_file(
     check_output(options.output, options.force)
     check_no_models(images, "to average it with the first model, name it after --ensemble")
     listed = ImageList(images, EXTENSIONS, sys.stdin)
-    members = [open_model(path) for path in models]
+    members = [open_model(path, listed.total or 0) for path in models]
     model = members[0] if len(members) == 1 else Ensemble(members)
     predictor = Flips(model) if options.flips else model
     signature = predictor.signature
@@ -76,10 +76,11 @@ def predict_to_file(
     return write_rows(options.output, drawn(rows), decided_by)
 
 
-def open_model(path: Path | str) -> Predictor:
+def open_model(path: Path | str, num_images: int = 0) -> Predictor:
     """The model of an experiment, by its folder or name, or an exported one: .onnx, or a bundle.
 
-    The models of a cross-validation are averaged.
+    The models of a cross-validation are averaged. For many images, given by `num_images`, the
+    memory layout of a network is the fastest one.
 
     Raises:
         InputError: no model is there.
@@ -91,11 +92,11 @@ def open_model(path: Path | str) -> Predictor:
         return open_untrusted(path, str(path)) if path.suffix == ".onnx" else open_bundle(path)
     folder = find_experiment(path)
     # Imported here because exported models are used where torch is not installed.
-    from core.predicting.trained_model import TrainedModel
+    from core.predicting.fastest_layout import FastestLayout
 
     if folds := read_experiment(folder).look_up("folds"):
-        return Ensemble([TrainedModel(folder / fold["name"]) for fold in folds])
-    return TrainedModel(folder)
+        return Ensemble([FastestLayout(folder / fold["name"], num_images) for fold in folds])
+    return FastestLayout(folder, num_images)
 
 
 def _check_overlay(model: Predictor, folder: Path) -> None:

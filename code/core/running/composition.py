@@ -20,6 +20,7 @@ from core.machine.distributed import first_before_others, is_first
 from core.machine.interruption import Interruption
 from core.machine.process_group import others_may_fail
 from core.predicting.trained_model import MODEL_SCHEMA_VERSION
+from core.running.autotuning import build_fastest
 from core.running.components import (
     build_loss,
     build_mask_loss,
@@ -27,6 +28,7 @@ from core.running.components import (
     choose_gradients,
     with_num_classes,
 )
+from core.running.computation import Computation, applied
 from core.running.experiment_record import LoadedData, TrainingSetup, describe, overview
 from core.running.loading import build_loaders, choose_split, read_data, with_image_size
 from core.running.mask_supervision import check_mask_supervision, pixel_shares_of, usable_model
@@ -55,9 +57,9 @@ def train(config: TrainConfig) -> dict[str, Any]:
     data = read_data(config.data)
     config = with_num_classes(config, data.table)
     split = choose_split(config, data)
-    settled = settle_batch_size(config, partial(build, data=data, split=split))
-    setup = build(settled, data, split)
-    try_step(settled, setup)
+    of_config = partial(build, data=data, split=split)
+    settled = settle_batch_size(config, of_config)
+    setup = build_fastest(settled, of_config, try_step)
     folder = ExperimentFolder.create(Path(config.experiment.results_dir), config.experiment.name)
     note_settled(folder, given)
     return run(settled, setup, folder)
@@ -79,7 +81,8 @@ def run(
         trainer = build_trainer(config, setup, folder, interruption)
         if checkpoint:
             trainer.continue_from(checkpoint)
-        with others_may_fail(), explaining_out_of_memory(config):
+        settled = applied(config, setup.computation)
+        with others_may_fail(), explaining_out_of_memory(settled):
             results = trainer.fit()
         text = "\n%s part, %d images, epoch %d, threshold 0.5:\n%s"
         for part in ("train", "test"):
@@ -158,7 +161,7 @@ def build(
         },
         groups=data.group_by_id,
     )
-    return TrainingSetup(data, split, pipeline, task, learner)
+    return TrainingSetup(data, split, pipeline, task, learner, Computation.of(config, device))
 
 
 def _features_of_unchanged(split: Split, pipeline: AugmentationPipeline) -> FrozenFeatures | None:

@@ -16,10 +16,13 @@ from core.experiments.environment import command_line, describe_environment
 from core.experiments.folder import ExperimentFolder
 from core.experiments.reading import read_results
 from core.experiments.strips import SPLIT_FILE
+from core.machine.device import choose_device
 from core.machine.distributed import from_first, is_first, size
 from core.models.parameters import without_weights
 from core.predicting.building import no_larger_than
+from core.running.autotuning import Chosen, remembered
 from core.running.composition import UNLIMITED, build, run
+from core.running.computation import Computation, applied, read_computation
 from core.running.experiment_record import LoadedData
 from core.running.loading import choose_split, read_data
 from core.training.checkpoint import Checkpoints, FoundCheckpoint, restore
@@ -55,7 +58,11 @@ def continue_training(
         runtime = config.runtime.model_copy(update={"precision": precision})
         built = replace(config, model=without_weights(config.model), runtime=runtime)
         limits = _no_larger_than(found)
+    chosen = recorded_computation(config, path) or from_first(lambda: remembered(config))
+    if chosen:
+        built = applied(built, chosen[0])
     setup = build(built, data, own_split, limits)
+    setup = replace(setup, choice=chosen[1] if chosen else {})
     if begun:
         restore(setup.learner, found.state, found.file)
         from_first(lambda: checkpoints.mend(found))
@@ -66,6 +73,21 @@ def continue_training(
     resumption = describe_resumption(changed or {}, found)
     log.info("Resuming %s from epoch %d, step %d", path, resumption["epoch"], resumption["step"])
     return run(config, setup, ExperimentFolder.reopen(path, resumption), found.state)
+
+
+def recorded_computation(config: TrainConfig, path: Path) -> Chosen | None:
+    """What the experiment in `path` recorded, as far as this device can compute in it.
+
+    None where it recorded nothing: it ended before its first step.
+    """
+    device = choose_device(config.runtime.device, config.runtime.num_threads)
+    record = from_first(lambda: read_results(path)).get("computation") or {}
+    computation = read_computation(record, Computation.of(config, device)) if record else None
+    if computation is None:
+        return None
+    if (device.type, computation.precision) != ("cpu", "bfloat16"):
+        computation = replace(computation, depthwise_gradient="torch")
+    return computation, record.get("choice") or {}
 
 
 @contextmanager

@@ -27,9 +27,16 @@ from core.machine.interruption import Interruption
 from core.metrics.evaluation import with_intervals
 from core.metrics.intervals import Bootstrap
 from core.metrics.scored_predictions import METRICS
+from core.running.autotuning import Chosen, build_fastest
 from core.running.components import with_num_classes
 from core.running.composition import build, run
-from core.running.continuation import check_fingerprint, continue_training, describe_resumption
+from core.running.computation import applied
+from core.running.continuation import (
+    check_fingerprint,
+    continue_training,
+    describe_resumption,
+    recorded_computation,
+)
 from core.running.experiment_record import LoadedData, describe_input
 from core.running.loading import read_data, with_image_size
 from core.running.out_of_memory import note_settled, settle_batch_size
@@ -62,9 +69,15 @@ def cross_validate(
         table.labels, num_folds, config.experiment.seed, data.groups, table.class_names
     )
     splits = [fold_split(folds, fold, num_folds) for fold in range(num_folds)]
-    config = settle_batch_size(config, partial(build, data=data, split=splits[0]))
+    of_first = partial(build, data=data, split=splits[0])
+    config = settle_batch_size(config, of_first)
     # Built once before a folder is made, so that a mistake in the config leaves nothing behind.
-    try_step(config, build(config, data, splits[0]))
+    chosen = recorded_computation(config, resumed / "fold_1") if resumed else None
+    if chosen:
+        try_step(config, of_first(applied(config, chosen[0])))
+    else:
+        setup = build_fastest(config, of_first, try_step)
+        chosen = setup.computation, setup.choice
     folder = _folder(config, data, resumed, changed or {})
     note_settled(folder, given)
     with folder.running(Interruption()):
@@ -72,7 +85,7 @@ def cross_validate(
         if is_first():
             describe_input(folder, config, data, {"test": np.arange(len(table))})
         results = [
-            _fold(config, data, split, folder.path / f"fold_{number}")
+            _fold(config, data, split, folder.path / f"fold_{number}", chosen)
             for number, split in enumerate(splits, start=1)
         ]
         if not is_first():
@@ -95,8 +108,10 @@ def fold_split(folds: np.ndarray, fold: int, num_folds: int) -> Split:
     return {part: np.flatnonzero(mask) for part, mask in masks.items()}
 
 
-def _fold(config: TrainConfig, data: LoadedData, split: Split, path: Path) -> dict[str, Any]:
-    """The results of one fold; train it unless it is complete."""
+def _fold(
+    config: TrainConfig, data: LoadedData, split: Split, path: Path, chosen: Chosen
+) -> dict[str, Any]:
+    """The results of one fold; train it, computed as `chosen`, unless it is complete."""
     known, is_begun = from_first(lambda: (read_results(path), (path / "config.yaml").is_file()))
     if known.get("status") == "completed":
         log.info("%s is complete", path)
@@ -105,7 +120,8 @@ def _fold(config: TrainConfig, data: LoadedData, split: Split, path: Path) -> di
         return continue_training(config, path, data=data, split=split)
     if is_first():
         shutil.rmtree(path, ignore_errors=True)
-    return run(config, build(config, data, split), ExperimentFolder.at(path))
+    setup = replace(build(applied(config, chosen[0]), data, split), choice=chosen[1])
+    return run(config, setup, ExperimentFolder.at(path))
 
 
 def _folder(

@@ -1,7 +1,7 @@
 """What results.json holds before the first step of a training."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from core.experiments.strips import SPLIT_FILE
 from core.files.writing import write_text
 from core.machine.distributed import size
 from core.models.weights_at_hand import at_hand
+from core.running.computation import Computation, recorded
 from core.training.learner import Learner
 from core.training.task import Task
 
@@ -56,13 +57,15 @@ class LoadedData:
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """Everything that a training needs, built from a config."""
+    """Everything that a training needs, built from a config; `choice` says how that was chosen."""
 
     data: LoadedData
     split: Split
     pipeline: AugmentationPipeline
     task: Task
     learner: Learner
+    computation: Computation
+    choice: Mapping[str, Any] = field(default_factory=dict)
 
 
 def describe(folder: ExperimentFolder, config: TrainConfig, setup: TrainingSetup) -> None:
@@ -76,10 +79,9 @@ def describe(folder: ExperimentFolder, config: TrainConfig, setup: TrainingSetup
     folder.record(
         environment=describe_environment(setup.learner.device),
         computation={
-            "precision": setup.learner.precision.name,
-            "channels_last": config.runtime.uses_channels_last(setup.learner.device),
-            "compiled": config.runtime.compile,
+            **recorded(setup.computation),
             "devices": size(),
+            "choice": setup.choice,
         },
         augmentation=setup.pipeline.record(),
         model={

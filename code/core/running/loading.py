@@ -140,7 +140,7 @@ def build_loaders(
             seed=seed,
             shuffle=training,
             weights=weights if training else None,
-            num_workers=settings.num_workers,
+            num_workers=settings.workers,
             pin_memory=device.type == "cuda",
         )
 

@@ -109,9 +109,7 @@ def _outputs(
     device = choose_device(num_threads=config.runtime.num_threads)
     keep_freed_memory()
     data = config.data
-    loader = make_loader(
-        dataset, data.batch_size, seed=0, shuffle=False, num_workers=data.num_workers
-    )
+    loader = make_loader(dataset, data.batch_size, seed=0, shuffle=False, num_workers=data.workers)
     return predict(final.build().to(device), objective.to(device), loader, device)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import default_collate
+from torch.utils.data import Dataset, default_collate
 
 from core.command.config import TrainConfig
 from core.errors import InputError, defined_at
@@ -35,15 +35,27 @@ def try_step(config: TrainConfig, setup: TrainingSetup) -> None:
 
 def _try_step(config: TrainConfig, setup: TrainingSetup) -> None:
     learner, task = setup.learner, setup.task
-    dataset = task.train_batches.dataset
-    rows = np.linspace(0, len(dataset) - 1, min(_NUM_IMAGES, config.data.batch_size), dtype=int)
-    batch = default_collate([dataset[row] for row in rows.tolist()])
+    batch = read_images(task.train_batches.dataset, min(_NUM_IMAGES, config.data.batch_size))
     try:
-        with _unchanged(learner.model, learner.objective, learner.device):
+        with unchanged(learner.model, learner.objective, learner.device):
             _step(config, setup, batch)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
+
+
+def read_images(dataset: Dataset, num_images: int) -> dict[str, Any]:
+    """A batch of images from all over a data set."""
+    rows = np.linspace(0, len(dataset) - 1, num_images, dtype=int)
+    return default_collate([dataset[row] for row in rows.tolist()])
+
+
+def compute_alone(model: nn.Module) -> None:
+    """Let this process compute a training step that the others do not compute."""
+    if size() > 1:
+        for module in model.modules():
+            if isinstance(module, _SHARED):
+                module.eval()  # in training, they wait for the other processes
 
 
 def _step(config: TrainConfig, setup: TrainingSetup, batch: Mapping[str, Any]) -> None:
@@ -53,10 +65,7 @@ def _step(config: TrainConfig, setup: TrainingSetup, batch: Mapping[str, Any]) -
     model.train()
     objective.train()
     model._compiled_call_impl = None  # compiling for two images would take a minute
-    if size() > 1:
-        for module in model.modules():
-            if isinstance(module, _SHARED):
-                module.eval()  # in training, they wait for the other processes
+    compute_alone(model)
     with naming_the_line(f"model {config.model['name']}", model), learner.precision.autocast():
         output = model(batch["image"].to(learner.device))
     logits = _checked_logits(output, config.model["name"], model, batch["labels"].shape)
@@ -136,7 +145,7 @@ def _wrong_loss(loss: nn.Module, returned: str, remedy: str) -> InputError:
 
 
 @contextmanager
-def _unchanged(model: nn.Module, objective: nn.Module, device: torch.device) -> Iterator[None]:
+def unchanged(model: nn.Module, objective: nn.Module, device: torch.device) -> Iterator[None]:
     """Restore buffers, attributes, gradients and the state of the generators afterwards."""
     modules = [*model.modules(), *objective.modules()]
     attributes = [(vars(module), dict(vars(module))) for module in modules]

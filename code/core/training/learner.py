@@ -87,7 +87,7 @@ class Learner:
             waiting=parameters_that_wait(model, settings.head_epochs),
             features=features,
         )
-        if runtime.compile:
+        if runtime.compile is True:
             # In place, so that parameters keep their names.
             learner.model.compile()
             learner.evaluated_model.compile()

@@ -91,16 +91,22 @@ class RuntimeSettings(Settings):
         1, ge=1, description="processes that train together, each on a GPU of its own"
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="of the model; auto: bfloat16 where the device computes in it natively"
+        "auto",
+        description="of the model; auto: measured; bfloat16 only where the device computes in it "
+        "natively",
     )
     channels_last: bool | Literal["auto"] = Field(
-        "auto", description="memory layout of the model; auto: on CUDA"
+        "auto", description="memory layout of the model; auto: measured, else on for CUDA"
     )
-    compile: bool = Field(
-        False, description="compile the model: a minute or more first, then faster on CUDA"
+    compile: bool | Literal["auto"] = Field(
+        False,
+        description="compile the model: a minute or more first, then faster on CUDA; auto: "
+        "measured on CUDA, in long trainings",
     )
-    depthwise_gradient: Literal["torch", "matmul"] = Field(
-        "torch", description="weight gradient of large depthwise kernels in bfloat16 on a CPU"
+    depthwise_gradient: Literal["auto", "torch", "matmul"] = Field(
+        "auto",
+        description="weight gradient of large depthwise kernels in bfloat16 on a CPU; auto: "
+        "measured, else torch",
     )
     num_threads: int | None = Field(
         None, ge=1, description="torch's threads on the CPU; null: torch decides"

@@ -1,0 +1,1 @@
+"""Autotuning: which way to compute is fastest here, found by trial and remembered."""
