@@ -2,7 +2,8 @@
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,22 @@ class Callback:
 
     def close(self) -> None:
         """The training has ended."""
+
+
+@contextmanager
+def closing(callbacks: Sequence[Callback]) -> Iterator[None]:
+    """Close the callbacks at the end. After an error, their own errors are only logged."""
+    try:
+        yield
+    except BaseException:
+        for callback in callbacks:
+            try:
+                callback.close()
+            except Exception as error:
+                log.error("%s", error)
+        raise
+    for callback in callbacks:
+        callback.close()
 
 
 class EarlyStopping(Callback):

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from core.machine.distributed import any_of, from_first, highest, is_first, rank, together
 from core.machine.interruption import Interruption, explaining_dead_workers
-from core.training.callbacks import Callback
+from core.training.callbacks import Callback, closing
 from core.training.checkpoint import Checkpoints
 from core.training.epoch_progress import EpochProgress, Step
 from core.training.learner import Learner
@@ -59,12 +58,11 @@ class Trainer:
 
     def fit(self) -> dict[str, Any]:
         """Train, test the best checkpoint, and return what results.json holds."""
-        with ExitStack() as stack:
-            for each in self.callbacks:
-                stack.callback(each.close)
-            stack.callback(self.checkpoints.wait)
-            stack.enter_context(logging_redirect_tqdm())
-            self._run_epochs()
+        with closing(self.callbacks), logging_redirect_tqdm():
+            try:
+                self._run_epochs()
+            finally:
+                self.checkpoints.wait()
         training_seconds, testing_since = self.progress.seconds, time.perf_counter()
         self._test()
         timings = {"evaluation_seconds": time.perf_counter() - testing_since}
