@@ -304,21 +304,21 @@ def interrupt(train_command, with_dropout, tmp_path, monkeypatch) -> Callable[..
 
     def run(*more: str, steps: int = 0, after_epoch: int = 0) -> Path:
         results_dir = tmp_path / "results"
-        after_step, publish = Trainer._after_step, Trainer._publish
+        after_step, heed = Trainer._after_step, Trainer._heed
 
         def count(self, progress):
             if self.learner.num_updates == steps:
                 self.interruption.requested = True
             after_step(self, progress)
 
-        def ask(self):
-            publish(self)
+        def ask(self, answers):
+            heed(self, answers)
             if len(self.progress.history) == after_epoch:
                 self.interruption.requested = True
 
         with monkeypatch.context() as patched:
             patched.setattr(Trainer, "_after_step", count)
-            patched.setattr(Trainer, "_publish", ask)
+            patched.setattr(Trainer, "_heed", ask)
             ended = train_command(*with_dropout, *more, f"experiment.results_dir={results_dir}")
         assert ended.exit_code == 130, ended.errors
         (path,) = results_dir.iterdir()

@@ -1,9 +1,9 @@
 """Kills tiny trainings at chosen moments, resumes them, and reports how each ended.
 
 All in a process of its own, forked from one that has imported everything, which forks a child for
-each training. Each child counts the moments that it passes, such as half of a file being written;
-they come in the same order in each run, so that a child can be told at which of them to send
-itself SIGKILL.
+each training. Each child counts the moments that it passes, such as half of a file being written.
+Threads write while the training goes on, but the moments of one kind come in the same order in each
+run: so a child can be told at which of them to send itself SIGKILL.
 """
 
 import io
@@ -12,6 +12,7 @@ import math
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import tempfile
 import time
@@ -29,7 +30,7 @@ from core.command.choosers import short_forms
 from core.command.config import TrainConfig, check_config, fill_config_store
 from core.command.help import store_help
 from core.errors import EXIT_CODE, InputError
-from core.files import tables
+from core.files import tables, writing
 from core.files.writing import write_text as write_whole
 from core.running.composition import train
 from core.running.loading import read_data
@@ -48,19 +49,15 @@ WANTED = (
 
 
 class Moments:
-    """Labels of what the process passes; at number `die_at`, or `die_on`, it is killed.
-
-    The latter is a label and how often it has to be passed.
-    """
+    """Labels of what the process passes; it is killed at `die_on`, a label and how often passed."""
 
     def __init__(self) -> None:
         self.labels: list[str] = []
-        self.die_at: int | None = None
         self.die_on: tuple[str, int] | None = None
 
     def passed(self, label: str) -> None:
         often = (label, 1 + self.labels.count(label))
-        if self.die_at == len(self.labels) or self.die_on == often:
+        if self.die_on == often:
             os.kill(os.getpid(), signal.SIGKILL)
         self.labels.append(label)
 
@@ -69,6 +66,7 @@ def watch(moments: Moments) -> None:
     """Make every file's writing, every step and every prediction a moment."""
     replace, write_text, mkstemp = Path.replace, Path.write_text, tempfile.mkstemp
     save, update, predict = torch.save, trainer.update, task.predict
+    copyfile = shutil.copyfile
     write_cells = tables.write_cells
 
     def watched_mkstemp(*args, prefix="", **kwargs):
@@ -106,6 +104,12 @@ def watch(moments: Moments) -> None:
         moments.passed(f"half of {final_name(stream.name)}")
         stream.write(content.getvalue()[half:])
 
+    def watched_copyfile(source, target):
+        content = Path(source).read_bytes()
+        Path(target).write_bytes(content[: len(content) // 2])
+        moments.passed(f"half of {final_name(target)}")
+        return copyfile(source, target)
+
     def watched_update(*args):
         moments.passed("step")
         return update(*args)
@@ -119,6 +123,7 @@ def watch(moments: Moments) -> None:
     )  # fmt: skip
     tables.write_cells = watched_write_cells
     torch.save, trainer.update = watched_save, watched_update
+    writing.shutil.copyfile = watched_copyfile
     task.predict = watched_predict
     # Drawing takes longer than all else here; the file is written the same way.
     history_plot.plot_history = lambda path, *_: write_whole(path, "curves")
@@ -195,14 +200,14 @@ class Killing:
         experiment = self.composed.experiment.model_copy(update=results_dir)
         return replace(self.composed, experiment=experiment)
 
-    def kill(self, die_at: int | None = None, kill_after: float | None = None) -> dict:
+    def kill(self, die_on: tuple[str, int] | None = None, kill_after: float | None = None) -> dict:
         """Kill a training, look at its files, resume it, and compare."""
         self.number += 1
         name = str(self.number)
         config, results_dir = self.config(name), self.folder / name
 
         def work() -> None:
-            self.moments.die_at = die_at
+            self.moments.die_on = die_on
             train(config)
 
         killed = in_child(work, self.log, kill_after)
@@ -210,7 +215,7 @@ class Killing:
         path = folders[0] if folders else results_dir / "none"
         broken = files_that_are_not_whole(path)
         report = {
-            "moment": f"after {kill_after:.2f} s" if kill_after else self.labels[die_at],
+            "moment": f"after {kill_after:.2f} s" if kill_after else die_on[0],
             "killed": killed,
             "broken": broken,
             "begun": (path / "config.yaml").is_file(),
@@ -226,13 +231,14 @@ class Killing:
         return report
 
 
-def chosen(labels: list[str], generator: random.Random) -> list[int]:
-    """One moment of each wanted kind, and others from all over the run."""
+def chosen(labels: list[str], generator: random.Random) -> list[tuple[str, int]]:
+    """One moment of each wanted kind, and others from all over the run: label, and how often."""
     numbers = []
     for wanted in WANTED:
         numbers.append(generator.choice([i for i, label in enumerate(labels) if label == wanted]))
     others = [i for i in range(len(labels)) if i not in numbers]
-    return sorted([*numbers, *generator.sample(others, NUM_MOMENTS - len(numbers))])
+    numbers += generator.sample(others, NUM_MOMENTS - len(numbers))
+    return [(labels[i], labels[: i + 1].count(labels[i])) for i in sorted(numbers)]
 
 
 def reports_of_kills(folder: Path, overrides: list[str]) -> list[dict]:
@@ -242,7 +248,7 @@ def reports_of_kills(folder: Path, overrides: list[str]) -> list[dict]:
     store_help()
     with initialize_config_dir(str(REPOSITORY / "config"), version_base="1.3"):
         killing = Killing(folder, overrides)
-        found = [killing.kill(die_at=die_at) for die_at in chosen(killing.labels, generator)]
+        found = [killing.kill(die_on=moment) for moment in chosen(killing.labels, generator)]
         for _ in range(NUM_TIMES):
             found.append(killing.kill(kill_after=generator.uniform(0, killing.seconds)))
     return found

@@ -124,14 +124,14 @@ def test_early_stopping_remembers(train_command, with_dropout, tmp_path, monkeyp
     def validate(self, learner, guard, epoch):
         return {**fixed, "macro_f1": scores[epoch - 1]}
 
-    def stop(self):
-        publish(self)
+    def stop(self, answers):
+        heed(self, answers)
         self.interruption.requested = len(self.progress.history) == 2
 
-    publish = Trainer._publish
+    heed = Trainer._heed
     monkeypatch.setattr(ClassificationTask, "validate", validate)
     with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "_publish", stop)
+        patched.setattr(Trainer, "_heed", stop)
         train_command(
             *with_dropout,
             f"experiment.results_dir={tmp_path}",

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,8 @@ def send_at(number: int, calls: int, function: Callable) -> Callable:
         (signal.SIGINT, "step", 3, (1, 3)),
         pytest.param(signal.SIGTERM, "step", 8, (2, 2), marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, "validation", 2, (2, 6), marks=pytest.mark.slow),
-        pytest.param(signal.SIGINT, "save", 1, (2, 0), marks=pytest.mark.slow),
+        # The training goes on while a thread writes: it stops at one of the next steps.
+        pytest.param(signal.SIGINT, "save", 1, None, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, "test", 3, (3, 0), marks=pytest.mark.slow),
     ],
 )
@@ -67,25 +69,25 @@ def test_stopped_and_resumed(
     assert read(path)["status"] == "interrupted"
     assert train_command(f"resume={path}").exit_code == 0
     (resumed,) = read(path)["experiment"]["resumed_at"]
-    assert (resumed["epoch"], resumed["step"]) == place
+    assert place in (None, (resumed["epoch"], resumed["step"]))
     assert not differences(expected, outcome(path))
 
 
 @pytest.mark.slow
-def test_a_second_interrupt_ends_the_run_within_the_write(
+def test_a_second_interrupt_ends_the_run_once_the_file_is_whole(
     overrides, expected, train_command, tmp_path, monkeypatch
 ):
     """Ctrl-C in a step, and again while its checkpoint is written."""
-    save = torch.save
+    save, waited = torch.save, threading.Event()
 
     def interrupted_save(state, stream):
-        stream.write(b"half of a checkpoint")
         os.kill(os.getpid(), signal.SIGINT)
-        raise AssertionError("the signal did not end the write")
+        waited.wait(0.5)  # the signal ends the run, unless that waits for the file
+        save(state, stream)
 
     with monkeypatch.context() as patched:
         patched.setattr(trainer, "update", send_at(signal.SIGINT, 8, trainer.update))
-        saves = iter([save, save])  # last.pt and best.pt of the first epoch
+        saves = iter([save])  # last.pt of the first epoch
         patched.setattr(torch, "save", lambda *args: next(saves, interrupted_save)(*args))
         ended = train_command(*overrides, f"experiment.results_dir={tmp_path}")
     assert ended.exit_code == 130
@@ -93,7 +95,8 @@ def test_a_second_interrupt_ends_the_run_within_the_write(
     assert read(path)["status"] == "interrupted"
     assert not list(path.rglob(".*.part"))
     assert train_command(f"resume={path}").exit_code == 0
-    assert read(path)["experiment"]["resumed_at"][0]["epoch"] == 2
+    (resumed,) = read(path)["experiment"]["resumed_at"]
+    assert (resumed["epoch"], resumed["step"]) == (2, 2)
     assert not differences(expected, outcome(path))
 
 

@@ -82,7 +82,8 @@ def test_frozen_features_are_all_that_the_head_reads(name):
     model = make(name, freeze_backbone=True)
     model.attention.requires_grad_(False)
     model.eval()
-    features = model.frozen_features(STRIPS)
+    features, after_stage = model.frozen_features(STRIPS)
+    assert after_stage is None
     assert torch.equal(model.classify(features), model(STRIPS))
     assert features.shape[2:] == (1, 1), "pooled"
     assert make(name).eval().frozen_features(STRIPS) is None
@@ -243,14 +244,16 @@ def test_compiles_and_exports_whole(transform):
 @pytest.mark.parametrize("backbone", ["test_convnext", "test_resnet", "mobilenetv3_small_050"])
 def test_frozen_features_of_any_pooling_are_one_position(backbone, pooling):
     model = build(backbone, pooling=pooling, freeze_backbone=True, drop_rate=0.5).eval()
-    features = model.frozen_features(STRIPS)
+    features, after_stage = model.frozen_features(STRIPS)
+    assert after_stage is None
     assert features.flatten(1).shape == (2, model.stages[-1].channels)
     assert torch.equal(model.classify(features), model(STRIPS))
 
 
 def test_frozen_features_are_the_whole_map_where_the_head_does_not_begin_by_pooling():
     model = build("test_vit", freeze_backbone=True, backbone_options={"img_size": (64, 192)}).eval()
-    features = model.frozen_features(STRIPS)
+    features, after_stage = model.frozen_features(STRIPS)
+    assert after_stage is None
     assert features.shape[1] == 1 + 4 * 12
     assert torch.equal(model.classify(features), model(STRIPS))
 

@@ -31,11 +31,11 @@ class Network(nn.Module):
     def head_parameters(self) -> list[nn.Parameter]:
         return list(self.head.parameters())
 
-    def frozen_features(self, images: Tensor) -> Tensor | None:
+    def frozen_features(self, images: Tensor) -> tuple[Tensor, None] | None:
         trained = any(parameter.requires_grad for parameter in self.body.parameters())
-        return None if trained else self._features(images)
+        return None if trained else (self._features(images), None)
 
-    def classify(self, features: Tensor) -> Tensor:
+    def classify(self, features: Tensor, after_stage: int | None = None) -> Tensor:
         return self.head(features)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -69,7 +69,8 @@ def test_each_image_is_computed_once_while_its_features_are_frozen(values):
     for each in (trained, plain):
         each.train_head_only(True)
     assert epochs(trained, 3) == pytest.approx(epochs(plain, 3), rel=1e-6)
-    assert set(trained.model.computed.values()) == {1}
+    # As two of the same, once.
+    assert set(trained.model.computed.values()) == {2}
     assert set(plain.model.computed.values()) == {3}
     for each in (trained, plain):
         each.train_head_only(False)
@@ -77,8 +78,7 @@ def test_each_image_is_computed_once_while_its_features_are_frozen(values):
     after = epochs(trained, 2)
     torch.manual_seed(1)
     assert after == pytest.approx(epochs(plain, 2), rel=1e-5)
-    # Once to see that they are not frozen any more.
-    assert set(trained.model.computed.values()) == {3}
+    assert set(trained.model.computed.values()) == {4}
 
 
 def test_features_do_not_depend_on_the_batch_or_on_the_mode_of_the_model():
@@ -117,8 +117,11 @@ def test_batches_stay_as_they_are_where_nothing_is_frozen(missing, monkeypatch):
 
 
 PLAIN = ["augmentation=none", "model.pooling=average_max", "training.tested_epoch=last"]
+# No batch holds a single image: torch computes those by other routines than any larger one.
+PLAIN += ["data.batch_size=7"]
 FROZEN = [*PLAIN, "model.freeze_backbone=true"]
 HEAD_FIRST = [*PLAIN, "training.head_epochs=2", "training.ema_decay=0.9"]
+FROZEN_STAGES = [*PLAIN, "model.freeze_stages=2", "training.ema_decay=0.9"]
 
 
 @pytest.fixture
@@ -137,7 +140,9 @@ def computed(monkeypatch) -> Counter:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "more", [FROZEN, HEAD_FIRST, [*HEAD_FIRST, "runtime.precision=bfloat16"]], ids=str
+    "more",
+    [FROZEN, FROZEN_STAGES, HEAD_FIRST, [*HEAD_FIRST, "runtime.precision=bfloat16"]],
+    ids=str,
 )
 def test_figures_are_those_without_kept_features(
     more, train_command, with_dropout, tmp_path, computed, monkeypatch
@@ -153,18 +158,22 @@ def test_figures_are_those_without_kept_features(
     parts = read(paths[0])["data"]["split"]["parts"]
     assert len(computed) == parts["train"]["num_images"] + parts["validation"]["num_images"]
     # After the head phase, one image shows that the features are not frozen any more.
-    assert sum(computed.values()) == len(computed) + (more != FROZEN)
+    assert sum(computed.values()) == len(computed) + ("training.head_epochs=2" in more)
     kept, plain = (read(path)["history"] for path in paths)
     for one, other in zip(kept, plain, strict=True):
-        assert one["train"]["loss"] == pytest.approx(other["train"]["loss"], rel=1e-4)
-        assert one["validation"]["loss"] == pytest.approx(other["validation"]["loss"], rel=1e-4)
-        assert one["validation"]["macro_f1"] == other["validation"]["macro_f1"]
+        assert one["train"]["loss"] == other["train"]["loss"]
+        assert one["validation"] == other["validation"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [{"steps": 3}, {"after_epoch": 2}, {"steps": 14}], ids=str)
 def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(stop, resumed_exactly):
     resumed_exactly(*HEAD_FIRST, **stop)
+
+
+@pytest.mark.slow
+def test_resumed_with_frozen_stages_it_is_uninterrupted_bit_for_bit(resumed_exactly):
+    resumed_exactly(*FROZEN_STAGES, steps=9)
 
 
 def test_nothing_is_kept_of_images_that_change(compose, tiny, monkeypatch):

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -104,6 +105,12 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file to `target`, whole or not at all."""
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -11,6 +11,12 @@ from core.errors import InputError
 from core.models import parameters
 from core.models.backbone_training import checkpoint_stages, freeze_up_to, layer_of_parameter
 from core.models.cbam import attach_cbam
+from core.models.frozen_stages import (
+    features_after,
+    goes_on_from,
+    last_frozen_stage,
+    output_from,
+)
 from core.models.input_layer import fixed_size, install_input_layer
 from core.models.mask_head import MaskHead, build_fusion, checked_shares, mask_size
 from core.models.pooling import pooled_ahead, replace_pooling
@@ -84,6 +90,7 @@ class TimmClassifier(nn.Module):
         replace_pooling(self.backbone, pooling)
         self.input_layer = install_input_layer(self.backbone, size)
         self.has_trained_head = False
+        self._tried_stages: dict[int, bool] = {}
         if weights is not None:
             self.has_trained_head = load_weights(self, weights, self.last_layers)
         if freeze_backbone:
@@ -112,21 +119,34 @@ class TimmClassifier(nn.Module):
             self._normalised(images), indices=self.stage_indices, intermediates_only=True
         )
 
-    def frozen_features(self, images: Tensor) -> Tensor | None:
-        """What `classify` reads, pooled if possible; None if it is trained, or masks are predicted.
+    def frozen_features(self, images: Tensor) -> tuple[Tensor, int | None] | None:
+        """What `classify` reads, and the number of the stage that it comes after.
 
-        A mask head reads the map of every stage. The model is in evaluation mode.
+        Without a number it is what the head reads, pooled if possible. None if the first stage is
+        trained, if the network cannot go on from a stage, or if masks are predicted: a mask head
+        reads the map of every stage. The model is in evaluation mode.
         """
-        head = {id(parameter) for parameter in self.head_parameters()}
-        trained = any(p.requires_grad and id(p) not in head for p in self.parameters())
-        if trained or self.mask_head is not None:
+        if self.mask_head is not None:
             return None
-        features = self.backbone.forward_features(self._normalised(images))
-        return pooled_ahead(self.backbone, features)
+        images = self._normalised(images)
+        head = {id(parameter) for parameter in self.head_parameters()}
+        if not any(p.requires_grad and id(p) not in head for p in self.parameters()):
+            return pooled_ahead(self.backbone, self.backbone.forward_features(images)), None
+        with_attention = [int(name.removeprefix("stage")) for name in self.attention]
+        stage = last_frozen_stage(self.backbone, self.stages, with_attention)
+        features = None if stage is None else features_after(self.backbone, stage, images)
+        if features is None:
+            return None
+        if stage.number not in self._tried_stages:
+            goes_on = goes_on_from(self.backbone, stage, features, images)
+            self._tried_stages[stage.number] = goes_on
+        return (features, stage.number) if self._tried_stages[stage.number] else None
 
-    def classify(self, features: Tensor) -> Tensor:
+    def classify(self, features: Tensor, after_stage: int | None = None) -> Tensor:
         """The logits of the images with these `frozen_features`."""
-        return self.backbone.forward_head(features)
+        if after_stage is None:
+            return self.backbone.forward_head(features)
+        return output_from(self.backbone, self.stages[after_stage - 1], features)
 
     def check_image_size(self, height: int, width: int) -> None:
         """Raises InputError if the network accepts images of another size only."""

@@ -2,12 +2,13 @@
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from core.files.checkpoint import load_checkpoint
-from core.files.writing import replacing
+from core.files.writing import copy_file
 
 log = logging.getLogger(__name__)
 
@@ -16,10 +17,14 @@ class Callback:
     """Called after each epoch, and once at the end, however the training ends."""
 
     def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> bool | None:
-        """`record` is the epoch's entry in the history of results.json; True stops the training.
+        """`record` is the epoch's entry in the history of results.json; True stops the training."""
 
-        The epoch's checkpoint has been saved, and results.json is up to date.
+    def reads_files(self, epoch: int) -> bool:
+        """Whether `on_epoch_end` reads the checkpoint of the epoch, or results.json.
+
+        The training then waits until they are written, which is done in the background.
         """
+        return True
 
     def on_resume(self, history: Sequence[dict[str, Any]], best_epoch: int) -> bool | None:
         """The training continues after these epochs; by default, repeat the calls for them."""
@@ -28,6 +33,22 @@ class Callback:
 
     def close(self) -> None:
         """The training has ended."""
+
+
+@contextmanager
+def closing(callbacks: Sequence[Callback]) -> Iterator[None]:
+    """Close the callbacks at the end. After an error, their own errors are only logged."""
+    try:
+        yield
+    except BaseException:
+        for callback in callbacks:
+            try:
+                callback.close()
+            except Exception as error:
+                log.error("%s", error)
+        raise
+    for callback in callbacks:
+        callback.close()
 
 
 class EarlyStopping(Callback):
@@ -41,6 +62,9 @@ class EarlyStopping(Callback):
         self.patience = patience
         self.criterion = criterion
         self.head_epochs = head_epochs
+
+    def reads_files(self, epoch: int) -> bool:
+        return False
 
     def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> bool:
         if record["epoch"] - max(best_epoch, self.head_epochs) < self.patience:
@@ -64,10 +88,12 @@ class ModelCheckpoint(Callback):
         self.folder = folder
         self.every_n_epochs = every_n_epochs
 
+    def reads_files(self, epoch: int) -> bool:
+        return epoch % self.every_n_epochs == 0
+
     def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> None:
-        if record["epoch"] % self.every_n_epochs == 0:
-            with replacing(self._file(record)) as temporary:
-                shutil.copyfile(self.folder / "last.pt", temporary)
+        if self.reads_files(record["epoch"]):
+            copy_file(self.folder / "last.pt", self._file(record))
 
     def on_resume(self, history: Sequence[dict[str, Any]], best_epoch: int) -> None:
         """Keep the last epoch if the run was killed before it could: not when last.pt is later."""
@@ -89,6 +115,9 @@ class TensorBoard(Callback):
 
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         self._writer = SummaryWriter(str(folder / "tensorboard"))
+
+    def reads_files(self, epoch: int) -> bool:
+        return False
 
     def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> None:
         for tag, value in _scalars(record):

@@ -1,13 +1,16 @@
 """The checkpoints of a training, and which of them to continue from."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
 from core.files.checkpoint import UnreadableCheckpointError, load_checkpoint, save_checkpoint
+from core.files.writing import copy_file
 from core.machine.distributed import is_first, wait_for_all
+from core.training.background import Background, copied
 from core.training.learner import Learner
 
 # What a training continues from, in addition to its learner.
@@ -44,30 +47,55 @@ class Checkpoints:
         """`minutes` between checkpoints within an epoch; None: only at its end."""
         self.folder, self.minutes = folder, minutes
         self._saved_at = time.monotonic()
+        self._writing, self._copy = Background(), None
 
     def file(self, which: str) -> Path:
         """The file of the `last` or the `best` checkpoint."""
         return self.folder / f"{which}.pt"
 
-    def save(self, state: dict[str, Any], is_best: bool) -> None:
-        """Write last.pt, and then best.pt if the state is that of the best epoch.
+    def save(
+        self, state: dict[str, Any], is_best: bool, publish: Callable[[], None] | None = None
+    ) -> None:
+        """Copy the state; a thread writes last.pt, best.pt for the best epoch, and publishes.
 
-        In this order best.pt is never newer than last.pt. If the process is killed in between,
-        `mend` writes best.pt later. All processes call this; only the first one writes.
+        In this order best.pt is never newer than last.pt, and what is published has its checkpoint.
+        If the process is killed in between, `mend` writes best.pt later. The error of a writing is
+        raised by the next call of any method here. All processes call this; only the first one
+        writes.
         """
         if is_first():
-            save_checkpoint(self.file("last"), state)
-            if is_best:
-                save_checkpoint(self.file("best"), state)
-        wait_for_all()
+            # The thread reads the copy before.
+            self.wait()
+            self._copy = copied(state, self._copy)
+            self._writing.start(lambda: self._write(is_best, publish))
+        elif publish:
+            publish()
         self._saved_at = time.monotonic()
+
+    def _write(self, is_best: bool, publish: Callable[[], None] | None) -> None:
+        save_checkpoint(self.file("last"), self._copy)
+        if is_best:
+            copy_file(self.file("last"), self.file("best"))
+        if publish:
+            publish()
+
+    def wait(self) -> None:
+        """Return when all that was saved and published is on the disk."""
+        self._writing.wait()
+
+    def finish(self) -> None:
+        """Return when the first process has written everything. All processes call this."""
+        self.wait()
+        wait_for_all()
 
     def are_due(self) -> bool:
         """Whether it is time to save within an epoch."""
+        self._writing.check()
         return bool(self.minutes) and time.monotonic() - self._saved_at >= 60 * self.minutes
 
     def weights(self, which: str) -> dict[str, Any]:
         """`model`, `objective` and `history` of the `last` or the `best` checkpoint."""
+        self.wait()
         state = load_checkpoint(self.file(which))
         return {key: state[key] for key in ("model", "objective", "history")}
 

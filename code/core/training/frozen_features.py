@@ -1,4 +1,4 @@
-"""What a frozen backbone makes of an image, computed once while the images do not change."""
+"""What is frozen of a model computes each image once, while the images do not change."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -19,6 +19,9 @@ LARGEST_BYTES = 2**30
 FEATURES = "features"
 """Key of a batch: the features of its images."""
 
+AFTER_STAGE = "after_stage"
+"""Key of a batch with features: the number of the stage that they come after, or None."""
+
 SHARD_SIZES = "shard_sizes"
 """Key of a shared batch: how many of its images each process has, in their order."""
 
@@ -27,8 +30,8 @@ class FrozenFeatures:
     """The features of `num_images` images, which are the same in each epoch.
 
     They are kept in memory as the model computed them, not rounded, or not at all if all together
-    would take more than `LARGEST_BYTES`. Each image is computed alone, so that its features depend
-    on nothing else: a resumed training, or one in several processes, has the same.
+    would take more than `LARGEST_BYTES`. Each image is computed in a batch of its own, so that its
+    features depend on nothing else: a resumed training, or one in several processes, has the same.
     """
 
     def __init__(self, num_images: int) -> None:
@@ -38,6 +41,7 @@ class FrozenFeatures:
     def forget(self) -> None:
         """Start anew: another part of the model is frozen now."""
         self._known: dict[str, Tensor] = {}
+        self._after_stage: int | None = None
         self._are_used = True
 
     def added_to(
@@ -50,7 +54,8 @@ class FrozenFeatures:
                 self._compute(image_id, batch["image"][place : place + 1], model, device, precision)
         if not self._are_used:
             return batch
-        return {**batch, FEATURES: torch.cat([self._known[image_id] for image_id in own])}
+        features = torch.cat([self._known[image_id] for image_id in own])
+        return {**batch, FEATURES: features, AFTER_STAGE: self._after_stage}
 
     def _compute(
         self,
@@ -61,16 +66,18 @@ class FrozenFeatures:
         precision: Precision,
     ) -> None:
         compute = getattr(model, "frozen_features", None)
-        features = None
+        found = None
         if compute:
             with torch.no_grad(), _evaluating(model), precision.autocast():
-                features = compute(image.to(device))
-        if features is None or self._num_images * features.nbytes > LARGEST_BYTES:
+                # Twice: torch computes a batch of one by other routines than any larger one.
+                found = compute(image.to(device).repeat(2, 1, 1, 1))
+        if found is None or self._num_images * found[0][:1].nbytes > LARGEST_BYTES:
             self._are_used = False
             return
+        features, self._after_stage = found
         if not self._known and is_first():
-            log.info("The frozen backbone computes the features of each image once")
-        self._known[image_id] = features.cpu()
+            log.info("What is frozen computes the features of each image once")
+        self._known[image_id] = features[:1].to("cpu", copy=True)
 
 
 class ByFeatures(nn.Module):
@@ -80,14 +87,19 @@ class ByFeatures(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, inputs: Tensor, are_features: bool = False) -> Any:
-        return self.model.classify(inputs) if are_features else self.model(inputs)
+    def forward(
+        self, inputs: Tensor, are_features: bool = False, after_stage: int | None = None
+    ) -> Any:
+        if are_features:
+            return self.model.classify(inputs, after_stage)
+        return self.model(inputs)
 
 
 def output_of(model: nn.Module, batch: Mapping[str, Any], device: torch.device) -> Any:
     """The output of a `ByFeatures` for a batch: by its features if it has any."""
     if FEATURES in batch:
-        return model(batch[FEATURES].to(device, non_blocking=True), True)
+        features = batch[FEATURES].to(device, non_blocking=True)
+        return model(features, True, batch[AFTER_STAGE])
     return model(batch["image"].to(device, non_blocking=True))
 
 

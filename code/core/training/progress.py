@@ -57,6 +57,10 @@ class Progress:
         self.history, self.best_epoch = list(state["history"]), state["best_epoch"]
         self._earlier_seconds, self._started = state["training_seconds"], time.perf_counter()
 
+    def record(self) -> dict[str, Any]:
+        """Sections of results.json; the list in them does not grow."""
+        return {"history": self.history.copy(), "best_epoch": self.best_epoch}
+
     def state_dict(self) -> dict[str, Any]:
         """The entries of a checkpoint."""
         return {

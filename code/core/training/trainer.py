@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from core.machine.distributed import any_of, from_first, highest, is_first, rank, together
 from core.machine.interruption import Interruption, explaining_dead_workers
-from core.training.callbacks import Callback
+from core.training.callbacks import Callback, closing
 from core.training.checkpoint import Checkpoints
 from core.training.epoch_progress import EpochProgress, Step
 from core.training.learner import Learner
@@ -51,18 +52,17 @@ class Trainer:
         if self.progress.history:
             # A loss with a schedule reports its weights for the last epoch it was told.
             self.task.begin_epoch(len(self.progress.history))
-            self._publish()
+            self.folder.record(**self.progress.record(), **self.task.record())
             history, best_epoch = self.progress.history, self.progress.best_epoch
             self._heed([each.on_resume(history, best_epoch) for each in self.callbacks])
 
     def fit(self) -> dict[str, Any]:
         """Train, test the best checkpoint, and return what results.json holds."""
-        try:
-            with logging_redirect_tqdm():
+        with closing(self.callbacks), logging_redirect_tqdm():
+            try:
                 self._run_epochs()
-        finally:
-            for callback in self.callbacks:
-                callback.close()
+            finally:
+                self.checkpoints.wait()
         training_seconds, testing_since = self.progress.seconds, time.perf_counter()
         self._test()
         timings = {"evaluation_seconds": time.perf_counter() - testing_since}
@@ -70,11 +70,14 @@ class Trainer:
         return self.folder.results
 
     def _run_epochs(self) -> None:
-        while self.progress.next_epoch <= self.settings.num_epochs and not self._stops_early:
+        last, stopped = self.settings.num_epochs, False
+        while self.progress.next_epoch <= last and not (self._stops_early or stopped):
             with self.interruption.deferred(), explaining_dead_workers(self.interruption):
                 self.run_epoch()
-            if any_of(self.interruption.requested):
-                raise KeyboardInterrupt
+            stopped = any_of(self.interruption.requested)
+        self.checkpoints.finish()
+        if stopped:
+            raise KeyboardInterrupt
 
     def run_epoch(self) -> None:
         """Train, validate, keep the best, and publish."""
@@ -99,10 +102,11 @@ class Trainer:
         record = from_first(lambda: {**record, "validation": validation, **loss_record})
         is_best = self.progress.add(record)
         self.save(is_best=is_best)
-        self._publish()
         told = task.tell(validation)
         log.info("%s", self.progress.line(self.settings.num_epochs, told, is_best))
         best_epoch = self.progress.best_epoch
+        if any(each.reads_files(epoch) for each in self.callbacks):
+            self.checkpoints.wait()
         self._heed([each.on_epoch_end(record, best_epoch) for each in self.callbacks])
 
     def _begin_epoch(self, epoch: int) -> EpochProgress:
@@ -131,7 +135,9 @@ class Trainer:
                 "random": random_states(self.learner.device),
             }
         state = {**self.learner.state_dict(), **self.progress.state_dict()}
-        self.checkpoints.save({**state, "epoch_progress": within}, is_best)
+        sections = {**self.progress.record(), **self.task.record()}
+        publish = None if begun else partial(self.folder.record, **sections)
+        self.checkpoints.save({**state, "epoch_progress": within}, is_best, publish)
 
     def _after_step(self, begun: EpochProgress) -> None:
         """Save if a checkpoint is due; stop if the training was asked to."""
@@ -153,16 +159,14 @@ class Trainer:
                 self._stop_where_asked(begun)
         except Exception:
             self.save(begun)
+            self.checkpoints.finish()
             raise
 
     def _stop_where_asked(self, begun: EpochProgress) -> None:
         if any_of(self.interruption.requested):
             self.save(begun)
+            self.checkpoints.finish()
             raise KeyboardInterrupt
-
-    def _publish(self) -> None:
-        history, best_epoch = self.progress.history, self.progress.best_epoch
-        self.folder.record(history=history, best_epoch=best_epoch, **self.task.record())
 
     def _heed(self, answers: Sequence[bool | None]) -> None:
         """Stop every process after this epoch if a callback of any of them asked for it."""

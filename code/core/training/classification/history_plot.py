@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from core.files.writing import replacing
 from core.machine.fonts import drawable, families
+from core.training.background import Background
 from core.training.callbacks import Callback
 
 # Drawing takes up to half a second: more than the whole of a small network's epoch.
@@ -16,25 +17,37 @@ _LEAST_SECONDS = 60.0
 
 
 class HistoryPlot(Callback):
-    """Callback that draws the training curves, at most once a minute and at the end."""
+    """Callback that draws the training curves, at most once a minute and at the end.
+
+    A thread draws while the training goes on.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.history: list[dict[str, Any]] = []
         self._drawn_at = -_LEAST_SECONDS
         self._best_epoch: int | None = None
+        self._drawing = Background()
+
+    def reads_files(self, epoch: int) -> bool:
+        return False
 
     def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> None:
         self.history.append(record)
         self._best_epoch = best_epoch
         if time.monotonic() - self._drawn_at >= _LEAST_SECONDS:
-            self.close()
+            self._draw()
 
     def close(self) -> None:
         """Draw the epochs that have not been drawn yet."""
         if self._best_epoch is not None:
-            plot_history(self.path, self.history, self._best_epoch)
-            self._best_epoch, self._drawn_at = None, time.monotonic()
+            self._draw()
+        self._drawing.wait()
+
+    def _draw(self) -> None:
+        history, best_epoch = self.history.copy(), self._best_epoch
+        self._drawing.start(lambda: plot_history(self.path, history, best_epoch))
+        self._best_epoch, self._drawn_at = None, time.monotonic()
 
 
 def plot_history(path: Path, history: list[dict[str, Any]], best_epoch: int) -> None:
