@@ -28,6 +28,7 @@ WALLS = {
     "predicting": SHIPPING,
     "exporting": SHIPPING | {"predicting", "synthetic"},
     "explaining": SHIPPING | {"predicting"},
+    "novelty": GROUND,
     "command": GROUND
     | {"models", "losses", "augmentation", "data", "training", "metrics", "experiments"},
 }
