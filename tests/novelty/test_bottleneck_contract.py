@@ -154,6 +154,25 @@ def test_a_copy_can_be_made_between_two_steps(name):
     copy.deepcopy(bottleneck)
 
 
+class Latent(torch.nn.Module):
+    """What the decoder takes, alone: the only output that an exported program needs."""
+
+    def __init__(self, bottleneck):
+        super().__init__()
+        self.bottleneck = bottleneck
+
+    def forward(self, inputs):
+        return self.bottleneck(inputs)["latent"]
+
+
+@pytest.mark.slow
+def test_an_exported_program_takes_any_batch(name):
+    latent = Latent(trained(name))
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(latent, (features(),), dynamic_shapes=({0: batch},))
+    torch.testing.assert_close(program.module()(features(5)), latent(features(5)))
+
+
 def test_refuses_other_features_and_unknown_options(name):
     with pytest.raises(ValueError, match=r"expected \(batch, 6, height, width\)"):
         trained(name)(torch.zeros(2, 5, 4, 4))

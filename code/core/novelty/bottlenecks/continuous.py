@@ -99,6 +99,8 @@ class WassersteinBottleneck(Bottleneck):
         self.num_positions = num_positions
 
     def compress(self, features: Tensor, generator: torch.Generator | None) -> dict[str, Any]:
+        if torch.compiler.is_exporting():  # no generator can be, and the decoder takes the latent
+            return {"latent": features}
         if generator is None and not self.training:
             generator = torch.Generator().manual_seed(_EVALUATION_SEED)
         rows = features.movedim(1, -1).flatten(0, 2)

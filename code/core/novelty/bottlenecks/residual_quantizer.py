@@ -98,7 +98,7 @@ class ResidualQuantizer(nn.Module):
             step = stage(residual, is_kept)
             total = total + step.quantized * is_kept.view(-1, 1, 1, 1)
             residual = residual - step.quantized
-            made.append((step, is_kept, self._counts(step.codes[is_kept], stage)))
+            made.append((step, is_kept, _counts(step.codes, is_kept, stage.codebook.size)))
         counts = torch.stack([counts for *_, counts in made])
         if self.training:
             counts = summed_over_processes(counts)
@@ -116,17 +116,13 @@ class ResidualQuantizer(nn.Module):
             stage.codebook.update()
 
     def _stages_per_image(self, features: Tensor, generator: torch.Generator | None) -> Tensor:
-        count, batch = len(self.stages), len(features)
+        count, batch = len(self.stages), features.shape[0]
         device = features.device if generator is None else generator.device
         if not (self.training and self.dropout):
             return torch.full((batch,), count, device=features.device)
         is_short = torch.rand(batch, generator=generator, device=device) < self.dropout
         drawn = torch.randint(1, count + 1, (batch,), generator=generator, device=device)
         return torch.where(is_short, drawn, count).to(features.device)
-
-    @staticmethod
-    def _counts(codes: Tensor, stage: nn.Module) -> Tensor:
-        return torch.bincount(codes.flatten(), minlength=stage.codebook.size)
 
 
 def straight_through(features: Tensor, quantized: Tensor) -> Tensor:
@@ -149,6 +145,12 @@ def _codes(codebook: nn.Module, features: Tensor, counted: Tensor) -> Tensor:
     shape = last.shape[:-1]
     counted = counted.view(-1, 1, 1).expand(shape).flatten()
     return codebook(last.flatten(0, 2), counted).view(shape)
+
+
+def _counts(codes: Tensor, is_kept: Tensor, size: int) -> Tensor:
+    """How often each code occurs in the images that are kept. torch.bincount is not exportable."""
+    ones = is_kept.float().view(-1, 1, 1).expand(codes.shape).flatten()
+    return torch.zeros(size, device=codes.device).scatter_add_(0, codes.flatten(), ones)
 
 
 def _squared_error(a: Tensor, b: Tensor) -> Tensor:
