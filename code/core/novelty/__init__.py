@@ -1,0 +1,1 @@
+"""Novelty: whether a strip is like those that were learned from."""
