@@ -10,29 +10,29 @@ def soft_shape(
 ) -> np.ndarray:
     """Opacity of a turned shape with a ragged edge, 1 inside and 0 at the margin of its box.
 
-    A superellipse: its power, drawn anew each time, makes it an ellipse, a box, or one between.
+    Its norm is a mean of those of an ellipse and a box, whose share is drawn anew each time.
 
     Shape: float32 (H, W), as large as the turned shape needs
     Units: sides in pixels, before the turn; angle in radians
     """
-    half = np.maximum(np.array(sides), 1.0) / 2
+    along, across = (max(side, 1.0) / 2 for side in sides)
     cosine, sine = math.cos(angle), math.sin(angle)
-    reach = [
-        math.hypot(cosine * half[0], sine * half[1]),
-        math.hypot(sine * half[0], cosine * half[1]),
-    ]
+    reach = (
+        math.hypot(cosine * along, sine * across),
+        math.hypot(sine * along, cosine * across),
+    )
     # Corners of a box and the edge's raggedness need more than an ellipse.
-    height, width = (2 * math.ceil(1.25 * extent + 1) + 1 for extent in reach)
+    height, width = (2 * math.ceil(1.35 * extent + 1) + 1 for extent in reach)
     y = np.arange(height, dtype=np.float32)[:, None] - height // 2
     x = np.arange(width, dtype=np.float32)[None, :] - width // 2
-    power = generator.uniform(1.6, 5.0)
-    radius = np.abs((cosine * y + sine * x) / half[0]) ** power
-    radius += np.abs((cosine * x - sine * y) / half[1]) ** power
-    radius = radius ** (1 / power)
-    ragged = generator.uniform(0.0, 0.5) * perlin_noise((height, width), (4, 4), generator)
-    softness = generator.uniform(1.0, max(1.5, 0.25 * half.min()))
-    inside = (1 - radius + ragged) * half.min() / softness + 0.5
-    return np.clip(inside, 0, 1, dtype=np.float32)
+    u = np.abs((cosine / along) * y + (sine / along) * x)
+    v = np.abs((cosine / across) * x - (sine / across) * y)
+    box = generator.uniform(0.0, 0.8)
+    radius = (1 - box) * np.hypot(u, v) + box * np.maximum(u, v)
+    radius -= generator.uniform(0.0, 0.5) * perlin_noise((height, width), (4, 4), generator)
+    thinnest = min(along, across)
+    softness = generator.uniform(1.0, max(1.5, 0.25 * thinnest))
+    return np.clip((1 - radius) * (thinnest / softness) + 0.5, 0, 1)
 
 
 def perlin_noise(
