@@ -173,6 +173,22 @@ def test_without_sources_the_strip_is_its_own():
     assert all(painted(only(kind), sources=[], seed=1).mask.any() for kind in KINDS)
 
 
+def test_mirrored_views_are_strips_as_others():
+    strip = steel((64, 160))
+    mirrored, source = strip[:, ::-1], steel((64, 160), 1)[::-1]
+    image, mask = painted(Painter(clean=0), mirrored, [source])
+    same = painted(Painter(clean=0), mirrored.copy(), [source.copy()])
+    assert mask.any()
+    assert (image == same.image).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_defect_may_touch_the_edge_of_the_image(kind):
+    masks = [painted(only(kind, size=(0.3, 0.5)), seed=seed).mask for seed in range(30)]
+    edges = [(mask[0].any(), mask[-1].any()) for mask in masks]
+    assert np.any(edges, axis=0).all()
+
+
 def test_the_kinds_are_drawn_by_their_shares():
     strip = steel((64, 160))
     alone = painted(only("cut_paste"), strip, seed=3)

@@ -8,11 +8,12 @@ from core.pretraining.painting.contrast import noise_level, visible_part
 from core.pretraining.painting.kinds import Kind, Place, SizeRange, Strips
 from core.pretraining.painting.steel import largest_grey, steel_mask
 
-# For a defect of which too little shows, or that finds no room on the steel.
+# For a defect that shows too little, or whose texture was not found.
 _TRIES = 4
 _SMALLEST_PIXELS = 3.0
+# Pixels about a defect whose noise counts as well.
 _MARGIN = 8
-# Steel is searched in steps of as many pixels for the middle of a defect.
+# Pixels from one place to the next where the search for steel looks.
 _GRID = 4
 # More would make a drawing of a texture.
 _STRONGEST_GAIN = 2.0
@@ -37,15 +38,15 @@ class Canvas:
         size: SizeRange,
         contrast: tuple[float, float],
         generator: np.random.Generator,
-    ) -> bool:
-        """Paint one defect; False if a few tries gave none that shows.
+    ) -> None:
+        """Paint one defect, or none if there is no steel or a few tries gave none that shows.
 
-        Units: size as shares of the height, contrast in units of the steel's noise
+        Units: size as shares of the shorter side, contrast in units of the steel's noise
         """
         if not len(self._places):
-            return False
-        height = self.image.shape[0]
-        pixels = tuple(max(_SMALLEST_PIXELS, share * height) for share in size)
+            return
+        side = min(self.mask.shape)
+        pixels = tuple(max(_SMALLEST_PIXELS, share * side) for share in size)
         for _ in range(_TRIES):
             window, opacity = self._placed(kind.shape(pixels, generator), generator)
             wanted = math.exp(generator.uniform(*np.log(contrast)))
@@ -55,8 +56,7 @@ class Canvas:
             place = Place(steel, opacity, wanted * noise, self._brightest)
             change = kind.change(place, strips, generator)
             if change is not None and self._applied(window, change, noise, wanted, contrast[0]):
-                return True
-        return False
+                return
 
     def _applied(
         self, window: Window, change: np.ndarray, noise: float, wanted: float, least: float

@@ -32,9 +32,7 @@ def visible_part(change: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
     size = np.abs(smoothed(change))
     shown = (size > _LEAST_CHANGE * noise).astype(np.uint8)
     shown = cv2.morphologyEx(shown, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
-    # Closing must not reach from the margin into the mask.
-    shown = cv2.morphologyEx(shown, cv2.MORPH_CLOSE, _CLOSING, borderType=cv2.BORDER_CONSTANT,
-                             borderValue=0)  # fmt: skip
+    shown = cv2.morphologyEx(shown, cv2.MORPH_CLOSE, _CLOSING)
     mask = shown.astype(bool) & change.any(axis=2)
     if np.count_nonzero(mask) < _FEWEST_PIXELS:
         return np.zeros_like(mask), 0.0

@@ -12,9 +12,9 @@ from core.pretraining.painting.poisson import blended_change
 from core.pretraining.painting.shapes import perlin_noise, soft_shape
 from core.pretraining.painting.textures import cut_piece
 
-# Of which Poisson blending takes the best.
+# Poisson blending takes the most varied of as many pieces.
 _PIECES = 3
-# Pixels.
+# Pixels: what is smaller and blended from all sides does not show.
 _LEAST_BLENDED = 5.0
 
 SizeRange = tuple[float, float]
@@ -22,9 +22,9 @@ Strips = Sequence[np.ndarray]
 
 
 class Place(NamedTuple):
-    """Where a defect is painted: steel float32 (H, W, C), opacity float32 (H, W), its contrast.
+    """Where a defect is painted: the steel float32 (H, W, C) and the opacity float32 (H, W).
 
-    `step` is the contrast as a difference of grey values, and `brightest` the largest of these.
+    `step` is the contrast wanted, in grey values, and `brightest` the largest grey value.
     """
 
     steel: np.ndarray
@@ -40,13 +40,13 @@ Change = Callable[[Place, Strips, np.random.Generator], np.ndarray | None]
 class Kind(NamedTuple):
     """A kind of defect: the opacity of its shape, and the change (H, W, C) that it makes.
 
-    A change of None means that no texture was found. `keeps_own` is said where texture of the
-    same strip serves as well as that of others.
+    A change of None means that no texture was found. With `uses_own`, pieces of the strip itself
+    serve as well as those of other strips.
     """
 
     shape: Shape
     change: Change
-    keeps_own: bool = False
+    uses_own: bool = False
 
 
 def cut_shape(sizes: SizeRange, generator: np.random.Generator) -> np.ndarray:
@@ -70,7 +70,6 @@ def cut_change(place: Place, strips: Strips, generator: np.random.Generator) -> 
 
 def poisson_shape(sizes: SizeRange, generator: np.random.Generator) -> np.ndarray:
     """A patch whose sides come from a truncated gamma distribution, with room to blend."""
-    # Blended from all sides, less than this leaves nothing to see.
     sides = [max(_LEAST_BLENDED, _truncated_gamma(sizes, generator)) for _ in range(2)]
     opacity = soft_shape(sides, 0.0, generator)
     return np.pad(opacity, max(2, round(0.15 * max(sides))))
@@ -85,7 +84,7 @@ def poisson_change(
     pieces = [piece for piece in drawn if piece is not None]
     if not pieces:
         return None
-    # Even steel would blend into nothing: the most varied piece, with more contrast if it is weak.
+    # Even steel would blend into nothing.
     deviations = [float(smoothed(piece).std()) for piece in pieces]
     best = int(np.argmax(deviations))
     gain = np.clip(place.step / max(deviations[best], 1e-3), 0.7, 3.0)
@@ -99,7 +98,7 @@ def poisson_change(
 def perlin_shape(sizes: SizeRange, generator: np.random.Generator) -> np.ndarray:
     """What exceeds a threshold of Perlin noise, within an ellipse: often several parts."""
     covered = generator.uniform(0.3, 0.8)
-    # What the threshold leaves is as large as was asked.
+    # So that what the threshold leaves is as large as was asked.
     length = _log_uniform(*sizes, generator) / math.sqrt(covered)
     sides = (length, max(3.0, length * _log_uniform(0.3, 1.0, generator)))
     envelope = soft_shape(sides, generator.uniform(0, math.pi), generator)
@@ -113,7 +112,7 @@ def perlin_shape(sizes: SizeRange, generator: np.random.Generator) -> np.ndarray
 def perlin_change(
     place: Place, strips: Strips, generator: np.random.Generator
 ) -> np.ndarray | None:
-    """Foreign texture, as a strip strongly changed gives it, let through by a share."""
+    """Foreign texture that lets the steel show through: a strongly changed piece of a strip."""
     piece = cut_piece(strips, place.opacity.shape, (0.5, 4.0), math.pi, generator)
     if piece is None:
         return None
@@ -124,7 +123,7 @@ def perlin_change(
 
 
 KINDS = {
-    "cut_paste": Kind(cut_shape, cut_change, keeps_own=True),
+    "cut_paste": Kind(cut_shape, cut_change, uses_own=True),
     "poisson_patches": Kind(poisson_shape, poisson_change),
     "perlin_texture": Kind(perlin_shape, perlin_change),
 }

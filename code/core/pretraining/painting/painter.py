@@ -28,9 +28,9 @@ class Painter:
 
     `cut_paste`, `poisson_patches` and `perlin_texture` are the shares of the kinds, relative to
     each other. `clean` is the share of strips that get no defect; the others get a number within
-    `count`. `size` bounds the lengths of defects, as shares of the strip's height; none is planned
-    below 3 pixels. `contrast` bounds how strongly a defect changes the steel, in units of the noise
-    of the steel about it.
+    `count`. `size` bounds the lengths of defects, as shares of the strip's shorter side; none is
+    planned below 3 pixels. `contrast` bounds how strongly a defect changes the steel, in units of
+    the noise of the steel about it.
 
     Source: Li et al. 2021, "CutPaste: Self-Supervised Learning for Anomaly Detection and
     Localization"; Schlüter et al. 2022, "Natural Synthetic Anomalies for Self-Supervised Anomaly
@@ -79,7 +79,7 @@ class Painter:
         kinds = list(KINDS.values())
         for _ in range(generator.integers(self.count[0], self.count[1], endpoint=True)):
             kind = kinds[generator.choice(len(kinds), p=shares)]
-            strips = [own, *foreign] if kind.keeps_own or not foreign else foreign
+            strips = [own, *foreign] if kind.uses_own or not foreign else foreign
             canvas.add(kind, strips, self.size, self.contrast, generator)
         return Painted(canvas.image.reshape(strip.shape), canvas.mask.view(np.uint8))
 
@@ -101,7 +101,7 @@ def _checked(name: str, strip: np.ndarray, like: np.ndarray | None = None) -> np
             f"{name}: {strip.dtype} of shape {strip.shape}; expected uint8 or uint16 of shape "
             f"(H, W) or (H, W, C), up to {_MOST_CHANNELS} channels and no side 0"
         )
-    strip = strip.reshape(*strip.shape[:2], -1)
+    strip = np.ascontiguousarray(strip).reshape(*strip.shape[:2], -1)
     if like is not None and (strip.dtype, strip.shape[2]) != (like.dtype, like.shape[2]):
         raise InputError(
             f"{name}: {strip.dtype} with {strip.shape[2]} channels; expected {like.dtype} with "
