@@ -1,0 +1,1 @@
+"""Painted defects that exist nowhere, for learning from strips that nobody labelled."""
