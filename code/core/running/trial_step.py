@@ -39,6 +39,7 @@ def _try_step(config: TrainConfig, setup: TrainingSetup) -> None:
     rows = np.linspace(0, len(dataset) - 1, min(_NUM_IMAGES, config.data.batch_size), dtype=int)
     batch = default_collate([dataset[row] for row in rows.tolist()])
     try:
+        batch = task.train_batches.finish(batch)
         with _unchanged(learner.model, learner.objective, learner.device):
             _step(config, setup, batch)
     except RuntimeError as error:

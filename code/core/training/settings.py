@@ -100,6 +100,11 @@ class RuntimeSettings(Settings):
     depthwise_gradient: Literal["torch", "matmul"] = Field(
         "torch", description="weight gradient of large depthwise kernels in bfloat16 on a CPU"
     )
+    augment_on_device: bool | Literal["auto"] = Field(
+        "auto",
+        description="flip, shift and change images after the loader, to the same pixels; auto: on "
+        "CUDA",
+    )
     num_threads: int | None = Field(
         None, ge=1, description="torch's threads on the CPU; null: torch decides"
     )

@@ -1,0 +1,15 @@
+"""The devices that a check runs on: the CPU everywhere, CUDA where torch finds it."""
+
+import pytest
+import torch
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+ON_CUDA = (
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here"),
+)
+"""Marks of a test that needs CUDA: `pytest -m cuda` runs them."""
+
+on_cuda = pytest.param(CUDA, marks=ON_CUDA, id="cuda")
+each_device = pytest.mark.parametrize("device", [pytest.param(CPU, id="cpu"), on_cuda])
