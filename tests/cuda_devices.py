@@ -1,7 +1,12 @@
 """The devices that a check runs on: the CPU everywhere, CUDA where torch finds it."""
 
+import os
+
 import pytest
 import torch
+
+# cuBLAS is deterministic with this, which it reads when it is first used.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

@@ -63,11 +63,13 @@ def test_a_training_has_the_same_figures(completed, tiny, more):
 
 
 @pytest.mark.slow
-def test_it_resumes_to_the_same_figures(train_command, uninterrupted, interrupt):
-    path = interrupt(ON, steps=8)
+@each_device
+def test_it_resumes_to_the_same_figures(train_command, uninterrupted, interrupt, device):
+    usual = [] if device.type == "cpu" else [f"runtime.device={device.type}"]
+    path = interrupt(*usual, ON, steps=8)
     ended = train_command(f"resume={path}")
     assert ended.exit_code == 0, ended.errors
-    assert differences(outcome(uninterrupted()), outcome(path)) == []
+    assert differences(outcome(uninterrupted(*usual)), outcome(path)) == []
 
 
 @pytest.mark.parametrize(
