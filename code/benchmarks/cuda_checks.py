@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.nn.modules._functions import SyncBatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from benchmarks.device_checks import Check, needs_cuda, require, small, without_tf32
+from benchmarks.device_checks import Check, compiled, needs_cuda, require, small, without_tf32
 from benchmarks.workload import training
 from core.command.config import TrainConfig
 from core.errors import InputError
@@ -192,4 +192,6 @@ CUDA_CHECKS: dict[str, Check] = {
     "several devices": several_devices,
     "out of memory": out_of_memory,
     "automatic batch size": automatic_batch_size,
+    # Last, because it takes longest.
+    "compiled step": compiled,
 }

@@ -22,13 +22,13 @@ from core.running.out_of_memory import is_out_of_memory
 from core.synthetic.generator import StripSettings
 from core.synthetic.store import ensure_strips
 from core.training.epoch_progress import EpochProgress
-from core.training.precision import Precision, choose_precision
+from core.training.precision import Precision, has_bfloat16
 from core.training.trainer import train_epoch, update
 
 Row = dict[str, Any]
 SECONDS_PER_ROW = 2.0
 WORKERS = 4
-_WARM_UP, _FEWEST = 3, 2
+_WARM_UP = 3
 # Strips a second of convnext_tiny_cbam with strips of 256x1600 in bfloat16 that an H200 could
 # compute at most, each kernel being bound by its arithmetic or its memory; and its operations.
 _ROOFLINE = {"training": 1280, "inference": 3526}
@@ -37,20 +37,21 @@ _GOALS = (0.6, 0.8)
 
 
 def strips_a_second(step: Callable[[], object], strips: int, device: torch.device) -> float:
-    """Of a step that is repeated for `SECONDS_PER_ROW`, at least twice."""
+    """Of a step that is repeated for at least `SECONDS_PER_ROW`."""
     for _ in range(_WARM_UP if device.type == "cuda" else 1):
         step()
     wait_for(device)
-    started, number = time.perf_counter(), 0
+    started, done, more = time.perf_counter(), 0, 2
     while True:
-        for _ in range(_FEWEST):
+        for _ in range(more):
             step()
-        number += _FEWEST
-        # Only now and then, since the device has nothing to do while Python starts again.
+        done += more
+        # Ever more rarely, since the device has nothing to do while Python starts again.
         wait_for(device)
         seconds = time.perf_counter() - started
         if seconds >= SECONDS_PER_ROW:
-            return number * strips / seconds
+            return done * strips / seconds
+        more = done
 
 
 def wait_for(device: torch.device) -> None:
@@ -173,8 +174,14 @@ def _config(options: Options, folder: Path, batch_size: int, *others: str) -> Tr
     # More processes than elsewhere make them: there are minutes for all.
     strips = StripSettings(options.num_images, options.image_size, class_shares="flat")
     ensure_strips(folder / "strips", strips, max(1, min(cores, options.num_images // 40)))
-    usual = ("runtime.precision=auto", f"data.batch_size={batch_size}", "data.cache=disk")
+    usual = [f"runtime.precision={native(options.device).name}", f"data.batch_size={batch_size}"]
+    usual += [f"runtime.channels_last={options.device.type == 'cuda'}", "data.cache=disk"]
     return experiment(options, folder, *usual, "data.group_duplicates=false", *others)
+
+
+def native(device: torch.device) -> Precision:
+    """bfloat16, or float32 where it would be emulated."""
+    return Precision("bfloat16" if has_bfloat16(device) else "float32", device.type)
 
 
 def noise(options: Options, batch_size: int) -> torch.Tensor:
@@ -208,8 +215,7 @@ def our_forward(
     model = our_model(options).to(options.device, memory_format=layout).eval()
     if compile:
         model.compile()
-    native = choose_precision("auto", options.device)
-    return partial(forward, model, noise(options, batch_size), native)
+    return partial(forward, model, noise(options, batch_size), native(options.device))
 
 
 def timm_step(options: Options, batch_size: int, is_mixed: bool) -> Callable[[], object]:

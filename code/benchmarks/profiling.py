@@ -68,6 +68,8 @@ def kernel_times(run: Callable[[], object], device: torch.device) -> list[dict[s
         if each.device_type == kind and not each.is_user_annotation
     ]
     total = sum(microseconds for microseconds, _, _ in found)
+    if not total:
+        raise RuntimeError(f"torch's profiler recorded no kernels on {device.type}")
     return [
         {"kernel": name, "ms": time / 1000, "share": time / total, "calls": calls}
         for time, calls, name in sorted(found, reverse=True)

@@ -13,7 +13,7 @@ from core.augmentation.settings import AugmentationSettings
 from core.augmentation.strip import Strip
 
 OFF = dict.fromkeys(AugmentationSettings.model_fields)
-NUM_CLASSES, NUM_STRIPS = 3, 24
+NUM_CLASSES, NUM_STRIPS = 3, 64
 SIZES = {"even": (16, 100), "odd": (13, 71)}
 ALONE = {
     "horizontal_flip": {"probability": 0.5},
@@ -40,7 +40,7 @@ def strips(size: tuple[int, int], channels: int, with_masks: bool) -> list[Strip
         image = generator.integers(30, 256, shape, dtype=np.uint8)
         border = int(generator.integers(0, size[1] + 1)) if number % 3 else 0
         black = slice(0, border) if number % 2 else slice(size[1] - border, None)
-        image[:, black] = generator.integers(0, 9)
+        image[:, black] = generator.integers(0, 9, image[:, black].shape)
         masks = np.zeros((NUM_CLASSES, *size), np.uint8)
         for _ in range(int(generator.integers(4))):
             column, top = int(generator.integers(NUM_CLASSES)), int(generator.integers(size[0]))
@@ -48,8 +48,8 @@ def strips(size: tuple[int, int], channels: int, with_masks: bool) -> list[Strip
             masks[column, top : top + 4, left : left + width] = 1
         if number == 5:
             image[:], masks[1] = 0, 1
-        if number == 7:
-            masks[:] = 1
+        if number % 8 == 6:
+            masks[1] = 1  # no steel is without defects
         known = with_masks and number % 4 != 3
         labels = masks.any(axis=(1, 2)).astype(np.float32)
         found.append(Strip(image, masks if known else None, labels))
