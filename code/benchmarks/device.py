@@ -134,7 +134,7 @@ def checks(options: Options, folder: Path) -> Iterator[Row]:
 
 def kernels(options: Options, folder: Path) -> Iterator[Row]:
     """The kernels that take the most time of a training step."""
-    from benchmarks.device_speed import our_step
+    from benchmarks.device_steps import our_step
     from benchmarks.profiling import kernel_times
 
     step = our_step(options, folder, 2 * options.batch_size)
