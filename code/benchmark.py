@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     show(f"{name}: {SUBJECTS[name].title}\n\n{text}\n\n{machine(environment)}")
     if output:
         write_json(output, dict(zip(KEYS, (environment, given, rows), strict=True)))
+    if hasattr(subject, "failed") and subject.failed(rows):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

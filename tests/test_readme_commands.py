@@ -54,6 +54,7 @@ RUN_HERE = {
     "code/benchmark.py metrics": ONCE,
     "code/benchmark.py thresholds": ONCE,
     "code/benchmark.py trainer": [*STRIPS, *ONCE, *SLIM],
+    "code/benchmark.py device": [*SIZE, *SLIM, "--device", "cpu", "--minutes", "0.01"],
     "code/benchmark.py memory": [*STRIPS, *SLIM, "--batch-size", "4"],
 }
 

@@ -56,6 +56,7 @@ class Options:
     shapes: Sequence[str] = _option(_SHAPES, "of the logits", nargs="+", metavar="SIZExSIZE")
     compile: bool = _option(False, "measure through torch.compile as well", action="store_true")
     budget_seconds: float = _option(2.0, "for each loss and shape", type=float, metavar="S")
+    minutes: float = _option(7.5, "most minutes, apart from the start", type=float, metavar="M")
     rounds: int = _option(5, "turns that each contender takes", type=positive, metavar="N")
     data_root: Path | None = field(
         default=None,
@@ -127,6 +128,8 @@ SUBJECTS = {
         ("epoch", "the trainer and a bare loop", _EPOCH, {"num_images": 400, **_SLIM}),
         ("trainer", "whole trainings: a loop like timm's, fastai, ours", _EPOCH,
          {"rounds": 2, "num_images": 40}, _FASTAI),
+        ("device", "checks and speed of a GPU: parity, strips a second, kernels",
+         ("minutes", "num_images", *_MODEL), {"num_images": 768, "batch_size": 16}),
         ("memory", "peak memory of a training on a table as long as the real one",
          (*_STRIPS, "batch_size", "model", "device"), {**_REAL_TABLE, **_SLIM}),
     )

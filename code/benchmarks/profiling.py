@@ -3,8 +3,10 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from torch.autograd import DeviceType
 from torch.autograd.profiler import profile as time_operators
 from torch.profiler import ProfilerActivity, profile
 
@@ -39,10 +41,39 @@ def operator_shares(run: Callable[[], object], device: torch.device) -> dict[str
     ):
         run()
     key = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    times = {average.key: getattr(average, key) for average in recorder.key_averages()}
+    # A GPU's kernels are listed too, beside the operators that began them.
+    averages = [each for each in recorder.key_averages() if each.device_type == DeviceType.CPU]
+    times = {average.key: getattr(average, key) for average in averages}
     total = sum(times.values())
     ordered = sorted(times, key=times.__getitem__, reverse=True)
     return {name: times[name] / total for name in ordered}
+
+
+def kernel_times(run: Callable[[], object], device: torch.device) -> list[dict[str, Any]]:
+    """The kernels of a GPU, longest in all first, with their milliseconds, share and calls.
+
+    On a CPU, its operators.
+    """
+    on_gpu = device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+    with _quiet(), profile(activities=activities) as recorder:
+        run()
+        if on_gpu:
+            torch.cuda.synchronize(device)
+    kind = DeviceType.CUDA if on_gpu else DeviceType.CPU
+    key = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+    found = [
+        (getattr(each, key), each.count, each.key)
+        for each in recorder.key_averages()
+        if each.device_type == kind and not each.is_user_annotation
+    ]
+    total = sum(microseconds for microseconds, _, _ in found)
+    if not total:
+        raise RuntimeError(f"torch's profiler recorded no kernels on {device.type}")
+    return [
+        {"kernel": name, "ms": time / 1000, "share": time / total, "calls": calls}
+        for time, calls, name in sorted(found, reverse=True)
+    ]
 
 
 def shares_text(shares: Mapping[str, float]) -> str:

@@ -329,6 +329,10 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
         lambda b: b.model._compiled_call_impl is None,
     ),
     "runtime.devices": ("runtime.devices=2", lambda b: processes_for(b.config)),
+    "runtime.augment_on_device": (
+        "runtime.augment_on_device=true",
+        lambda b: type(b.loaders["train"].dataset.transform).__name__,
+    ),
     "runtime.num_threads": ("runtime.num_threads=2", lambda b: b.num_threads),
     "runtime.deterministic": ("runtime.deterministic=false", lambda b: b.deterministic),
 }

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -10,6 +11,7 @@ from core.data.label_table import LabelTable
 from core.data.mask_targets import (
     MaskTargets,
     max_pooled,
+    max_pooled_batch,
     measure_pixel_shares,
 )
 
@@ -29,6 +31,9 @@ def test_a_cell_is_the_maximum_of_its_pixels(masks, stride):
         rows = slice(row * stride, (row + 1) * stride)
         cell = masks[c, rows, column * stride : (column + 1) * stride]
         assert pooled[c, row, column] == cell.max()
+    batch = torch.from_numpy(np.stack([masks, 1 - masks]))
+    alone = [max_pooled(one, stride) for one in (masks, 1 - masks)]
+    np.testing.assert_array_equal(max_pooled_batch(batch, stride), np.stack(alone))
 
 
 def test_a_defect_of_one_pixel_survives():

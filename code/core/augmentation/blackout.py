@@ -27,8 +27,11 @@ class BlackoutTransform:
     def __call__(self, strip: Strip, generator: np.random.Generator) -> Strip:
         if strip.masks is None:
             return strip
-        chosen = generator.random(len(strip.masks)) < self.settings.probability
-        return black_out(strip, chosen, self.settings.fill)
+        return black_out(strip, self.drawn(generator, len(strip.masks)), self.settings.fill)
+
+    def drawn(self, generator: np.random.Generator, num_classes: int) -> np.ndarray:
+        """The classes to paint out, bool (C,)."""
+        return generator.random(num_classes) < self.settings.probability
 
 
 def black_out(strip: Strip, chosen: np.ndarray, fill: Fill) -> Strip:

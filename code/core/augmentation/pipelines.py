@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from core.augmentation.blackout import BlackoutTransform
+from core.augmentation.draw import Draw, unchanged
 from core.augmentation.mixing import BatchMixing
 from core.augmentation.settings import AugmentationSettings, Toggle
 from core.augmentation.shift import ShiftTransform
@@ -21,6 +22,9 @@ from core.errors import InputError
 from core.validation import validate
 
 log = logging.getLogger(__name__)
+
+_FLIPS = (A.HorizontalFlip, A.VerticalFlip)
+_GREYS = np.arange(256, dtype=np.uint8)[None]
 
 
 class AugmentationPipeline:
@@ -95,16 +99,50 @@ class AugmentationPipeline:
         """Transform a strip: its image, masks by the same geometry, labels of what vanishes."""
         strip, key = Strip(image, masks, labels), (self.seed, epoch, index)
         for transform in self._strip_transforms:
-            own = np.random.SeedSequence(key, spawn_key=(transform.stream,))
-            strip = transform(strip, np.random.default_rng(own))
+            strip = transform(strip, _generator_of(transform, key))
         if not self._compose.transforms:
             return tuple(strip)
-        generator = np.random.default_rng(np.random.SeedSequence(key))
-        self._compose.set_random_state(generator, random.Random(int(generator.integers(2**63))))
+        self._seed_compose(key)
         if masks is None:
             return self._compose(image=strip.image)["image"], None, strip.labels
         changed = self._compose(image=strip.image, masks=strip.masks)
         return changed["image"], np.asarray(changed["masks"]), strip.labels
+
+    def drawn(
+        self, masks: np.ndarray | None, num_classes: int, *, epoch: int, index: int
+    ) -> Draw | None:
+        """What a call would do to a strip; None if that is more than a `Draw` can say."""
+        draw, key = unchanged(num_classes), (self.seed, epoch, index)
+        for transform in self._strip_transforms:
+            generator = _generator_of(transform, key)
+            if isinstance(transform, ShiftTransform):
+                share = transform.drawn(generator)
+                draw = draw if share is None else draw._replace(shift=share)
+                continue
+            chosen = transform.drawn(generator, num_classes)
+            draw = draw._replace(blackout=chosen)
+            # Texture is copied region by region, which a device is slow at.
+            is_texture = transform.settings.fill == "texture"
+            if is_texture and masks is not None and masks[chosen].max(initial=0):
+                return None
+        self._seed_compose(key)
+        # As `Compose` draws, which also draws whether it is applied itself.
+        self._compose.py_random.random()
+        for transform in self._compose.transforms:
+            if not transform.should_apply():
+                continue
+            if isinstance(transform, _FLIPS):
+                draw.flips[_FLIPS.index(type(transform))] = True
+            elif isinstance(transform, A.RandomBrightnessContrast):
+                found = transform.get_params_dependent_on_data({}, {"image": _GREYS})
+                draw = draw._replace(light=transform.apply(_GREYS, **found).ravel())
+            else:
+                return None
+        return draw
+
+    def _seed_compose(self, key: tuple[int, int, int]) -> None:
+        generator = np.random.default_rng(np.random.SeedSequence(key))
+        self._compose.set_random_state(generator, random.Random(int(generator.integers(2**63))))
 
     def build(self) -> A.Compose:
         """The transforms of albumentations alone, seeded: `build()(image=image, masks=masks)`.
@@ -126,6 +164,12 @@ class AugmentationPipeline:
         ours = [transform.settings.record() for transform in self._strip_transforms]
         mixing = self.batch_transform.record() if self.batch_transform else []
         return ours + A.to_dict(self._compose)["transform"]["transforms"] + mixing
+
+
+def _generator_of(
+    transform: BlackoutTransform | ShiftTransform, key: tuple[int, int, int]
+) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(key, spawn_key=(transform.stream,)))
 
 
 def _transforms(settings: AugmentationSettings, channels: int) -> list[A.BasicTransform]:

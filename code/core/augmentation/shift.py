@@ -22,8 +22,8 @@ class ShiftTransform:
     needs_masks: ClassVar[bool] = False
 
     def __call__(self, strip: Strip, generator: np.random.Generator) -> Strip:
-        chance, share = generator.random(), generator.random()
-        if chance >= self.settings.probability:
+        share = self.drawn(generator)
+        if share is None:
             return strip
         length = strip.image.shape[1]
         first, last = steel_columns(strip.image)
@@ -32,6 +32,11 @@ class ShiftTransform:
             leftmost, rightmost = min(leftmost, first), min(rightmost, length - last)
         distance = round((leftmost + rightmost) * share) - leftmost
         return shift(strip, distance, first, last)
+
+    def drawn(self, generator: np.random.Generator) -> float | None:
+        """Where the shift is between its farthest left, 0, and right, 1; None: no shift."""
+        chance, share = generator.random(), generator.random()
+        return share if chance < self.settings.probability else None
 
 
 def shift(strip: Strip, distance: int, first: int, last: int) -> Strip:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import Dataset, default_collate, default_convert
 
 from core.data.image_source import ImageFiles, ImageSource
 from core.data.images import ImageFormat
@@ -26,7 +26,8 @@ class Transform(Protocol):
 
     It returns labels of what the image still shows. With a true attribute `uses_masks` or
     `needs_masks` it is given masks even where samples hold none; `needs_masks` requires a table
-    that has them.
+    that has them. If it leaves a part to the device, it returns that as well, in arrays and
+    numbers; the sample holds it as `draw`.
     """
 
     def __call__(
@@ -37,7 +38,7 @@ class Transform(Protocol):
         *,
         epoch: int,
         index: int,
-    ) -> Strip: ...
+    ) -> Strip | tuple[*Strip, Any]: ...
 
 
 class BatchTransform(Protocol):
@@ -207,7 +208,7 @@ class StripDataset(Dataset):
         return self.transform(image, masks, labels, epoch=epoch, index=index)
 
     def _sample(self, index: int, strip: Strip) -> Sample:
-        image, masks, labels = strip
+        image, masks, labels, *draws = strip
         planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
         sample = {
             "image": torch.from_numpy(np.ascontiguousarray(planes)),
@@ -216,4 +217,6 @@ class StripDataset(Dataset):
         }
         if not self.masks.is_empty:
             sample |= self.masks.entries(masks, (len(labels), *self.image_size))
+        if draws:
+            sample["draw"] = default_convert(draws[0])
         return sample

@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
@@ -17,7 +17,12 @@ from core.errors import InputError
 
 
 class StripLoader(DataLoader):
-    """A DataLoader with `set_epoch`, in which a worker's InputError stays an InputError."""
+    """A DataLoader with `set_epoch`, in which a worker's InputError stays an InputError.
+
+    `finish` does to each batch, in this process, what is left of its transform.
+    """
+
+    finish: Callable[[dict[str, Any]], dict[str, Any]] = staticmethod(lambda batch: batch)
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
         """Set the epoch of the order and of the transform; call it before each pass.
@@ -29,7 +34,7 @@ class StripLoader(DataLoader):
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         try:
-            yield from super().__iter__()
+            yield from map(self.finish, super().__iter__())
         except InputError as error:
             # Its traceback is part of a reference cycle with the iterator, whose workers would
             # not hear of their end from the garbage collector and be awaited for seconds each.

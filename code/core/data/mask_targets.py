@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
 
 from core.data.label_table import LabelTable
 
@@ -42,6 +44,18 @@ def max_pooled(masks: np.ndarray, stride: int) -> np.ndarray:
     # Whole slices at once: twenty times as fast as numpy's own maximum over cells.
     rows = np.maximum.reduce([masks[:, first::stride] for first in range(stride)])
     return np.maximum.reduce([rows[:, :, first::stride] for first in range(stride)])
+
+
+def max_pooled_batch(masks: Tensor, stride: int) -> Tensor:
+    """`max_pooled` for a batch on its device.
+
+    Shape: (batch, C, H, W) -> (batch, C, ceil(H / stride), ceil(W / stride))
+    """
+    bottom, right = (-side % stride for side in masks.shape[2:])
+    cells = (
+        F.pad(masks, (0, right, 0, bottom)).unflatten(3, (-1, stride)).unflatten(2, (-1, stride))
+    )
+    return cells.amax((3, 5))
 
 
 def measure_pixel_shares(table: LabelTable, indices: np.ndarray, stride: int) -> np.ndarray:

@@ -29,6 +29,7 @@ from core.data.weak_supervision import flip_labels
 from core.errors import InputError
 from core.machine.device import choose_device
 from core.machine.distributed import first_before_others, rank, size
+from core.running.device_augmentation import AugmentedOnDevice, augments_on_device
 from core.running.experiment_record import LoadedData
 from core.running.mask_supervision import mask_request
 from core.synthetic.generator import StripSettings
@@ -120,21 +121,28 @@ def build_loaders(
     settings, seed = config.data, config.experiment.seed
     device = choose_device(config.runtime.device, config.runtime.num_threads)
     weights = image_weights(data.table.labels[split["train"]], settings.sampler)
+    on_device = augments_on_device(config, pipeline, mask_loss, device)
 
     def loader(part: str, training: bool) -> DataLoader:
+        masks = mask_request(config, data.table, mask_loss, split["train"] if training else None)
+        # Without a transform, whole batches are read at once.
+        transform = pipeline if training and not pipeline.is_empty else None
+        finish = None
+        if training and on_device:
+            finish = AugmentedOnDevice(pipeline, masks, device)
+            transform, masks = finish.transform, finish.masks
         dataset = StripDataset(
             data.table,
             split[part],
             settings.image_format.size,
-            # Without a transform, whole batches are read at once.
-            transform=pipeline if training and not pipeline.is_empty else None,
-            masks=mask_request(config, data.table, mask_loss, split["train"] if training else None),
+            transform=transform,
+            masks=masks,
             channels=settings.channels,
             images=data.images,
             shard=BatchShard(rank(), size()) if size() > 1 else None,
             batch_transform=pipeline.batch_transform if training else None,
         )
-        return make_loader(
+        made = make_loader(
             dataset,
             settings.batch_size,
             seed=seed,
@@ -143,6 +151,9 @@ def build_loaders(
             num_workers=settings.workers,
             pin_memory=device.type == "cuda",
         )
+        if finish is not None:
+            made.finish = finish
+        return made
 
     loaders = {part: loader(part, training=part == "train") for part in split}
     if config.training.evaluate_train_part:

@@ -25,7 +25,7 @@ CONFIG_FILE = "config.yaml"
 # threads).
 FREE = {
     "data.root", "data.cache", "data.cache_dir", "data.num_workers", "experiment.results_dir",
-    "runtime.device", "runtime.devices", "runtime.num_threads",
+    "runtime.augment_on_device", "runtime.device", "runtime.devices", "runtime.num_threads",
     "training.checkpoint_minutes", "training.tensorboard",
 }  # fmt: skip
 _NUM_EPOCHS = "training.num_epochs"

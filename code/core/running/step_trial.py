@@ -57,13 +57,13 @@ class StepTrial:
             if not images:
                 why = f"{max(0, budget.seconds):.2g} s are too few for {len(ways)} ways"
                 return Outcome(str(ways[0]), not_measured=why), 0
-            batch = read_images(self.dataset, images)
+            batch = self._batch(images)
             return contest({str(way): self.run(way, batch) for way in ways}, budget), images
 
     def compiling(self, way: Computation, images: int, budget: Budget) -> Outcome:
         """Whether compiling pays; its first turn takes a minute or more."""
         with self.unchanged():
-            batch = read_images(self.dataset, images)
+            batch = self._batch(images)
             both = (way, replace(way, compile=True))
             return contest({str(one): self.run(one, batch) for one in both}, budget)
 
@@ -79,7 +79,7 @@ class StepTrial:
         """That pass in a second turn; on a CPU, where large batches take long, of two images."""
         on_cpu = self.learner.device.type == "cpu"
         num_images = min(FEWEST_IMAGES, batch_size) if on_cpu else batch_size
-        run = self.run(way, read_images(self.dataset, num_images))
+        run = self.run(way, self._batch(num_images))
         run()
         passing = Budget(LONGEST_SECONDS)
         return max(run(), passing.spent) / num_images
@@ -109,6 +109,9 @@ class StepTrial:
     def unchanged(self) -> AbstractContextManager[None]:
         """Within, the setup is used, and afterwards it is as before."""
         return unchanged(self.learner.model, self.learner.objective, self.learner.device)
+
+    def _batch(self, num_images: int) -> Batch:
+        return self.task.train_batches.finish(read_images(self.dataset, num_images))
 
     def _prepared(self, way: Computation) -> Callable[[Batch], None]:
         layout = torch.channels_last if way.channels_last else torch.contiguous_format

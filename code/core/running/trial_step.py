@@ -37,6 +37,7 @@ def _try_step(config: TrainConfig, setup: TrainingSetup) -> None:
     learner, task = setup.learner, setup.task
     batch = read_images(task.train_batches.dataset, min(_NUM_IMAGES, config.data.batch_size))
     try:
+        batch = task.train_batches.finish(batch)
         with unchanged(learner.model, learner.objective, learner.device):
             _step(config, setup, batch)
     except RuntimeError as error:

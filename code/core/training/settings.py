@@ -108,6 +108,11 @@ class RuntimeSettings(Settings):
         description="weight gradient of large depthwise kernels in bfloat16 on a CPU; auto: "
         "measured, else torch",
     )
+    augment_on_device: bool | Literal["auto"] = Field(
+        "auto",
+        description="flip, shift and change images after the loader, to the same pixels; auto: on "
+        "CUDA",
+    )
     num_threads: int | None = Field(
         None, ge=1, description="torch's threads on the CPU; null: torch decides"
     )
