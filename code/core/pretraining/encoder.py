@@ -1,6 +1,5 @@
 """The encoder that is pretrained: a classifier without its last layers, and its file."""
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ from core.files.writing import replacing, to_json, write_text
 from core.models.classifier import TimmClassifier
 from core.models.registry import get_registry
 from core.models.stages import trial_images
-
-log = logging.getLogger(__name__)
 
 ENCODER_FILE = "encoder.safetensors"
 CARD_FILE = "ENCODER_CARD.md"
@@ -61,10 +58,14 @@ def num_features(encoder: nn.Module) -> int:
 def save_encoder(folder: Path, encoder: nn.Module, card: Mapping[str, Any]) -> None:
     """Write encoder.safetensors with the `card` as its metadata, and the card as a page."""
     tensors = {key: value.cpu().contiguous() for key, value in encoder.state_dict().items()}
-    metadata = {key: str(value) for key, value in card.items()}
+    metadata = {key: str(value) for key, value in card.items() if value is not None}
     with replacing(folder / ENCODER_FILE) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt", **metadata})
-    rows = [f"| {key.replace('_', ' ')} | {value} |" for key, value in to_json(card).items()]
+    rows = [
+        f"| {key.replace('_', ' ')} | {value} |"
+        for key, value in to_json(card).items()
+        if value is not None
+    ]
     path = folder / ENCODER_FILE
     text = [
         "# Encoder",
