@@ -58,7 +58,8 @@ def num_features(encoder: nn.Module) -> int:
 def save_encoder(folder: Path, encoder: nn.Module, card: Mapping[str, Any]) -> None:
     """Write encoder.safetensors with the `card` as its metadata, and the card as a page."""
     tensors = {key: value.cpu().contiguous() for key, value in encoder.state_dict().items()}
-    metadata = {key: str(value) for key, value in card.items() if value is not None}
+    known = {key: value for key, value in to_json(card).items() if value is not None}
+    metadata = {"format": "pt", **{key: str(value) for key, value in known.items()}}
     with replacing(folder / ENCODER_FILE) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt", **metadata})
     rows = [

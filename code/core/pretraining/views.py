@@ -24,7 +24,9 @@ class ViewSettings(Settings):
         0.05, description="up to this share of the grey range is added or subtracted"
     )
     blur: Share = Field(0.0, description="share of views that are blurred; hides fine defects")
-    blur_sigma: float = Field(1.0, gt=0, le=16, description="widest blur, in pixels")
+    blur_sigma: float = Field(
+        1.0, gt=0, le=16, description="widest blur, in pixels; the least is half of it"
+    )
     window: Size | None = Field(
         None,
         description="height and width of a window, at a random place that both views share; null: "
@@ -75,7 +77,8 @@ class PairOfViews:
         if flips[1] < settings.vertical_flip:
             view = view[::-1]
         if blurs < settings.blur:
-            view = cv2.GaussianBlur(np.ascontiguousarray(view), (0, 0), sigma * settings.blur_sigma)
+            width_of_blur = (0.5 + sigma / 2) * settings.blur_sigma
+            view = cv2.GaussianBlur(np.ascontiguousarray(view), (0, 0), width_of_blur)
         factor = 1 + settings.gain * (2 * gain - 1)
         added = 255 * settings.offset * (2 * offset - 1)
         # Of each grey value once, which is faster than of each pixel.
