@@ -109,7 +109,9 @@ def _choose_unlabelled(
     with first_before_others():  # a cache may be filled
         images = open_images(paths, data)
     images.read(0)  # images of another size are refused before a folder is made
-    num_watched = min(data.watched_images, max(2, len(paths) // _WATCHED_SHARE))
+    # A tenth, but of a few images a quarter, or of fewer than 8 of those there would be no rank.
+    held_out = max(2, len(paths) // _WATCHED_SHARE, min(8, len(paths) // 4))
+    num_watched = min(data.watched_images, held_out)
     watched = _some(np.arange(len(paths)), num_watched, seed)
     return Chosen(
         Strips(images, paths),

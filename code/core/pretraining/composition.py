@@ -6,20 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
 from torch.utils.data import DataLoader
 
 from core.data.dataset import StripDataset
 from core.data.loaders import make_loader
 from core.data.sampling import BatchShard
-from core.data.split_file import write_split
 from core.errors import InputError
-from core.experiments.environment import command_line, describe_environment
 from core.experiments.folder import ExperimentFolder
 from core.experiments.reading import read_results
-from core.experiments.schema import PRETRAINING, PretrainingResults
-from core.experiments.strips import SPLIT_FILE
-from core.files.writing import write_text
+from core.experiments.schema import PretrainingResults
 from core.machine.device import choose_device, keep_freed_memory
 from core.machine.distributed import first_before_others, from_first, is_first, rank, size
 from core.machine.interruption import Interruption
@@ -30,13 +25,13 @@ from core.pretraining.contact_sheet import write_view_pairs
 from core.pretraining.encoder import ENCODER_FILE, build_encoder, num_features
 from core.pretraining.methods import get_registry
 from core.pretraining.probe import Probe
+from core.pretraining.record import describe, encoder_card
 from core.pretraining.settings import PretrainConfig
 from core.pretraining.strips import ViewDataset
 from core.pretraining.task import PretrainingTask
 from core.pretraining.views import PairOfViews
 from core.running.components import choose_gradients
 from core.running.continuation import describe_resumption
-from core.running.experiment_record import describe_initial_weights
 from core.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, TensorBoard
 from core.training.checkpoint import Checkpoints, restore
 from core.training.learner import Learner
@@ -126,16 +121,7 @@ def build(config: PretrainConfig, chosen: Chosen) -> Setup:
     if chosen.labelled is not None:
         every = min(config.training.probe_every, config.training.num_epochs)
         probe = Probe(loaders["probe_train"], loaders["probe_validation"], every)
-    card = {
-        "model": config.model["name"],
-        "method": config.method["name"],
-        "learned_from": f"{len(chosen.train)} images of {chosen.source} ({chosen.part})",
-        "data_fingerprint": chosen.fingerprint,
-        "image_size": "x".join(map(str, chosen.image_format.size)),
-        "window": config.views.window and "x".join(map(str, config.views.window)),
-        "initial_weights": describe_initial_weights(encoder, config.model)["source"],
-        "seed": seed,
-    }
+    card = encoder_card(config, chosen, encoder)
     task = PretrainingTask(method, loaders["train"], loaders["watched"], seed, probe, card)
     return Setup(chosen, task, learner)
 
@@ -189,7 +175,7 @@ def run(
     with folder.running(interruption):
         log.info("Pretraining %s", folder.path)
         if is_first():
-            describe(folder, config, setup)
+            describe(folder, config, setup.chosen, setup.learner)
             write_view_pairs(folder.path, setup.task.train_batches.dataset)
         trainer = build_trainer(config, setup, folder, interruption)
         if checkpoint:
@@ -200,54 +186,6 @@ def run(
         log.info("Encoder: %s", folder.path / ENCODER_FILE)
         log.info("Results: %s", folder.results_file)
     return results
-
-
-def describe(folder: ExperimentFolder, config: PretrainConfig, setup: Setup) -> None:
-    """Write everything that is known before the first step."""
-    chosen, learner, resolved = setup.chosen, setup.learner, config.resolved()
-    write_text(folder.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
-    if chosen.split is not None:
-        write_split(folder.path / SPLIT_FILE, chosen.labelled.table, chosen.split)
-    parameters = list(learner.model.parameters())
-    params = {key: value for key, value in config.method.items() if key != "name"}
-    seed = {"seed": config.experiment.seed}
-    folder.record(
-        kind=PRETRAINING,
-        experiment={"command": command_line(), **folder.results["experiment"], **seed},
-        config=resolved,
-        environment=describe_environment(learner.device),
-        computation={
-            "precision": learner.precision.name,
-            "channels_last": config.runtime.uses_channels_last(learner.device),
-            "compiled": config.runtime.compile,
-            "devices": size(),
-        },
-        data={
-            "source": chosen.source,
-            "part": chosen.part,
-            "fingerprint": chosen.fingerprint,
-            "image_size": list(chosen.image_format.size),
-            "bit_depth": chosen.image_format.bit_depth,
-            "num_images": len(chosen.train),
-            "num_watched": len(chosen.watched),
-            "probe": None if chosen.labelled is None else str(chosen.labelled.table.root),
-        },
-        model={
-            "name": config.model["name"],
-            "num_parameters": sum(p.numel() for p in parameters),
-            "num_trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
-            "initial_weights": describe_initial_weights(learner.model, config.model),
-        },
-        method={"type": config.method["name"], "params": params},
-        views=config.views.model_dump(mode="json"),
-    )
-    log.info(
-        "%s by %s, %d images of %s, %s on %s",
-        config.model["name"], config.method["name"], len(chosen.train), chosen.source,
-        learner.precision.name, learner.device,
-    )  # fmt: skip
-    if config.data.allow_all:
-        log.warning("data.allow_all=true: images that later trainings test on may be learned from")
 
 
 def build_trainer(

@@ -6,6 +6,8 @@ import numpy as np
 
 SMALLEST_DEVIATION = 0.02
 SMALLEST_RANK = 1.5
+FEWEST_FOR_RANK = 6
+"""Embeddings: a few lie near a line by chance."""
 
 
 def effective_rank(embeddings: np.ndarray) -> float:
@@ -55,7 +57,8 @@ def watch(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
         "effective_rank": rank,
         "standard_deviation": deviation,
         "retrieval": retrieval(first, second),
-        "collapsed": deviation < SMALLEST_DEVIATION or rank < SMALLEST_RANK,
+        "collapsed": deviation < SMALLEST_DEVIATION
+        or (rank < SMALLEST_RANK and len(first) >= FEWEST_FOR_RANK),
     }
 
 
