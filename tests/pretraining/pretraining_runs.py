@@ -11,6 +11,7 @@ from conftest import REPOSITORY
 from hydra import compose, initialize_config_dir
 
 from core.pretraining.command import check_config, fill_store, short_forms
+from core.pretraining.composition import pretrain
 from core.pretraining.settings import PretrainConfig
 
 SIZE = (32, 64)
@@ -73,3 +74,8 @@ def run_script(monkeypatch, *arguments: Any) -> int:
     finally:
         GlobalHydra.instance().clear()
     return 0
+
+
+def pretrain_one(config: PretrainConfig) -> None:
+    """A job of processes that train together."""
+    pretrain(config)

@@ -32,6 +32,7 @@ from core.pretraining.task import PretrainingTask
 from core.pretraining.views import PairOfViews
 from core.running.components import choose_gradients
 from core.running.continuation import describe_resumption
+from core.running.out_of_memory import explaining_out_of_memory
 from core.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, TensorBoard
 from core.training.checkpoint import Checkpoints, restore
 from core.training.learner import Learner
@@ -180,7 +181,7 @@ def run(
         trainer = build_trainer(config, setup, folder, interruption)
         if checkpoint:
             trainer.continue_from(checkpoint)
-        with others_may_fail():
+        with others_may_fail(), explaining_out_of_memory(config):
             results = trainer.fit()
     if is_first():
         log.info("Encoder: %s", folder.path / ENCODER_FILE)
