@@ -29,6 +29,8 @@ from core.experiments.reading import flatten
 from core.experiments.schema import Results, Section
 from core.losses.registry import get_registry as losses
 from core.models.registry import get_registry as models
+from core.pretraining.settings import SETTINGS as PRETRAINING
+from core.pretraining.settings import default_values
 
 SET_UP = "python -m venv .venv && .venv/bin/pip install -r requirements.txt && .venv/bin/python "
 # Keys that an experiment has only in some cases.
@@ -128,6 +130,7 @@ def test_keys_that_are_named_are_known(trained):
     for group, registry in (("model", models()), ("loss", losses()), ("mask_loss", losses())):
         for name in registry.list():
             known |= {f"{group}.{key}" for key in registry.defaults(name)}
+    known |= {f"{name}.{key}" for name in PRETRAINING for key in default_values(name)}
     known |= {key.rpartition(".")[0] for key in known}
     groups = {*results["config"], "mask_loss"}
     unknown = [

@@ -28,13 +28,20 @@ OTHERS = [command for command in commands() if TRAIN not in command]
 CHOICES = ("experiment", "data", "model", "loss", "augmentation", "supervision", "resume")
 
 # Parts of commands that take more than a second, or that read what such a command writes.
-SLOW = ("benchmark.py", "export.py", "explain.py", "model.onnx", "model.zip")
+SLOW = ("benchmark.py", "pretrain.py", "export.py", "explain.py", "model.onnx", "model.zip")
 
 # Options that keep it cheap: benchmarks get next to no time.
 ONCE, SLIM = ["--rounds", "1"], ["--model", "resnet10_slim"]
 SIZE = ["--image-size", "64", "320"]
 STRIPS = [*SIZE, "--num-images", "24"]
 RUN_HERE = {
+    "code/pretrain.py": [
+        "model=timm",
+        "model.backbone=test_resnet",
+        "model.pretrained=false",
+        "data.image_size=[32,160]",
+        "training.num_epochs=1",
+    ],
     "code/validate_data.py": ["data.image_size=[32,160]"],
     "code/benchmark.py losses": ["--budget-seconds", "0.01", "--losses", "bce_with_logits"],
     "code/benchmark.py loader": [*STRIPS, *ONCE, "--batch-size", "4"],

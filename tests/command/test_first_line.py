@@ -6,7 +6,7 @@ import sys
 import pytest
 from conftest import REPOSITORY
 
-COMMANDS = ["train", "predict", "evaluate", "explain", "export", "validate_data"]
+COMMANDS = ["train", "predict", "evaluate", "explain", "export", "validate_data", "pretrain"]
 # The interpreter says what it had imported by the time of the first line.
 SCRIPT = """
 import builtins, runpy, sys

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from core.losses.factory import get_loss
+from core.pretraining.methods import get_registry as methods
+from core.pretraining.probe import Probe
+from core.pretraining.task import PretrainingTask
 from core.training.classification.objective import Objective
 from core.training.classification.task import ClassificationTask
 from core.training.learner import Learner
@@ -18,7 +21,7 @@ from core.training.settings import RuntimeSettings, TrainingSettings
 from core.training.task import Batch, Folder, Guard, Task
 
 CPU = torch.device("cpu")
-NUM_BATCHES, BATCH_SIZE, SIZE = 4, 6, (8, 12)
+NUM_BATCHES, BATCH_SIZE, SIZE, NUM_FEATURES = 4, 6, (8, 12), 6
 SETTINGS = TrainingSettings(num_epochs=3, learning_rate=0.05, warmup_epochs=0, ema_decay=0.5)
 
 
@@ -49,6 +52,16 @@ class Batches:
         labels = torch.stack([bright, ~bright], 1).float()
         ids = [f"{number}_{place}.jpg" for place in range(BATCH_SIZE)]
         return {"image": images, "labels": labels, "image_id": ids}
+
+
+class Pairs(Batches):
+    """The same, with the second views and the numbers of the images."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        for number, batch in enumerate(self.all):
+            batch["second_view"] = batch["image"].flip(3)
+            batch["row"] = torch.arange(BATCH_SIZE) + BATCH_SIZE * number
 
 
 class Network(nn.Module):
@@ -98,8 +111,18 @@ def mean_grey() -> Task:
     return MeanGrey(nn.MSELoss(), Batches(seed=1), seed=5)
 
 
+def pretraining() -> Task:
+    """MoCo, which keeps more than any other method: a queue and a key encoder."""
+    method = methods().get("moco", queue_size=2 * BATCH_SIZE, hidden_size=8, embedding_size=4)
+    seed_everything(5)
+    method.attach(Network(NUM_FEATURES), NUM_FEATURES)
+    probe = Probe(Batches(seed=2), Batches(seed=3), every=1)
+    return PretrainingTask(method, Pairs(seed=1), Pairs(seed=2), 5, probe)
+
+
 EXAMPLES: dict[str, tuple[Callable[[], Task], int]] = {
     "classification": (classification, 2),
+    "pretraining": (pretraining, NUM_FEATURES),
     # Not registered: it holds the trainer to knowing nothing about labels.
     "mean_grey": (mean_grey, 1),
 }

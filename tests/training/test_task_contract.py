@@ -11,7 +11,7 @@ import pytest
 from task_examples import EXAMPLES, NUM_BATCHES, SETTINGS, build
 
 from core.experiments.folder import ExperimentFolder
-from core.experiments.schema import RunResults
+from core.experiments.schema import PretrainingResults, Results, RunResults
 from core.files.checkpoint import load_checkpoint
 from core.machine.interruption import Interruption
 from core.training import trainer as trainer_module
@@ -20,6 +20,7 @@ from core.training.task import get_registry
 from core.training.trainer import Trainer
 
 NUM_STEPS = NUM_BATCHES * SETTINGS.num_epochs
+SCHEMAS = {"classification": Results, "pretraining": PretrainingResults}
 SECONDS = ("duration_seconds", "images_per_second", "data_wait_share")
 
 
@@ -37,8 +38,7 @@ def train(
     if found.state:
         restore(learner, found.state, found.file)
     folder, interruption = ExperimentFolder.at(path), Interruption()
-    if name not in get_registry():
-        folder.schema = RunResults
+    folder.schema = SCHEMAS.get(name, RunResults)
     with folder.running(interruption):
         trainer = Trainer(learner, task, folder, settings=SETTINGS, interruption=interruption)
         watch(trainer)

@@ -30,6 +30,9 @@ class ExperimentFolder:
     schema: type[Section] = Results
     """What results.json may hold; a kind of training with other figures sets its own."""
 
+    script = "code/train.py"
+    """The command that goes on with an interrupted run."""
+
     def __init__(self, path: Path, results: dict[str, Any]) -> None:
         self.path = path
         self.results = results
@@ -107,7 +110,7 @@ class ExperimentFolder:
                 yield
             except KeyboardInterrupt:
                 resumed = shlex.quote(f"resume={self.path}")
-                log.warning("Interrupted. To go on: python code/train.py %s", resumed)
+                log.warning("Interrupted. To go on: python %s %s", self.script, resumed)
                 self._record_end(interruption, "interrupted", "stopped by the user")
                 raise
             except BaseException as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
-from core.experiments.schema import SCHEMA_VERSION, check_results
+from core.experiments.schema import PRETRAINING, SCHEMA_VERSION, check_results
 from core.files.reading import read_json
 
 RESULTS_FILE = "results.json"
@@ -104,6 +104,11 @@ def read_experiment(experiment: Path | str | Mapping[str, Any]) -> Experiment:
         )
     if status != "completed":
         raise InputError(f"{file}: status={status!r}; expected 'completed'")
+    if results.get("kind") == PRETRAINING:
+        raise InputError(
+            f"{path} is a pretraining, which has an encoder and no figures of classes: expected a "
+            "training; code/train.py model.weights=FILE goes on from its encoder"
+        )
     for keys in REQUIRED:
         if not look_up(results, *keys):
             raise InputError(f"{file} has no {'.'.join(keys)}: it is incomplete, train again")

@@ -165,6 +165,23 @@ Results = section(
 )  # fmt: skip
 """What a classification writes; the last three sections are those of a cross-validation."""
 
+EmbeddingFigures = section(
+    "EmbeddingFigures", loss=float, effective_rank=float, standard_deviation=float,
+    retrieval=float, collapsed=bool, probe_average_precision=float,
+)  # fmt: skip
+PretrainingResults = section(
+    "PretrainingResults", extends=RunResults, kind=str, method=Loss, views=dict[str, Any],
+    data=section(
+        "PretrainingData", source=str, fingerprint=str, image_size=list[Count], bit_depth=Count,
+        num_images=Count, num_watched=Count, part=str, probe=str,
+    ),
+    history=list[section("PretrainingEpoch", extends=Epoch, validation=EmbeddingFigures)],
+    test=EmbeddingFigures, collapsed=bool,
+)  # fmt: skip
+"""What a pretraining writes; `kind` is `pretraining`."""
+
+PRETRAINING = "pretraining"
+
 
 def first_problem(error: ValidationError) -> str:
     """The first key that is wrong, its value, and what was expected."""

@@ -1,5 +1,6 @@
 """Weights from a local file, every key of which is accounted for."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from core.errors import InputError
+
+log = logging.getLogger(__name__)
 
 EXAMPLES = 3
 
@@ -35,6 +38,11 @@ def load_weights(model: nn.Module, path: str, head: Sequence[str]) -> bool:
     missing = [key for key in result.missing_keys if not _only_in([key], fresh)]
     _refuse(path, "missing", missing)
     _refuse(path, "unexpected", result.unexpected_keys)
+    left = list(dict.fromkeys(key.rpartition(".")[0] for key in result.missing_keys))
+    log.info(
+        "model.weights=%s: %d of %d tensors of the model are from this file; left as they were: %s",
+        path, len(own) - len(result.missing_keys), len(own), _shown(left) or "nothing",
+    )  # fmt: skip
     return not any(_only_in([key], head) for key in result.missing_keys)
 
 
@@ -72,11 +80,14 @@ def _only_in(keys: Sequence[str], layers: Sequence[str]) -> bool:
     return bool(keys) and all(key.startswith(prefixes) for key in keys)
 
 
+def _shown(keys: Sequence[str]) -> str:
+    shown = [key.removeprefix("backbone.") for key in keys[:EXAMPLES]]
+    return ", ".join(shown) + (", ..." if len(keys) > EXAMPLES else "")
+
+
 def _refuse(path: str, what: str, keys: Sequence[str]) -> None:
     if keys:
-        shown = [key.removeprefix("backbone.") for key in keys[:EXAMPLES]]
-        more = ", ..." if len(keys) > EXAMPLES else ""
         raise InputError(
-            f"model.weights={path}: weights {what}: {len(keys)} "
-            f"({', '.join(shown)}{more}): the file must be of the same network as model.name"
+            f"model.weights={path}: weights {what}: {len(keys)} ({_shown(keys)}): the file "
+            "must be of the same network as model.name"
         )

@@ -67,15 +67,16 @@ def _check_unfinished(path: Path, config: TrainConfig, changed: Mapping[str, Any
         )
 
 
-def find_resumed(wanted: str, results_dir: Path) -> Path:
+def find_resumed(wanted: str, results_dir: Path, kind: str | None = None) -> Path:
     """The folder that `resume=` names: a path, a name in `results_dir`, its beginning, or `latest`.
 
-    A file of the experiment, such as a checkpoint, stands for its folder.
+    A file of the experiment, such as a checkpoint, stands for its folder. `latest` is the latest of
+    this `kind`, as results.json has it.
 
     Raises InputError where it is missing, holds no experiment, or a process is working in it.
     """
     if wanted == LATEST:
-        return _latest(results_dir)
+        return _latest(results_dir, kind)
     named = Path(wanted).expanduser()
     path = named if named.exists() else results_dir / wanted
     if path.is_file() or path.name == "checkpoints":
@@ -104,8 +105,9 @@ def find_resumed(wanted: str, results_dir: Path) -> Path:
     return path
 
 
-def _latest(results_dir: Path) -> Path:
+def _latest(results_dir: Path, kind: str | None) -> Path:
     found = [path.parent for path in results_dir.glob(f"*/{CONFIG_FILE}")]
+    found = [path for path in found if read_results(path).get("kind") == kind]
     found = [path for path in found if read_results(path).get("status") != "completed"]
     found = [path for path in found if not is_locked(path)]
     if not found:

@@ -1,0 +1,1 @@
+"""Learn a backbone from strips that nobody labelled."""

@@ -1,0 +1,199 @@
+"""The command line of a pretraining: Hydra's groups, short forms, mistakes, help and resuming."""
+
+import copy
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from core.command.config import at_home, components
+from core.command.help import component_list, help_width, keys_text, line, store_help_text
+from core.command.help import shown_value as shown
+from core.command.help_topics import section_topic
+from core.command.quoting import quoted
+from core.errors import InputError
+from core.experiments.reading import flatten, read_results
+from core.experiments.schema import PRETRAINING
+from core.files.reading import read_yaml
+from core.files.writing import to_json
+from core.models.registry import get_registry as get_model_registry
+from core.pretraining.composition import continue_pretraining
+from core.pretraining.methods import get_registry as get_method_registry
+from core.pretraining.settings import SETTINGS, PretrainConfig, check_values, default_values
+from core.running.resuming import CONFIG_FILE, FREE, find_resumed
+from core.validation import nearest
+
+RESUME = "resume"
+_NUM_EPOCHS = "training.num_epochs"
+_CHOICES = {"model.name": "model", "method.name": "method"}
+_INTRODUCTION = """\
+Learn a backbone from strips that nobody labelled.
+
+  python code/pretrain.py data.unlabelled=DIR        any folder or glob of images
+  python code/pretrain.py data.root=DIR              training part of a data set
+  python code/pretrain.py method.name=moco model.name=resnet10_slim
+  python code/pretrain.py resume=DIR                 after an interruption
+  python code/pretrain.py --help method              one group of keys
+
+Then: python code/train.py model.weights=FOLDER/encoder.safetensors, with the
+same model.name. Every key is set as key=value.
+"""
+
+
+def fill_store() -> None:
+    """Offer models, methods, settings and help to Hydra."""
+    store = ConfigStore.instance()
+    for name, defaults in components("model").items():
+        store.store(group="model", name=name, node={"name": name, **to_json(defaults)})
+    registry = get_method_registry()
+    for name in registry:
+        node = {"name": name, **to_json(registry.defaults(name))}
+        store.store(group="method", name=name, node=node)
+    sections = {name: default_values(name) for name in SETTINGS}
+    store.store(name="pretraining_settings", node={**sections, RESUME: None})
+    store_help_text("pretrain", help_text(help_width()))
+
+
+def help_text(width: int) -> str:
+    """An introduction, the methods and models, and every key with its default."""
+    keys = [keys_text(name, part, width) for name, part in SETTINGS.items()]
+    return "\n".join([_INTRODUCTION, method_list(width), component_list("model", width), *keys])
+
+
+def method_list(width: int) -> str:
+    """Each method with its keys."""
+    registry, lines = get_method_registry(), ["method.name=...  one of:"]
+    for name in registry:
+        lines.append(line(name, registry.description(name), width, column=24))
+        keys = (f"method.{k}={shown(v)}" for k, v in registry.defaults(name).items())
+        lines.append(line("", "  ".join(keys), width, column=24))
+    return "\n".join([*lines, ""])
+
+
+def topic(word: str, width: int) -> str:
+    """The help on a group of keys, or on one key. Raises InputError for anything else."""
+    lists: dict[str, Callable[[int], str]] = {
+        "method": method_list,
+        "model": partial(component_list, "model"),
+    }
+    if group := lists.get(_CHOICES.get(word, word)):
+        return group(width)
+    return section_topic(word, width, SETTINGS, list(lists))
+
+
+def short_forms(arguments: Iterable[str]) -> list[str]:
+    """Rewrite `model.name=X` to `model=X` and `method.name=X` to `method=X`.
+
+    Raises InputError for a name that is not registered; lists those that are.
+    """
+    return [_short_form(argument) for argument in quoted(arguments)]
+
+
+def _short_form(argument: str) -> str:
+    key, equals, value = argument.partition("=")
+    group = _CHOICES.get(key, key)
+    if not equals or group not in _CHOICES.values():
+        return argument
+    registry = get_model_registry() if group == "model" else get_method_registry()
+    for name in value.split(","):
+        if name.strip("'\" ") not in registry:
+            known = registry.list()
+            problem = registry.why_missing(name) or (
+                f"no such {group}{nearest(name, known)}; known: {', '.join(known)}"
+            )
+            raise InputError(f"{key}={name}: {problem}")
+    return f"{group}={value}"
+
+
+def explain_key(error: Exception) -> str | None:
+    """The message for a key that Hydra does not know, with the nearest known key."""
+    match = re.search(r"Could not override '(\w+)(?:\.([\w.]+))?'", str(error))
+    if match is None:
+        return None
+    section, key = match.groups()
+    sections = [*PretrainConfig.__dataclass_fields__, RESUME]
+    if section not in sections or not key:
+        known = ", ".join(sections)
+        return f"{section}: unknown key{nearest(section, sections)}; known: {known}"
+    if section in SETTINGS:
+        known = list(default_values(section))
+    else:
+        registry = get_model_registry() if section == "model" else get_method_registry()
+        owners = [name for name in registry if key in registry.defaults(name)]
+        if owners:
+            return f"{section}.{key}: not a key of this {section}; only of {', '.join(owners)}"
+        keys = (key for name in registry for key in registry.defaults(name))
+        known = list(dict.fromkeys(["name", *keys]))
+    return f"{section}.{key}: unknown key{nearest(key, known)}; known keys: {', '.join(known)}"
+
+
+def check_config(config: DictConfig) -> PretrainConfig:
+    """Validate a config that Hydra composed. Raises InputError."""
+    content = at_home(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    content.pop(RESUME, None)
+    return check_values(content)
+
+
+def find_pretraining(
+    wanted: str, composed: PretrainConfig, given: Iterable[str]
+) -> tuple[PretrainConfig, Callable[[], dict[str, Any]]]:
+    """The config of the pretraining that `resume=` names, and a function that continues it.
+
+    `given` are the keys of the command line, whose values stand in `composed`. Raises InputError
+    where there is none, nothing is left to do, or a value would change its result.
+    """
+    path = find_resumed(wanted, Path(composed.experiment.results_dir), kind=PRETRAINING)
+    results = read_results(path)
+    content = read_yaml(path / CONFIG_FILE)
+    if "method" not in content:
+        raise InputError(f"resume={path}: is no pretraining: give code/train.py resume={path}")
+    own, new = check_values(content), flatten(composed.resolved())
+    before = flatten(own.resolved())
+    changed = {
+        key: [before.get(key), new.get(key)]
+        for key in given
+        if key != RESUME and before.get(key) != new.get(key)
+    }
+    rises = [_NUM_EPOCHS] if _NUM_EPOCHS in changed and _rises(*changed[_NUM_EPOCHS]) else []
+    if refused := [key for key in changed if key not in {*FREE, "data.unlabelled", *rises}]:
+        listed = "; ".join(f"{key} was {changed[key][0]}, is {changed[key][1]}" for key in refused)
+        raise InputError(
+            f"resume={path}: was begun with another config ({listed}): leave these out, or "
+            "pretrain anew"
+        )
+    if results.get("status") == "completed" and not rises:
+        raise InputError(
+            f"resume={path}: is completed, nothing is left to do; a larger {_NUM_EPOCHS}=N trains "
+            "on"
+        )
+    changed.pop("experiment.results_dir", None)
+    config = _with_values(own, {key: value for key, (_, value) in changed.items()})
+    return config, partial(continue_pretraining, config, path, changed)
+
+
+def given_keys() -> list[str]:
+    """The dotted keys that the command line sets."""
+    overrides = HydraConfig.get().overrides.task
+    return [_key_of(override) for override in overrides]
+
+
+def _key_of(override: str) -> str:
+    key = override.lstrip("+~").partition("=")[0]
+    return next((name for name, group in _CHOICES.items() if group == key), key)
+
+
+def _rises(was: int, now: int) -> bool:
+    return now > was
+
+
+def _with_values(config: PretrainConfig, values: Mapping[str, Any]) -> PretrainConfig:
+    content = copy.deepcopy(config.resolved())
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        content[section][name] = value
+    return check_values(content)

@@ -1,0 +1,213 @@
+"""Compose a pretraining from a checked config, run it, and continue it."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from core.data.dataset import StripDataset
+from core.data.loaders import make_loader
+from core.data.sampling import BatchShard
+from core.errors import InputError
+from core.experiments.folder import ExperimentFolder
+from core.experiments.reading import read_results
+from core.experiments.schema import PretrainingResults
+from core.machine.device import choose_device, keep_freed_memory
+from core.machine.distributed import first_before_others, from_first, is_first, rank, size
+from core.machine.interruption import Interruption
+from core.machine.process_group import others_may_fail
+from core.models.parameters import without_weights
+from core.pretraining.choosing import Chosen, choose_strips
+from core.pretraining.contact_sheet import write_view_pairs
+from core.pretraining.encoder import ENCODER_FILE, build_encoder, num_features
+from core.pretraining.methods import get_registry
+from core.pretraining.probe import Probe
+from core.pretraining.record import describe, encoder_card
+from core.pretraining.settings import PretrainConfig
+from core.pretraining.strips import ViewDataset
+from core.pretraining.task import PretrainingTask
+from core.pretraining.views import PairOfViews
+from core.running.components import choose_gradients
+from core.running.continuation import describe_resumption
+from core.running.out_of_memory import explaining_out_of_memory
+from core.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, TensorBoard
+from core.training.checkpoint import Checkpoints, restore
+from core.training.learner import Learner
+from core.training.seeding import seed_everything, set_determinism
+from core.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+SCRIPT = "code/pretrain.py"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that a pretraining needs, built from a config."""
+
+    chosen: Chosen
+    task: PretrainingTask
+    learner: Learner
+
+
+def pretrain(config: PretrainConfig) -> dict[str, Any]:
+    """Run one pretraining and return what its results.json holds.
+
+    Everything is read, checked and built before a folder is made: a mistake leaves nothing behind.
+    """
+    setup = build(config, choose_strips(config))
+    folder = ExperimentFolder.create(Path(config.experiment.results_dir), config.experiment.name)
+    return run(config, setup, folder)
+
+
+def continue_pretraining(
+    config: PretrainConfig, path: Path, changed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Continue in `path` from its newest whole checkpoint, or start over if there is none.
+
+    Raises InputError where the strips are others, or the checkpoints do not fit.
+    """
+    chosen, checkpoints = choose_strips(config), Checkpoints(path / "checkpoints")
+    known = read_results(path).get("data", {}).get("fingerprint")
+    if known not in (None, chosen.fingerprint):
+        raise InputError(
+            f"resume={path}: was begun with other strips than those of {chosen.source}: give the "
+            "same"
+        )
+    found, built = from_first(checkpoints.newest), config
+    if found.state is not None:
+        # The precision it began with: `auto` may choose another one on another device.
+        precision = found.state.get("precision", config.runtime.precision)
+        runtime = config.runtime.model_copy(update={"precision": precision})
+        built = replace(config, model=without_weights(config.model), runtime=runtime)
+    setup = build(built, chosen)
+    if found.state is not None:
+        restore(setup.learner, found.state, found.file)
+        from_first(lambda: checkpoints.mend(found))
+    for problem in found.problems:
+        log.warning("%s", problem)
+    resumption = describe_resumption(changed, found)
+    log.info("Resuming %s from epoch %d, step %d", path, resumption["epoch"], resumption["step"])
+    return run(config, setup, ExperimentFolder.reopen(path, resumption), found.state)
+
+
+def build(config: PretrainConfig, chosen: Chosen) -> Setup:
+    """Build what the config names. Raises InputError for values that do not fit the strips."""
+    device = choose_device(config.runtime.device, config.runtime.num_threads)
+    keep_freed_memory()
+    set_determinism(config.runtime.deterministic)
+    seed = config.experiment.seed
+    seed_everything(seed)
+    image_size = config.views.window or chosen.image_format.size
+    with first_before_others():
+        encoder = build_encoder(config.model, image_size)
+    choose_gradients(encoder, config, device)
+    params = {key: value for key, value in config.method.items() if key != "name"}
+    method = get_registry().instantiate(config.method["name"], **params)
+    labels = chosen.strips.labels
+    method.attach(encoder, num_features(encoder), 0 if labels is None else labels.shape[1])
+    loaders = build_loaders(config, chosen, pin_memory=device.type == "cuda")
+    learner = Learner.create(
+        encoder,
+        method,
+        config.training,
+        steps_per_epoch=len(loaders["train"]),
+        device=device,
+        runtime=config.runtime,
+    )
+    probe = None
+    if chosen.labelled is not None:
+        every = min(config.training.probe_every, config.training.num_epochs)
+        probe = Probe(loaders["probe_train"], loaders["probe_validation"], every)
+    card = encoder_card(config, chosen, encoder)
+    task = PretrainingTask(method, loaders["train"], loaders["watched"], seed, probe, card)
+    return Setup(chosen, task, learner)
+
+
+def build_loaders(
+    config: PretrainConfig, chosen: Chosen, pin_memory: bool
+) -> dict[str, DataLoader]:
+    """Pairs to learn from, in processes that share batches, and to watch; strips of the probe."""
+    data, seed = config.data, config.experiment.seed
+    views, shard = PairOfViews(config.views, seed), None
+    if size() > 1:
+        shard = BatchShard(rank(), size())
+    watched = chosen.watched
+    if len(watched) % data.batch_size == 1:  # of one image there are no statistics
+        watched = watched[:-1]
+    datasets: dict[str, Any] = {
+        "train": ViewDataset(chosen.strips, chosen.train, views, shard),
+        "watched": ViewDataset(chosen.strips, watched, views),
+    }
+    if chosen.labelled is not None:
+        for part in ("train", "validation"):
+            datasets[f"probe_{part}"] = StripDataset(
+                chosen.labelled.table,
+                chosen.split[part],
+                chosen.labelled.image_format.size,
+                channels=data.channels,
+                images=chosen.labelled.images,
+            )
+    return {
+        name: make_loader(
+            dataset,
+            data.batch_size,
+            seed=seed,
+            shuffle=name == "train",
+            num_workers=data.num_workers,
+            pin_memory=pin_memory,
+        )
+        for name, dataset in datasets.items()
+    }
+
+
+def run(
+    config: PretrainConfig,
+    setup: Setup,
+    folder: ExperimentFolder,
+    checkpoint: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train, from the `checkpoint` that the learner was restored to, if any."""
+    folder.schema, folder.script = PretrainingResults, SCRIPT
+    interruption = Interruption()
+    with folder.running(interruption):
+        log.info("Pretraining %s", folder.path)
+        if is_first():
+            describe(folder, config, setup.chosen, setup.learner)
+            write_view_pairs(folder.path, setup.task.train_batches.dataset)
+        trainer = build_trainer(config, setup, folder, interruption)
+        if checkpoint:
+            trainer.continue_from(checkpoint)
+        with others_may_fail(), explaining_out_of_memory(config):
+            results = trainer.fit()
+    if is_first():
+        log.info("Encoder: %s", folder.path / ENCODER_FILE)
+        log.info("Results: %s", folder.results_file)
+    return results
+
+
+def build_trainer(
+    config: PretrainConfig, setup: Setup, folder: ExperimentFolder, interruption: Interruption
+) -> Trainer:
+    """The trainer of one pretraining."""
+    settings = config.training
+    callbacks: list[Callback] = []
+    if is_first():
+        if settings.tensorboard:
+            callbacks.append(TensorBoard(folder.path))
+        if every := settings.checkpoint_every_n_epochs:
+            callbacks.append(ModelCheckpoint(folder.path / "checkpoints", every))
+    if settings.early_stopping_patience and setup.task.criterion:
+        patience, name = settings.early_stopping_patience, setup.task.criterion.name
+        callbacks.append(EarlyStopping(patience, name))
+    return Trainer(
+        setup.learner,
+        setup.task,
+        folder,
+        settings=settings,
+        interruption=interruption,
+        callbacks=callbacks,
+    )

@@ -1,0 +1,81 @@
+"""Small strips, and pretrainings of them that take a second."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from conftest import REPOSITORY
+from hydra import compose, initialize_config_dir
+
+from core.pretraining.command import check_config, fill_store, short_forms
+from core.pretraining.composition import pretrain
+from core.pretraining.settings import PretrainConfig
+
+SIZE = (32, 64)
+SMALL = [
+    f"data.image_size=[{SIZE[0]},{SIZE[1]}]",
+    "data.batch_size=6",
+    "model=timm",
+    "model.backbone=test_resnet",
+    "model.pretrained=false",
+    "method.hidden_size=16",
+    "method.embedding_size=8",
+    "training.num_epochs=2",
+    "training.learning_rate=0.003",
+    "runtime.precision=float32",
+]
+
+
+def write_strips(folder: Path, numbers: Sequence[int]) -> Path:
+    """A JPEG for each number, each of another texture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        noise = np.random.default_rng(number).integers(0, 256, SIZE, np.uint8)
+        content = cv2.imencode(".jpg", cv2.GaussianBlur(noise, (0, 0), 1 + number % 3))[1]
+        (folder / f"strip_{number:03d}.jpg").write_bytes(content.tobytes())
+    return folder
+
+
+def write_labelled(root: Path, count: int = 40) -> Path:
+    """A labelled data set: the kind of blur, as two classes; the third kind is clean."""
+    write_strips(root / "images", range(count))
+    rows = [f"strip_{n:03d}.jpg,{int(n % 3 == 0)},{int(n % 3 == 1)}" for n in range(count)]
+    (root / "labels.csv").write_text("\n".join(["ImageId,fine,medium", *rows]) + "\n")
+    return root
+
+
+def composed(*overrides: Any) -> PretrainConfig:
+    """The checked config of a small pretraining."""
+    fill_store()
+    with initialize_config_dir(str(REPOSITORY / "config"), version_base="1.3"):
+        words = short_forms([*SMALL, *map(str, overrides)])
+        return check_config(compose("pretrain_config", overrides=words))
+
+
+def run_script(monkeypatch, *arguments: Any) -> int:
+    """The exit code of `python code/pretrain.py ARGUMENTS`, run in this process."""
+    import logging
+
+    from hydra.core.global_hydra import GlobalHydra
+
+    import pretrain
+    from core.command.mistakes import run_command
+    from core.pretraining.command import explain_key
+
+    monkeypatch.setattr(sys, "argv", ["code/pretrain.py", *map(str, arguments)])
+    logging.getLogger().handlers.clear()
+    try:
+        run_command(pretrain.main, explain_key)
+    except SystemExit as ended:
+        return ended.code
+    finally:
+        GlobalHydra.instance().clear()
+    return 0
+
+
+def pretrain_one(config: PretrainConfig) -> None:
+    """A job of processes that train together."""
+    pretrain(config)
