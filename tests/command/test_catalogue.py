@@ -1,4 +1,4 @@
-"""What the command line knows about models and losses without importing them."""
+"""What the command line knows about models, losses and methods without importing them."""
 
 import json
 import os
@@ -14,13 +14,14 @@ from conftest import REPOSITORY
 
 from core.command.catalogue import offered
 
-GROUPS = ("model", "loss")
+GROUPS = ("model", "loss", "method")
 SCRIPT = """
 import json, sys
 from dataclasses import asdict
 sys.path.insert(0, "code")
 from core.command.catalogue import offered
-known = {g: {n: asdict(each) for n, each in offered(g).items()} for g in ("model", "loss")}
+groups = ("model", "loss", "method")
+known = {g: {n: asdict(each) for n, each in offered(g).items()} for g in groups}
 print(json.dumps([known, "core.models" in sys.modules]))
 """
 ROOM = """\
@@ -48,9 +49,9 @@ class Sample(nn.Module):
 
 @dataclass
 class Project:
-    """A copy of what the command line imports, with one model, one loss and a torch of one class.
+    """A copy of what the command line imports, with one component of each kind.
 
-    The real torch would take seconds in each process.
+    Its torch is a single class: the real one would take seconds in each process.
     """
 
     folder: Path
@@ -62,10 +63,11 @@ class Project:
         return path
 
     def add(self, room: str, name: str, text: str = COMPONENT) -> Path:
-        return self.write(f"code/core/{room}/{name}.py", text.format(room=room, name=name))
+        path = f"code/core/{room.replace('.', '/')}/{name}.py"
+        return self.write(path, text.format(room=room, name=name))
 
     def ask(self) -> tuple[dict[str, Any], bool]:
-        """What a new process is offered, and whether it imported models and losses for that."""
+        """What a new process is offered, and whether it imported components for that."""
         environment = {
             "PYTHONPATH": str(self.folder / "elsewhere"),
             "PYTHONUSERBASE": str(self.folder / "user"),
@@ -104,9 +106,9 @@ def project(tmp_path) -> Project:
         shutil.copy(core / f"{file}.py", copied)
     project.write("code/torch/__init__.py", "")
     project.write("code/torch/nn.py", "class Module:\n    pass\n")
-    for room, name in (("models", "net"), ("losses", "distance")):
-        project.write(f"code/core/{room}/__init__.py", ROOM.format(room=room))
-        project.write(f"code/core/{room}/registry.py", REGISTRY.format(room=room))
+    for room, name in (("models", "net"), ("losses", "distance"), ("pretraining.methods", "pair")):
+        project.add(room, "__init__", ROOM)
+        project.add(room, "registry", REGISTRY)
         project.add(room, name)
     return project
 

@@ -25,6 +25,7 @@ def test_it_is_drawn_once_a_minute_and_at_the_end(tmp_path, monkeypatch):
     plot = HistoryPlot(tmp_path / "history.png")
     for record in history(5):
         plot.on_epoch_end(record, 1)
+        plot._drawing.wait()
     assert drawn == [(1, 1), (4, 1)]
     plot.close()
     plot.close()
@@ -40,6 +41,7 @@ def test_the_file_is_a_picture(tmp_path):
     plot = HistoryPlot(tmp_path / "history.png")
     for record in history(3):
         plot.on_epoch_end(record, 1)
+    plot._drawing.wait()
     assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -1,6 +1,6 @@
-"""Models and losses in plain values: from their registries, or from the user's cache.
+"""Models, losses and methods in plain values: from their registries, or from the user's cache.
 
-Importing the registries takes seconds, because models and losses import torch. What the command
+Importing the registries takes seconds, because their components import torch. What the command
 line has to know about them is therefore kept from one command to the next, under a key of all code
 of this project and of the installed packages.
 """
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from core.registry import Registry
 
 CODE = Path(__file__).parents[2]
-_ROOMS = {"model": "core.models", "loss": "core.losses"}
+_ROOMS = {"model": "core.models", "loss": "core.losses", "method": "core.pretraining.methods"}
 
 
 @dataclass(frozen=True)
 class Component:
-    """What is known about a model or a loss, without importing it.
+    """What is known about a model, a loss or a method, without importing it.
 
     `properties` has the JSON Schema of each parameter.
     """
@@ -47,32 +47,39 @@ class Component:
 
 
 def registry_of(group: str) -> "Registry[Any]":
-    """The registry that `model`, `loss` or `mask_loss` chooses from. Imports torch."""
-    room = _ROOMS["model" if group == "model" else "loss"]
-    return import_module(f"{room}.registry").get_registry()
+    """The registry that `model`, `loss`, `mask_loss` or `method` chooses from. Imports torch."""
+    return import_module(f"{_room(group)}.registry").get_registry()
 
 
 def offered(group: str) -> dict[str, Component]:
-    """The components that `model`, `loss` or `mask_loss` chooses from, by their names."""
-    if _are_imported():
+    """The components that `model`, `loss`, `mask_loss` or `method` chooses from, by their names."""
+    if _is_imported(group):
         return _described(group)
-    return _remembered()["model" if group == "model" else "loss"]
+    return _remembered()[_of(group)]
 
 
 def clash(group: str, name: str) -> str | None:
     """That two files register the name, which is therefore not available; else None."""
     offered(group)
-    return registry_of(group).clashes.get(name) if _are_imported() else None
+    return registry_of(group).clashes.get(name) if _is_imported(group) else None
 
 
 def why_missing(group: str, name: str) -> str | None:
     """That a broken file mentions the name, which is therefore not known; else None."""
     offered(group)
-    return registry_of(group).why_missing(name) if _are_imported() else None
+    return registry_of(group).why_missing(name) if _is_imported(group) else None
 
 
-def _are_imported() -> bool:
-    return all(room in sys.modules for room in _ROOMS.values())
+def _of(group: str) -> str:
+    return "loss" if group == "mask_loss" else group
+
+
+def _room(group: str) -> str:
+    return _ROOMS[_of(group)]
+
+
+def _is_imported(group: str) -> bool:
+    return _room(group) in sys.modules
 
 
 def _described(group: str) -> dict[str, Component]:

@@ -11,6 +11,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from core.command.catalogue import offered, why_missing
 from core.command.config import at_home, components
 from core.command.help import component_list, help_width, keys_text, line, store_help_text
 from core.command.help import shown_value as shown
@@ -20,12 +21,7 @@ from core.errors import InputError
 from core.experiments.reading import flatten, read_results
 from core.experiments.schema import PRETRAINING
 from core.files.reading import read_yaml
-from core.files.writing import to_json
-from core.models.registry import get_registry as get_model_registry
-from core.pretraining.composition import continue_pretraining
-from core.pretraining.methods import get_registry as get_method_registry
 from core.pretraining.settings import SETTINGS, PretrainConfig, check_values, default_values
-from core.running.resuming import CONFIG_FILE, FREE, find_resumed
 from core.validation import nearest
 
 RESUME = "resume"
@@ -49,11 +45,9 @@ def fill_store() -> None:
     """Offer models, methods, settings and help to Hydra."""
     store = ConfigStore.instance()
     for name, defaults in components("model").items():
-        store.store(group="model", name=name, node={"name": name, **to_json(defaults)})
-    registry = get_method_registry()
-    for name in registry:
-        node = {"name": name, **to_json(registry.defaults(name))}
-        store.store(group="method", name=name, node=node)
+        store.store(group="model", name=name, node={"name": name, **defaults})
+    for name, method in offered("method").items():
+        store.store(group="method", name=name, node={"name": name, **method.defaults})
     sections = {name: default_values(name) for name in SETTINGS}
     store.store(name="pretraining_settings", node={**sections, RESUME: None})
     store_help_text("pretrain", help_text(help_width()))
@@ -67,10 +61,10 @@ def help_text(width: int) -> str:
 
 def method_list(width: int) -> str:
     """Each method with its keys."""
-    registry, lines = get_method_registry(), ["method.name=...  one of:"]
-    for name in registry:
-        lines.append(line(name, registry.description(name), width, column=24))
-        keys = (f"method.{k}={shown(v)}" for k, v in registry.defaults(name).items())
+    lines = ["method.name=...  one of:"]
+    for name, method in offered("method").items():
+        lines.append(line(name, method.description, width, column=24))
+        keys = (f"method.{k}={shown(v)}" for k, v in method.defaults.items())
         lines.append(line("", "  ".join(keys), width, column=24))
     return "\n".join([*lines, ""])
 
@@ -99,11 +93,10 @@ def _short_form(argument: str) -> str:
     group = _CHOICES.get(key, key)
     if not equals or group not in _CHOICES.values():
         return argument
-    registry = get_model_registry() if group == "model" else get_method_registry()
+    known = list(offered(group))
     for name in value.split(","):
-        if name.strip("'\" ") not in registry:
-            known = registry.list()
-            problem = registry.why_missing(name) or (
+        if name.strip("'\" ") not in known:
+            problem = why_missing(group, name) or (
                 f"no such {group}{nearest(name, known)}; known: {', '.join(known)}"
             )
             raise InputError(f"{key}={name}: {problem}")
@@ -123,11 +116,11 @@ def explain_key(error: Exception) -> str | None:
     if section in SETTINGS:
         known = list(default_values(section))
     else:
-        registry = get_model_registry() if section == "model" else get_method_registry()
-        owners = [name for name in registry if key in registry.defaults(name)]
+        of_group = offered(section)
+        owners = [name for name, component in of_group.items() if key in component.defaults]
         if owners:
             return f"{section}.{key}: not a key of this {section}; only of {', '.join(owners)}"
-        keys = (key for name in registry for key in registry.defaults(name))
+        keys = (key for component in of_group.values() for key in component.defaults)
         known = list(dict.fromkeys(["name", *keys]))
     return f"{section}.{key}: unknown key{nearest(key, known)}; known keys: {', '.join(known)}"
 
@@ -147,6 +140,9 @@ def find_pretraining(
     `given` are the keys of the command line, whose values stand in `composed`. Raises InputError
     where there is none, nothing is left to do, or a value would change its result.
     """
+    from core.pretraining.composition import continue_pretraining  # imports torch
+    from core.running.resuming import CONFIG_FILE, FREE, find_resumed
+
     path = find_resumed(wanted, Path(composed.experiment.results_dir), kind=PRETRAINING)
     results = read_results(path)
     content = read_yaml(path / CONFIG_FILE)

@@ -7,12 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from core.command.catalogue import registry_of
 from core.data.settings import DataSettings
 from core.errors import InputError
-from core.models.registry import get_registry as get_model_registry
-from core.pretraining.methods import get_registry as get_method_registry
 from core.pretraining.views import ViewSettings
-from core.training.optimization import check_optimizer
 from core.training.settings import ExperimentSettings, RuntimeSettings, TrainingSettings
 from core.validation import Settings, nearest, validate
 
@@ -116,13 +114,15 @@ def check_values(content: Mapping[str, Any]) -> PretrainConfig:
         for key in sorted(WITHOUT_EFFECT.get(name, set()) & content[name].keys()):
             raise InputError(f"{name}.{key}: has no effect in a pretraining: leave it out")
     checked = {name: validate(part, content[name], name) for name, part in SETTINGS.items()}
+    from core.training.optimization import check_optimizer  # takes seconds, unlike all above
+
     check_optimizer(checked["training"].optimizer)
-    for group, registry in (("model", get_model_registry()), ("method", get_method_registry())):
+    for group in ("model", "method"):
         given = {key: value for key, value in content[group].items() if key != "name"}
         if group == "model" and given.get("num_classes", 0) is None:
             given["num_classes"] = 1
         name = str(content[group].get("name"))
-        validate(registry.parameters(name), given, f"{group} {name}")
+        validate(registry_of(group).parameters(name), given, f"{group} {name}")
     config = PretrainConfig(dict(content["model"]), dict(content["method"]), **checked)
     check_method(config)
     return config
@@ -132,7 +132,7 @@ def check_method(config: PretrainConfig) -> None:
     """Raise InputError where the method cannot learn from such batches or such data."""
     name, params = config.method["name"], dict(config.method)
     del params["name"]
-    method = get_method_registry().instantiate(name, **params)
+    method = registry_of("method").instantiate(name, **params)
     method.check_batch_size(config.data.batch_size)
     if method.needs_labels and config.data.unlabelled is not None:
         raise InputError(
