@@ -179,6 +179,27 @@ def test_bounds_and_counts_hold_for_any_input(data):
         assert (row["auroc"] is None) == (row["support"] in (0, images))
 
 
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_figures_equal_scikit_learn_for_any_input_with_ties(data):
+    images = data.draw(st.integers(1, 40))
+    labels = data.draw(arrays(bool, images))
+    # Few values, so that positives and negatives share them; and any values.
+    few = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
+    scores = data.draw(arrays(np.float64, images, elements=few | st.floats(0, 1)))
+    row = classification_metrics(labels[:, None], scores[:, None], ["a"])["per_class"]["a"]
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(
+        labels, scores >= 0.5, pos_label=True, average="binary", zero_division=0
+    )
+    expected = {"precision": precision, "recall": recall, "f1": f1}
+    if labels.any():
+        expected["average_precision"] = sk.average_precision_score(labels, scores)
+        if not labels.all():
+            expected["auroc"] = sk.roc_auc_score(labels, scores)
+    assert {name: row[name] for name in expected} == pytest.approx(expected, abs=1e-12)
+
+
 @pytest.mark.parametrize("wrong", [np.nan, -0.01, 1.5, np.inf])
 def test_impossible_probability_is_named(wrong):
     labels, probabilities = random_predictions(4)

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from core.losses.factory import get_loss
+from core.losses.focal_loss import FocalLoss
 from core.training.classification.objective import Objective
 
 
@@ -106,3 +107,26 @@ def test_without_a_mask_loss_a_plain_tensor_will_do(batch):
     assert plain(logits, batch).item() == pytest.approx(bce(logits, batch["labels"]).item())
     assert plain({"logits": logits}, batch) == plain(logits, batch)
     assert "mask_loss" not in Objective(get_loss({"type": "bce"})).record()
+
+
+class ScheduledLoss(FocalLoss):
+    """Focal loss whose focus moves with the epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        self.gamma = 2.0 + epoch
+
+
+def test_what_undoes_the_loss_is_computed_again_only_where_the_loss_changed(monkeypatch):
+    objective, calls = Objective(ScheduledLoss(alpha=0.25)), []
+    compute = ScheduledLoss.posterior_scaling
+    monkeypatch.setattr(
+        ScheduledLoss, "posterior_scaling", lambda *given: calls.append(1) or compute(*given)
+    )
+    first, again = objective.undoing(2), objective.undoing(2)
+    assert len(calls) == 1
+    assert first.slopes.tolist() == again.slopes.tolist()
+    objective.set_epoch(1)
+    later = objective.undoing(2)
+    assert (later.slopes != first.slopes).all()
+    assert later.slopes.tolist() == compute(objective.image_loss, 2)[0]
+    assert len(objective.undoing(3).slopes) == 3

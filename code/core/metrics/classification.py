@@ -1,10 +1,13 @@
-"""The one definition of every reported figure: computed by scikit-learn, None where undefined."""
+"""The one definition of every reported figure: equal to scikit-learn's, None where undefined.
+
+Without scikit-learn, which checks its inputs anew for each figure: after each epoch, that took 2 %
+of a short epoch.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn import metrics
 
 from core.metrics.scored_predictions import DEFAULT_THRESHOLD, METRICS, Thresholds, decided
 
@@ -43,7 +46,7 @@ def classification_metrics(
         "any_defect": _class_row(
             labels.any(axis=1), probabilities.max(axis=1), predicted.any(axis=1)
         ),
-        "subset_accuracy": float(metrics.accuracy_score(labels, predicted)),
+        "subset_accuracy": float((labels == predicted).all(axis=1).mean()),
         "undefined": undefined,
     }
 
@@ -63,27 +66,61 @@ def macro_means(
 def _class_row(
     labels: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray
 ) -> dict[str, Any]:
-    counts = metrics.confusion_matrix(labels, predicted, labels=[False, True]).ravel().tolist()
-    true_negatives, false_positives, false_negatives, true_positives = counts
+    true_positives, num_predicted, support = _counts(labels, predicted)
     return _scores(labels, probabilities, predicted) | {
-        "support": int(labels.sum()),
+        "support": support,
         "true_positives": true_positives,
-        "false_positives": false_positives,
-        "false_negatives": false_negatives,
-        "true_negatives": true_negatives,
+        "false_positives": num_predicted - true_positives,
+        "false_negatives": support - true_positives,
+        "true_negatives": len(labels) - num_predicted - support + true_positives,
     }
 
 
 def _scores(
     labels: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray
 ) -> dict[str, float | None]:
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        labels, predicted, pos_label=True, average="binary", zero_division=0
-    )
-    scores = {"precision": float(precision), "recall": float(recall), "f1": float(f1)}
+    true_positives, num_predicted, support = _counts(labels, predicted)
+    scores: dict[str, float | None] = {
+        "precision": true_positives / num_predicted if num_predicted else 0.0,
+        "recall": true_positives / support if support else 0.0,
+        "f1": 2 * true_positives / (num_predicted + support) if num_predicted + support else 0.0,
+    }
     scores |= {"average_precision": None, "auroc": None}
-    if labels.any():
-        scores["average_precision"] = float(metrics.average_precision_score(labels, probabilities))
-        if not labels.all():
-            scores["auroc"] = float(metrics.roc_auc_score(labels, probabilities))
+    if support:
+        found, false_alarms = _ranked(labels, probabilities)
+        scores["average_precision"] = _average_precision(found, false_alarms)
+        if support < len(labels):
+            scores["auroc"] = _auroc(found, false_alarms)
     return scores
+
+
+def _counts(labels: np.ndarray, predicted: np.ndarray) -> tuple[int, int, int]:
+    """True positives, predicted images and images with the class."""
+    count = np.count_nonzero
+    return int(count(labels & predicted)), int(count(predicted)), int(count(labels))
+
+
+def _ranked(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """True and false positives down to each probability that occurs, the highest first."""
+    order = np.argsort(-probabilities, kind="stable")
+    last = np.flatnonzero(np.append(np.diff(probabilities[order]), 1.0))
+    found = np.cumsum(labels[order])[last]
+    return found, last + 1 - found
+
+
+def _average_precision(found: np.ndarray, false_alarms: np.ndarray) -> float:
+    """The sum of precision times gained recall, from the lowest probability to the highest."""
+    precision, recall = found / (found + false_alarms), found / found[-1]
+    gained = np.diff(np.append(recall[::-1], 0.0))
+    return float(max(0.0, -np.sum(gained * precision[::-1])))
+
+
+def _auroc(found: np.ndarray, false_alarms: np.ndarray) -> float:
+    """The area under the curve of true over false positive rate, by the trapezoidal rule."""
+    if len(found) > 2:
+        # Points between corners only add rounding.
+        inner = (np.diff(found, 2) != 0) | (np.diff(false_alarms, 2) != 0)
+        corners = np.concatenate([[True], inner, [True]])
+        found, false_alarms = found[corners], false_alarms[corners]
+    heights, widths = (np.insert(n, 0, 0) / n[-1] for n in (found, false_alarms))
+    return float(np.trapezoid(heights, widths))

@@ -1,5 +1,6 @@
 """What classification minimises: the loss of the image labels, plus that of the masks if any."""
 
+import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,14 @@ Output = Tensor | Mapping[str, Tensor]
 def logits_of(output: Output) -> Tensor:
     """The logits of a model's output: the output itself, or its entry `logits`."""
     return output["logits"] if isinstance(output, Mapping) else output
+
+
+def _constants(loss: nn.Module) -> bytes | None:
+    """All that a loss holds, to notice a change of any kind; None if it cannot be pickled."""
+    try:
+        return pickle.dumps(loss)
+    except (AttributeError, TypeError, pickle.PicklingError):
+        return None
 
 
 class Objective(nn.Module):
@@ -39,6 +48,8 @@ class Objective(nn.Module):
         self.mask_weight = mask_weight
         self._sums: Tensor | None = None
         self._num_images = [0, 0]
+        self._undone: tuple[bytes | None, int] | None = None
+        self._undoing: tuple[list[float], list[float]] | None = None
 
     def forward(self, output: Output, batch: Batch) -> Tensor:
         logits = logits_of(output).float()
@@ -103,10 +114,18 @@ class Objective(nn.Module):
         return weights
 
     def undoing(self, num_classes: int) -> Scaling | None:
-        """The scaling that undoes how the loss of the image labels moves probabilities."""
+        """The scaling that undoes how the loss of the image labels moves probabilities.
+
+        It is computed again only where the loss has changed since the last call: it takes longer
+        than all figures of an epoch.
+        """
         find = getattr(self.image_loss, "posterior_scaling", None)
-        found = find(num_classes) if find else None
-        return None if found is None else Scaling(*map(np.array, found))
+        if find is None:
+            return None
+        constants = _constants(self.image_loss), num_classes
+        if constants[0] is None or constants != self._undone:
+            self._undone, self._undoing = constants, find(num_classes)
+        return None if self._undoing is None else Scaling(*map(np.array, self._undoing))
 
     def record(self) -> dict[str, Any]:
         """Sections of results.json that describe the losses, with resolved values."""
