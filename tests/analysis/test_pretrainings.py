@@ -85,7 +85,7 @@ def test_the_report_of_a_pretraining(results_dir):
     text = "".join(page.text)
     assert page.ids == ["training", "views", "use", "settings"]
     assert "resnet10_slim by vicreg, seed 7, from 139 images of strips <b> (training)" in text
-    assert "collapsed in 1 epochs, the last of them epoch 1" in text
+    assert "collapsed in 1 of 3 epochs, the last of them epoch 1" in text
     assert "0.456" in text
     assert any(address.startswith("data:image/jpeg") for address in page.addresses)
     for title in ("Loss", "Effective rank", "Standard deviation", "Retrieval", "Linear probe"):
@@ -104,6 +104,14 @@ def test_the_report_says_what_collapsed_and_what_is_missing(tmp_path):
     assert "view_pairs.jpg is not there" in text
     assert "Linear probe" not in text
     assert "There was no probe" in text
+
+
+def test_the_report_of_embeddings_that_are_all_the_same_or_not_watched(tmp_path):
+    history = [epoch(1, None)]
+    history[0]["validation"] |= {"standard_deviation": 0.0, "effective_rank": 0.0}
+    folder = write_pretraining(tmp_path, history=history, test={"loss": 1.0}, collapsed=None)
+    text = "".join(read(write_report(folder)).text)
+    assert "No embeddings were watched" in text
 
 
 def test_the_card_of_a_training_names_what_pretrained_its_weights(tmp_path):

@@ -90,11 +90,12 @@ def _summary(experiment: Experiment) -> str:
 
 def _collapse(experiment: Experiment) -> str:
     """Whether the embeddings collapsed, in a sentence."""
+    history = experiment.look_up("history") or []
     collapsed = [
-        record["epoch"]
-        for record in experiment.look_up("history") or []
-        if (record.get("validation") or {}).get("collapsed")
+        record["epoch"] for record in history if (record.get("validation") or {}).get("collapsed")
     ]
+    if experiment.look_up("collapsed") is None:
+        return "No embeddings were watched, so a collapse would not have been seen."
     if experiment.look_up("collapsed"):
         return (
             "The embeddings have collapsed: they hardly differ between images, so do not use this "
@@ -104,7 +105,7 @@ def _collapse(experiment: Experiment) -> str:
     if collapsed:
         return (
             "The embeddings have not collapsed at the end; they were collapsed in "
-            f"{len(collapsed)} epochs, the last of them epoch {collapsed[-1]}."
+            f"{len(collapsed)} of {len(history)} epochs, the last of them epoch {collapsed[-1]}."
         )
     return "The embeddings have not collapsed in any epoch."
 
@@ -121,16 +122,18 @@ def _curves(experiment: Experiment) -> str:
             Series(name, _points(history, key), dots="probe" in key, **look(place))
             for place, (name, key) in enumerate(keys.items())
         ]
-        if any(y is not None for one in series for _, y in one.points):
+        if any(one.points for one in series):
+            if y_range is None and len(keys) == 1:  # from 0, where a collapse would be
+                y_range = (0.0, 1.05 * max(y for _, y in series[0].points) or 1.0)
             axes = Axes("epoch", label, y_range=y_range, x_step=1)
             charts.append(line_chart(title, series, axes, marks))
     return side_by_side(charts)
 
 
-def _points(history: list[dict[str, Any]], key: str) -> list[tuple[float, float | None]]:
+def _points(history: list[dict[str, Any]], key: str) -> list[tuple[float, float]]:
     """The epochs that have this figure; a probe is not taken after each."""
-    points = [(float(record["epoch"]), record.get(key)) for record in history]
-    return [point for point in points if point[1] is not None]
+    points = ((float(record["epoch"]), record.get(key)) for record in history)
+    return [(x, y) for x, y in points if y is not None]
 
 
 def _view_pairs(folder: Path) -> str:

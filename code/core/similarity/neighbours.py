@@ -8,6 +8,8 @@ import numpy as np
 
 from core.errors import InputError
 
+_ROWS_PER_BLOCK = 256
+
 
 @dataclass(frozen=True)
 class Neighbour:
@@ -34,16 +36,27 @@ class Nearest:
 
     def add(self, images: Sequence[str], features: np.ndarray) -> None:
         """Take a block of images into account. Shape: features (images, dimensions)"""
-        found = self.features @ features.T
-        for column, image in enumerate(images):
-            found[self._of_file.get(file_key(image), []), column] = -np.inf
-        names = np.broadcast_to(np.array(images, object), found.shape)
-        both = np.concatenate([self.similarities, found], axis=1)
-        named = np.concatenate([self.images, names], axis=1)
-        # Stable: of equally similar images the first one stays ahead.
-        order = np.argsort(-both, axis=1, kind="stable")[:, : self.most]
-        self.similarities = np.take_along_axis(both, order, axis=1)
-        self.images = np.take_along_axis(named, order, axis=1)
+        names = np.array(images, object)
+        own = np.array(
+            [
+                (row, column)
+                for column, image in enumerate(images)
+                for row in self._of_file.get(file_key(image), ())
+            ],
+            int,
+        ).reshape(-1, 2)
+        for start in range(0, len(self.features), _ROWS_PER_BLOCK):
+            rows = slice(start, start + _ROWS_PER_BLOCK)
+            found = self.features[rows] @ features.T
+            here = own[(own[:, 0] >= start) & (own[:, 0] < start + len(found))]
+            found[here[:, 0] - start, here[:, 1]] = -np.inf
+            both = np.concatenate([self.similarities[rows], found], axis=1)
+            # Stable: of equally similar images the first one stays ahead.
+            order = np.argsort(-both, axis=1, kind="stable")[:, : self.most]
+            self.similarities[rows] = np.take_along_axis(both, order, axis=1)
+            known = np.take_along_axis(self.images[rows], np.minimum(order, self.most - 1), axis=1)
+            added = names[np.maximum(order - self.most, 0)]
+            self.images[rows] = np.where(order < self.most, known, added)
 
     def of(self, row: int) -> list[Neighbour]:
         """The nearest images to the query in this row, the nearest first."""

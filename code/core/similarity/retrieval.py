@@ -1,6 +1,6 @@
 """How well similar features mean equal labels: average precision of retrieval over label sets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,12 +56,11 @@ def rank(
 
 def average_precision(positives: np.ndarray, scores: np.ndarray) -> float:
     """Mean over the positives of the share of positives among all that score at least as much."""
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(positives[order])
-    # Equal scores share the place of the last of them.
-    last = np.searchsorted(-scores[order], -scores[order], side="right") - 1
-    precision = hits[last] / (last + 1)
-    return float(precision[positives[order]].mean())
+    order = np.argsort(-scores)
+    descending, hit = -scores[order], positives[order]
+    # Equal scores share the place of the last of them, so their order does not matter.
+    places = np.searchsorted(descending, descending[hit], side="right")
+    return float((np.cumsum(hit)[places - 1] / places).mean())
 
 
 def chance_level(num_positives: int, num_images: int) -> float:
@@ -87,42 +86,51 @@ def scores(ranking: Ranking, names: Sequence[str], bootstrap: Bootstrap) -> dict
     if not usable.any():
         return {"num_queries": 0, "num_without_positive": len(names)}
     values, chance = ranking.average_precision[usable], ranking.chance[usable]
-    known, codes = np.unique(np.array(names, object)[usable].astype(str), return_inverse=True)
+    known, codes = np.unique(np.array(names)[usable], return_inverse=True)
     member = np.eye(len(known))[codes]
-    units = bootstrap.units(member)
-    generator = np.random.default_rng(bootstrap.seed)
-    drawn = np.concatenate(list(bootstrap_weights(units, bootstrap.resamples, generator)), axis=1)
-    without = np.concatenate([np.empty((len(values), 0)), *jackknife_weights(units)], axis=1)
-
-    def figure(shares: np.ndarray) -> dict[str, Any]:
-        """A weighted mean of the queries, with the same mean of chance. Shape: (queries,)"""
-        means = [
-            (values * shares) @ w / np.maximum(shares @ w, 1e-12)
-            for w in (np.ones((len(values), 1)), drawn, without)
-        ]
-        value = float(means[0][0])
-        interval = bootstrap_bounds(value, *means[1:], bootstrap.confidence)
-        if interval is None:  # equal in each resample, as where all is found
-            interval = exact_bounds(value, float((shares > 0).sum()), bootstrap.confidence)
-        return {
-            "mean_average_precision": value,
-            "interval": interval,
-            "chance": float(chance @ shares / shares.sum()),
-        }
-
     sizes = member.sum(axis=0)
-    per_set = {
-        name: {"num_queries": int(sizes[n]), **figure(member[:, n])}
-        for n, name in enumerate(known.tolist())
-    }
+    shares = np.column_stack([np.ones(len(values)), 1 / sizes[codes], member]).T
+    over_queries, over_sets, *per_set = _means(values, chance, shares, member, bootstrap)
+    sets = zip(known.tolist(), sizes.tolist(), per_set, strict=True)
     return {
         "num_queries": len(values),
         "num_without_positive": int((~usable).sum()),
-        "over_queries": figure(np.ones(len(values))),
-        "over_label_sets": figure(1 / sizes[codes]),
-        "per_label_set": per_set,
+        "over_queries": over_queries,
+        "over_label_sets": over_sets,
+        "per_label_set": {name: {"num_queries": int(n), **one} for name, n, one in sets},
         **bootstrap.record(member),
     }
+
+
+def _means(
+    values: np.ndarray,
+    chance: np.ndarray,
+    shares: np.ndarray,
+    member: np.ndarray,
+    bootstrap: Bootstrap,
+) -> list[dict[str, Any]]:
+    """Weighted means of the queries with their intervals, one for each row of `shares`.
+
+    Shape: values and chance (queries,), shares (means, queries), member (queries, label sets)
+    """
+    units, generator = bootstrap.units(member), np.random.default_rng(bootstrap.seed)
+
+    def weighted(chunks: Iterable[np.ndarray]) -> np.ndarray:
+        found = [(shares * values) @ w / np.maximum(shares @ w, 1e-12) for w in chunks]
+        return np.concatenate([np.empty((len(shares), 0)), *found], axis=1)
+
+    drawn = weighted(bootstrap_weights(units, bootstrap.resamples, generator))
+    without = weighted(jackknife_weights(units))
+    found = []
+    for row, own in enumerate(shares):
+        value = float(values @ own / own.sum())
+        interval = bootstrap_bounds(value, drawn[row], without[row], bootstrap.confidence)
+        if interval is None:  # equal in each resample, as where all is found
+            interval = exact_bounds(value, float((own > 0).sum()), bootstrap.confidence)
+        by_chance = float(chance @ own / own.sum())
+        figures = {"mean_average_precision": value, "interval": interval, "chance": by_chance}
+        found.append(figures)
+    return found
 
 
 def as_text(report: Mapping[str, Any]) -> str:
