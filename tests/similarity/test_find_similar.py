@@ -14,9 +14,11 @@ from pretraining.pretraining_runs import composed
 from similarity.similarity_runs import SIZE, write_strips
 
 import find_similar
+from core.data.images import ImageFormat
 from core.errors import InputError
 from core.models.registry import get_registry
 from core.pretraining.composition import pretrain
+from core.similarity.copies import find_copies
 from core.similarity.retrieval import chance_level
 
 
@@ -110,6 +112,26 @@ def test_copies_are_marked_and_left_out_of_the_score(classifier, strips, tmp_pat
     report = json.loads((tmp_path / "found" / "similar.json").read_text())["scores"]
     # Of the bright strips, 8 and 11 are left; of all images, ten.
     assert report["over_queries"]["chance"] == pytest.approx(chance_level(2, 10))
+
+
+def test_a_strip_in_other_light_is_a_near_duplicate(tmp_path):
+    texture = np.random.default_rng(0).normal(size=(64, 320))
+    texture = 128 + 400 * cv2.GaussianBlur(texture, (0, 0), 4)
+    other = np.random.default_rng(1).normal(size=(64, 320))
+    other = 128 + 400 * cv2.GaussianBlur(other, (0, 0), 4)
+    names = {"one": texture, "brighter": texture[::-1] + 20, "other": other}
+    paths = {name: str(tmp_path / f"{name}.png") for name in names}
+    for name, values in names.items():
+        cv2.imwrite(paths[name], np.clip(values, 0, 255).astype(np.uint8))
+    pairs = [(paths["one"], paths["brighter"]), (paths["one"], paths["other"])]
+    found = find_copies(pairs, ImageFormat((64, 320)))
+    assert found == {pairs[0]: "near-duplicate"}
+
+
+def test_a_folder_that_is_not_empty_is_refused(classifier, strips, tmp_path):
+    (tmp_path / "kept.txt").write_text("kept")
+    with pytest.raises(InputError, match=r"--output .* is not empty"):
+        search(classifier, strips / "images" / "strip_01.png", "--in", strips, output=tmp_path)
 
 
 def test_without_a_query_each_image_of_the_part_is_one(pretrained, tmp_path):

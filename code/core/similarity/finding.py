@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,15 @@ from core.errors import InputError
 from core.experiments.folder import make_unused_folder
 from core.files.tables import write_table
 from core.files.writing import make_empty_folder, write_json
-from core.metrics.intervals import Bootstrap
 from core.predicting.image_list import ImageList, check_no_models
 from core.similarity.contact_sheet import SHEET_QUERIES, Tile, write_sheet
 from core.similarity.copies import Pair, find_copies
 from core.similarity.encoder import Encoder, open_encoder
 from core.similarity.gallery import Block, Features, images_of_part
 from core.similarity.known_labels import KnownLabels, LabelSet, labelled_images
-from core.similarity.neighbours import Nearest, Neighbour, file_key
-from core.similarity.retrieval import as_text, rank, scores, set_name
+from core.similarity.labelled_gallery import LabelledGallery
+from core.similarity.neighbours import Nearest, Neighbour
+from core.similarity.retrieval import as_text, set_name
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,13 @@ class Found:
 
     queries: list[str]
     neighbours: list[list[Neighbour]]
-    copies: dict[Pair, str]
     labels: KnownLabels
+    copies: dict[Pair, str] = field(default_factory=dict)
+
+    def pairs(self) -> list[Pair]:
+        """Each query with each of its neighbours."""
+        both = zip(self.queries, self.neighbours, strict=True)
+        return [(query, each.image) for query, own in both for each in own]
 
 
 def find_similar(experiment: Path, queries: Sequence[str], options: SearchOptions) -> Path:
@@ -61,78 +66,51 @@ def find_similar(experiment: Path, queries: Sequence[str], options: SearchOption
     """
     for words in (queries, options.images):
         check_no_models(words, "search by one experiment at a time")
+    if options.output is not None and options.output.exists():
+        make_empty_folder(options.output, "--output")  # refused before any work is done
     encoder = open_encoder(experiment)
     labels = KnownLabels(encoder.image_format.image_size)
     features = Features(encoder, options.batch_size)
     searched, total = _searched(encoder, options)
+    blocks: Iterable[Block] = features.blocks(searched, total)
     if queries:
         listed = list(_listed(queries))
         of_queries = features.of_all(listed)
-        blocks: Iterable[Block] = features.blocks(searched, total)
     else:
-        whole = list(features.blocks(searched, total))
-        listed = [image for names, _ in whole for image in names]
-        if not listed:
-            raise InputError(f"no image can be read: {features.problems[0]}")
+        blocks = list(blocks)
+        listed = [image for names, _ in blocks for image in names]
         if not any(labels.of(image) is not None for image in listed):
             raise InputError("no query is named, and no label to score by is known: name a query")
-        of_queries = np.concatenate([block for _, block in whole])
-        blocks = whole
-    nearest, gallery = Nearest(listed, of_queries, options.top), LabelledGallery(labels)
-    is_scored = any(labels.of(query) is not None for query in listed)
-    for names, block in blocks:
-        nearest.add(names, block)
-        if is_scored:
-            gallery.add(names, block)
-    neighbours = [nearest.of(row) for row in range(len(listed))]
-    if not any(neighbours):
-        raise InputError("nothing to find: every image that is searched is the query itself")
-    pairs = [(q, each.image) for q, own in zip(listed, neighbours, strict=True) for each in own]
-    found = Found(listed, neighbours, find_copies(pairs, encoder.image_format), labels)
-    report = gallery.scored(found, of_queries) if gallery.images else None
+        of_queries = np.concatenate([block for _, block in blocks])
+    found, gallery = _find(listed, of_queries, blocks, labels, options.top)
     if features.num_unreadable:
         shown = "\n".join(features.problems)
         log.warning("Left out, since they cannot be read: %d\n%s", features.num_unreadable, shown)
+    found.copies.update(find_copies(found.pairs(), encoder.image_format))
+    report = gallery.scored(listed, of_queries, found.copies) if gallery.images else None
     if report is not None:
         log.info("%s", as_text(report))
     return _write(encoder, found, report, options.output)
 
 
-class LabelledGallery:
-    """Features and label sets of those searched images whose labels are known."""
-
-    def __init__(self, labels: KnownLabels) -> None:
-        self.labels, self.images, self._features = labels, [], []
-
-    def add(self, images: Sequence[str], features: np.ndarray) -> None:
-        """Keep what is labelled of a block."""
-        known = [self.labels.of(image) is not None for image in images]
-        self.images += [image for image, kept in zip(images, known, strict=True) if kept]
-        self._features.append(features[known])
-
-    def scored(self, found: Found, of_queries: np.ndarray) -> dict[str, Any]:
-        """How well the labelled queries find their label set; copies of a query are left out."""
-        rows = [n for n, query in enumerate(found.queries) if self.labels.of(query) is not None]
-        names = [set_name(self.labels.of(found.queries[row])) for row in rows]
-        shown = [set_name(self.labels.of(image)) for image in self.images]
-        number = {name: n for n, name in enumerate(dict.fromkeys([*names, *shown]))}
-        place = {image: column for column, image in enumerate(self.images)}
-        of_file: dict[tuple[int, int], list[int]] = {}
-        for column, image in enumerate(self.images):
-            of_file.setdefault(file_key(image), []).append(column)
-        copies: dict[str, list[int]] = {}
-        for query, image in found.copies:
-            copies.setdefault(query, []).extend([place[image]] if image in place else [])
-        left_out = {
-            n: [*of_file.get(file_key(query), ()), *copies.get(query, ())]
-            for n, query in enumerate(found.queries[row] for row in rows)
-        }
-        ranking = rank(
-            (of_queries[rows], np.concatenate(self._features)),
-            (np.array([number[name] for name in names]), np.array([number[n] for n in shown])),
-            left_out,
-        )
-        return {"num_searched": len(self.images), **scores(ranking, names, Bootstrap())}
+def _find(
+    queries: list[str],
+    of_queries: np.ndarray,
+    blocks: Iterable[Block],
+    labels: KnownLabels,
+    top: int,
+) -> tuple[Found, LabelledGallery]:
+    """The nearest images, and, where labels of queries are known, what they are scored on."""
+    nearest, gallery = Nearest(queries, of_queries, top), LabelledGallery(labels)
+    is_scored = any(labels.of(query) is not None for query in queries)
+    for names, block in blocks:
+        nearest.add(names, block)
+        if is_scored:
+            gallery.add(names, block)
+    neighbours = [nearest.of(row) for row in range(len(queries))]
+    if not any(neighbours):
+        raise InputError("nothing to find: every image that is searched is the query itself")
+    return Found(queries, neighbours, labels), gallery
 
 
 def _listed(words: Iterable[str]) -> ImageList:
