@@ -29,6 +29,7 @@ WALLS = {
     "predicting": SHIPPING | {"autotuning"},
     "exporting": SHIPPING | {"predicting", "synthetic"},
     "explaining": SHIPPING | {"predicting"},
+    "similarity": SHIPPING | {"predicting", "explaining"},
     "novelty": GROUND,
     "command": GROUND
     | {"models", "losses", "augmentation", "data", "training", "metrics", "experiments"},

@@ -6,7 +6,8 @@ import sys
 import pytest
 from conftest import REPOSITORY
 
-COMMANDS = ["train", "predict", "evaluate", "explain", "export", "validate_data", "pretrain"]
+COMMANDS = ["train", "predict", "evaluate", "explain", "export", "validate_data", "pretrain",
+            "find_similar"]  # fmt: skip
 # The interpreter says what it had imported by the time of the first line.
 SCRIPT = """
 import builtins, runpy, sys

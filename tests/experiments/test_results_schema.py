@@ -24,6 +24,7 @@ UNWRITTEN = {
     "SkippedImage.reason": "every image of these runs is whole",
     "MissingMask.image_id": "every label of these runs has its mask",
     "MissingMask.class_names": "every label of these runs has its mask",
+    "InitialWeights.pretrained_by": "none of these runs goes on from a pretraining",
     "Commit.commit": "null where the code is in no checkout",
     "Commit.changed": "null where the code is in no checkout",
 }

@@ -1,7 +1,7 @@
 """Experiments side by side: figures, what differs between them, and which is better."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ class Comparison:
 
     `labels` holds the short name of each experiment by its path. `differences` maps each key that
     differs to its values, and each value to the experiments that have it. `problems` names the
-    experiments that could not be used, `notes` what was not compared and why.
+    experiments that could not be used, `notes` what was not compared and why. `pretrainings` have
+    no classes, and are therefore in no group.
     """
 
     sort: str
@@ -46,6 +47,7 @@ class Comparison:
     seeds: list[SeedSummary]
     problems: list[str]
     notes: list[str]
+    pretrainings: list[Experiment] = field(default_factory=list)
 
     @property
     def experiments(self) -> list[Experiment]:
@@ -72,8 +74,10 @@ def compare_results(
     named = [each for each in experiments if not isinstance(each, Mapping)]
     paths = find_experiments(named, results_dir) if named or not loaded else []
     found, problems = read_all([*paths, *loaded])
-    chosen = filtered(found, filters)
-    key = find_figure(sort, found)
+    matching = filtered(found, filters)
+    chosen = [one for one in matching if not one.is_pretraining]
+    pretrainings = [one for one in matching if one.is_pretraining]
+    key = find_figure(sort, [one for one in found if not one.is_pretraining])
     images = _test_images(chosen)
     groups = _groups(chosen, images, key)
     called = dict(zip((str(one.path) for one in chosen), labels(chosen), strict=True))
@@ -85,7 +89,9 @@ def compare_results(
     classes = dict.fromkeys(name for one in chosen for name in one.class_names)
     seeds = summarise_seeds(chosen, images, figure_keys(classes))
     differences = config_differences(chosen)
-    return Comparison(sort, key, groups, called, differences, pairs, seeds, problems, notes)
+    return Comparison(
+        sort, key, groups, called, differences, pairs, seeds, problems, notes, pretrainings
+    )
 
 
 def _test_images(experiments: Sequence[Experiment]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from core.analysis.differences import differing_values, labels, variations
+from core.analysis.pretrainings import pretraining_rows, starting_point, starts_from_encoder
 from core.analysis.ranking import TITLES, FigureKey, figure, headline_figures, interval
 from core.analysis.text_tables import (
     METRIC_TITLES,
@@ -37,7 +38,9 @@ def document(comparison: Comparison, figures: Figures, width: int | None) -> str
         tables = [_table(_headline_rows(comparison, group), width, wrapped=(1, -1))]
         tables += _tables(_figure_rows(comparison, group, figures), width)
         blocks += [title + tables[0] if len(comparison.groups) > 1 else tables[0], *tables[1:]]
+    pretrainings = pretraining_rows(comparison.pretrainings)
     for title, tables in (
+        ("Pretrainings, not ranked", [_table(pretrainings, width, wrapped=(0, 1))]),
         ("Folders", _tables(_folder_rows(comparison), width)),
         ("What differs", [_table(_difference_rows(comparison), width, wrapped=(0, 1, 2))]),
         ("Over seeds, mean ± standard deviation", _seed_tables(comparison, figures, width)),
@@ -100,13 +103,16 @@ def _headline_rows(comparison: Comparison, group: Group) -> Rows:
     paths = (str(one.path) for one in everyone)
     varied = dict(zip(paths, variations(everyone), strict=True))
     named = not _folder_rows(comparison)[1:] and any(varied.values())
-    last = ["what differs"] if named else []
+    started = any(map(starts_from_encoder, everyone))
+    last = ["starts from"] if started else []
+    last += ["what differs"] if named else []
     rows = [["rank", "experiment", *_titles(figures), *last]]
     for position, one in enumerate(group.experiments):
         row = [_rank(comparison, group, position), comparison.labels[str(one.path)]]
         for key in figures.values():
             bounds = interval(one, key) if key == comparison.key else None
             row.append(with_bounds(figure(one, key), bounds))
+        row += [starting_point(one)] if started else []
         rows.append([*row, *([varied[str(one.path)]] if named else [])])
     return rows
 

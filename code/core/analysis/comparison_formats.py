@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from core.analysis.comparison_document import document
+from core.analysis.pretrainings import pretraining_row, starting_point
 from core.analysis.ranking import figure, figure_keys, find_figures, interval
 from core.files.tables import write_cells
 from core.files.writing import to_json
@@ -19,8 +20,14 @@ FORMATS = ("table", "csv", "json", "markdown")
 
 
 def as_csv(comparison: Comparison) -> str:
-    """One line per experiment: rank, test images, and every figure with its bounds."""
+    """One line per experiment: rank, test images, and every figure with its bounds.
+
+    With pretrainings, which have no rank, the first column is the `kind`.
+    """
     text, rows = io.StringIO(), experiment_rows(comparison)
+    if comparison.pretrainings:
+        rows = [{"kind": "training", **row} for row in rows]
+        rows += map(pretraining_row, comparison.pretrainings)
     fields = list(dict.fromkeys(key for row in rows for key in row))
     cells = ([row.get(field, "") for field in fields] for row in rows)
     write_cells(text, fields or ["experiment"], cells, float_format="")
@@ -36,6 +43,7 @@ def as_json(comparison: Comparison) -> str:
     content = {
         "sort": comparison.sort,
         "experiments": experiment_rows(comparison),
+        "pretrainings": list(map(pretraining_row, comparison.pretrainings)),
         "differences": comparison.differences,
         "pairs": pairs,
         "seeds": [vars(summary) for summary in comparison.seeds],
@@ -54,6 +62,7 @@ def experiment_rows(comparison: Comparison) -> list[dict[str, Any]]:
             row |= {"num_images": group.num_images, "seed": one.look_up("experiment", "seed")}
             row |= {"model": one.look_up("config", "model", "name")}
             row |= {"loss": one.look_up("config", "loss", "type")}
+            row |= {"initial_weights": starting_point(one)}
             for name, key in figure_keys(one.class_names).items():
                 low, high = interval(one, key) or (None, None)
                 row |= {name: figure(one, key), f"{name}_low": low, f"{name}_high": high}

@@ -68,6 +68,7 @@ def _computed(experiment: Experiment) -> dict[str, Any]:
     weights, source = look_up("model", "initial_weights") or {}, look_up("config", "data", "source")
     error = ("macro", "expected_calibration_error")
     licence = weights.get("licence") or "not stated by its source"
+    pretrained = f", pretrained by {by}" if (by := weights.get("pretrained_by")) else ""
     return {
         "name": experiment.name,
         "parameters": f"{look_up('model', 'num_parameters') or 0:,}",
@@ -92,7 +93,7 @@ def _computed(experiment: Experiment) -> dict[str, Any]:
         "commit": f"{commit.get('commit')}{' (with changes)' if commit.get('changed') else ''}",
         "processor": hardware.get("accelerator") or hardware.get("processor"),
         "data_licence": DATA_LICENCES.get(source, f"source {source}, licence not recorded."),
-        "weights_licence": f"initialised from {weights['source']}; licence: {licence}."
+        "weights_licence": f"initialised from {weights['source']}{pretrained}; licence: {licence}."
         if weights.get("source")
         else "trained from scratch, from random numbers.",
     }

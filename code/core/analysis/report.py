@@ -6,12 +6,13 @@ from pathlib import Path
 from core.analysis.decisions import decisions_of
 from core.analysis.label_sets import confusion
 from core.analysis.page import key_values, links, page, paragraph, section
+from core.analysis.pretraining_report import render_pretraining
 from core.analysis.report_figures import precision_recall, reliability, training_curves
 from core.analysis.report_images import duplicates, mistakes, suspects
 from core.analysis.report_maps import where_it_looks
 from core.analysis.report_summary import class_table, decision_table, files_beside, summary
 from core.experiments.predictions import Predictions, read_predictions
-from core.experiments.reading import Experiment, flatten, read_experiment
+from core.experiments.reading import Experiment, flatten, read_any
 from core.experiments.strips import ImageFolder, Strips
 from core.files.escaping import for_html as escape
 from core.files.writing import write_text
@@ -21,16 +22,19 @@ REPORT_FILE = "report.html"
 
 
 def write_report(experiment: Path | str, *, data_root: Path | str | None = None) -> Path:
-    """Write `report.html` into the folder of a completed experiment, and return its path.
+    """Write `report.html` into the folder of a training or a pretraining, and return its path.
 
     Pictures come from `data_root`, by default the data set that the experiment names; where it is
     gone, the report has none. Raises InputError for predictions that do not fit the experiment, and
     a `data_root` that is not a folder.
     """
-    read = read_experiment(experiment)
+    read = read_any(experiment)
+    path = read.path / REPORT_FILE
+    if read.is_pretraining:
+        write_text(path, render_pretraining(read))
+        return path
     parts = {split: read_predictions(read, split) for split in ("validation", "test")}
     images = Strips(read, data_root)
-    path = read.path / REPORT_FILE
     write_text(path, render(read, parts, images))
     return path
 

@@ -39,6 +39,14 @@ def read_grey(file: Path) -> np.ndarray | None:
     return (image / max(float(image.max()), 1.0) * 255).astype(np.uint8)
 
 
+def read_colour(file: Path) -> np.ndarray | None:
+    """A picture of 8 bits, uint8 (H, W, 3); None where it cannot be read."""
+    try:
+        return cv2.imread(str(file), cv2.IMREAD_COLOR)
+    except cv2.error:  # more pixels than are ever decoded
+        return None
+
+
 def strip(image: np.ndarray | None, part: Decisions, row: int, remark: str = "") -> str:
     """A picture with its label and probabilities; classes that are wrong stand out."""
     names, labels, predicted = part.class_names, part.labels[row], part.predicted[row]

@@ -18,11 +18,12 @@ UNFINISHED = {
     "interrupted": "was interrupted before its test",
     "failed": "failed",
 }
-# What a completed experiment must hold to be of any use.
+# What a completed training and a completed pretraining must hold to be of any use.
 REQUIRED = (
     ("config",), ("data", "class_names"), ("test", "macro"), ("test", "per_class"),
     ("test", "num_images"),
 )  # fmt: skip
+REQUIRED_OF_PRETRAINING = (("config", "model"), ("data", "image_size"), ("method", "type"))
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Experiment:
     @property
     def name(self) -> str:
         return self.path.resolve().name
+
+    @property
+    def is_pretraining(self) -> bool:
+        """Whether it has an encoder and no classes; only `read_any` returns such."""
+        return self.results.get("kind") == PRETRAINING
 
     @property
     def class_names(self) -> list[str]:
@@ -78,10 +84,23 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def read_experiment(experiment: Path | str | Mapping[str, Any]) -> Experiment:
-    """Read an experiment, given by its folder or by the content of its results.json.
+    """Read a training, given by its folder or by the content of its results.json.
 
-    Raises InputError unless it is completed, whole and of this schema.
+    Raises InputError unless it is completed, whole and of this schema, and no pretraining.
     """
+    read = read_any(experiment)
+    if read.is_pretraining:
+        model = read.config.get("model.name")
+        raise InputError(
+            f"{read.path} is a pretraining, which has an encoder and no classes: expected a "
+            f"training; code/train.py model.name={model} "
+            f"model.weights={read.path / 'encoder.safetensors'} trains one from it"
+        )
+    return read
+
+
+def read_any(experiment: Path | str | Mapping[str, Any]) -> Experiment:
+    """Read a training or a pretraining. Raises InputError as `read_experiment` does."""
     if isinstance(experiment, Mapping):
         results, path = experiment, _recorded_folder(experiment)
     else:
@@ -95,25 +114,27 @@ def read_experiment(experiment: Path | str | Mapping[str, Any]) -> Experiment:
             f"{file} has schema_version {version}; this version reads {SCHEMA_VERSION}: "
             "update the project"
         )
-    status = results.get("status")
-    if isinstance(status, str) and status in UNFINISHED:
-        message = results.get("status_message")
-        raise InputError(
-            f"{path} {UNFINISHED[status]}{f' ({message})' if message else ''}: expected a "
-            f"completed experiment; code/train.py resume={path} completes it"
-        )
-    if status != "completed":
-        raise InputError(f"{file}: status={status!r}; expected 'completed'")
-    if results.get("kind") == PRETRAINING:
-        raise InputError(
-            f"{path} is a pretraining, which has an encoder and no figures of classes: expected a "
-            "training; code/train.py model.weights=FILE goes on from its encoder"
-        )
-    for keys in REQUIRED:
+    found = Experiment(path, results)
+    _check_completed(found, file)
+    for keys in REQUIRED_OF_PRETRAINING if found.is_pretraining else REQUIRED:
         if not look_up(results, *keys):
             raise InputError(f"{file} has no {'.'.join(keys)}: it is incomplete, train again")
     check_results(results, file)
-    return Experiment(path, results)
+    return found
+
+
+def _check_completed(found: Experiment, file: Path) -> None:
+    status = found.results.get("status")
+    if isinstance(status, str) and status in UNFINISHED:
+        message, script = found.results.get("status_message"), "train.py"
+        if found.is_pretraining:
+            script = "pretrain.py"
+        raise InputError(
+            f"{found.path} {UNFINISHED[status]}{f' ({message})' if message else ''}: expected a "
+            f"completed experiment; code/{script} resume={found.path} completes it"
+        )
+    if status != "completed":
+        raise InputError(f"{file}: status={status!r}; expected 'completed'")
 
 
 def _recorded_folder(results: Mapping[str, Any]) -> Path:
@@ -141,11 +162,11 @@ def load_json(pattern: Path | str) -> list[dict[str, Any]]:
 def read_all(
     experiments: Sequence[Path | str | Mapping[str, Any]],
 ) -> tuple[list[Experiment], list[str]]:
-    """The experiments that can be read, and one line for each that cannot."""
+    """The trainings and pretrainings that can be read, and one line for each that cannot."""
     read, problems = [], []
     for each in experiments:
         try:
-            read.append(read_experiment(each))
+            read.append(read_any(each))
         except InputError as error:
             problems.append(str(error))
     return read, problems

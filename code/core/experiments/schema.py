@@ -59,7 +59,9 @@ Computation = section(
 )  # fmt: skip
 Model = section(
     "Model", name=str, num_parameters=Count, num_trainable_parameters=Count,
-    initial_weights=section("InitialWeights", source=str, licence=str),
+    initial_weights=section(
+        "InitialWeights", source=str, licence=str, pretrained_by=str
+    ),
 )  # fmt: skip
 Loss = section("Loss", type=str, params=dict[str, Any])
 MaskLoss = section("MaskLoss", extends=Loss, weight=float)
@@ -192,13 +194,16 @@ def first_problem(error: ValidationError) -> str:
 
 def check_results(results: dict[str, Any], file: Path) -> None:
     """Raise InputError for the first value that no run writes, or a class named twice."""
+    schema = PretrainingResults if results.get("kind") == PRETRAINING else Results
     try:
-        checked = Results.model_validate(results)
+        checked = schema.model_validate(results)
     except ValidationError as error:
         raise InputError(
             f"{file}: {first_problem(error)}; expected the results.json of a run: copy it again, "
             "or train again"
         ) from None
+    if schema is PretrainingResults:
+        return
     check_class_names(checked.data.class_names, f"{file}: data.class_names")
     for fold in checked.folds or ():
         if file_name(fold.name) != fold.name:

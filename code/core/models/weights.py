@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
@@ -68,6 +69,23 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
     if not state:
         raise InputError(f"{where}: holds no tensors: {expected}")
     return state
+
+
+def describe_file(path: str) -> dict[str, str]:
+    """The `source` of the weights in a file: its name, for an encoder with that of its folder.
+
+    `pretrained_by` is what a pretraining wrote about its encoder: method, epochs and images.
+    """
+    file = Path(path)
+    try:
+        with safe_open(file, "pt") as content:
+            card = content.metadata() or {}
+    except (OSError, SafetensorError):
+        card = {}
+    if not {"method", "learned_from"} <= card.keys():
+        return {"source": file.name}
+    by = f"{card['method']}, {card.get('epochs')} epochs, {card['learned_from']}"
+    return {"source": f"{file.absolute().parent.name}/{file.name}", "pretrained_by": by}
 
 
 def first_line(error: Exception) -> str:

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from core.data.checks import DataError
-from core.data.images import read_image
+from core.data.images import ImageFormat, read_image
 from core.errors import InputError
 from core.files.threads import map_in_threads
 from core.predicting.predictor import Predict
-from core.predicting.signature import Signature
 
 # Decoding releases the interpreter's lock, so threads are enough; two keep up with a GPU's share.
 READERS = 2
@@ -35,7 +35,14 @@ class Row:
     pixels: np.ndarray | None = None
 
 
-def read_strip(path: Path, signature: Signature) -> np.ndarray:
+class TakesImages(Protocol):
+    """The signature of a model, or any model that says how its images are read."""
+
+    @property
+    def image_format(self) -> ImageFormat: ...
+
+
+def read_strip(path: Path, signature: TakesImages) -> np.ndarray:
     """An image as the model takes it. Shape: uint8 (channels, height, width).
 
     Raises:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
+from core.analysis.report import write_report
 from core.data.dataset import StripDataset
 from core.data.loaders import make_loader
 from core.data.sampling import BatchShard
@@ -186,6 +187,7 @@ def run(
     if is_first():
         log.info("Encoder: %s", folder.path / ENCODER_FILE)
         log.info("Results: %s", folder.results_file)
+        log.info("Report: %s", write_report(folder.path))
     return results
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from core.experiments.folder import ExperimentFolder
 from core.experiments.strips import SPLIT_FILE
 from core.files.writing import write_text
 from core.machine.distributed import size
+from core.models.weights import describe_file
 from core.models.weights_at_hand import at_hand
 from core.running.computation import Computation, recorded
 from core.training.learner import Learner
@@ -129,7 +129,7 @@ def overview(results: Mapping[str, Any]) -> str:
 def describe_initial_weights(model: nn.Module, values: Mapping[str, Any]) -> dict[str, str | None]:
     """The source of the initial weights; None: they are random."""
     if values.get("weights"):
-        return {"source": Path(values["weights"]).name, "licence": None}
+        return {"licence": None, **describe_file(values["weights"])}
     published = getattr(getattr(model, "backbone", None), "pretrained_cfg", {})
     if not values.get("pretrained") or not published:
         return {"source": None, "licence": None}
