@@ -74,6 +74,23 @@ class Options:
         _NETWORKS, "registered models, or networks of timm", nargs="+", metavar="NAME"
     )
     threads: int = _option(1, "threads of torch on the CPU", type=positive, metavar="N")
+    starts: Sequence[str] = _option(
+        ("scratch", "scratch_mask_head", "synthetic_defects", "imagenet", "simclr", "vicreg",
+         "barlow_twins", "moco", "synthetic_defects_backbone"),
+        "initial weights, in this order", nargs="+", metavar="NAME",
+    )  # fmt: skip
+    labels: Sequence[int] = _option(
+        (150, 60, 600), "labelled strips, at most 600", type=positive, nargs="+", metavar="N"
+    )
+    seeds: Sequence[int] = _option((1, 2, 3), "seeds", type=positive, nargs="+", metavar="N")
+    test_images: int = _option(1500, "labelled strips to test on", type=positive, metavar="N")
+    num_steps: int = _option(700, "updates of each training", type=positive, metavar="N")
+    num_epochs: int = _option(8, "of each pretraining", type=positive, metavar="N")
+    sweep_dir: Path = field(
+        default=Path("experiments/results/pretraining_sweep"),
+        metadata={"help": "where the runs are, and go on", "type": Path, "metavar": "DIR"},
+    )
+    only_table: bool = _option(False, "run nothing, print what is finished", action="store_true")
     device: "torch.device" = field(
         default_factory=_usual_device,
         metadata={"help": "cpu or cuda; default: cuda if there is one", "type": device},
@@ -130,6 +147,10 @@ SUBJECTS = {
          {"rounds": 2, "num_images": 40}, _FASTAI),
         ("device", "checks and speed of a GPU: parity, strips a second, kernels",
          ("minutes", "num_images", *_MODEL), {"num_images": 768, "batch_size": 16}),
+        ("pretraining", "few labels after each kind of pretraining, from scratch and ImageNet",
+         ("starts", "labels", "seeds", "num_images", "image_size", "test_images", "num_steps",
+          "num_epochs", "sweep_dir", "only_table", "threads"),
+         {"num_images": 1500, "image_size": (64, 400)}),
         ("memory", "peak memory of a training on a table as long as the real one",
          (*_STRIPS, "batch_size", "model", "device"), {**_REAL_TABLE, **_SLIM}),
     )

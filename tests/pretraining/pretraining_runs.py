@@ -21,12 +21,12 @@ SMALL = [
     "model=timm",
     "model.backbone=test_resnet",
     "model.pretrained=false",
-    "method.hidden_size=16",
-    "method.embedding_size=8",
     "training.num_epochs=2",
     "training.learning_rate=0.003",
     "runtime.precision=float32",
 ]
+
+SMALL_EMBEDDINGS = ["method.hidden_size=16", "method.embedding_size=8"]
 
 
 def write_strips(folder: Path, numbers: Sequence[int]) -> Path:
@@ -49,9 +49,10 @@ def write_labelled(root: Path, count: int = 40) -> Path:
 
 def composed(*overrides: Any) -> PretrainConfig:
     """The checked config of a small pretraining."""
+    small = SMALL if "method.name=synthetic_defects" in overrides else [*SMALL, *SMALL_EMBEDDINGS]
     fill_store()
     with initialize_config_dir(str(REPOSITORY / "config"), version_base="1.3"):
-        words = short_forms([*SMALL, *map(str, overrides)])
+        words = short_forms([*small, *map(str, overrides)])
         return check_config(compose("pretrain_config", overrides=words))
 
 

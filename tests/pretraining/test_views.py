@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from core.pretraining.contact_sheet import write_view_pairs
+from core.pretraining.contact_sheet import write_pairs
 from core.pretraining.strips import Strips, ViewDataset
 from core.pretraining.views import PairOfViews, ViewSettings
 from core.validation import validate
@@ -110,5 +110,5 @@ def test_a_batch_holds_pairs_with_their_rows():
 
 def test_the_contact_sheet_is_written(tmp_path):
     strips = Strips(Memory(), [f"strip_{number}.jpg" for number in range(5)])
-    write_view_pairs(tmp_path, ViewDataset(strips, np.arange(5), PairOfViews(ViewSettings(), 0)))
+    write_pairs(tmp_path, ViewDataset(strips, np.arange(5), PairOfViews(ViewSettings(), 0)))
     assert (tmp_path / "view_pairs.jpg").read_bytes()[:2] == b"\xff\xd8"

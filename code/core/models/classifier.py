@@ -91,14 +91,14 @@ class TimmClassifier(nn.Module):
         self.input_layer = install_input_layer(self.backbone, size)
         self.has_trained_head = False
         self._tried_stages: dict[int, bool] = {}
-        if weights is not None:
-            self.has_trained_head = load_weights(self, weights, self.last_layers)
         if freeze_backbone:
             self._freeze_backbone()
         # After the backbone, which therefore starts the same, by the same seed, without one.
         channels = [stage.channels for stage in self.stages]
         self.mask_head = MaskHead(channels, num_classes, mask_head_width) if mask_head else None
         self.fusion = build_fusion(mask_head, fusion, num_classes)
+        if weights is not None:
+            self._load(weights)
         self.train()
 
     def forward(self, images: Tensor) -> Tensor | dict[str, Tensor]:
@@ -197,6 +197,12 @@ class TimmClassifier(nn.Module):
 
     def _normalised(self, images: Tensor) -> Tensor:
         return self.input_layer(images, next(self.parameters()).dtype)
+
+    def _load(self, weights: str) -> None:
+        left = load_weights(self, weights, self.last_layers)
+        self.has_trained_head = not any(f"{name}.weight" in left for name in self.last_layers)
+        if self.mask_head is not None:
+            self.mask_head.is_trained = "mask_head.classifier.weight" not in left
 
     def _freeze_backbone(self) -> None:
         heads = self._head_names()

@@ -37,6 +37,7 @@ class MaskHead(nn.Module):
         self.classifier = nn.Conv2d(width, num_classes, 1)
         nn.init.normal_(self.classifier.weight, std=_FIRST_WEIGHTS_STD)
         self.register_buffer("log_odds", torch.zeros(num_classes))
+        self.is_trained = False
         self.set_pixel_shares([0.5**MASK_STRIDE] * num_classes)
 
     def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
@@ -49,8 +50,13 @@ class MaskHead(nn.Module):
 
     @torch.no_grad()
     def set_pixel_shares(self, shares: Sequence[float]) -> None:
-        """Start at the log-odds of each class's share of the masks' pixels."""
+        """Start at the log-odds of each class's share of the masks' pixels.
+
+        A last layer that came with `weights` stays as it is.
+        """
         kept = torch.tensor(checked_shares(shares, len(self.log_odds)))
+        if self.is_trained:
+            return
         self.log_odds.copy_(kept.clamp(SMALLEST_PIXEL_SHARE, 1 - SMALLEST_PIXEL_SHARE).logit())
         self.classifier.bias.copy_(self.log_odds)
 

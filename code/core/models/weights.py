@@ -14,28 +14,35 @@ log = logging.getLogger(__name__)
 
 EXAMPLES = 3
 
+MASK_PARTS = ("mask_head", "fusion")
+LAST_OF_MASKS = ("mask_head.classifier", "mask_head.log_odds")
 
-def load_weights(model: nn.Module, path: str, head: Sequence[str]) -> bool:
+
+def load_weights(model: nn.Module, path: str, head: Sequence[str]) -> set[str]:
     """Load `path` into `model`, whose `backbone` is a timm network.
 
     The file is safetensors or a state_dict, of the timm network alone or of a whole model of this
     project. Layers named in `head` stay as they are if the file has none, or another number of
-    classes, and so does attention that the file does not have. Raises InputError where there is no
-    such file, or it is of another format or network. Returns whether it also brought a trained
-    head.
+    classes, and so does the last layer of a mask head. Attention and a mask head that the file does
+    not have stay as they are; a mask head that the model does not have is left in the file. Raises
+    InputError where there is no such file, or it is of another format or network. Returns the names
+    of the tensors that stayed as they were.
     """
     state = read_state_dict(path)
     if not any(key.startswith("backbone.") for key in state):
         state = {f"backbone.{key}": value for key, value in state.items()}
     own = model.state_dict()
+    unused = [key for key in state if key not in own and _only_in([key], MASK_PARTS)]
+    state = {key: value for key, value in state.items() if key not in unused}
     wrong = [key for key in state if key in own and state[key].shape != own[key].shape]
-    if _only_in(wrong, head):
-        state = {key: value for key, value in state.items() if not _only_in([key], head)}
-        wrong = []
+    for layers in (head, (*LAST_OF_MASKS, "fusion")):
+        if any(_only_in([key], layers) for key in wrong):
+            state = {key: value for key, value in state.items() if not _only_in([key], layers)}
+            wrong = [key for key in wrong if not _only_in([key], layers)]
     shapes = [f"{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}" for key in wrong]
     _refuse(path, "of another shape", shapes)
     result = model.load_state_dict(state, strict=False)
-    fresh = (*head, "attention")
+    fresh = (*head, "attention", *MASK_PARTS)
     missing = [key for key in result.missing_keys if not _only_in([key], fresh)]
     _refuse(path, "missing", missing)
     _refuse(path, "unexpected", result.unexpected_keys)
@@ -44,7 +51,9 @@ def load_weights(model: nn.Module, path: str, head: Sequence[str]) -> bool:
         "model.weights=%s: %d of %d tensors of the model are from this file; left as they were: %s",
         path, len(own) - len(result.missing_keys), len(own), _shown(left) or "nothing",
     )  # fmt: skip
-    return not any(_only_in([key], head) for key in result.missing_keys)
+    if unused:
+        log.info("model.weights=%s: its mask head is not used: model.mask_head=true uses it", path)
+    return set(result.missing_keys)
 
 
 def read_state_dict(path: str) -> dict[str, Tensor]:
@@ -95,7 +104,7 @@ def first_line(error: Exception) -> str:
 
 def _only_in(keys: Sequence[str], layers: Sequence[str]) -> bool:
     prefixes = tuple(f"{layer}." for layer in layers)
-    return bool(keys) and all(key.startswith(prefixes) for key in keys)
+    return bool(keys) and all(f"{key}.".startswith(prefixes) for key in keys)
 
 
 def _shown(keys: Sequence[str]) -> str:

@@ -22,9 +22,9 @@ from core.machine.interruption import Interruption
 from core.machine.process_group import others_may_fail
 from core.models.parameters import without_weights
 from core.pretraining.choosing import Chosen, choose_strips
-from core.pretraining.contact_sheet import write_view_pairs
+from core.pretraining.contact_sheet import write_pairs
 from core.pretraining.encoder import ENCODER_FILE, build_encoder, num_features
-from core.pretraining.methods import get_registry
+from core.pretraining.methods import Method, get_registry
 from core.pretraining.probe import Probe
 from core.pretraining.record import describe, encoder_card
 from core.pretraining.settings import PretrainConfig
@@ -104,13 +104,14 @@ def build(config: PretrainConfig, chosen: Chosen) -> Setup:
     seed_everything(seed)
     image_size = config.views.window or chosen.image_format.size
     with first_before_others():
-        encoder = build_encoder(config.model, image_size)
+        has_masks = get_registry().get(config.method["name"]).mask_head
+        encoder = build_encoder(config.model, image_size, has_masks)
     choose_gradients(encoder, config, device)
     params = {key: value for key, value in config.method.items() if key != "name"}
     method = get_registry().instantiate(config.method["name"], **params)
     labels = chosen.strips.labels
     method.attach(encoder, num_features(encoder), 0 if labels is None else labels.shape[1])
-    loaders = build_loaders(config, chosen, pin_memory=device.type == "cuda")
+    loaders = build_loaders(config, chosen, method, pin_memory=device.type == "cuda")
     learner = Learner.create(
         encoder,
         method,
@@ -129,19 +130,20 @@ def build(config: PretrainConfig, chosen: Chosen) -> Setup:
 
 
 def build_loaders(
-    config: PretrainConfig, chosen: Chosen, pin_memory: bool
+    config: PretrainConfig, chosen: Chosen, method: Method, pin_memory: bool
 ) -> dict[str, DataLoader]:
     """Pairs to learn from, in processes that share batches, and to watch; strips of the probe."""
     data, seed = config.data, config.experiment.seed
     views, shard = PairOfViews(config.views, seed), None
+    pairs = method.pairs(views, chosen.strips.images, chosen.train)
     if size() > 1:
         shard = BatchShard(rank(), size())
     watched = chosen.watched
     if len(watched) % data.batch_size == 1:  # of one image there are no statistics
         watched = watched[:-1]
     datasets: dict[str, Any] = {
-        "train": ViewDataset(chosen.strips, chosen.train, views, shard),
-        "watched": ViewDataset(chosen.strips, watched, views),
+        "train": ViewDataset(chosen.strips, chosen.train, pairs, shard),
+        "watched": ViewDataset(chosen.strips, watched, pairs),
     }
     if chosen.labelled is not None:
         for part in ("train", "validation"):
@@ -178,7 +180,7 @@ def run(
         log.info("Pretraining %s", folder.path)
         if is_first():
             describe(folder, config, setup.chosen, setup.learner)
-            write_view_pairs(folder.path, setup.task.train_batches.dataset)
+            write_pairs(folder.path, setup.task.train_batches.dataset)
         trainer = build_trainer(config, setup, folder, interruption)
         if checkpoint:
             trainer.continue_from(checkpoint)

@@ -14,7 +14,7 @@ from core.pretraining.encoder import save_encoder
 from core.pretraining.losses.gathering import gather_embeddings
 from core.pretraining.methods.base import Method
 from core.pretraining.probe import Probe, average_precision_of_probe
-from core.pretraining.watching import watch
+from core.training.classification.objective import logits_of
 from core.training.frozen_features import SHARD_SIZES
 from core.training.learner import Learner
 from core.training.progress import Criterion, brief
@@ -68,27 +68,25 @@ class PretrainingTask(Task):
 
     def validate(self, learner: Learner, guard: Guard, epoch: int) -> dict[str, Any]:
         figures = self._figures(learner, guard)
-        if not all(np.isfinite(figures[key]) for key in ("loss", "effective_rank")):
+        if not np.isfinite(figures["loss"]):
             raise InputError(
                 f"epoch {epoch}: the embeddings are not finite (learning rate "
                 f"{learner.learning_rate:.6g}): give a lower training.learning_rate"
             )
         if figures["collapsed"] and is_first():
-            log.warning(
-                "The embeddings have collapsed (standard deviation %s, effective rank %s)",
-                *(brief(figures[key]) for key in ("standard_deviation", "effective_rank")),
-            )
+            log.warning("%s: %s", self.objective.collapse, self._told(figures))
         if self.probe is not None:
             taken = epoch % self.probe.every == 0
             figures[PROBE] = self._probe(learner, guard) if taken else None
         return figures
 
     def tell(self, validation: Mapping[str, Any]) -> str:
-        parts = [f"rank {brief(validation['effective_rank'])}"]
-        parts.append(f"retrieval {validation['retrieval']:.2f}")
-        if validation.get(PROBE) is not None:
-            parts.append(f"AP {validation[PROBE]:.3f}")
-        return "  ".join(parts)
+        probe = validation.get(PROBE)
+        return self._told(validation) + ("" if probe is None else f"  AP {probe:.3f}")
+
+    def _told(self, figures: Mapping[str, Any]) -> str:
+        told = [(name, figures[key]) for key, name in self.objective.told.items()]
+        return "  ".join(f"{name} {brief(value)}" for name, value in told if value is not None)
 
     def test(self, learner: Learner, folder: Folder) -> dict[str, Any]:
         """Watch the tested epoch once more, and write its encoder with its card."""
@@ -96,7 +94,8 @@ class PretrainingTask(Task):
         if is_first():
             history, best = folder.results["history"], folder.results["best_epoch"]
             trained = {"epochs": len(history), "best_epoch": best, **figures}
-            save_encoder(folder.path, learner.evaluated_model, {**self.card, **trained})
+            card, left_out = {**self.card, **trained}, self.objective.left_out
+            save_encoder(folder.path, learner.evaluated_model, card, left_out)
         return {"test": figures, "collapsed": figures["collapsed"]}
 
     @torch.no_grad()
@@ -112,8 +111,8 @@ class PretrainingTask(Task):
         first, second = (np.concatenate(each) for each in zip(*pairs, strict=True))
         mean = sum(losses) / len(first)
         if not np.isfinite(first).all():
-            return {"loss": float("nan"), "effective_rank": float("nan"), "collapsed": False}
-        return {"loss": mean, **watch(first, second)}
+            return {"loss": float("nan"), "collapsed": False}
+        return {"loss": mean, **self.objective.figures(first, second)}
 
     def _loss_and_embeddings(
         self, first: Tensor, second: Tensor, batch: Batch
@@ -145,7 +144,7 @@ class PretrainingTask(Task):
         model, features, labels = learner.evaluated_model.eval(), [], []
         for batch in batches:
             with learner.precision.autocast():
-                found = model(batch["image"].to(learner.device, non_blocking=True))
+                found = logits_of(model(batch["image"].to(learner.device, non_blocking=True)))
             features.append(found.float().cpu().numpy())
             labels.append(np.asarray(batch["labels"]))
         return np.concatenate(features), np.concatenate(labels)

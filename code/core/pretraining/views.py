@@ -63,6 +63,10 @@ class PairOfViews:
         image = _window(image, self.settings.window, generator)
         return self._view(image, generator), self._view(image, generator)
 
+    def one(self, image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """A single view, drawn by the generator."""
+        return self._view(_window(image, self.settings.window, generator), generator)
+
     def _view(self, image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         settings, (height, width) = self.settings, image.shape[:2]
         # All numbers are drawn, whatever is on: a switch changes nothing but its own.

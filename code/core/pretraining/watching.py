@@ -1,4 +1,4 @@
-"""Figures of embeddings that need no labels, and whether the embeddings have collapsed."""
+"""Figures of embeddings and masks that need no labels, and whether they have collapsed."""
 
 from typing import Any
 
@@ -59,6 +59,29 @@ def watch(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
         "retrieval": retrieval(first, second),
         "collapsed": deviation < SMALLEST_DEVIATION
         or (rank < SMALLEST_RANK and len(first) >= FEWEST_FOR_RANK),
+    }
+
+
+def watch_masks(logits: np.ndarray, masks: np.ndarray) -> dict[str, Any]:
+    """How well painted defects are found: average precision of pixels, and of strips.
+
+    A strip's score is its largest logit. `collapsed`: pixels no better than by chance. Figures are
+    None where all strips are painted, or none is. Shape: (strips, 1, height, width) each
+    """
+    from sklearn.metrics import average_precision_score  # takes a second
+
+    truth = masks > 0
+    painted, share = truth.any((1, 2, 3)), float(truth.mean())
+    pixels = strips = None
+    if 0 < share < 1:
+        pixels = float(average_precision_score(truth.ravel(), logits.ravel()))
+    if 0 < painted.sum() < len(painted):
+        strips = float(average_precision_score(painted, logits.max((1, 2, 3))))
+    return {
+        "pixel_average_precision": pixels,
+        "strip_average_precision": strips,
+        "painted_share": share,
+        "collapsed": pixels is not None and pixels <= share,
     }
 
 

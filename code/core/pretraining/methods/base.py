@@ -1,15 +1,20 @@
 """What a method of learning from two views of each image consists of."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.data.image_source import ImageSource
 from core.errors import InputError
+from core.pretraining.views import PairOfViews
+from core.pretraining.watching import watch
 
-Encode = Callable[[Tensor], Tensor]
+Encode = Callable[[Tensor], Any]
+Pairs = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
 class Method(nn.Module, ABC):
@@ -22,6 +27,18 @@ class Method(nn.Module, ABC):
 
     needs_labels: ClassVar[bool] = False
     """Whether it learns from the labels of the images."""
+    mask_head: ClassVar[bool] = False
+    """Whether it learns by the mask head; the second of a pair is then a mask."""
+    told: ClassVar[dict[str, str]] = {
+        "effective_rank": "rank",
+        "standard_deviation": "deviation",
+        "retrieval": "retrieval",
+    }
+    """The figures of an epoch's line in the log, and their short names."""
+    collapse: ClassVar[str] = "The embeddings have collapsed"
+    """What `collapsed` means, for the log."""
+    left_out: Sequence[str] = ()
+    """What the names of tensors begin with that are no part of the finished encoder."""
     loss: nn.Module
     projector: nn.Module
 
@@ -36,6 +53,14 @@ class Method(nn.Module, ABC):
                 f"data.batch_size={batch_size}: {self.name} compares the images of a batch: "
                 "expected at least 2"
             )
+
+    def pairs(self, views: PairOfViews, images: ImageSource, rows: np.ndarray) -> Pairs:
+        """What makes a pair of an image, `epoch` and `index`; `rows` are learned from."""
+        return views
+
+    def figures(self, first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
+        """What is watched of the embeddings of all pairs, with `collapsed`."""
+        return watch(first, second)
 
     @property
     def name(self) -> str:

@@ -1,0 +1,185 @@
+"""What pretraining without labels gains where labels are few: one sweep on procedural strips.
+
+Networks from scratch, from each method of pretraining and from ImageNet weights learn from a few
+labelled strips, with as many steps each. Every run is a folder, and a finished one is not repeated:
+after an interruption, the same command goes on.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+
+from benchmarks.options import Options
+from benchmarks.pretraining_strips import MOST_LABELLED, SweepStrips
+from benchmarks.pretraining_table import Fine, rows_of, table_of
+from core.command import choosers
+from core.command.config import check_config, fill_config_store
+from core.command.help import store_help
+from core.command.terminal import show
+from core.errors import InputError
+from core.experiments.reading import read_results
+from core.files.reading import read_json
+from core.files.writing import to_json, write_json
+from core.pretraining import command
+from core.pretraining.composition import pretrain
+from core.pretraining.encoder import ENCODER_FILE
+from core.running.composition import train
+
+_CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
+_SETTINGS_FILE = "sweep.json"
+_SETTINGS = ("image_size", "num_images", "test_images", "num_steps", "num_epochs")
+
+_SLIM = ("model=resnet10_slim", "model.pooling=average_max", "model.pretrained=false")
+_MASKS = "model.mask_head=true"
+_FROM_SCRATCH = (*_SLIM, "training.learning_rate=4e-3")
+# As config/experiment/few_strips.yaml, but for the head alone: all have as many steps.
+_LITE = (
+    "model=efficientnet_lite0", "model.pooling=average_max", "model.freeze_stages=2",
+    "model.freeze_batch_norm=true", "training.learning_rate=1e-3", "training.layer_decay=0.7",
+)  # fmt: skip
+_TWO_VIEWS = ("data.batch_size=32", "training.learning_rate=1e-3")
+_PAINTED = ("data.batch_size=8", "training.learning_rate=4e-3")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Initial weights: of a pretraining if there is a method, and how the training goes on.
+
+    `beside` names the start that it is compared with: the same network from scratch.
+    """
+
+    training: tuple[str, ...] = _FROM_SCRATCH
+    method: str | None = None
+    pretraining: tuple[str, ...] = ()
+    beside: str | None = "scratch"
+
+
+# CLIP is left out, since it learns from labels.
+STARTS = {
+    "scratch": Start(beside=None),
+    "scratch_mask_head": Start((*_FROM_SCRATCH, _MASKS)),
+    "synthetic_defects": Start(
+        (*_FROM_SCRATCH, _MASKS), "synthetic_defects", _PAINTED, "scratch_mask_head"
+    ),
+    "imagenet": Start(_LITE),
+    "synthetic_defects_backbone": Start(method="synthetic_defects", pretraining=_PAINTED),
+    **{
+        name: Start(method=name, pretraining=_TWO_VIEWS)
+        for name in ("simclr", "vicreg", "barlow_twins", "moco")
+    },
+}
+
+
+def results(options: Options, folder: Path) -> tuple[list[dict[str, Any]], str]:
+    """A row for each start and number of labels, of all finished runs, and their table.
+
+    Raises:
+        InputError: an unknown start, or a folder of a sweep with other settings.
+    """
+    for name in options.starts:
+        if name not in STARTS:
+            raise InputError(f"--starts {name}: expected some of {', '.join(STARTS)}")
+    if max(options.labels) > MOST_LABELLED:
+        raise InputError(f"--labels {max(options.labels)}: expected at most {MOST_LABELLED}")
+    sweep = Sweep(options)
+    if not options.only_table:
+        sweep.run()
+    fine = [Fine(*key, path) for key in sweep.runs() if (path := sweep.finished("trained", key))]
+    beside = {name: start.beside for name, start in STARTS.items()}
+    rows = rows_of(fine, beside)
+    return rows, table_of(rows)
+
+
+class Sweep:
+    """The runs of a sweep, in a folder each."""
+
+    def __init__(self, options: Options) -> None:
+        self.options, self.folder = options, options.sweep_dir
+        self.strips = SweepStrips(
+            self.folder / "strips", options.image_size, options.num_images, options.test_images
+        )
+        own = to_json({key: getattr(options, key) for key in _SETTINGS})
+        file = self.folder / _SETTINGS_FILE
+        if not file.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(file, own)
+        elif (before := read_json(file)) != own:
+            raise InputError(
+                f"--sweep-dir {self.folder}: holds a sweep with other settings ({before}): give "
+                "the same, or another folder"
+            )
+
+    def runs(self) -> Iterator[tuple[str, int, int]]:
+        """Start, number of labels and seed of each run, in their order."""
+        options = self.options
+        for labels, start, seed in product(options.labels, options.starts, options.seeds):
+            yield start, labels, seed
+
+    def run(self) -> None:
+        """Run what is not finished."""
+        for key in self.runs():
+            if self.finished("trained", key) is None:
+                show(" ".join(map(str, key)))
+                self._train(*key)
+
+    def finished(self, kind: str, key: tuple[Any, ...]) -> Path | None:
+        """The folder of the completed run of this kind, if any."""
+        folders = (self.folder / kind / "_".join(map(str, key))).glob("*/results.json")
+        for file in sorted(folders):
+            if read_results(file.parent).get("status") == "completed":
+                return file.parent
+        return None
+
+    def _train(self, name: str, labels: int, seed: int) -> None:
+        start = STARTS[name]
+        root, split_file = self.strips.labelled(labels, seed)
+        epochs = max(1, round(self.options.num_steps / -(-labels // 8)))
+        words = ["data=severstal", f"data.root={root}", "data.batch_size=8"]
+        words += ["data.split_strategy=file", f"data.split_file={split_file}"]
+        words += ["data.group_duplicates=false", "loss=bce_with_logits"]
+        words += [f"augmentation.{key}=null" for key in ("rotation", "gaussian_blur")]
+        words += ["augmentation.brightness_contrast=null", f"training.num_epochs={epochs}"]
+        words += [f"training.warmup_epochs={0.15 * epochs:.3f}", "training.tested_epoch=last"]
+        words += ["training.early_stopping_patience=null", *start.training]
+        if start.method is not None:
+            encoder = self._pretrained(start.method, seed) / ENCODER_FILE
+            words.append(f"model.weights={encoder.resolve()}")
+        words += self._shared("trained", (name, labels, seed))
+        fill_config_store()
+        store_help()
+        with initialize_config_dir(str(_CONFIG_DIR), version_base="1.3"):
+            given = choosers.short_forms(words)
+            config = check_config(compose("train_config", overrides=given))
+        train(config)
+
+    def _pretrained(self, method: str, seed: int) -> Path:
+        """The finished pretraining by this method, made unless it is there."""
+        if found := self.finished("pretrained", (method, seed)):
+            return found
+        start = next(start for start in STARTS.values() if start.method == method)
+        epochs = self.options.num_epochs
+        words = [f"method={method}", f"data.unlabelled={self.strips.unlabelled()}"]
+        words += [*_SLIM, *start.pretraining, f"training.num_epochs={epochs}"]
+        words += [f"training.warmup_epochs={0.15 * epochs:.3f}", "data.watched_images=64"]
+        words += self._shared("pretrained", (method, seed))
+        command.fill_store()
+        with initialize_config_dir(str(_CONFIG_DIR), version_base="1.3"):
+            pretrain(command.check_config(compose("pretrain_config", overrides=words)))
+        return self.finished("pretrained", (method, seed))
+
+    def _shared(self, kind: str, key: tuple[Any, ...]) -> list[str]:
+        height, width = self.options.image_size
+        folder = self.folder / kind / "_".join(map(str, key))
+        return [
+            f"data.image_size=[{height},{width}]",
+            "data.cache=memory",
+            f"experiment.seed={key[-1]}",
+            f"experiment.results_dir={folder}",
+            "runtime.precision=float32",
+            "runtime.channels_last=false",
+            f"runtime.num_threads={self.options.threads}",
+        ]

@@ -1,0 +1,96 @@
+"""The sweep over pretrainings: its strips, its runs, and what it does after an interruption."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import pretraining
+from benchmarks.options import Options
+from benchmarks.pretraining import STARTS, results
+from benchmarks.pretraining_strips import SweepStrips
+from core.errors import InputError
+from core.pretraining.methods import get_registry
+
+TINY = {"image_size": (32, 64), "num_images": 12, "test_images": 30, "num_steps": 2,
+        "num_epochs": 1, "labels": (16,), "seeds": (1,)}  # fmt: skip
+STARTED = ("scratch_mask_head", "synthetic_defects")
+
+
+@pytest.fixture(scope="module")
+def sweep_dir(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("sweep")
+
+
+@pytest.fixture(scope="module")
+def swept(sweep_dir):
+    return results(Options(**TINY, starts=STARTED, sweep_dir=sweep_dir), sweep_dir)
+
+
+def test_each_start_is_trained_and_compared_with_its_own_network(swept):
+    rows, text = swept
+    assert [row["start"] for row in rows] == list(STARTED)
+    assert [row["beside"] for row in rows] == ["scratch", "scratch_mask_head"]
+    values = [row["seeds"][1] for row in rows]
+    difference = rows[1]["differences"][1]
+    assert difference["value"] == pytest.approx(values[1] - values[0])
+    assert difference["interval"][0] <= difference["value"] <= difference["interval"][1]
+    assert f"{difference['value']:+.3f}" in text
+
+
+def test_the_training_goes_on_from_the_encoder(swept, sweep_dir):
+    (file,) = (sweep_dir / "trained" / "synthetic_defects_16_1").glob("*/results.json")
+    weights = json.loads(file.read_text())["config"]["model"]["weights"]
+    (encoder,) = (sweep_dir / "pretrained" / "synthetic_defects_1").glob("*/encoder.safetensors")
+    assert Path(weights) == encoder.resolve()
+
+
+def test_finished_runs_are_not_repeated(swept, sweep_dir, monkeypatch):
+    def repeated(config):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(pretraining, "train", repeated)
+    monkeypatch.setattr(pretraining, "pretrain", repeated)
+    assert results(Options(**TINY, starts=STARTED, sweep_dir=sweep_dir), sweep_dir) == swept
+    more = Options(**TINY, starts=("scratch",), sweep_dir=sweep_dir, only_table=True)
+    assert results(more, sweep_dir) == ([], "no training is finished yet")
+    with pytest.raises(AssertionError, match="trained again"):
+        results(Options(**TINY, starts=("scratch",), sweep_dir=sweep_dir), sweep_dir)
+
+
+def test_other_settings_need_another_folder(swept, sweep_dir):
+    other = Options(**{**TINY, "num_steps": 3}, sweep_dir=sweep_dir)
+    with pytest.raises(InputError, match="holds a sweep with other settings"):
+        results(other, sweep_dir)
+
+
+def test_mistakes_are_named_before_anything_is_made(tmp_path):
+    for wrong in ({"starts": ("simclear",)}, {"labels": (601,)}):
+        with pytest.raises(InputError, match=r"--(starts simclear|labels 601): expected"):
+            results(Options(**{**TINY, **wrong}, sweep_dir=tmp_path / "sweep"), tmp_path)
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_every_method_that_needs_no_labels_is_in_the_sweep():
+    registry = get_registry()
+    expected = {name for name in registry if not registry.get(name).needs_labels}
+    assert {start.method for start in STARTS.values()} - {None} == expected
+    assert set(Options().starts) == set(STARTS)
+
+
+def test_parts_are_disjoint_and_fewer_labels_are_the_first_of_more(tmp_path):
+    strips, parts = SweepStrips(tmp_path, (32, 64), 6, 30), {}
+    for number, seed in ((8, 1), (20, 1), (20, 2)):
+        root, file = strips.labelled(number, seed)
+        with file.open(newline="") as stream:
+            part_of = {row["image_id"]: row["split"] for row in csv.DictReader(stream)}
+        assert set(part_of) == {path.name for path in (root / "train_images").iterdir()}
+        parts[number, seed] = {part: {n for n, p in part_of.items() if p == part}
+                               for part in ("train", "validation", "test")}  # fmt: skip
+    assert parts[8, 1]["train"] < parts[20, 1]["train"]
+    assert parts[20, 1]["train"] != parts[20, 2]["train"]
+    assert parts[8, 1]["test"] == parts[20, 2]["test"]
+    assert [len(parts[20, 1][part]) for part in ("train", "test")] == [20, 30]
+    unlabelled = strips.unlabelled()
+    assert len(list(unlabelled.glob("*.jpg"))) == len(list(unlabelled.iterdir())) == 6
