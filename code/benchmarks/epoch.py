@@ -30,14 +30,16 @@ def results(options: Options, folder: Path) -> tuple[list[dict[str, Any]], str]:
 
 
 def contenders(options: Options, folder: Path) -> list[Contender]:
-    """The bare loop first; ours also scores, logs, plots and saves, and ends when all is written.
+    """The bare loop first; ours also scores, logs and saves, and ends when all is written.
 
     Both have the same model, loaders, optimizer and validation, on strips from memory, unaugmented,
-    in float32.
+    in float32. The picture of the curves is left out: it is drawn once a minute, by the clock, so
+    it would count in some turns only.
     """
     config = experiment(options, folder, "training.num_epochs=1000")
     bare, ours = training(config), training(config)
     trainer = our_trainer(config, ours, folder)
+    trainer.callbacks = ()
 
     def run_ours() -> None:
         trainer.run_epoch()
