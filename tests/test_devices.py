@@ -112,7 +112,7 @@ def test_losses_of_all_kinds_were_compared(results):
 
 
 def test_each_process_keeps_the_features_of_its_images(results):
-    said = "The frozen backbone computes the features of each image once"
+    said = "What is frozen computes the features of each image once"
     assert (results["features_2"] / "train.log").read_text().count(said) == 1
     assert said not in (results["head_first_2"] / "train.log").read_text()
 

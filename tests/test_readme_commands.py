@@ -57,6 +57,7 @@ RUN_HERE = {
     "code/benchmark.py inference": [*SIZE, *ONCE, *SLIM],
     "code/benchmark.py predict": [*STRIPS, *ONCE, *SLIM],
     "code/benchmark.py epoch": [*STRIPS, *ONCE],
+    "code/benchmark.py frozen": [*STRIPS, *ONCE],
     "code/benchmark.py split": ONCE,
     "code/benchmark.py metrics": ONCE,
     "code/benchmark.py thresholds": ONCE,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from benchmarks.options import Options
-from benchmarks.workload import experiment, training
+from benchmarks.workload import NUM_TRAINING_IMAGES, experiment, training
 from core.analysis.text_tables import aligned
 from core.autotuning.budget import FEWEST_IMAGES, seconds_of
 from core.running.autotuning import choose
@@ -27,8 +27,6 @@ WAYS = {
     "channels last float32": Computation("float32", True),
     "bfloat16": Computation("bfloat16", False),
 }
-# The training part of the 12,568 strips: for it `auto` has its 20 seconds.
-_NUM_IMAGES = 8797
 # What takes longer than this many times the fastest has its first turn only.
 _HOPELESS = 3.0
 
@@ -47,7 +45,7 @@ def _row(options: Options, folder: Path) -> dict[str, Any]:
     automatic = ["runtime.precision=auto", "runtime.channels_last=auto"]
     config = experiment(options, folder / options.model, *automatic)
     setup = training(config)
-    chosen, choice = choose(config, setup, _NUM_IMAGES)
+    chosen, choice = choose(config, setup, NUM_TRAINING_IMAGES)
     batch = read_images(StepTrial(setup).dataset, options.batch_size)
     trial = StepTrial(setup)
     with trial.unchanged():

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.analysis.text_tables import aligned
@@ -42,6 +42,37 @@ def measure(contenders: Sequence[Contender], rounds: int) -> list[dict[str, Any]
     return rows
 
 
+@dataclass
+class CpuTimed:
+    """A call that notes the CPU seconds of each turn, those of all threads of this process."""
+
+    call: Call
+    seconds: list[float] = field(default_factory=list)
+
+    def __call__(self) -> None:
+        started = time.process_time()
+        self.call()
+        self.seconds.append(time.process_time() - started)
+
+
+def measure_with_cpu(contenders: Sequence[Contender], rounds: int) -> list[dict[str, Any]]:
+    """The rows of `measure`, with the ratio of CPU seconds as well.
+
+    On a machine with other work to do, CPU seconds are steadier. Those of other processes, such as
+    the workers of a loader, are not in them.
+    """
+    calls = {one.name: CpuTimed(one.run) for one in contenders}
+    rows = measure([replace(one, run=calls[one.name]) for one in contenders], rounds)
+    items = {one.name: one.items for one in contenders}
+    for row in rows:
+        others, own = calls[row["beside"]].seconds[1:], calls[row["name"]].seconds[1:]
+        scale = items[row["name"]] / items[row["beside"]]
+        ratios = [scale * other / mine for other, mine in zip(others, own, strict=True)]
+        row["cpu_ratio"] = statistics.median(ratios)
+        row |= {"cpu_lowest": min(ratios), "cpu_highest": max(ratios)}
+    return rows
+
+
 def seconds_in_turn(calls: Mapping[str, Call], rounds: int) -> dict[str, list[float]]:
     """The seconds of each call in each round.
 
@@ -74,18 +105,16 @@ def _wait_for_gpu() -> None:
 
 def table(rows: Sequence[dict[str, Any]], item: str) -> str:
     """The rows as text: milliseconds per item, times as fast, and the range over the rounds."""
-    first = rows[0]["name"]
+    first, with_cpu = rows[0]["name"], "cpu_ratio" in rows[0]
     lines = [["", f"ms/{item}", "times as fast", "(lowest to highest)"]]
+    lines[0] += ["by CPU time", "(lowest to highest)"] if with_cpu else []
     for row in rows:
         beside = "" if row["beside"] == first else f" (beside {row['beside']})"
-        lines.append(
-            [
-                f"{row['name']}{beside}",
-                f"{1000 * row['seconds_per_item']:.3f}",
-                f"{row['ratio']:.2f}",
-                f"({row['lowest']:.2f} to {row['highest']:.2f})",
-            ]
-        )
+        line = [f"{row['name']}{beside}", f"{1000 * row['seconds_per_item']:.3f}"]
+        for kind in ("", "cpu_") if with_cpu else ("",):
+            spread = f"({row[f'{kind}lowest']:.2f} to {row[f'{kind}highest']:.2f})"
+            line += [f"{row[f'{kind}ratio']:.2f}", spread]
+        lines.append(line)
     return "\n".join(aligned(lines))
 
 

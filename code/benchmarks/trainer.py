@@ -15,32 +15,48 @@ from timm.utils import AverageMeter
 from torch import nn
 
 from benchmarks.epoch import num_strips, our_trainer
-from benchmarks.measurement import Contender
+from benchmarks.measurement import Contender, measure_with_cpu, table
 from benchmarks.options import Options
-from benchmarks.workload import PlainStrips, experiment, in_colour, our_model, training
+from benchmarks.workload import (
+    AUTOMATIC,
+    PlainStrips,
+    experiment,
+    fastest,
+    in_colour,
+    our_model,
+    training,
+)
 from core.data.split_file import Split
 from core.running.experiment_record import LoadedData
 
 ITEM = "strip"
 
 
+def results(options: Options, folder: Path) -> tuple[list[dict[str, Any]], str]:
+    """The rows and their text, with ratios of wall and of CPU time."""
+    rows = measure_with_cpu(contenders(options, folder), options.rounds)
+    return rows, table(rows, ITEM)
+
+
 def contenders(options: Options, folder: Path) -> list[Contender]:
     """A loop like that of timm's train.py first, then fastai where it is installed, then ours.
 
     All train the same network on the same strips in batches of one size, mirror them at random,
-    read them in one process, and score the validation part; each with its own other defaults.
+    read them in one process, and score the validation part; each with its own other defaults. Ours
+    computes as `auto` chooses.
     """
     config = experiment(
-        *(options, folder, "training.num_epochs=1000", "data.cache=none", "runtime.precision=auto"),
+        *(options, folder, "training.num_epochs=1000", "data.cache=none", *AUTOMATIC),
         *("augmentation.horizontal_flip=true", "augmentation.vertical_flip=true"),
     )
+    config, chosen = fastest(config)
     ours = training(config)
     ways: dict[str, Callable[[], object]] = {
         "a loop as timm's train.py": TimmEpochs(options, ours.data, ours.split)
     }
     if importlib.util.find_spec("fastai"):
         ways["fastai"] = fastai_epochs(options, ours.data, ours.split)
-    ways["ours, as by default"] = our_trainer(config, ours, folder).run_epoch
+    ways[f"ours, auto: {chosen}"] = our_trainer(config, ours, folder).run_epoch
     return [Contender(name, run, num_strips(ours)) for name, run in ways.items()]
 
 

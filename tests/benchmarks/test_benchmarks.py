@@ -11,8 +11,18 @@ import pytest
 import torch
 
 import benchmark
-from benchmarks import inference, loader, measurement, memory, metrics, step, trainer
-from benchmarks.measurement import Contender, measure, table
+from benchmarks import (
+    epoch,
+    frozen,
+    inference,
+    loader,
+    measurement,
+    memory,
+    metrics,
+    step,
+    trainer,
+)
+from benchmarks.measurement import Contender, measure, measure_with_cpu, table
 from benchmarks.options import SUBJECTS, Options
 from benchmarks.profiling import operator_shares, shares_text
 from benchmarks.workload import our_model
@@ -121,6 +131,47 @@ def test_a_ratio_may_be_to_another_than_the_first(clock):
     assert "more (beside ours)" in table(rows, "strip")
 
 
+def test_cpu_seconds_are_compared_beside_the_others(clock, monkeypatch):
+    cpu = [0.0]
+    monkeypatch.setattr(measurement.time, "process_time", lambda: cpu[0])
+
+    def lasting(seconds: float, computing: float) -> None:
+        clock[0] += seconds
+        cpu[0] += computing
+
+    contenders = [
+        Contender("plain", lambda: lasting(6, 2), 2),
+        Contender("ours", lambda: lasting(2, 1), 1),
+    ]
+    plain, ours = measure_with_cpu(contenders, rounds=2)
+    assert (plain["ratio"], plain["cpu_ratio"]) == (1, 1)
+    assert (ours["ratio"], ours["cpu_ratio"]) == pytest.approx((1.5, 1.0))
+    assert "by CPU time" in table([plain, ours], "strip")
+
+
+@pytest.mark.slow
+def test_epochs_that_are_compared_read_the_same_strips_and_learn(tmp_path):
+    bare, ours = epoch.contenders(options(), tmp_path)
+    assert bare.items == ours.items
+    model = bare.run.learner.model
+    before = [p.detach().clone() for p in model.parameters()]
+    bare.run()
+    assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    ours.run()
+    (experiment,) = (tmp_path / "results").iterdir()
+    # All is written when a turn ends.
+    assert len(json.loads((experiment / "results.json").read_text())["history"]) == 1
+    assert (experiment / "checkpoints" / "last.pt").exists()
+
+
+@pytest.mark.slow
+def test_only_one_of_two_trainings_with_frozen_stages_keeps_their_maps(tmp_path):
+    for contender in frozen.contenders(options(model="resnet18"), tmp_path):
+        contender.run()
+        features = contender.run.__self__.learner.features
+        assert (features is not None) == contender.name.endswith("kept")
+
+
 def test_memory_of_children_counts(tmp_path):
     """Two children of a process that holds nothing hold 200 MiB each, at one time."""
     hold = "import time; block = bytearray(b'x') * (200 << 20); time.sleep(1)"
@@ -181,10 +232,15 @@ def test_every_step_changes_its_weights_and_masks_are_learned_beside_the_labels(
 
 
 @pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="no bfloat16 instructions")
-def test_the_step_with_matmul_gradients_has_them(tmp_path):
-    contenders = step.contenders(options(model="convnext_atto"), tmp_path)
-    (model,) = [str(c.run.learner.model) for c in contenders if "matmul" in c.name]
-    assert "DepthwiseConv2d" in model
+def test_the_steps_with_both_gradients_have_them(tmp_path):
+    found = {c.name: c.run for c in step.contenders(options(model="convnext_atto"), tmp_path)[1:]}
+    ours, other = found["ours, auto"], found["ours, other gradient"]
+    assert {ours.computation.depthwise_gradient, other.computation.depthwise_gradient} == {
+        *("torch", "matmul")
+    }
+    for one in (ours, other):
+        has_it = one.computation.depthwise_gradient == "matmul"
+        assert ("DepthwiseConv2d" in str(one.learner.model)) == has_it
 
 
 def test_operators_share_the_time_of_all():
