@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import undrawn_curves, unsynced_files
+from conftest import scalings_found_once, undrawn_curves, unsynced_files
 
 from core.command.config import TrainConfig
 from core.data import dataset
@@ -53,7 +53,7 @@ def do_together(config: TrainConfig, devices: int, jobs: Sequence[Job]) -> None:
 
 
 def do_all(jobs: Sequence[Job]) -> dict:
-    with undrawn_curves(), unsynced_files():
+    with undrawn_curves(), scalings_found_once(), unsynced_files():
         for job in jobs:
             job()
     return {}

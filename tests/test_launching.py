@@ -1,7 +1,9 @@
 """Starting several processes, being started as one of them, and leaving none behind."""
 
+import logging
 import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from core.running import launching
 from core.running.launched_place import launched_place, meeting_point
 from core.running.launching import check_devices
 
+TRAIN = str(REPOSITORY / "code" / "train.py")
 TORCHRUN = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}
 SLURM = {"SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_NTASKS": "8"}
 SBATCH = {**SLURM, "SLURM_JOB_ID": "7"}
@@ -141,8 +144,17 @@ def test_a_job_of_a_sweep_trains_on_its_devices(train_command, small, tmp_path):
 
 
 @pytest.mark.slow
-def test_torchrun_s_processes_are_adopted(small, tmp_path, capfd):
-    script = [str(REPOSITORY / "code" / "train.py"), *small, f"experiment.results_dir={tmp_path}"]
+def test_torchrun_s_processes_are_adopted(small, tmp_path, capfd, monkeypatch):
+    read_arguments = torchrun.config_from_args
+
+    def forked(arguments):
+        """Processes that are forked, with the environment of those that torchrun would start."""
+        config, _, (_, *script) = read_arguments(arguments)
+        config.start_method = "fork"
+        return config, do_script, script
+
+    monkeypatch.setattr(torchrun, "config_from_args", forked)
+    script = [TRAIN, *small, f"experiment.results_dir={tmp_path}"]
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
     try:
         torchrun.main(["--standalone", "--nproc-per-node=2", *script])
@@ -162,7 +174,7 @@ def test_sigterm_to_all_stops_them_together_and_leaves_none(small, train_command
     """As a scheduler sends it, to each process of the run; resumed with one process."""
     more = ["runtime.devices=2", "training.checkpoint_minutes=1e-9", "training.num_epochs=2"]
     more.append("data.num_workers=1")
-    script = [REPOSITORY / "code" / "train.py", *small, f"experiment.results_dir={tmp_path}"]
+    script = [TRAIN, *small, f"experiment.results_dir={tmp_path}"]
     run = subprocess.Popen(
         [sys.executable, *script, *more], stderr=subprocess.PIPE, text=True, process_group=0
     )
@@ -183,6 +195,13 @@ def test_sigterm_to_all_stops_them_together_and_leaves_none(small, train_command
     assert "devices was 2, is 1" in ended.output
     assert read(path)["status"] == "completed"
     assert read(path)["computation"]["devices"] == 1
+
+
+def do_script(script: str, *arguments: str) -> None:
+    """The script, as a process of its own would do it that has imported all."""
+    sys.argv = [script, *arguments]
+    logging.getLogger().handlers.clear()
+    runpy.run_path(script, run_name="__main__")
 
 
 def in_group(group: int) -> list[int]:

@@ -1,5 +1,6 @@
 """From registries and settings to Hydra's groups, and from a composed config to checked values."""
 
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -100,12 +101,18 @@ def components(group: str) -> dict[str, dict[str, Any]]:
 def key_schemas(section: str, key: str) -> list[Mapping[str, Any]]:
     """The JSON Schema of a key of settings or, one for each component that has it, of a group."""
     if section in SETTINGS:
-        owners = [SETTINGS[section].model_json_schema()["properties"]]
+        owners = [_schema_of(section)["properties"]]
     elif section in SHORT_FORMS.values():
         owners = [component.properties for component in offered(section).values()]
     else:
         owners = []
     return [own[key] for own in owners if key in own]
+
+
+@functools.cache
+def _schema_of(section: str) -> Mapping[str, Any]:
+    """The JSON Schema of settings, which is asked for with each word of a command."""
+    return SETTINGS[section].model_json_schema()
 
 
 def _as_many_as_the_data(defaults: dict[str, Any]) -> dict[str, Any]:
