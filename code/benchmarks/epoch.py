@@ -15,7 +15,6 @@ from core.experiments.folder import ExperimentFolder
 from core.machine.interruption import Interruption
 from core.running.composition import build_trainer
 from core.running.experiment_record import TrainingSetup
-from core.training.trainer import Trainer
 
 ITEM = "strip"
 
@@ -33,23 +32,13 @@ def contenders(options: Options, folder: Path) -> list[Contender]:
     """The bare loop first; ours also scores, logs and saves, and ends when all is written.
 
     Both have the same model, loaders, optimizer and validation, on strips from memory, unaugmented,
-    in float32. The picture of the curves is left out: it is drawn once a minute, by the clock, so
-    it would count in some turns only.
-    """
+    in float32."""
     config = experiment(options, folder, "training.num_epochs=1000")
     bare, ours = training(config), training(config)
-    trainer = our_trainer(config, ours, folder)
-    trainer.callbacks = ()
-
-    def run_ours() -> None:
-        trainer.run_epoch()
-        # In a training, the next epoch begins meanwhile.
-        trainer.checkpoints.wait()
-
     num_images = num_strips(ours)
     return [
         Contender("bare loop", BareEpochs(bare), num_images),
-        Contender("ours", run_ours, num_images),
+        Contender("ours", OurEpochs(config, ours, folder), num_images),
     ]
 
 
@@ -87,7 +76,18 @@ class BareEpochs:
             yield self.learner.objective.image_loss(logits, batch["labels"].to(device))
 
 
-def our_trainer(config: TrainConfig, setup: TrainingSetup, folder: Path) -> Trainer:
-    """The trainer, whose `run_epoch` is one epoch."""
-    experiment = ExperimentFolder.create(folder / "results", "benchmark")
-    return build_trainer(config, setup, experiment, Interruption())
+class OurEpochs:
+    """Each call is one epoch of the trainer, and ends when all is written.
+
+    In a training, the next epoch begins meanwhile. The picture of the curves is left out: it is
+    drawn once a minute, by the clock, so it would count in some turns only.
+    """
+
+    def __init__(self, config: TrainConfig, setup: TrainingSetup, folder: Path) -> None:
+        experiment = ExperimentFolder.create(folder / "results", "benchmark")
+        self.trainer = build_trainer(config, setup, experiment, Interruption())
+        self.trainer.callbacks = ()
+
+    def __call__(self) -> None:
+        self.trainer.run_epoch()
+        self.trainer.checkpoints.wait()

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from benchmarks.epoch import num_strips, our_trainer
+from benchmarks.epoch import OurEpochs, num_strips
 from benchmarks.measurement import Contender, measure_with_cpu, table
 from benchmarks.options import Options
 from benchmarks.workload import experiment, training
@@ -30,6 +30,6 @@ def contenders(options: Options, folder: Path) -> list[Contender]:
             setup = training(config)
             if name == again:
                 setup.learner.features = None
-            trainer = our_trainer(config, setup, folder / name)
-            found.append(Contender(name, trainer.run_epoch, num_strips(setup), beside=again))
+            run = OurEpochs(config, setup, folder / name)
+            found.append(Contender(name, run, num_strips(setup), beside=again))
     return found

@@ -14,7 +14,7 @@ from timm.optim import create_optimizer_v2
 from timm.utils import AverageMeter
 from torch import nn
 
-from benchmarks.epoch import num_strips, our_trainer
+from benchmarks.epoch import OurEpochs, num_strips
 from benchmarks.measurement import Contender, measure_with_cpu, table
 from benchmarks.options import Options
 from benchmarks.workload import (
@@ -56,7 +56,7 @@ def contenders(options: Options, folder: Path) -> list[Contender]:
     }
     if importlib.util.find_spec("fastai"):
         ways["fastai"] = fastai_epochs(options, ours.data, ours.split)
-    ways[f"ours, auto: {chosen}"] = our_trainer(config, ours, folder).run_epoch
+    ways[f"ours, auto: {chosen}"] = OurEpochs(config, ours, folder)
     return [Contender(name, run, num_strips(ours)) for name, run in ways.items()]
 
 

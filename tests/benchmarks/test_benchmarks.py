@@ -168,7 +168,7 @@ def test_epochs_that_are_compared_read_the_same_strips_and_learn(tmp_path):
 def test_only_one_of_two_trainings_with_frozen_stages_keeps_their_maps(tmp_path):
     for contender in frozen.contenders(options(model="resnet18"), tmp_path):
         contender.run()
-        features = contender.run.__self__.learner.features
+        features = contender.run.trainer.learner.features
         assert (features is not None) == contender.name.endswith("kept")
 
 
@@ -261,7 +261,7 @@ def test_an_unknown_model_is_named_before_anything_is_made(subject):
 @pytest.mark.slow
 def test_trainings_that_are_compared_read_the_same_strips_and_learn(tmp_path):
     timm, ours = (c.run for c in trainer.contenders(options(), tmp_path) if c.name != "fastai")
-    learner, loaders = ours.__self__.learner, ours.__self__.task.loaders
+    learner, loaders = ours.trainer.learner, ours.trainer.task.loaders
     for part in ("train", "validation"):
         dataset = loaders[part].dataset
         names = {dataset.table.image_ids[index] for index in dataset.indices}
