@@ -169,7 +169,7 @@ def test_a_classifier_takes_the_encoder_with_its_mask_head_or_without(strips, tm
     with caplog.at_level("INFO"):
         state = models().get("timm", **MODEL, weights=file).state_dict()
     assert all(torch.equal(state[key], kept[key]) for key in kept.keys() - of_head)
-    assert "its mask head is not used: model.mask_head=true uses it" in caplog.text
+    assert "its mask_head stayed in the file: the model has none" in caplog.text
     with pytest.raises(InputError, match="of another shape"):
         models().get("timm", **MODEL, weights=file, mask_head=True, mask_head_width=2 * WIDTH)
 

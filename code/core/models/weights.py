@@ -46,13 +46,15 @@ def load_weights(model: nn.Module, path: str, head: Sequence[str]) -> set[str]:
     missing = [key for key in result.missing_keys if not _only_in([key], fresh)]
     _refuse(path, "missing", missing)
     _refuse(path, "unexpected", result.unexpected_keys)
-    left = list(dict.fromkeys(key.rpartition(".")[0] for key in result.missing_keys))
+    layers = [key for key in result.missing_keys if key != "mask_head.log_odds"]
+    left = list(dict.fromkeys(key.rpartition(".")[0] for key in layers))
     log.info(
         "model.weights=%s: %d of %d tensors of the model are from this file; left as they were: %s",
         path, len(own) - len(result.missing_keys), len(own), _shown(left) or "nothing",
     )  # fmt: skip
     if unused:
-        log.info("model.weights=%s: its mask head is not used: model.mask_head=true uses it", path)
+        parts = " and ".join(dict.fromkeys(key.partition(".")[0] for key in unused))
+        log.info("model.weights=%s: its %s stayed in the file: the model has none", path, parts)
     return set(result.missing_keys)
 
 

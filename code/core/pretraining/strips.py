@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from core.data.image_source import ImageSource
 from core.data.sampling import BatchShard
-from core.pretraining.views import PairOfViews
+from core.pretraining.views import Pairs
 
 Batch = dict[str, Any]
 
@@ -49,19 +49,19 @@ class Strips:
 
 
 class ViewDataset(Dataset):
-    """Pairs of views of the strips at `rows`; a batch is read at once.
+    """Pairs of the strips at `rows`, by `views`; a batch is read at once.
 
     It holds `image` and `second_view`, uint8 (batch, channels, H, W), `image_id`, `row` int64
-    (batch,) and, where strips have labels, `labels` float32 (batch, C). With a `shard` only its
-    images of each batch are read, and `shard_sizes` says how many each process reads; the other
-    entries are those of the whole batch.
+    (batch,) and, where strips have labels, `labels` float32 (batch, C). The second view of a
+    painted strip is its mask. With a `shard` only its images of each batch are read, and
+    `shard_sizes` says how many each process reads; the other entries are those of the whole batch.
     """
 
     def __init__(
         self,
         strips: Strips,
         rows: np.ndarray,
-        views: PairOfViews,
+        views: Pairs,
         shard: BatchShard | None = None,
     ) -> None:
         self.strips, self.rows, self.views, self.shard = strips, rows, views, shard

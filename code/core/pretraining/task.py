@@ -27,10 +27,11 @@ PROBE = "probe_average_precision"
 
 @get_registry().register("pretraining")
 class PretrainingTask(Task):
-    """A method learns from pairs of views. With a probe, its average precision chooses the epoch.
+    """A method learns from pairs of views, or of a painted strip and its mask.
 
-    A batch holds `image`, `second_view`, `image_id`, `row` and, for some methods, `labels`. With
-    several processes, the features of the whole batch are gathered before the method sees them.
+    With a probe, its average precision chooses the epoch. A batch holds `image`, `second_view`,
+    `image_id`, `row` and, for some methods, `labels`. With several processes, the features of the
+    whole batch are gathered before the method sees them.
     """
 
     objective: Method

@@ -1,5 +1,6 @@
 """Two views of a strip: the same window, seen twice under what does not matter for defects."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import cv2
@@ -9,6 +10,8 @@ from pydantic import Field, field_validator
 from core.files.resizing import Size
 from core.validation import Settings
 
+Pairs = Callable[..., tuple[np.ndarray, np.ndarray]]
+"""What makes the pair of an image, `epoch` and `index`, as `PairOfViews` does."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from core.data.image_source import ImageSource
 from core.errors import InputError
-from core.pretraining.views import PairOfViews
+from core.pretraining.views import PairOfViews, Pairs
 from core.pretraining.watching import watch
 
 Encode = Callable[[Tensor], Any]
-Pairs = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
 class Method(nn.Module, ABC):
