@@ -65,6 +65,7 @@ KNOWN = {
         "folder / Path(name).name",
     ],
     "core/analysis/page.py": ["Path(__file__).with_name(name)"],  # constants
+    "core/analysis/pretraining_report.py": ["experiment.path / name"],  # constants
     "core/analysis/report_summary.py": ["experiment.path / name"],  # constants
     "core/autotuning/remembered.py": [  # a hash
         "user_cache_folder() / 'computation' / f'{digest}.json'"
@@ -89,6 +90,7 @@ KNOWN = {
     "core/experiments/reading.py": [  # read only
         "Path(str(results_dir)) / str(look_up(results, 'experiment', 'name') or 'experiment')"
     ],
+    "core/similarity/encoder.py": ["experiment.path / folds[0]['name']"],  # only shown
     "core/experiments/strips.py": ["folder / image_id"],  # compared with its own name before
     "core/experiments/folder.py": [  # experiment.name, whose letters are checked
         "parent / (stem if attempt == 1 else f'{stem}_{attempt}')"

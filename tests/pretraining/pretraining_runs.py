@@ -7,11 +7,15 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from conftest import REPOSITORY
 from hydra import compose, initialize_config_dir
 
+from core.machine import distributed
 from core.pretraining.command import check_config, fill_store, short_forms
 from core.pretraining.composition import pretrain
+from core.pretraining.losses import BarlowTwinsLoss, ClipLoss, NTXentLoss, VICRegLoss
+from core.pretraining.losses.gathering import gather_embeddings
 from core.pretraining.settings import PretrainConfig
 
 SIZE = (32, 64)
@@ -25,6 +29,7 @@ SMALL = [
     "training.learning_rate=0.003",
     "runtime.precision=float32",
 ]
+LOSSES = (NTXentLoss, VICRegLoss, BarlowTwinsLoss, ClipLoss)
 
 SMALL_EMBEDDINGS = ["method.hidden_size=16", "method.embedding_size=8"]
 
@@ -80,3 +85,22 @@ def run_script(monkeypatch, *arguments: Any) -> int:
 def pretrain_one(config: PretrainConfig) -> None:
     """A job of processes that train together."""
     pretrain(config)
+
+
+def compare_losses() -> None:
+    """A job of two processes, of which each has some rows: losses and gradients are the whole's."""
+    sizes, generator = [3, 2], torch.Generator().manual_seed(0)
+    first, second = torch.randn(2, sum(sizes), 8, generator=generator)
+    start = sum(sizes[: distributed.rank()])
+    own = slice(start, start + sizes[distributed.rank()])
+    for make in LOSSES:
+        whole = first.clone().requires_grad_()
+        expected = make()(whole, second, torch.arange(5))
+        expected.backward()
+        rows = first[own].clone().requires_grad_()
+        gathered = (gather_embeddings(each, sizes) for each in (rows, second[own]))
+        value = make()(*gathered, torch.arange(5))
+        value.backward()
+        torch.testing.assert_close(value, expected, rtol=1e-5, atol=0)
+        # DistributedDataParallel takes the mean over the two.
+        torch.testing.assert_close(rows.grad / 2, whole.grad[own], rtol=1e-5, atol=1e-6)

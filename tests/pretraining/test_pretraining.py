@@ -18,6 +18,7 @@ from pretraining_runs import (
 from safetensors import safe_open
 
 from core.errors import InputError
+from core.experiments.finding import find_experiments
 from core.experiments.reading import read_experiment
 from core.models.registry import get_registry
 from core.pretraining import composition
@@ -113,6 +114,11 @@ def test_an_encoder_of_another_network_is_refused(pretrained):
     file = str(pretrained / "encoder.safetensors")
     with pytest.raises(InputError, match=r"must be of the same network as model\.name"):
         get_registry().get("timm", backbone="test_convnext", pretrained=False, weights=file)
+
+
+def test_latest_is_the_latest_training(pretrained):
+    with pytest.raises(InputError, match="latest: no completed experiment"):
+        find_experiments(["latest"], pretrained.parent)
 
 
 def test_compare_says_that_it_is_no_training(pretrained):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from core.errors import InputError
 from core.experiments.reading import RESULTS_DIR, RESULTS_FILE, read_results
+from core.experiments.schema import PRETRAINING
 from core.validation import nearest
 
 LATEST = "latest"
@@ -103,7 +104,9 @@ def _holder(file: Path) -> Path | None:
 
 def _latest(results_dir: Path) -> Path:
     for folder in sorted(_experiments_in(results_dir), key=created_at, reverse=True):
-        if read_results(folder).get("status") == "completed":
+        results = read_results(folder)
+        # A pretraining has no classifier that these commands could use.
+        if results.get("status") == "completed" and results.get("kind") != PRETRAINING:
             return folder
     raise InputError(f"{LATEST}: no completed experiment in {results_dir}: train first")
 
