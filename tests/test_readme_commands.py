@@ -58,6 +58,11 @@ RUN_HERE = {
     "code/benchmark.py predict": [*STRIPS, *ONCE, *SLIM],
     "code/benchmark.py epoch": [*STRIPS, *ONCE],
     "code/benchmark.py frozen": [*STRIPS, *ONCE],
+    "code/benchmark.py pretraining": [
+        *("--image-size", "32", "64", "--num-images", "12", "--test-images", "30"),
+        *("--num-steps", "2", "--num-epochs", "1", "--labels", "16", "--seeds", "1"),
+        *("--starts", "scratch"),
+    ],
     "code/benchmark.py split": ONCE,
     "code/benchmark.py metrics": ONCE,
     "code/benchmark.py thresholds": ONCE,

@@ -28,11 +28,7 @@ class Method(nn.Module, ABC):
     """Whether it learns from the labels of the images."""
     mask_head: ClassVar[bool] = False
     """Whether it learns by the mask head; the second of a pair is then a mask."""
-    told: ClassVar[dict[str, str]] = {
-        "effective_rank": "rank",
-        "standard_deviation": "deviation",
-        "retrieval": "retrieval",
-    }
+    told: ClassVar[dict[str, str]] = {"effective_rank": "rank", "retrieval": "retrieval"}
     """The figures of an epoch's line in the log, and their short names."""
     collapse: ClassVar[str] = "The embeddings have collapsed"
     """What `collapsed` means, for the log."""
