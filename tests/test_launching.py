@@ -187,6 +187,10 @@ def test_sigterm_to_all_stops_them_together_and_leaves_none(small, train_command
     assert run.wait() == 130
     (line,) = run.stderr.read().strip().splitlines()
     assert line.startswith("Stopping after this step")
+    # What started the others ends when it notices that this process has.
+    until = time.monotonic() + 60
+    while in_group(run.pid) and time.monotonic() < until:
+        time.sleep(0.1)
     assert not in_group(run.pid)
     (path,) = tmp_path.iterdir()
     assert read(path)["status"] == "interrupted"
