@@ -4,6 +4,8 @@ Everything that decides about them is in the state_dict, and random choices depe
 it. Statistics are summed over all processes, so their codebooks stay equal, bit for bit.
 """
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,7 +16,7 @@ _MOST_UNUSED_BATCHES = 1000
 _CLUSTERING_ROUNDS = 10
 
 
-class Codebook(nn.Module):
+class Codebook(nn.Module, ABC):
     """`size` vectors and how often each is used. The subclass has the vectors as `vectors`.
 
     `usage` is an exponential average of the share of assignments, times `size`: 1 where all
@@ -53,9 +55,9 @@ class Codebook(nn.Module):
             self._count(rows[counted], indices[counted])
             return indices
 
+    @abstractmethod
     def nearest(self, rows: Tensor) -> Tensor:
         """The index of the vector for each row."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def update(self) -> None:
