@@ -34,7 +34,7 @@ from core.pretraining.views import PairOfViews
 from core.running.components import choose_gradients
 from core.running.continuation import describe_resumption
 from core.running.out_of_memory import explaining_out_of_memory
-from core.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, TensorBoard
+from core.training.callbacks import chosen_callbacks
 from core.training.checkpoint import Checkpoints, restore
 from core.training.learner import Learner
 from core.training.seeding import seed_everything, set_determinism
@@ -160,7 +160,7 @@ def build_loaders(
             data.batch_size,
             seed=seed,
             shuffle=name == "train",
-            num_workers=data.num_workers,
+            num_workers=data.workers,
             pin_memory=pin_memory,
         )
         for name, dataset in datasets.items()
@@ -197,21 +197,11 @@ def build_trainer(
     config: PretrainConfig, setup: Setup, folder: ExperimentFolder, interruption: Interruption
 ) -> Trainer:
     """The trainer of one pretraining."""
-    settings = config.training
-    callbacks: list[Callback] = []
-    if is_first():
-        if settings.tensorboard:
-            callbacks.append(TensorBoard(folder.path))
-        if every := settings.checkpoint_every_n_epochs:
-            callbacks.append(ModelCheckpoint(folder.path / "checkpoints", every))
-    if settings.early_stopping_patience and setup.task.criterion:
-        patience, name = settings.early_stopping_patience, setup.task.criterion.name
-        callbacks.append(EarlyStopping(patience, name))
     return Trainer(
         setup.learner,
         setup.task,
         folder,
-        settings=settings,
+        settings=config.training,
         interruption=interruption,
-        callbacks=callbacks,
+        callbacks=chosen_callbacks(config.training, folder.path, setup.task.criterion),
     )

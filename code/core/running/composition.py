@@ -34,7 +34,7 @@ from core.running.loading import build_loaders, choose_split, read_data, with_im
 from core.running.mask_supervision import check_mask_supervision, pixel_shares_of, usable_model
 from core.running.out_of_memory import explaining_out_of_memory, note_settled, settle_batch_size
 from core.running.trial_step import try_step
-from core.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, TensorBoard
+from core.training.callbacks import chosen_callbacks
 from core.training.classification.history_plot import HistoryPlot
 from core.training.classification.objective import Objective
 from core.training.classification.task import ClassificationTask
@@ -175,23 +175,13 @@ def build_trainer(
     config: TrainConfig, setup: TrainingSetup, folder: ExperimentFolder, interruption: Interruption
 ) -> Trainer:
     """The trainer of one experiment."""
-    settings = config.training
-    callbacks: list[Callback] = []
-    if is_first():
-        callbacks.append(HistoryPlot(folder.path / "history.png"))
-        if settings.tensorboard:
-            callbacks.append(TensorBoard(folder.path))
-        if every := settings.checkpoint_every_n_epochs:
-            callbacks.append(ModelCheckpoint(folder.path / "checkpoints", every))
-    if settings.early_stopping_patience and setup.task.criterion:
-        name = setup.task.criterion.name
-        patience = settings.early_stopping_patience
-        callbacks.append(EarlyStopping(patience, name, settings.head_epochs))
+    curves = [HistoryPlot(folder.path / "history.png")] if is_first() else []
+    chosen = chosen_callbacks(config.training, folder.path, setup.task.criterion)
     return Trainer(
         setup.learner,
         setup.task,
         folder,
-        settings=settings,
+        settings=config.training,
         interruption=interruption,
-        callbacks=callbacks,
+        callbacks=[*curves, *chosen],
     )

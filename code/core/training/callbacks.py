@@ -9,6 +9,9 @@ from typing import Any
 
 from core.files.checkpoint import load_checkpoint
 from core.files.writing import copy_file
+from core.machine.distributed import is_first
+from core.training.progress import Criterion
+from core.training.settings import TrainingSettings
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +128,22 @@ class TensorBoard(Callback):
 
     def close(self) -> None:
         self._writer.close()
+
+
+def chosen_callbacks(
+    settings: TrainingSettings, folder: Path, criterion: Criterion | None
+) -> list[Callback]:
+    """The callbacks that `training.*` asks for; those that write are the first process's alone."""
+    callbacks: list[Callback] = []
+    if is_first():
+        if settings.tensorboard:
+            callbacks.append(TensorBoard(folder))
+        if every := settings.checkpoint_every_n_epochs:
+            callbacks.append(ModelCheckpoint(folder / "checkpoints", every))
+    if settings.early_stopping_patience and criterion:
+        patience, head_epochs = settings.early_stopping_patience, settings.head_epochs
+        callbacks.append(EarlyStopping(patience, criterion.name, head_epochs))
+    return callbacks
 
 
 def _scalars(record: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
