@@ -86,6 +86,11 @@ def spoil_images(root):
     cv2.imwrite(str(images / "strip_003.jpg"), np.zeros((10, 20), np.uint8))
 
 
+def test_as_many_threads_as_there_are_cores_where_workers_are_automatic(root):
+    automatic = settings().model_copy(update={"num_workers": "auto"})
+    assert validate_data(root, automatic).findings == []
+
+
 def test_every_mistake_is_found_at_once(root):
     spoil_rows(root)
     spoil_images(root)

@@ -91,12 +91,15 @@ def test_a_queue_that_is_no_multiple_of_the_batch():
 
 
 def test_keys_without_effect_are_refused():
-    from core.pretraining.settings import check_values
+    from core.pretraining.settings import WITHOUT_EFFECT, check_values
 
-    content = composed().resolved()
-    content["data"]["label_noise"] = 0.1
-    with pytest.raises(InputError, match=r"^data\.label_noise: has no effect in a pretraining"):
-        check_values(content)
+    for section, keys in WITHOUT_EFFECT.items():
+        for key in keys:
+            content = composed().resolved()
+            content[section][key] = None
+            message = rf"^{section}\.{key}: has no effect in a pretraining"
+            with pytest.raises(InputError, match=message):
+                check_values(content)
 
 
 def test_the_images_of_a_labelled_set_are_refused(labelled):

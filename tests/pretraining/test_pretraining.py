@@ -138,6 +138,14 @@ def test_every_method_pretrains(name, labelled, tmp_path):
     assert results["test"]["loss"] > 0
 
 
+def test_what_is_auto_is_the_usual_way(plain_folder, tmp_path):
+    automatic = [f"runtime.{key}=auto" for key in ("channels_last", "compile")]
+    words = [f"data.unlabelled={plain_folder}", "data.num_workers=auto", *automatic]
+    computation = results_of(run(tmp_path, *words, "training.num_epochs=1"))["computation"]
+    assert computation["compiled"] is computation["channels_last"] is False
+    assert computation["num_workers"] == 0
+
+
 def test_a_folder_without_labels(plain_folder, tmp_path):
     path = run(tmp_path, f"data.unlabelled={plain_folder}/*.jpg")
     results = results_of(path)

@@ -15,6 +15,7 @@ from core.files.writing import write_text
 from core.machine.distributed import size
 from core.pretraining.choosing import Chosen
 from core.pretraining.settings import PretrainConfig
+from core.running.computation import Computation, recorded
 from core.running.experiment_record import describe_initial_weights
 from core.training.learner import Learner
 
@@ -38,9 +39,8 @@ def describe(
         config=resolved,
         environment=describe_environment(learner.device),
         computation={
-            "precision": learner.precision.name,
-            "channels_last": config.runtime.uses_channels_last(learner.device),
-            "compiled": config.runtime.compile,
+            **recorded(Computation.of(config, learner.device)),
+            "precision": learner.precision.name,  # of a resumed one, that it began with
             "devices": size(),
         },
         data={

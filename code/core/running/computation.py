@@ -3,17 +3,26 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import torch
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import nn
 
 from core.command.config import TrainConfig
+from core.data.settings import DataSettings
 from core.models.depthwise import large_depthwise
 from core.training.precision import choose_precision
+from core.training.settings import RuntimeSettings
 
 AUTO = "auto"
+
+
+class Configured(Protocol):
+    """The config of a training or a pretraining."""
+
+    data: DataSettings
+    runtime: RuntimeSettings
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,7 @@ class Computation:
     num_workers: Annotated[int, Field(ge=0, le=256)] = 0
 
     @classmethod
-    def of(cls, config: TrainConfig, device: torch.device) -> "Computation":
+    def of(cls, config: Configured, device: torch.device) -> "Computation":
         """That of a config on a device; what is `auto` there is the default."""
         runtime = config.runtime
         return cls(

@@ -65,14 +65,14 @@ def validate_data(root: Path, settings: DataSettings) -> Validation:
     """Check every row and every image of the data set in `root`, with the readers of training.
 
     An image that cannot be used is an error, or with `settings.on_bad_image="skip"` a warning.
-    Images are checked in `settings.num_workers` threads, one per core with 0.
+    Images are checked in `settings.num_workers` threads, one per core with 0 or `auto`.
     """
     findings: list[Finding] = []
     table, compared = _read_labels(root, settings, findings), []
     if table is not None:
         table, compared = _compare_sources(table, settings, findings)
     paths = table.image_paths if table is not None else _images_alone(root)
-    threads = settings.num_workers or os.cpu_count() or 1
+    threads = settings.workers or os.cpu_count() or 1
     try:
         bit_depth = find_bit_depth(paths, settings.bit_depth, _size(settings))
         settings = settings.model_copy(update={"bit_depth": bit_depth})
