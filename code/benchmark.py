@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows, text = subject.results(options, Path(folder))
         else:
             rows = measure(subject.contenders(options, Path(folder)), options.rounds)
-            text = table(rows, subject.ITEM)
+            text = f"{table(rows, subject.ITEM)}\n\nMedians of {options.rounds} turns."
     environment = describe_environment(options.device)
     show(f"{name}: {SUBJECTS[name].title}\n\n{text}\n\n{machine(environment)}")
     if output:

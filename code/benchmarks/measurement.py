@@ -121,4 +121,4 @@ def table(rows: Sequence[dict[str, Any]], item: str) -> str:
 def machine(environment: dict[str, Any]) -> str:
     """What the figures depend on, in a line."""
     hardware = ", ".join(f"{key} {value}" for key, value in environment["hardware"].items())
-    return f"{hardware}; torch {environment['packages']['torch']}; medians of turns"
+    return f"{hardware}; torch {environment['packages']['torch']}"
