@@ -1,6 +1,7 @@
 """Find the strips that are most similar to others, by the features of a trained encoder."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from core.command.mistakes import run_command
@@ -48,8 +49,10 @@ def main(arguments: list[str] | None = None) -> None:
     from core.similarity.finding import SearchOptions, find_similar
 
     options = SearchOptions(given.images, given.part, given.top, given.batch_size, given.output)
-    folder = find_similar(given.experiment, given.queries, options)
+    folder, num_unreadable = find_similar(given.experiment, given.queries, options)
     show(f"Similar strips: {folder / 'similar.csv'}, {folder / 'similar.jpg'}")
+    if num_unreadable:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,17 @@ def test_copies_are_marked_and_left_out_of_the_score(classifier, strips, tmp_pat
     assert report["over_queries"]["chance"] == pytest.approx(chance_level(2, 10))
 
 
+def test_what_cannot_be_read_is_left_out_and_gives_exit_code_1(classifier, strips, tmp_path):
+    images = Path(shutil.copytree(strips / "images", tmp_path / "images"))
+    (images / "strip_05.png").write_bytes(b"damaged")
+    with pytest.raises(SystemExit) as ended:
+        search(classifier, images / "strip_02.png", "--in", images, output=tmp_path / "found")
+    assert ended.value.code == 1
+    found = [Path(row["image"]).name for row in rows_of(tmp_path / "found")]
+    assert len(found) == 5
+    assert "strip_05.png" not in found
+
+
 def test_a_strip_in_other_light_is_a_near_duplicate(tmp_path):
     texture = np.random.default_rng(0).normal(size=(64, 320))
     texture = 128 + 400 * cv2.GaussianBlur(texture, (0, 0), 4)
@@ -148,7 +159,6 @@ def test_without_a_query_each_image_of_the_part_is_one(pretrained, tmp_path):
 
 def test_strips_without_labels_are_found_and_not_scored(classifier, strips, tmp_path):
     plain = Path(shutil.copytree(strips / "images", tmp_path / "plain"))
-    (plain / "broken.png").write_bytes(b"no image")
     query = strips / "images" / "strip_01.png"
     rows = search(classifier, query, "--in", plain, "--top", 2, output=tmp_path / "found")
     assert rows[0]["copy"] == "identical file"

@@ -56,10 +56,13 @@ class Found:
         return [(query, each.image) for query, own in both for each in own]
 
 
-def find_similar(experiment: Path, queries: Sequence[str], options: SearchOptions) -> Path:
+def find_similar(
+    experiment: Path, queries: Sequence[str], options: SearchOptions
+) -> tuple[Path, int]:
     """Find what is similar to `queries`, by default to each image that is searched.
 
-    Returns the folder that holds similar.csv, similar.jpg and similar.json.
+    Returns the folder that holds similar.csv, similar.jpg and similar.json, and how many images
+    could not be read.
 
     Raises:
         InputError: no encoder, no images, a query that cannot be read, or no query and no labels.
@@ -90,7 +93,7 @@ def find_similar(experiment: Path, queries: Sequence[str], options: SearchOption
     report = gallery.scored(listed, of_queries, found.copies) if gallery.images else None
     if report is not None:
         log.info("%s", as_text(report))
-    return _write(encoder, found, report, options.output)
+    return _write(encoder, found, report, options.output), features.num_unreadable
 
 
 def _find(
