@@ -101,9 +101,36 @@ def test_the_report_says_what_collapsed_and_what_is_missing(tmp_path):
     (folder / "view_pairs.jpg").unlink()
     text = "".join(read(write_report(folder)).text)
     assert "The embeddings have collapsed" in text
-    assert "view_pairs.jpg is not there" in text
+    assert "There is no picture of the strips" in text
     assert "Linear probe" not in text
     assert "There was no probe" in text
+
+
+@pytest.mark.parametrize("collapsed", [False, True])
+def test_the_report_of_painted_defects(collapsed, tmp_path, capfd):
+    figures = {
+        "loss": 0.5,
+        "pixel_average_precision": 0.271,
+        "strip_average_precision": 0.912,
+        "collapsed": collapsed,
+    }
+    history = [{"epoch": 1, "train": {"loss": 0.6}, "validation": figures}]
+    folder = write_pretraining(
+        tmp_path, history=history, test=figures, collapsed=collapsed, best_epoch=1, tested_epoch=1,
+        config={"model": {"name": "resnet10_slim"}, "method": {"keep_head": True}},
+    )  # fmt: skip
+    (folder / "view_pairs.jpg").rename(folder / "painted_strips.jpg")
+    page = read(write_report(folder))
+    text = "".join(page.text)
+    assert "Painted strips" in text
+    assert "0.271" in text
+    assert "0.912" in text
+    assert ("no better than by chance" in text) == collapsed
+    assert "model.mask_head=true model.weights=" in text
+    for foreign in ("Effective rank", "embeddings", "View pairs"):
+        assert foreign not in text
+    assert any(address.startswith("data:image/jpeg") for address in page.addresses)
+    assert not capfd.readouterr().err
 
 
 def test_the_report_of_embeddings_that_are_all_the_same_or_not_watched(tmp_path):

@@ -65,7 +65,10 @@ KNOWN = {
         "folder / Path(name).name",
     ],
     "core/analysis/page.py": ["Path(__file__).with_name(name)"],  # constants
-    "core/analysis/pretraining_report.py": ["experiment.path / name"],  # constants
+    "core/analysis/pretraining_report.py": [  # constants
+        "experiment.path / name",
+        "folder / name",
+    ],
     "core/analysis/report_summary.py": ["experiment.path / name"],  # constants
     "core/autotuning/remembered.py": [  # a hash
         "user_cache_folder() / 'computation' / f'{digest}.json'"

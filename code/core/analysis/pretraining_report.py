@@ -22,7 +22,29 @@ from core.analysis.text_tables import number
 from core.experiments.reading import Experiment, flatten
 from core.files.escaping import for_html as escape
 
-VIEW_PAIRS = "view_pairs.jpg"
+# Pictures of what was learned from, by their files: a title, what to look for, what they show.
+_PICTURES = {
+    "view_pairs.jpg": (
+        "View pairs",
+        "Strips, and below each its two views. What differs between two views is what the encoder "
+        "learns to ignore: make sure that no defect does.",
+        "strips with their two views",
+    ),
+    "painted_strips.jpg": (
+        "Painted strips",
+        "Strips, and below each a view with painted defects, then the same with outlines of their "
+        "masks. They should be about as small and as faint as real defects.",
+        "strips with painted defects and their masks",
+    ),
+}
+# (title, key in the tested figures, decimals, what it says)
+_FIGURES = (
+    ("effective rank", "effective_rank", 1, "directions in use"),
+    ("standard deviation", "standard_deviation", 3, "about 1: even"),
+    ("retrieval", "retrieval", 3, "second view nearest to the first"),
+    ("pixel AP", "pixel_average_precision", 3, "pixels of painted defects"),
+    ("strip AP", "strip_average_precision", 3, "strips with painted defects"),
+)
 FILES = (
     "results.json", ENCODER_FILE, "ENCODER_CARD.md", "train.log", "config.yaml", "split.csv",
 )  # fmt: skip
@@ -34,6 +56,12 @@ _CHARTS: tuple[tuple[str, str, dict[str, str], tuple[float, float] | None], ...]
     ("Effective rank", "directions", {"rank": "validation.effective_rank"}, None),
     ("Standard deviation", "deviation", {"deviation": "validation.standard_deviation"}, None),
     ("Retrieval of the second view", "share", {"retrieval": "validation.retrieval"}, UNIT),
+    (
+        "Painted defects",
+        "average precision",
+        {name: f"validation.{name}_average_precision" for name in ("pixel", "strip")},
+        UNIT,
+    ),
     ("Linear probe", "macro AP", {"probe": f"validation.{PROBE}"}, UNIT),
 )
 
@@ -42,7 +70,7 @@ def render_pretraining(experiment: Experiment) -> str:
     """The report as HTML."""
     sections = (
         ("training", "Training", _curves(experiment)),
-        ("views", "View pairs", _view_pairs(experiment.path)),
+        *_pictures(experiment.path),
         ("use", "Going on from it", _use(experiment)),
         ("settings", "Config and environment", _settings(experiment)),
     )
@@ -68,15 +96,14 @@ def _summary(experiment: Experiment) -> str:
         f"{tested} of {len(history)}."
     )
     probe = probe_of(experiment)
-    entries = [
-        ("probe, macro AP", number(probe), ["linear probe on the validation part"]),
-        ("effective rank", number(look_up("test", "effective_rank"), 1), ["directions in use"]),
-        ("standard deviation", number(look_up("test", "standard_deviation")), ["about 1: even"]),
-        ("retrieval", number(look_up("test", "retrieval")), ["second view nearest to the first"]),
-    ]
+    entries = [("probe, macro AP", number(probe), ["linear probe on the validation part"])]
+    for name, key, decimals, what in _FIGURES:
+        if (value := look_up("test", key)) is not None:
+            entries.append((name, number(value, decimals), [what]))
+    said = "finds painted defects" if _is_painted(experiment) else "tells images apart"
     note = (
         f"Figures on {look_up('data', 'num_watched')} images that were not learned from. They say "
-        "whether the encoder tells images apart; only labels say whether it tells defects apart."
+        f"whether the encoder {said}; only labels say whether it tells real defects apart."
     )
     if probe is None:
         entries, note = entries[1:], f"{note} There was no probe at this epoch."
@@ -89,7 +116,9 @@ def _summary(experiment: Experiment) -> str:
 
 
 def _collapse(experiment: Experiment) -> str:
-    """Whether the embeddings collapsed, in a sentence."""
+    """Whether the embeddings collapsed, or nothing painted was found, in a sentence."""
+    if _is_painted(experiment):
+        return _found(experiment)
     history = experiment.look_up("history") or []
     collapsed = [
         record["epoch"] for record in history if (record.get("validation") or {}).get("collapsed")
@@ -108,6 +137,19 @@ def _collapse(experiment: Experiment) -> str:
             f"{len(collapsed)} of {len(history)} epochs, the last of them epoch {collapsed[-1]}."
         )
     return "The embeddings have not collapsed in any epoch."
+
+
+def _is_painted(experiment: Experiment) -> bool:
+    return "strip_average_precision" in (experiment.look_up("test") or {})
+
+
+def _found(experiment: Experiment) -> str:
+    if experiment.look_up("collapsed"):
+        return (
+            "Painted defects are found no better than by chance, so do not use this encoder. "
+            "Pretrain again for longer, or with a larger method.contrast or method.size."
+        )
+    return "Painted defects are found better than by chance."
 
 
 def _curves(experiment: Experiment) -> str:
@@ -136,25 +178,25 @@ def _points(history: list[dict[str, Any]], key: str) -> list[tuple[float, float]
     return [(x, y) for x, y in points if y is not None]
 
 
-def _view_pairs(folder: Path) -> str:
-    image = read_colour(folder / VIEW_PAIRS)
-    url = None if image is None else data_url(image, pixels=_MOST_PIXELS)
-    if url is None:
-        return paragraph(f"{VIEW_PAIRS} is not there.")
-    text = (
-        "Strips, and below each its two views. What differs between two views is what the encoder "
-        "learns to ignore: make sure that no defect does."
-    )
-    return (
-        f'{paragraph(text)}<div class="sheet">{picture(url, "strips with their two views")}</div>'
-    )
+def _pictures(folder: Path) -> list[tuple[str, str, str]]:
+    """The sections of the pictures that are there."""
+    found = []
+    for name, (title, text, shown) in _PICTURES.items():
+        image = read_colour(folder / name) if (folder / name).is_file() else None
+        url = None if image is None else data_url(image, pixels=_MOST_PIXELS)
+        if url is not None:
+            sheet = f'<div class="sheet">{picture(url, shown)}</div>'
+            found.append(("views", title, f"{paragraph(text)}{sheet}"))
+    return found or [("views", "View pairs", paragraph("There is no picture of the strips."))]
 
 
 def _use(experiment: Experiment) -> str:
     file = experiment.path / ENCODER_FILE
     model = experiment.look_up("model", "name")
+    keeps_masks = _is_painted(experiment) and experiment.look_up("config", "method", "keep_head")
+    masks = " model.mask_head=true" if keeps_masks else ""
     commands = (
-        f"python code/train.py model.name={model} model.weights={file}",
+        f"python code/train.py model.name={model}{masks} model.weights={file}",
         f"python code/find_similar.py {experiment.path} IMAGE --in FOLDER",
     )
     return "".join(f"<p><code>{escape(command)}</code></p>" for command in commands)
