@@ -42,9 +42,7 @@ def pretraining_row(one: Experiment) -> dict[str, Any]:
 
 def pretraining_rows(pretrainings: Sequence[Experiment]) -> list[list[str]]:
     """A table of pretrainings, in the order in which they are given: no figure ranks them."""
-    rows = [
-        ["pretraining", "method", "images", "epochs", "effective rank", "probe AP", "collapsed"]
-    ]
+    rows = [["pretraining", "method", "images", "epochs", "rank", "probe AP", "collapsed"]]
     for one in pretrainings:
         row = pretraining_row(one)
         rows.append(
