@@ -22,8 +22,10 @@ from core.experiments.finding import find_experiments
 from core.experiments.reading import read_experiment
 from core.models.registry import get_registry
 from core.pretraining import composition
+from core.pretraining.choosing import choose_strips
 from core.pretraining.methods import get_registry as methods
-from core.training.trainer import Trainer
+from core.training.learner import Learner
+from core.training.trainer import Trainer, update
 
 SECONDS = ("duration_seconds", "images_per_second", "data_wait_share")
 
@@ -136,6 +138,24 @@ def test_every_method_pretrains(name, labelled, tmp_path):
     assert results["status"] == "completed"
     assert set(methods().get(name).told) <= results["test"].keys()
     assert results["test"]["loss"] > 0
+
+
+def test_the_projector_is_clipped_with_the_encoder(plain_folder, monkeypatch):
+    norms = []
+
+    def step(self):
+        parts = (self.model, self.objective)
+        gradients = [[p.grad for p in part.parameters() if p.requires_grad] for part in parts]
+        norms.append([torch.nn.utils.get_total_norm(each).item() for each in gradients])
+
+    monkeypatch.setattr(Learner, "step", step)
+    words = [f"data.unlabelled={plain_folder}", "method.name=vicreg"]
+    config = composed(*words, "training.gradient_clip_norm=0.01")
+    built = composition.build(config, choose_strips(config))
+    update(built.learner, built.task, [next(iter(built.task.train_batches))])
+    ((encoder, projector),) = norms
+    assert min(encoder, projector) > 1e-4
+    assert (encoder**2 + projector**2) ** 0.5 == pytest.approx(0.01, rel=1e-3)
 
 
 def test_what_is_auto_is_the_usual_way(plain_folder, tmp_path):

@@ -24,11 +24,22 @@ class Linear(nn.Module):
         return {"logits": self.head(images.float().mean(dim=(1, 2)))}
 
 
-def learner(rate: float = 1e-3) -> Learner:
+class Scaled(nn.Module):
+    """A loss with a parameter, whose gradient is much larger than those of the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1e-3))
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return self.scale * nn.functional.binary_cross_entropy_with_logits(logits, targets)
+
+
+def learner(rate: float = 1e-3, loss: nn.Module | None = None, **more: bool) -> Learner:
     seed_everything(0)
     settings = TrainingSettings(learning_rate=rate, num_epochs=4, warmup_epochs=0)
-    objective = Objective(nn.BCEWithLogitsLoss())
-    return Learner.create(Linear(), objective, settings, steps_per_epoch=3, device=CPU)
+    objective = Objective(loss or nn.BCEWithLogitsLoss())
+    return Learner.create(Linear(), objective, settings, steps_per_epoch=3, device=CPU, **more)
 
 
 def test_loss_is_the_mean_over_images_whatever_the_batches():
@@ -49,17 +60,29 @@ def test_training_lowers_the_loss():
     assert losses[-1] < losses[0]
 
 
-def test_gradients_are_clipped_to_the_norm():
-    clipped = learner()
-    clipped.gradient_clip_norm = 1e-6
-    seen = []
+def norms_after_clipping(clipped: Learner, largest: float) -> tuple[float, float]:
+    """The gradient norms of the model and of the objective, as the optimizer takes its step."""
+    clipped.gradient_clip_norm, seen = largest, []
+    parts = (clipped.model, clipped.objective)
     clipped.optimizer.register_step_pre_hook(
-        lambda optimizer, *_: seen.append(
-            torch.stack([p.grad.norm() for g in optimizer.param_groups for p in g["params"]]).norm()
+        lambda *_: seen.extend(
+            nn.utils.get_total_norm([p.grad for p in part.parameters()]).item() for part in parts
         )
     )
     train_epoch(clipped, batches([4]))
-    assert seen == [pytest.approx(1e-6, rel=0.01)]
+    return tuple(seen)
+
+
+def test_gradients_are_clipped_to_the_norm():
+    assert norms_after_clipping(learner(), 1e-6) == (pytest.approx(1e-6, rel=0.01), 0)
+
+
+def test_an_objective_is_clipped_with_the_model_if_wanted_and_left_out_otherwise():
+    model, loss = norms_after_clipping(learner(loss=Scaled(), clips_objective=True), 1e-2)
+    assert (model**2 + loss**2) ** 0.5 == pytest.approx(1e-2, rel=1e-3)
+    assert loss > 10 * model > 0
+    _, loss = norms_after_clipping(learner(loss=Scaled()), 1e-2)
+    assert loss > 1e-1
 
 
 def test_waiting_is_time_spent_in_the_loader(monkeypatch):

@@ -119,6 +119,7 @@ def build(config: PretrainConfig, chosen: Chosen) -> Setup:
         steps_per_epoch=len(loaders["train"]),
         device=device,
         runtime=config.runtime,
+        clips_objective=True,
     )
     probe = None
     if chosen.labelled is not None:

@@ -42,6 +42,7 @@ class Learner:
     waiting: Sequence[nn.Parameter] = ()
     head_only: bool = False
     features: FrozenFeatures | None = None
+    clips_objective: bool = False
 
     @classmethod
     def create(
@@ -54,11 +55,13 @@ class Learner:
         device: torch.device,
         runtime: RuntimeSettings | None = None,
         features: FrozenFeatures | None = None,
+        clips_objective: bool = False,
     ) -> "Learner":
         """Move model and objective to the device; create the optimizer and its schedule.
 
         `steps_per_epoch` is the number of batches. Without `runtime`, everything is in plain
-        float32. `features` keeps what a frozen backbone computes, if images do not change.
+        float32. `features` keeps what a frozen backbone computes, if images do not change. With
+        `clips_objective`, gradients are clipped by the norm over model and objective together.
         """
         runtime = runtime or RuntimeSettings(precision="float32", channels_last=False)
         precision = choose_precision(runtime.precision, device)
@@ -86,6 +89,7 @@ class Learner:
             scaler=precision.gradient_scaler(),
             waiting=parameters_that_wait(model, settings.head_epochs),
             features=features,
+            clips_objective=clips_objective,
         )
         if runtime.compile is True:
             # In place, so that parameters keep their names.
@@ -136,7 +140,9 @@ class Learner:
             return None
         self.scaler.unscale_(self.optimizer)
         largest = self.gradient_clip_norm or math.inf
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), largest)
+        parts = [self.model, self.objective] if self.clips_objective else [self.model]
+        parameters = [parameter for part in parts for parameter in part.parameters()]
+        norm = nn.utils.clip_grad_norm_(parameters, largest)
         return None if scaled else norm
 
     def step(self) -> None:
