@@ -112,6 +112,8 @@ def test_the_report_of_painted_defects(collapsed, tmp_path, capfd):
         "loss": 0.5,
         "pixel_average_precision": 0.271,
         "strip_average_precision": 0.912,
+        "painted_share": 0.013,
+        "painted_strip_share": 0.8125,
         "collapsed": collapsed,
     }
     history = [{"epoch": 1, "train": {"loss": 0.6}, "validation": figures}]
@@ -125,12 +127,25 @@ def test_the_report_of_painted_defects(collapsed, tmp_path, capfd):
     assert "Painted strips" in text
     assert "0.271" in text
     assert "0.912" in text
+    assert "by chance 0.013" in text
+    assert "by chance 0.812" in text
     assert ("no better than by chance" in text) == collapsed
     assert "model.mask_head=true model.weights=" in text
     for foreign in ("Effective rank", "embeddings", "View pairs"):
         assert foreign not in text
     assert any(address.startswith("data:image/jpeg") for address in page.addresses)
     assert not capfd.readouterr().err
+
+
+def test_the_table_has_the_chance_of_painted_strips_beside_their_precision(tmp_path):
+    write_pretraining(tmp_path)
+    figures = {"strip_average_precision": 0.912, "painted_strip_share": 0.75}
+    write_pretraining(tmp_path, "painted", test=figures)
+    text = as_text(compare_results(results_dir=tmp_path), "table", width=160)
+    heads, _, painted, plain = text.strip().splitlines()[-4:]
+    assert heads.split("  ")[-3:] == ["strip AP", "chance", "collapsed"]
+    assert painted.split()[-3:] == ["0.912", "0.750", "no"]
+    assert plain.split()[-3:] == ["-", "-", "no"]
 
 
 def test_the_report_of_embeddings_that_are_all_the_same_or_not_watched(tmp_path):

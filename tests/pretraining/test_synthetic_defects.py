@@ -138,6 +138,9 @@ def test_figures_of_masks():
     perfect = watch_masks(masks.astype(float), masks)
     assert (perfect["pixel_average_precision"], perfect["strip_average_precision"]) == (1, 1)
     assert perfect["painted_share"] == pytest.approx(2 / 24)
+    assert perfect["painted_strip_share"] == 2 / 4
+    chance = watch_masks(np.zeros(masks.shape), masks)
+    assert chance["strip_average_precision"] == chance["painted_strip_share"]
     assert not perfect["collapsed"]
     assert watch_masks(np.zeros(masks.shape), masks)["collapsed"]
     assert watch_masks(np.zeros(masks.shape), 0 * masks)["pixel_average_precision"] is None

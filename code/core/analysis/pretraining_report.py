@@ -45,6 +45,11 @@ _FIGURES = (
     ("pixel AP", "pixel_average_precision", 3, "pixels of painted defects"),
     ("strip AP", "strip_average_precision", 3, "strips with painted defects"),
 )
+# The average precision that chance has, by the figure that is compared with it.
+_CHANCE = {
+    "pixel_average_precision": "painted_share",
+    "strip_average_precision": "painted_strip_share",
+}
 FILES = (
     "results.json", ENCODER_FILE, "ENCODER_CARD.md", "train.log", "config.yaml", "split.csv",
 )  # fmt: skip
@@ -99,7 +104,9 @@ def _summary(experiment: Experiment) -> str:
     entries = [("probe, macro AP", number(probe), ["linear probe on the validation part"])]
     for name, key, decimals, what in _FIGURES:
         if (value := look_up("test", key)) is not None:
-            entries.append((name, number(value, decimals), [what]))
+            chance = look_up("test", _CHANCE.get(key, ""))
+            by_chance = [] if chance is None else [f"by chance {number(chance, decimals)}"]
+            entries.append((name, number(value, decimals), [what, *by_chance]))
     said = "finds painted defects" if _is_painted(experiment) else "tells images apart"
     note = (
         f"Figures on {look_up('data', 'num_watched')} images that were not learned from. They say "

@@ -12,6 +12,10 @@ ENCODER_FILE = "encoder.safetensors"
 PROBE = "probe_average_precision"
 # Of the tested epoch.
 FIGURES = ("effective_rank", "standard_deviation", "retrieval")
+OF_PAINTED = (
+    "pixel_average_precision", "painted_share", "strip_average_precision", "painted_strip_share",
+)  # fmt: skip
+"""Average precision of painted pixels and strips, each with what chance has."""
 
 
 def probe_of(one: Experiment) -> float | None:
@@ -34,23 +38,29 @@ def pretraining_row(one: Experiment) -> dict[str, Any]:
         "seed": look("experiment", "seed"),
         "num_images": look("data", "num_images"),
         "epochs": len(look("history") or []),
-        **{name: look("test", name) for name in FIGURES},
+        **{name: look("test", name) for name in (*FIGURES, *OF_PAINTED)},
         PROBE: probe_of(one),
         "collapsed": look("collapsed"),
     }
 
 
 def pretraining_rows(pretrainings: Sequence[Experiment]) -> list[list[str]]:
-    """A table of pretrainings, in the order in which they are given: no figure ranks them."""
-    rows = [["pretraining", "method", "images", "epochs", "rank", "probe AP", "collapsed"]]
-    for one in pretrainings:
-        row = pretraining_row(one)
+    """A table of pretrainings, in the order in which they are given: no figure ranks them.
+
+    Where defects were painted, it also has the average precision of strips beside that of chance.
+    """
+    found = [pretraining_row(one) for one in pretrainings]
+    is_painted = any(row["strip_average_precision"] is not None for row in found)
+    of_strips = ["strip AP", "chance"] if is_painted else []
+    rows = [
+        ["pretraining", "method", "images", "epochs", "rank", "probe AP", *of_strips, "collapsed"]
+    ]
+    for row in found:
         rows.append(
             [
-                one.name,
-                *(str(row[key]) for key in ("method", "num_images", "epochs")),
+                *(str(row[key]) for key in ("experiment", "method", "num_images", "epochs")),
                 number(row["effective_rank"], 1),
-                number(row[PROBE]),
+                *(number(row[key]) for key in (PROBE, *(OF_PAINTED[2:] if is_painted else ()))),
                 "yes" if row["collapsed"] else "no",
             ]
         )

@@ -170,7 +170,7 @@ Results = section(
 EmbeddingFigures = section(
     "EmbeddingFigures", loss=float, effective_rank=float, standard_deviation=float,
     retrieval=float, collapsed=bool, probe_average_precision=float, pixel_average_precision=float,
-    strip_average_precision=float, painted_share=float,
+    strip_average_precision=float, painted_share=float, painted_strip_share=float,
 )  # fmt: skip
 PretrainingResults = section(
     "PretrainingResults", extends=RunResults, kind=str, method=Loss, views=dict[str, Any],

@@ -65,8 +65,10 @@ def watch(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
 def watch_masks(logits: np.ndarray, masks: np.ndarray) -> dict[str, Any]:
     """How well painted defects are found: average precision of pixels, and of strips.
 
-    A strip's score is its largest logit. `collapsed`: pixels no better than by chance. Figures are
-    None where all strips are painted, or none is. Shape: (strips, 1, height, width) each
+    A strip's score is its largest logit. The average precision of chance is `painted_share` for
+    pixels and `painted_strip_share` for strips. `collapsed`: pixels no better than by chance.
+    Figures are None where all strips are painted, or none is.
+    Shape: (strips, 1, height, width) each
     """
     from sklearn.metrics import average_precision_score  # takes a second
 
@@ -81,6 +83,7 @@ def watch_masks(logits: np.ndarray, masks: np.ndarray) -> dict[str, Any]:
         "pixel_average_precision": pixels,
         "strip_average_precision": strips,
         "painted_share": share,
+        "painted_strip_share": float(painted.mean()),
         "collapsed": pixels is not None and pixels <= share,
     }
 

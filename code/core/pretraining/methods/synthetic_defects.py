@@ -36,7 +36,11 @@ class SyntheticDefects(Method):
     """
 
     mask_head = True
-    told: ClassVar = {"pixel_average_precision": "pixel AP", "strip_average_precision": "strip AP"}
+    told: ClassVar = {
+        "pixel_average_precision": "pixel AP",
+        "strip_average_precision": "strip AP",
+        "painted_strip_share": "by chance",
+    }
     collapse = "Painted defects are found no better than by chance"
 
     def __init__(
