@@ -19,7 +19,7 @@ SHARED = [
     "data.batch_size=5",
     "training.num_epochs=1",
     "training.optimizer=sgd",
-    "training.learning_rate=0.005",
+    "training.learning_rate=0.05",
     "training.warmup_epochs=0",
     "training.accumulation_steps=2",
 ]
@@ -53,10 +53,10 @@ def test_two_processes_learn_what_one_learns(name, folders):
     losses = [each["history"][0]["train"]["loss"] for each in results]
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
     states = [torch.load(path / "checkpoints" / "last.pt") for path in (one, two)]
-    # Dimensions that hardly vary amplify rounding; losses and gradients are compared to 1e-5.
+    # Two processes take the same sums in another order, so only rounding may tell them apart.
     for part in ("model", "objective"):
         found, expected = (_tensors(state[part]) for state in states[::-1])
-        torch.testing.assert_close(found, expected, rtol=1e-3, atol=5e-5)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def _tensors(state: dict) -> dict[str, torch.Tensor]:
