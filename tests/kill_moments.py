@@ -20,6 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from conftest import REPOSITORY
@@ -27,7 +28,7 @@ from hydra import compose, initialize_config_dir
 from outcomes import differences, outcome, read
 
 from core.command.choosers import short_forms
-from core.command.config import TrainConfig, check_config, fill_config_store
+from core.command.config import check_config, fill_config_store
 from core.command.help import store_help
 from core.errors import EXIT_CODE, InputError
 from core.files import tables, writing
@@ -178,24 +179,37 @@ class Killing:
 
     def __init__(self, folder: Path, overrides: list[str]) -> None:
         self.folder, self.number = folder, 0
-        self.composed = check_config(compose("train_config", short_forms(overrides)))
         self.moments = Moments()
         watch(self.moments)
         self.log = folder / "log.txt"
+        self.composed = self.compose(overrides)
         config = self.config("straight")
-        # First of all the strips, or only this run would pass the moments of their making.
-        read_data(config.data)
         self.moments.labels.clear()
         started = time.perf_counter()
         # In this process, so that its children have done already what is done once in a process.
-        train(config)
+        self.begin(config)
         self.seconds = time.perf_counter() - started
         self.labels = self.moments.labels.copy()
         self.moments.labels.clear()
         (path,) = (folder / "straight").iterdir()
-        self.expected = outcome(path)
+        self.expected = self.outcome_of(path)
 
-    def config(self, name: str) -> TrainConfig:
+    def compose(self, overrides: list[str]) -> Any:
+        composed = check_config(compose("train_config", short_forms(overrides)))
+        # First of all the strips, or only the first run would pass the moments of their making.
+        read_data(composed.data)
+        return composed
+
+    def begin(self, config: Any) -> None:
+        train(config)
+
+    def resume(self, path: Path) -> None:
+        find_training(str(path), {}, path.parent)[1]()
+
+    def outcome_of(self, path: Path) -> dict:
+        return outcome(path)
+
+    def config(self, name: str) -> Any:
         results_dir = {"results_dir": str(self.folder / name)}
         experiment = self.composed.experiment.model_copy(update=results_dir)
         return replace(self.composed, experiment=experiment)
@@ -208,7 +222,7 @@ class Killing:
 
         def work() -> None:
             self.moments.die_on = die_on
-            train(config)
+            self.begin(config)
 
         killed = in_child(work, self.log, kill_after)
         folders = list(results_dir.glob("*")) if results_dir.is_dir() else []
@@ -222,11 +236,10 @@ class Killing:
         }
         done = (path / "results.json").is_file() and read(path)["status"] == "completed"
         if report["begun"] and not done:
-            report["resumed"] = in_child(
-                lambda: find_training(str(path), {}, results_dir)[1](), self.log
-            )
+            report["resumed"] = in_child(lambda: self.resume(path), self.log)
         if report["begun"]:
-            report["differences"] = differences(self.expected, outcome(path))
+            report["differences"] = differences(self.expected, self.outcome_of(path))
+            report["resumed_at"] = read(path)["experiment"].get("resumed_at", [])
             report["left_over"] = [file.name for file in path.rglob(".*.part")]
         return report
 

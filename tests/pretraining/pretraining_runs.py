@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from conftest import REPOSITORY
 from hydra import compose, initialize_config_dir
+from outcomes import plain, read
+from safetensors import safe_open
 
 from core.machine import distributed
 from core.pretraining.command import check_config, fill_store, short_forms
@@ -59,6 +61,18 @@ def composed(*overrides: Any) -> PretrainConfig:
     with initialize_config_dir(str(REPOSITORY / "config"), version_base="1.3"):
         words = short_forms([*small, *map(str, overrides)])
         return check_config(compose("pretrain_config", overrides=words))
+
+
+def outcome(path: Path) -> dict[str, Any]:
+    """Figures, encoder, and every number of the last checkpoint of a completed pretraining."""
+    results = read(path)
+    last = torch.load(path / "checkpoints" / "last.pt", weights_only=True)
+    kept = {key: plain(results[key]) for key in ("history", "test", "best_epoch", "collapsed")}
+    with safe_open(path / "encoder.safetensors", "pt") as file:
+        encoder = {key: plain(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
+        encoder["card"] = file.metadata()
+    return {**kept, "last": plain({k: last[k] for k in ("model", "objective", "optimizer")}),
+            "encoder": encoder}  # fmt: skip
 
 
 def run_script(monkeypatch, *arguments: Any) -> int:

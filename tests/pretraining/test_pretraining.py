@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from outcomes import plain
 from pretraining_runs import (
     SIZE,
     SMALL,
     SMALL_EMBEDDINGS,
     composed,
+    outcome,
     run_script,
     write_labelled,
     write_strips,
@@ -26,8 +26,6 @@ from core.pretraining.choosing import choose_strips
 from core.pretraining.methods import get_registry as methods
 from core.training.learner import Learner
 from core.training.trainer import Trainer, update
-
-SECONDS = ("duration_seconds", "images_per_second", "data_wait_share")
 
 
 @pytest.fixture(scope="module")
@@ -172,20 +170,6 @@ def test_a_folder_without_labels(plain_folder, tmp_path):
     assert (results["data"]["num_images"], results["data"]["num_watched"]) == (20, 6)
     assert results["best_epoch"] == 2  # without a probe it is the last
     assert "probe_average_precision" not in results["history"][0]["validation"]
-
-
-def outcome(path: Path) -> dict:
-    results = results_of(path)
-    for record in results["history"]:
-        for key in SECONDS:
-            del record["train"][key]
-    last = torch.load(path / "checkpoints" / "last.pt", weights_only=True)
-    kept = {key: results[key] for key in ("history", "test", "best_epoch", "collapsed")}
-    with safe_open(path / "encoder.safetensors", "pt") as file:
-        encoder = {key: plain(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
-        encoder["card"] = file.metadata()
-    return {**kept, "last": plain({k: last[k] for k in ("model", "objective", "optimizer")}),
-            "encoder": encoder}  # fmt: skip
 
 
 def test_moco_resumes_within_an_epoch_bit_for_bit(plain_folder, tmp_path, monkeypatch, capsys):
