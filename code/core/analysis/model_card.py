@@ -69,6 +69,8 @@ def _computed(experiment: Experiment) -> dict[str, Any]:
     error = ("macro", "expected_calibration_error")
     licence = weights.get("licence") or "not stated by its source"
     pretrained = f", pretrained by {by}" if (by := weights.get("pretrained_by")) else ""
+    if seen := weights.get("held_out_images_seen"):
+        pretrained += f" (on {seen} images of the validation and test part: figures are too good)"
     return {
         "name": experiment.name,
         "parameters": f"{look_up('model', 'num_parameters') or 0:,}",

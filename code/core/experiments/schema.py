@@ -60,7 +60,7 @@ Computation = section(
 Model = section(
     "Model", name=str, num_parameters=Count, num_trainable_parameters=Count,
     initial_weights=section(
-        "InitialWeights", source=str, licence=str, pretrained_by=str
+        "InitialWeights", source=str, licence=str, pretrained_by=str, held_out_images_seen=Count,
     ),
 )  # fmt: skip
 Loss = section("Loss", type=str, params=dict[str, Any])

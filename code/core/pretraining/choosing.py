@@ -18,7 +18,7 @@ from core.data.sources import image_folder, sources_in
 from core.data.split_file import Split
 from core.data.splitting import split_by_strategy
 from core.errors import InputError
-from core.files.reading import read_bytes
+from core.files.same_content import same_content
 from core.machine.distributed import first_before_others
 from core.predicting.image_list import ImageList
 from core.pretraining.settings import PretrainConfig, PretrainingData
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 FEWEST = 4
 """Images: two to learn from, and two to watch."""
 _WATCHED_SHARE = 10
-_LARGEST_FILE = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -161,20 +160,11 @@ def _check_no_labelled_folder(where: str, paths: Iterable[Path]) -> None:
 
 def _check_unseen(where: str, paths: Iterable[Path], unseen: Iterable[Path]) -> None:
     """Raise InputError for a file with the content of one that must stay unseen."""
-    by_size: dict[int, dict[str, Path]] = {}
-    for path in unseen:
-        by_size.setdefault(path.stat().st_size, {})[_digest(path)] = path
-    for path in paths:
-        known = by_size.get(path.stat().st_size)
-        if known and (same := known.get(_digest(path))):
-            raise InputError(
-                f"{where}: {path} is the image {same.name} of the validation or test part of "
-                "data.root: leave such images out, or give data.allow_all=true"
-            )
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(read_bytes(path, _LARGEST_FILE)).hexdigest()
+    for path, same in same_content(paths, unseen):
+        raise InputError(
+            f"{where}: {path} is the image {same.name} of the validation or test part of "
+            "data.root: leave such images out, or give data.allow_all=true"
+        )
 
 
 def _settled(data: PretrainingData, paths: PathList) -> PretrainingData:

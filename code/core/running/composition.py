@@ -16,7 +16,7 @@ from core.data.sampling import expected_shares, image_weights
 from core.data.split_file import Split
 from core.experiments.folder import ExperimentFolder
 from core.machine.device import choose_device, keep_freed_memory
-from core.machine.distributed import first_before_others, is_first
+from core.machine.distributed import first_before_others, from_first, is_first
 from core.machine.interruption import Interruption
 from core.machine.process_group import others_may_fail
 from core.predicting.trained_model import MODEL_SCHEMA_VERSION
@@ -33,6 +33,7 @@ from core.running.experiment_record import LoadedData, TrainingSetup, describe, 
 from core.running.loading import build_loaders, choose_split, read_data, with_image_size
 from core.running.mask_supervision import check_mask_supervision, pixel_shares_of, usable_model
 from core.running.out_of_memory import explaining_out_of_memory, note_settled, settle_batch_size
+from core.running.pretrained_images import check_unseen
 from core.running.trial_step import try_step
 from core.training.callbacks import chosen_callbacks
 from core.training.classification.history_plot import HistoryPlot
@@ -57,6 +58,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     data = read_data(config.data)
     config = with_num_classes(config, data.table)
     split = choose_split(config, data)
+    from_first(partial(check_unseen, config, data.table, [split]))
     of_config = partial(build, data=data, split=split)
     settled = settle_batch_size(config, of_config)
     setup = build_fastest(settled, of_config, try_step)

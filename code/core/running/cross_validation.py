@@ -40,6 +40,7 @@ from core.running.continuation import (
 from core.running.experiment_record import LoadedData, describe_input
 from core.running.loading import read_data, with_image_size
 from core.running.out_of_memory import note_settled, settle_batch_size
+from core.running.pretrained_images import check_unseen
 from core.running.trial_step import try_step
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,8 @@ def cross_validate(
         table.labels, num_folds, config.experiment.seed, data.groups, table.class_names
     )
     splits = [fold_split(folds, fold, num_folds) for fold in range(num_folds)]
+    if resumed is None:
+        from_first(partial(check_unseen, config, table, splits))
     of_first = partial(build, data=data, split=splits[0])
     config = settle_batch_size(config, of_first)
     # Built once before a folder is made, so that a mistake in the config leaves nothing behind.

@@ -27,6 +27,7 @@ from core.machine.distributed import size
 from core.models.weights import describe_file
 from core.models.weights_at_hand import at_hand
 from core.running.computation import Computation, recorded
+from core.running.pretrained_images import record_of_seen
 from core.training.learner import Learner
 from core.training.task import Task
 
@@ -88,7 +89,10 @@ def describe(folder: ExperimentFolder, config: TrainConfig, setup: TrainingSetup
             "name": config.model["name"],
             "num_parameters": sum(p.numel() for p in parameters),
             "num_trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
-            "initial_weights": describe_initial_weights(setup.learner.model, config.model),
+            "initial_weights": {
+                **describe_initial_weights(setup.learner.model, config.model),
+                **record_of_seen(config, table, setup.split),
+            },
         },
         **setup.task.record(),
     )

@@ -1,0 +1,125 @@
+"""Whether an encoder was pretrained on images that a training keeps for validation and test."""
+
+import io
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.command.config import TrainConfig
+from core.data.image_folder import EXTENSIONS
+from core.data.label_table import LabelTable
+from core.data.sources import find_sources, list_images
+from core.data.split_file import Split
+from core.errors import InputError
+from core.experiments.reading import look_up, read_results
+from core.experiments.schema import PRETRAINING
+from core.experiments.strips import SPLIT_FILE
+from core.files.same_content import same_content
+from core.files.tables import read_records
+from core.predicting.image_list import ImageList
+
+log = logging.getLogger(__name__)
+
+_PARTS = {"training": {"train"}, "training and test": {"train", "test"}}
+"""The parts of a labelled data set that were learned from, by `data.part` of results.json."""
+
+
+def check_unseen(config: TrainConfig, table: LabelTable, splits: Iterable[Split]) -> None:
+    """Raise InputError where the encoder in model.weights was pretrained on held-out images.
+
+    What it learned from is known by the results.json beside it. A pretraining with
+    `data.allow_all=true` is not refused. Neither is a file of which nothing is known.
+    """
+    results = _pretraining_of(config)
+    if results is None or _allows_all(results):
+        return
+    folder = _folder_of(config)
+    for split in splits:
+        if seen := _seen(results, folder, table, split):
+            images = "1 image" if len(seen) == 1 else f"{len(seen)} images"
+            raise InputError(
+                f"model.weights={config.model['weights']}: was pretrained on {images} of the "
+                f"validation or test part, such as {min(seen)}: {_remedy(config, results, folder)} "
+                "data.allow_all=true, which is recorded"
+            )
+
+
+def record_of_seen(config: TrainConfig, table: LabelTable, split: Split) -> dict[str, int]:
+    """`held_out_images_seen`, where data.allow_all=true was given and some were; warns of it."""
+    results = _pretraining_of(config)
+    if results is None or not _allows_all(results):
+        return {}
+    seen = _seen(results, _folder_of(config), table, split)
+    if not seen:
+        return {}
+    log.warning(
+        "model.weights=%s: was pretrained with data.allow_all=true on %d images of the validation "
+        "or test part: the figures are too good",
+        config.model["weights"], len(seen),
+    )  # fmt: skip
+    return {"held_out_images_seen": len(seen)}
+
+
+def _folder_of(config: TrainConfig) -> Path:
+    return Path(config.model["weights"]).absolute().parent
+
+
+def _pretraining_of(config: TrainConfig) -> Mapping[str, Any] | None:
+    """The results.json beside the file in model.weights, if a pretraining wrote it."""
+    if not config.model.get("weights"):
+        return None
+    results = read_results(_folder_of(config))
+    return results if results.get("kind") == PRETRAINING else None
+
+
+def _allows_all(results: Mapping[str, Any]) -> bool:
+    return bool(look_up(results, "config", "data", "allow_all"))
+
+
+def _seen(results: Mapping[str, Any], folder: Path, table: LabelTable, split: Split) -> set[str]:
+    """The ids of the held-out images that the pretraining in `folder` learned from."""
+    held_out = np.concatenate([split["validation"], split["test"]]).tolist()
+    parts = _PARTS.get(str(look_up(results, "data", "part")))
+    learned = None if parts is None else _ids_in(folder / SPLIT_FILE, parts)
+    if learned is not None and look_up(results, "data", "fingerprint") == table.fingerprint():
+        return learned & {table.image_ids[row] for row in held_out}
+    by_path = {table.image_paths[row]: table.image_ids[row] for row in held_out}
+    files = _learned_files(str(look_up(results, "data", "source")), learned)
+    return {by_path[known] for _, known in same_content(files, by_path)}
+
+
+def _ids_in(file: Path, parts: set[str]) -> set[str]:
+    """The images of these parts of a split.csv; none where it is gone or damaged."""
+    with suppress(InputError):
+        rows = read_records(file, ("image_id", "split"))
+        return {row["image_id"] for _, row in rows if row["split"] in parts}
+    return set()
+
+
+def _learned_files(source: str, ids: set[str] | None) -> Iterator[Path]:
+    """The files that were learned from, as far as they are still where they were.
+
+    Those of a labelled data set have these `ids`; a folder without labels was learned from whole.
+    """
+    with suppress(InputError):
+        if ids is None:
+            nothing = io.StringIO()  # a list on the standard input of then is not known any more
+            paths = map(Path, ImageList([source], EXTENSIONS, nothing))
+            yield from (path for path in paths if path.is_file())
+            return
+        images = list_images(Path(source), find_sources(Path(source))[0])
+        yield from (path for image_id, path in images.items() if image_id in ids)
+
+
+def _remedy(config: TrainConfig, results: Mapping[str, Any], folder: Path) -> str:
+    same = look_up(results, "data", "fingerprint") and look_up(results, "data", "part") in _PARTS
+    if same and not config.training.folds:
+        return (
+            "take the split that it was pretrained with (data.split_strategy=file "
+            f"data.split_file={folder / SPLIT_FILE}), or pretrain with"
+        )
+    return "pretrain on other images, or with"
