@@ -1,0 +1,69 @@
+"""Mistakes on the command line of a pretraining: one line, exit code 2, and nothing is left."""
+
+import pytest
+from pretraining_runs import SMALL, run_script, write_strips
+
+from core.pretraining.methods import get_registry
+
+ONE = [*SMALL, "data.batch_size=1"]
+COMPARING = [name for name in get_registry().list() if not get_registry().get(name).mask_head]
+# The words of each command, and what its line says. {empty}, {one} and {strips} are folders.
+MISTAKES = {
+    "an empty folder": (
+        [*SMALL, "data.unlabelled={empty}"],
+        "data.unlabelled: {empty}: folder without images",
+    ),
+    "one image": (
+        [*SMALL, "data.unlabelled={one}"],
+        "data.unlabelled={one}: 1 image; expected at least 4 to learn from",
+    ),
+    "one image by a glob": (
+        [*SMALL, "data.unlabelled={one}/*.jpg"],
+        "data.unlabelled={one}/*.jpg: 1 image; expected at least 4 to learn from",
+    ),
+    "a glob of nothing": ([*SMALL, "data.unlabelled={empty}/*.jpg"], "data.unlabelled: {empty}/"),
+    "no such folder": ([*SMALL, "data.unlabelled={empty}/missing"], "no such file or folder"),
+    **{
+        f"a batch of one for {name}": (
+            [*ONE, f"method.name={name}", "data.unlabelled={strips}"],
+            "data.batch_size=1: ",
+        )
+        for name in COMPARING
+    },
+    "a queue that is no multiple of the batch": (
+        [*SMALL, "method.name=moco", "method.queue_size=100", "data.unlabelled={strips}"],
+        "method.queue_size=100: is no multiple of data.batch_size=6: give 96",
+    ),
+    "labels of strips without labels": (
+        [*SMALL, "method.name=clip", "data.unlabelled={strips}"],
+        "data.unlabelled={strips}: method.name=clip learns from labels",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> dict[str, str]:
+    where = tmp_path_factory.mktemp("folders")
+    (where / "empty").mkdir()
+    folders = {"one": write_strips(where / "one", [1]), "empty": where / "empty"}
+    folders["strips"] = write_strips(where / "strips", range(9))
+    return {name: str(folder) for name, folder in folders.items()}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_leaves_nothing(mistake, folders, tmp_path, monkeypatch, capsys):
+    words, message = MISTAKES[mistake]
+    words = [word.format(**folders) for word in words]
+    results = tmp_path / "results"
+    assert run_script(monkeypatch, *words, f"experiment.results_dir={results}") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message.format(**folders) in line
+    assert "Traceback" not in line
+    assert not results.exists()
+
+
+def test_a_last_batch_of_one_is_left_out_of_each_epoch(tmp_path, monkeypatch):
+    """Of 9 images 7 are learned from: a batch of 6 and one image, which has no statistics."""
+    strips = write_strips(tmp_path / "strips", range(9))
+    words = [*SMALL, "method.name=vicreg", "training.num_epochs=1", f"data.unlabelled={strips}"]
+    assert run_script(monkeypatch, *words, f"experiment.results_dir={tmp_path / 'results'}") == 0
