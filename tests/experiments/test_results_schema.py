@@ -25,6 +25,7 @@ UNWRITTEN = {
     "MissingMask.image_id": "every label of these runs has its mask",
     "MissingMask.class_names": "every label of these runs has its mask",
     "InitialWeights.pretrained_by": "none of these runs goes on from a pretraining",
+    "InitialWeights.held_out_images_seen": "none of these runs goes on from a pretraining",
     "Commit.commit": "null where the code is in no checkout",
     "Commit.changed": "null where the code is in no checkout",
 }
