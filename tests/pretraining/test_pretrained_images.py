@@ -95,11 +95,18 @@ def test_images_whose_labels_were_corrected_are_found_by_their_content(encoder, 
         table.write_text(before)
 
 
-def test_of_a_file_on_its_own_nothing_is_known(encoder, check, tmp_path):
+def test_of_a_file_on_its_own_only_a_warning_says_what_is_not_known(
+    encoder, check, tmp_path, labelled, caplog
+):
     alone = shutil.copy(encoder, tmp_path / "encoder.safetensors")
     check(f"model.weights={alone}", OTHER_SEED)
+    assert "was pretrained on images of data.root" in caplog.text
     (tmp_path / "results.json").write_text("{")
     check(f"model.weights={alone}", OTHER_SEED)
+    caplog.clear()
+    other = write_labelled(tmp_path / "other", 41)
+    check(f"model.weights={alone}", f"data.root={other}")
+    assert "was pretrained on" not in caplog.text
 
 
 def test_a_test_image_in_a_folder_without_labels(encoder_of, check, labelled, tmp_path):

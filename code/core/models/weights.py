@@ -87,16 +87,20 @@ def describe_file(path: str) -> dict[str, str]:
 
     `pretrained_by` is what a pretraining wrote about its encoder: method, epochs and images.
     """
-    file = Path(path)
-    try:
-        with safe_open(file, "pt") as content:
-            card = content.metadata() or {}
-    except (OSError, SafetensorError):
-        card = {}
+    file, card = Path(path), read_card(path)
     if not {"method", "learned_from"} <= card.keys():
         return {"source": file.name}
     by = f"{card['method']}, {card.get('epochs')} epochs, {card['learned_from']}"
     return {"source": f"{file.absolute().parent.name}/{file.name}", "pretrained_by": by}
+
+
+def read_card(path: str) -> dict[str, str]:
+    """What a pretraining wrote into the file of its encoder; empty for any other file."""
+    try:
+        with safe_open(path, "pt") as content:
+            return content.metadata() or {}
+    except (OSError, SafetensorError):
+        return {}
 
 
 def first_line(error: Exception) -> str:

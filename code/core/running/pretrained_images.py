@@ -13,18 +13,19 @@ from core.command.config import TrainConfig
 from core.data.image_folder import EXTENSIONS
 from core.data.label_table import LabelTable
 from core.data.sources import find_sources, list_images
-from core.data.split_file import Split
+from core.data.split_file import PARTS, Split
 from core.errors import InputError
 from core.experiments.reading import look_up, read_results
 from core.experiments.schema import PRETRAINING
 from core.experiments.strips import SPLIT_FILE
 from core.files.same_content import same_content
 from core.files.tables import read_records
+from core.models.weights import read_card
 from core.predicting.image_list import ImageList
 
 log = logging.getLogger(__name__)
 
-_PARTS = {"training": {"train"}, "training and test": {"train", "test"}}
+_LEARNED = {"training": {"train"}, "training and test": {"train", "test"}}
 """The parts of a labelled data set that were learned from, by `data.part` of results.json."""
 
 
@@ -32,10 +33,14 @@ def check_unseen(config: TrainConfig, table: LabelTable, splits: Iterable[Split]
     """Raise InputError where the encoder in model.weights was pretrained on held-out images.
 
     What it learned from is known by the results.json beside it. A pretraining with
-    `data.allow_all=true` is not refused. Neither is a file of which nothing is known.
+    `data.allow_all=true` is not refused. Neither is a file of which nothing is known; a warning
+    says so where its card names this data set.
     """
     results = _pretraining_of(config)
-    if results is None or _allows_all(results):
+    if results is None:
+        _warn_of_unknown(config, table)
+        return
+    if _allows_all(results):
         return
     folder = _folder_of(config)
     for split in splits:
@@ -43,7 +48,7 @@ def check_unseen(config: TrainConfig, table: LabelTable, splits: Iterable[Split]
             images = "1 image" if len(seen) == 1 else f"{len(seen)} images"
             raise InputError(
                 f"model.weights={config.model['weights']}: was pretrained on {images} of the "
-                f"validation or test part, such as {min(seen)}: {_remedy(config, results, folder)} "
+                f"validation or test part, such as {min(seen)}: {_remedy(config, table, folder)} "
                 "data.allow_all=true, which is recorded"
             )
 
@@ -62,6 +67,17 @@ def record_of_seen(config: TrainConfig, table: LabelTable, split: Split) -> dict
         config.model["weights"], len(seen),
     )  # fmt: skip
     return {"held_out_images_seen": len(seen)}
+
+
+def _warn_of_unknown(config: TrainConfig, table: LabelTable) -> None:
+    weights = config.model.get("weights")
+    if weights and read_card(weights).get("data_fingerprint") == table.fingerprint():
+        log.warning(
+            "model.weights=%s: was pretrained on images of data.root; whether validation or test "
+            "images are among them is known only with the results.json and %s of its pretraining "
+            "beside it",
+            weights, SPLIT_FILE,
+        )  # fmt: skip
 
 
 def _folder_of(config: TrainConfig) -> Path:
@@ -83,7 +99,7 @@ def _allows_all(results: Mapping[str, Any]) -> bool:
 def _seen(results: Mapping[str, Any], folder: Path, table: LabelTable, split: Split) -> set[str]:
     """The ids of the held-out images that the pretraining in `folder` learned from."""
     held_out = np.concatenate([split["validation"], split["test"]]).tolist()
-    parts = _PARTS.get(str(look_up(results, "data", "part")))
+    parts = _LEARNED.get(str(look_up(results, "data", "part")))
     learned = None if parts is None else _ids_in(folder / SPLIT_FILE, parts)
     if learned is not None and look_up(results, "data", "fingerprint") == table.fingerprint():
         return learned & {table.image_ids[row] for row in held_out}
@@ -103,7 +119,8 @@ def _ids_in(file: Path, parts: set[str]) -> set[str]:
 def _learned_files(source: str, ids: set[str] | None) -> Iterator[Path]:
     """The files that were learned from, as far as they are still where they were.
 
-    Those of a labelled data set have these `ids`; a folder without labels was learned from whole.
+    Those of a labelled data set have these `ids`. A folder without labels counts as a whole, though
+    the images that were watched were held out.
     """
     with suppress(InputError):
         if ids is None:
@@ -115,9 +132,9 @@ def _learned_files(source: str, ids: set[str] | None) -> Iterator[Path]:
         yield from (path for image_id, path in images.items() if image_id in ids)
 
 
-def _remedy(config: TrainConfig, results: Mapping[str, Any], folder: Path) -> str:
-    same = look_up(results, "data", "fingerprint") and look_up(results, "data", "part") in _PARTS
-    if same and not config.training.folds:
+def _remedy(config: TrainConfig, table: LabelTable, folder: Path) -> str:
+    fits = _ids_in(folder / SPLIT_FILE, set(PARTS)) == set(table.image_ids)
+    if fits and not config.training.folds:
         return (
             "take the split that it was pretrained with (data.split_strategy=file "
             f"data.split_file={folder / SPLIT_FILE}), or pretrain with"
