@@ -291,10 +291,11 @@ def built(given) -> Callable[..., Built]:
         for override in OverridesParser.create().parse_overrides(values):
             OmegaConf.update(config, override.key_or_group, override.value(), merge=False)
         checked = check_values(OmegaConf.to_container(config))
-        return Built(checked, build(checked, choose_strips(checked)))
+        made = Built(checked, build(checked, choose_strips(checked)))
+        torch.set_num_threads(threads)  # two of them on a busy core wait for each other
+        return made
 
     yield run
-    torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(False)
 
 
