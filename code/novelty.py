@@ -33,8 +33,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     scoring.add_argument("experiment", type=Path, metavar="EXPERIMENT", help=HOW_NAMED)
     images = "files, folders, globs; -: paths on stdin"
     scoring.add_argument("images", nargs="+", metavar="IMAGES", help=images)
-    output = "new or empty folder; default: scores in the experiment"
-    scoring.add_argument("--output", type=Path, metavar="DIR", help=output)
+    scoring.add_argument("--output", type=Path, metavar="DIR", help="default: in the experiment")
     scoring.add_argument("--batch-size", type=int, default=8, help="default: %(default)s")
     given = parser.parse_args(arguments)
     if given.command == "score" and given.batch_size < 1:
@@ -53,7 +52,8 @@ def main() -> None:
     given = parse(sys.argv[1:])
     from core.novelty.scoring import score_to_folder
 
-    sys.exit(score_to_folder(given.experiment, given.images, given.output, given.batch_size))
+    if score_to_folder(given.experiment, given.images, given.output, given.batch_size):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from core.analysis.comparison import compare_results
 from core.errors import EXIT_CODE, InputError
 from core.experiments.finding import find_experiment
 from core.experiments.reading import read_any, read_experiment
+from core.experiments.schema import NOVELTY
 from core.novelty.detector_file import DETECTOR_FILE, FittedDetector
 from core.novelty.scoring import HEADER
 from core.predicting.stream import read_strip
@@ -176,11 +177,12 @@ def test_comparing_names_it_and_ranks_no_detector(experiment, trained):
     assert "<h2>False alarms</h2>" in (experiment / "report.html").read_text()
 
 
-def test_it_is_no_training_and_never_the_latest(experiment):
+def test_it_is_no_training_and_the_latest_of_its_kind_alone(experiment):
     with pytest.raises(InputError, match="detector of novelty"):
         read_experiment(experiment)
     with pytest.raises(InputError, match="no completed experiment"):
         find_experiment("latest", experiment.parent)
+    assert find_experiment("latest", experiment.parent, NOVELTY) == experiment
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ class FittedDetector:
 
     def __init__(self, location: Path | str) -> None:
         """Raises InputError for what is no completed experiment of novelty of this version."""
-        self.experiment = read_any(find_experiment(location))
+        self.experiment = read_any(find_experiment(location, kind=NOVELTY))
         if self.experiment.kind != NOVELTY:
             raise InputError(
                 f"{self.experiment.path} is a {self.experiment.kind}: expected what "

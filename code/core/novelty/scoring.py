@@ -32,7 +32,7 @@ MOST_PICTURES = 12
 def score_to_folder(
     experiment: Path, images: Sequence[str], output: Path | None, batch_size: int
 ) -> int:
-    """Write novelty.csv and pictures of the hottest strips; 1 where an image was not read, else 0.
+    """Write novelty.csv and pictures of the hottest strips. Returns how many were not read.
 
     Raises:
         InputError: no fitted detector, no images, or a folder that is not empty.
@@ -59,7 +59,7 @@ def score_to_folder(
     show(f"{table.summary()}\nScores: {folder / TABLE}{pictures}")
     if table.first_problem:
         show_error(f"{table.num_errors} images were not read: {table.first_problem}")
-    return 1 if table.num_errors else 0
+    return table.num_errors
 
 
 class Scores:
