@@ -6,7 +6,6 @@ from pathlib import Path
 
 from core.errors import InputError
 from core.experiments.reading import RESULTS_DIR, RESULTS_FILE, read_results
-from core.experiments.schema import PRETRAINING
 from core.validation import nearest
 
 LATEST = "latest"
@@ -105,8 +104,8 @@ def _holder(file: Path) -> Path | None:
 def _latest(results_dir: Path) -> Path:
     for folder in sorted(_experiments_in(results_dir), key=created_at, reverse=True):
         results = read_results(folder)
-        # A pretraining has no classifier that these commands could use.
-        if results.get("status") == "completed" and results.get("kind") != PRETRAINING:
+        # Other kinds have no classifier that these commands could use.
+        if results.get("status") == "completed" and results.get("kind") is None:
             return folder
     raise InputError(f"{LATEST}: no completed experiment in {results_dir}: train first")
 
