@@ -20,6 +20,7 @@ from core.novelty.settings import NoveltyConfig
 from core.novelty.task import NoveltyTask
 from core.pretraining.strips import ViewDataset
 from core.pretraining.views import PairOfViews, ViewSettings
+from core.running.computation import Computation, recorded
 from core.running.out_of_memory import is_out_of_memory
 from core.training.callbacks import chosen_callbacks
 from core.training.learner import Learner
@@ -78,6 +79,16 @@ class Learning:
         """Train, from the `checkpoint` that the learner was restored to, if any. The detector then
         has the tested weights.
         """
+        numbers = {"num_learned": self.num_learned, "num_watched": self.num_watched}
+        computation = Computation.of(config, self.learner.device)
+        folder.record(
+            fit=numbers,
+            computation={
+                **recorded(computation),
+                "precision": self.learner.precision.name,  # of a resumed one, that it began with
+                "devices": size(),
+            },
+        )
         trainer = Trainer(
             self.learner,
             self.task,

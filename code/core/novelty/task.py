@@ -1,6 +1,6 @@
 """Training a detector of novelty on clean strips."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -16,8 +16,6 @@ from core.training.task import Batch, Folder, Guard, Task, TrainBatches, get_reg
 
 CODES_USED = "codes_used"
 _OF_CODES = (CODES_USED, "perplexity")
-
-Conclude = Callable[[LearnedDetector, Folder], dict[str, Any]]
 
 
 @get_registry().register("novelty")
@@ -36,14 +34,10 @@ class NoveltyTask(Task):
         train_batches: TrainBatches,
         watched: Iterable[Batch],
         seed: int,
-        conclude: Conclude = lambda detector, folder: {},
     ) -> None:
-        """`watched` are pairs of clean strips that are not trained on, the same at each call.
-        `conclude` makes the sections of results.json that follow from the trained detector; it is
-        called in all processes.
-        """
+        """`watched` are pairs of clean strips that are not trained on, the same at each call."""
         super().__init__(detector.create_loss(), train_batches, seed)
-        self.detector, self.watched, self.conclude = detector, watched, conclude
+        self.detector, self.watched = detector, watched
         self.criterion = detector.criterion
         self._means = Means()
 
@@ -90,9 +84,9 @@ class NoveltyTask(Task):
         return told if codes is None else f"{told}  codes {brief(codes)}"
 
     def test(self, learner: Learner, folder: Folder) -> dict[str, Any]:
-        """Give the detector the tested weights; what follows from it is the outcome."""
+        """Give the detector the tested weights; it is tested once it has a threshold."""
         self.detector.network.load_state_dict(learner.evaluated_model.state_dict())
-        return self.conclude(self.detector.to(learner.device).eval(), folder)
+        return {}
 
     def _figures(self, output: Mapping[str, Any], batch: Batch) -> dict[str, Tensor]:
         """The loss, its terms, and the figures of codebooks, over all images of a batch."""

@@ -13,6 +13,7 @@ from core.models.mask_head import MASK_STRIDE
 from core.novelty.detectors.learned import LearnedDetector
 from core.novelty.detectors.registry import get_registry
 from core.pretraining.encoder import build_encoder
+from core.pretraining.methods import Method
 from core.pretraining.methods import get_registry as methods
 from core.pretraining.painted_pairs import PaintedPairs
 from core.pretraining.views import PairOfViews
@@ -66,8 +67,9 @@ class SyntheticDefectsDetector(LearnedDetector):
     ) -> None:
         super().__init__()
         self.values = {"name": model, "pretrained": pretrained, "weights": weights}
+        self.painting = dict(painting or {})
         try:
-            self.method = methods().instantiate("synthetic_defects", **(painting or {}))
+            self._method()
         except InputError as error:
             raise InputError(f"detector.painting: {error}") from None
 
@@ -78,10 +80,14 @@ class SyntheticDefectsDetector(LearnedDetector):
         return {"pretrained": False, "weights": None}
 
     def create_loss(self) -> PaintedMaskLoss:
-        return PaintedMaskLoss(self.method.loss)
+        return PaintedMaskLoss(self._method().loss)
 
     def pairs(self, views: PairOfViews, images: ImageSource, rows: np.ndarray) -> PaintedPairs:
-        return self.method.pairs(views, images, rows)
+        return self._method().pairs(views, images, rows)
 
     def distance_maps(self, images: Tensor) -> Tensor:
         return self.network(images)["mask_logits"].float().sigmoid().squeeze(1)
+
+    def _method(self) -> Method:
+        """Not kept: what it holds is no part of the trained detector."""
+        return methods().instantiate("synthetic_defects", **self.painting)
