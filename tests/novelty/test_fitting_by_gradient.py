@@ -7,12 +7,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from detector_jobs import SIZE, Striped
 from outcomes import plain
 from safetensors.torch import load_file
 
+from core.errors import InputError
 from core.novelty.detector_file import FittedDetector
 from core.training.trainer import Trainer
 
@@ -135,6 +137,39 @@ def test_a_finished_detector_scores_as_it_did(name, strips, tmp_path, monkeypatc
     again = FittedDetector(path)(images)
     assert [score for score, _ in again] == scores
     assert novelty(monkeypatch, "score", path, strips, "--output", tmp_path / "scores") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("words", [["autoencoder", *CODES], ["synthetic_defects"]])
+def test_the_exported_model_scores_as_torch_does(words, strips, tmp_path, monkeypatch):
+    import export
+
+    name = f"detector.name={words[0]}"
+    path = fit(monkeypatch, tmp_path, name, *words[1:], f"data.unlabelled={strips}")
+    export.main([str(path), "--format", "onnx"])
+    session = onnxruntime.InferenceSession(path / "detector.onnx")
+    images = np.stack([Striped().read(row) for row in range(3)])[:, None]
+    scores, maps = session.run(["scores", "maps"], {"images": images})
+    for place, (score, heat) in enumerate(FittedDetector(path)(images)):
+        assert scores[place] == pytest.approx(score, abs=1e-4)
+        np.testing.assert_allclose(maps[place], heat, atol=1e-4)
+    about = json.loads(session.get_modelmeta().custom_metadata_map["signature"])
+    assert about["threshold"] == results_of(path)["threshold"]["threshold"]
+    assert about["image_size"] == list(SIZE)
+    parity = json.loads((path / "detector.onnx.parity.json").read_text())
+    assert parity["max_difference"] <= parity["tolerance"] == 1e-4
+
+
+def test_other_exports_of_a_detector_are_refused(strips, tmp_path, monkeypatch):
+    import export
+
+    path = fit(monkeypatch, tmp_path, "detector.name=autoencoder", f"data.unlabelled={strips}")
+    for words in (["--format", "int8"], ["--latency"], ["--format", "onnx", "--latency"]):
+        with pytest.raises(InputError, match=r"detector of novelty.*--format onnx alone"):
+            export.main([str(path), *words])
+    with pytest.raises(InputError, match=r"ends in \.onnx"):
+        export.main([str(path), "--format", "onnx", "--output", str(tmp_path / "model.pt")])
 
 
 def test_keys_of_a_training_are_refused_where_nothing_is_trained(
