@@ -18,7 +18,7 @@ from core.data.images import ImageFormat
 from core.data.splitting import split_by_strategy
 from core.errors import InputError
 from core.files.threads import map_in_threads
-from core.novelty.evaluation import Tested
+from core.novelty.evaluation import KnownStrips
 from core.novelty.settings import NoveltyConfig, NoveltyData
 from core.predicting.image_list import ImageList
 from core.pretraining.choosing import check_no_labelled_folder, check_unseen, fingerprint, settled
@@ -66,7 +66,7 @@ class Chosen:
     fit: Part
     threshold: Part
     test: Part
-    tested: Tested
+    tested: KnownStrips
     image_format: ImageFormat
     about: dict[str, str] = field(default_factory=dict)
 
@@ -99,7 +99,7 @@ def _choose_labelled(data: NoveltyData, seed: int) -> Chosen:
     clean = ~table.labels.astype(bool).any(axis=1)
     fit, threshold = (split[name][clean[split[name]]] for name in ("train", "validation"))
     parts = [Part(strips, rows, groups[rows]) for rows in (fit, threshold, split["test"])]
-    tested = Tested(table.labels[split["test"]], table.class_names, parts[2].groups)
+    tested = KnownStrips(table.labels[split["test"]], table.class_names, parts[2].groups)
     about = {"source": str(table.root), "fingerprint": table.fingerprint()}
     return Chosen(*parts, tested, loaded.image_format, about)
 
@@ -133,7 +133,7 @@ def _choose_unlabelled(data: NoveltyData, seed: int, labelled: Chosen | None) ->
         )
     about = {"source": data.unlabelled, "fingerprint": fingerprint(paths)}
     if labelled is None:
-        unknown = Tested(np.zeros((len(parts[2]), 0)), (), parts[2].groups)
+        unknown = KnownStrips(np.zeros((len(parts[2]), 0)), (), parts[2].groups)
         return Chosen(*parts, unknown, data.image_format, about)
     if labelled.image_format != data.image_format:
         raise InputError(

@@ -18,7 +18,7 @@ from core.machine.interruption import Interruption
 from core.novelty.choosing import Chosen, Part, choose_strips
 from core.novelty.detector_file import DETECTOR_FILE, described, save_detector
 from core.novelty.detectors import Detector, get_registry
-from core.novelty.evaluation import evaluate, test_lines
+from core.novelty.evaluation import evaluate, figures_text
 from core.novelty.learning import Learning
 from core.novelty.record import describe, write_card
 from core.novelty.score import ScoredDetector
@@ -125,7 +125,7 @@ def conclude(
         threshold = choose_threshold(scores[0][number], rate, chosen.threshold.groups)
         test = evaluate(scores[1][number], threshold, chosen.tested)
         title = name if key == "detector" else f"{BASELINE}, which learns nothing"
-        log.info("%s", "\n".join([*test_lines(test, title), *_told(threshold.lines())]))
+        log.info("%s", "\n".join([*figures_text(test, title), *_told(threshold.lines())]))
         found[key] = {"threshold": threshold.record(), "test": test}
     own = found.pop("detector")
     warn_of_false_alarms(own["test"], own["threshold"]["expected_per_1000"])

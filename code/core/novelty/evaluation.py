@@ -15,7 +15,7 @@ _NOVEL = "novel"
 
 
 @dataclass(frozen=True)
-class Tested:
+class KnownStrips:
     """Strips that a detector is tested on.
 
     Shape: labels (strips, classes) multi-hot, groups (strips,) of group numbers
@@ -26,7 +26,7 @@ class Tested:
     groups: np.ndarray
 
 
-def evaluate(scores: np.ndarray, threshold: Threshold, tested: Tested) -> dict[str, Any]:
+def evaluate(scores: np.ndarray, threshold: Threshold, tested: KnownStrips) -> dict[str, Any]:
     """False alarms of the clean strips; AUROC and recall of those with defects, and of each class.
 
     Each compares with the same clean strips. A class without strips is left out; without clean
@@ -86,7 +86,7 @@ def _as_probabilities(scores: np.ndarray, threshold: float) -> np.ndarray:
     return np.where(scores > threshold, 0.5 + ranks / 2, ranks / 2)
 
 
-def test_lines(figures: Mapping[str, Any], title: str) -> list[str]:
+def figures_text(figures: Mapping[str, Any], title: str) -> list[str]:
     """The figures of one detector for the terminal."""
     lines = [f"{title}:"]
     if alarms := figures.get("false_alarms"):

@@ -34,7 +34,7 @@ def export_detector(experiment: Path, options: Mapping[str, Any]) -> Path:
 
     The model takes `images` uint8 (batch, channels, height, width) and returns `scores` (batch,)
     and the smoothed `maps` (batch, rows, columns). How far it is from PyTorch is written beside it.
-    Raises InputError for another format or a bundle, or where it differs from PyTorch by more than 1e-4.
+    Raises InputError for another format or a bundle, or a difference of more than 1e-4.
     """
     if options["format"] != _FORMAT or options["bundle"] or options["latency"]:
         raise InputError(

@@ -15,7 +15,7 @@ from core.files.writing import write_text
 from core.machine.device import choose_device
 from core.novelty.choosing import Chosen
 from core.novelty.detectors import Detector
-from core.novelty.evaluation import test_lines
+from core.novelty.evaluation import figures_text
 from core.novelty.settings import NoveltyConfig
 
 log = logging.getLogger(__name__)
@@ -74,9 +74,9 @@ def write_card(
     """Write the page that says what the detector was fitted on and what it is worth."""
     threshold, name = sections["threshold"], config.detector["name"]
     low, high = threshold["interval_per_1000"]
-    figures = test_lines(sections["test"], name)
+    figures = figures_text(sections["test"], name)
     if "baseline" in sections:
-        figures += test_lines(sections["baseline"]["test"], "high_pass, which learns nothing")
+        figures += figures_text(sections["baseline"]["test"], "high_pass, which learns nothing")
     tested = chosen.about.get("tested_on", chosen.about["source"])
     text = f"""\
 # Detector of novelty
