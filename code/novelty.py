@@ -17,12 +17,13 @@ CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
 
 @hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="novelty_config")
 def compose_and_fit(config: DictConfig) -> None:
-    from core.novelty.command import check_config
-    from core.novelty.composition import fit
+    from core.novelty.command import work_of
+    from core.running.launched_place import as_launched
+    from core.running.launching import launch
 
     start_log()  # where a launcher of Hydra's calls this in a process of its own
-    with mistakes_in_one_line(), SWEEP.job():
-        fit(check_config(config))
+    with mistakes_in_one_line(), as_launched(), SWEEP.job():
+        launch(*work_of(config))
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -30,11 +31,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="fit|score")
     commands.add_parser("fit", help="learn from clean strips: fit --help lists every key=value")
     scoring = commands.add_parser("score", help="score, decision and place of each strip")
-    scoring.add_argument("experiment", type=Path, metavar="EXPERIMENT", help=HOW_NAMED)
-    images = "files, folders, globs; -: paths on stdin"
-    scoring.add_argument("images", nargs="+", metavar="IMAGES", help=images)
-    scoring.add_argument("--output", type=Path, metavar="DIR", help="default: in the experiment")
-    scoring.add_argument("--batch-size", type=int, default=8, help="default: %(default)s")
+    add = scoring.add_argument
+    add("experiment", type=Path, metavar="EXPERIMENT", help=HOW_NAMED)
+    add("images", nargs="+", metavar="IMAGES", help="files, folders, globs; -: paths on stdin")
+    add("--output", type=Path, metavar="DIR", help="default: scores in the experiment")
+    add("--batch-size", type=int, default=8, help="default: %(default)s")
     given = parser.parse_args(arguments)
     if given.command == "score" and given.batch_size < 1:
         parser.error(f"--batch-size {given.batch_size}: expected 1 or more")

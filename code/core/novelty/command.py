@@ -1,9 +1,12 @@
 """The command line of fitting a detector: Hydra's groups, short forms, mistakes and help."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from core.command.catalogue import offered, why_missing
@@ -13,9 +16,16 @@ from core.command.help import shown_value as shown
 from core.command.help_topics import section_topic, show_topics
 from core.command.quoting import quoted
 from core.errors import InputError
-from core.novelty.settings import SETTINGS, NoveltyConfig, check_values, default_values
+from core.novelty.settings import (
+    SETTINGS,
+    NoveltyConfig,
+    check_training_keys,
+    check_values,
+    default_values,
+)
 from core.validation import nearest
 
+RESUME = "resume"
 _DETECTOR = "detector"
 _SHORT_FORMS = {"detector.false_alarms_per_1000": "scoring.false_alarms_per_1000"}
 _INTRODUCTION = """\
@@ -24,6 +34,8 @@ Learn what clean strips look like, to raise an alarm for all that looks unlike t
   python code/novelty.py fit data.unlabelled=DIR     any folder or glob of images
   python code/novelty.py fit data.root=DIR           clean strips of a data set
   python code/novelty.py fit detector.name=gaussians scoring.false_alarms_per_1000=1
+  python code/novelty.py fit detector.name=autoencoder training.num_epochs=100
+  python code/novelty.py fit resume=DIR              a training that was interrupted
   python code/novelty.py fit --help detector         one group of keys
 
 Then: python code/novelty.py score EXPERIMENT IMAGES... Every key is set as
@@ -36,7 +48,8 @@ def fill_store() -> None:
     store = ConfigStore.instance()
     for name, detector in offered(_DETECTOR).items():
         store.store(group=_DETECTOR, name=name, node={"name": name, **detector.defaults})
-    store.store(name="novelty_settings", node={name: default_values(name) for name in SETTINGS})
+    sections = {name: default_values(name) for name in SETTINGS}
+    store.store(name="novelty_settings", node={**sections, RESUME: None})
     store_help_text("novelty", help_text(help_width()))
 
 
@@ -103,7 +116,7 @@ def explain_key(error: Exception) -> str | None:
     if match is None:
         return None
     section, key = match.groups()
-    sections = list(NoveltyConfig.__dataclass_fields__)
+    sections = [*NoveltyConfig.__dataclass_fields__, RESUME]
     if section not in sections or not key:
         known = ", ".join(sections)
         return f"{section}: unknown key{nearest(section, sections)}; known: {known}"
@@ -121,5 +134,26 @@ def explain_key(error: Exception) -> str | None:
 
 def check_config(config: DictConfig) -> NoveltyConfig:
     """Validate a config that Hydra composed. Raises InputError."""
-    content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    return check_values(at_home(content))
+    content = at_home(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    content.pop(RESUME, None)
+    return check_values(content)
+
+
+def work_of(config: DictConfig) -> tuple[NoveltyConfig, Callable[[], dict[str, Any]]]:
+    """The checked config, and a function that fits its detector or goes on with `resume=`."""
+    from core.machine.distributed import from_first  # imports torch
+    from core.novelty.composition import fit
+    from core.novelty.resuming import find_fit
+
+    checked = check_config(config)
+    if config[RESUME] is not None:
+        return from_first(partial(find_fit, str(config[RESUME]), checked, given_keys()))
+    check_training_keys(checked)
+    return checked, partial(fit, checked)
+
+
+def given_keys() -> list[str]:
+    """The dotted keys that the command line sets, other than `resume`."""
+    overrides = HydraConfig.get().overrides.task
+    keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
+    return [f"{key}.name" if key == _DETECTOR else key for key in keys if key != RESUME]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -11,7 +11,8 @@ from core.command.catalogue import registry_of
 from core.data.label_agreement import MissingMasks
 from core.data.settings import DataSettings
 from core.errors import InputError
-from core.training.settings import ExperimentSettings, RuntimeSettings
+from core.pretraining.views import ViewSettings
+from core.training.settings import ExperimentSettings, RuntimeSettings, TrainingSettings
 from core.validation import Settings, nearest, validate
 
 Share = Annotated[float, Field(ge=0.05, le=0.45)]
@@ -32,7 +33,9 @@ class NoveltyData(DataSettings):
         "or none",
     )
     missing_masks: MissingMasks = Field("ignore", description="masks are not needed")
-    batch_size: Annotated[int, Field(ge=1)] = Field(8, description="images that are read at once")
+    batch_size: Annotated[int, Field(ge=1)] = Field(
+        8, description="images per step of a training, or read at once"
+    )
     threshold_share: Share = Field(
         0.2, description="share of unlabelled strips that set the threshold"
     )
@@ -58,21 +61,40 @@ class ScoringSettings(Settings):
     )
 
 
+class NoveltyTraining(TrainingSettings):
+    """How a detector is trained that learns by gradient."""
+
+    learning_rate: float = Field(1e-3, gt=0, description="peak, after the warm-up")
+    early_stopping_patience: int | None = Field(
+        10, ge=1, description="epochs without a better one on held-out strips; null: never stop"
+    )
+    tested_epoch: Literal["best", "last"] = Field(
+        "best", description="best on clean strips held out of those to learn from"
+    )
+
+
 SETTINGS: dict[str, type[Settings]] = {
     "data": NoveltyData,
     "scoring": ScoringSettings,
+    "views": ViewSettings,
+    "training": NoveltyTraining,
     "experiment": ExperimentSettings,
     "runtime": RuntimeSettings,
 }
 
 WITHOUT_EFFECT = {
     "data": {"sampler", "missing_masks", "unused_masks", "mask_fraction", "label_noise"},
-    "runtime": {
-        "devices", "precision", "channels_last", "compile", "depthwise_gradient",
-        "augment_on_device",
-    },
-}  # fmt: skip
-"""Keys of a training alone, by their section."""
+    "training": {"head_epochs", "evaluate_train_part", "folds", "gradient_checkpointing"},
+    "runtime": {"depthwise_gradient", "augment_on_device"},
+}
+"""Keys of a classification alone, by their section."""
+
+OF_TRAINING = {
+    "views": set(ViewSettings.model_fields),
+    "training": set(TrainingSettings.model_fields),
+    "runtime": {"devices", "precision", "channels_last", "compile"},
+}
+"""Keys that only a detector learned by gradient has a use for, by their section."""
 
 
 def default_values(section: str) -> dict[str, Any]:
@@ -88,6 +110,8 @@ class NoveltyConfig:
     detector: dict[str, Any]
     data: NoveltyData
     scoring: ScoringSettings
+    views: ViewSettings
+    training: NoveltyTraining
     experiment: ExperimentSettings
     runtime: RuntimeSettings
 
@@ -121,8 +145,26 @@ def check_values(content: Mapping[str, Any]) -> NoveltyConfig:
         for key in sorted(WITHOUT_EFFECT.get(name, set()) & content[name].keys()):
             raise InputError(f"{name}.{key}: has no effect on a detector: leave it out")
     checked = {name: validate(part, content[name], name) for name, part in SETTINGS.items()}
+    from core.training.optimization import check_optimizer  # takes seconds, unlike all above
+
+    check_optimizer(checked["training"].optimizer)
     detector = dict(content["detector"])
     name = str(detector.get("name"))
     params = {key: value for key, value in detector.items() if key != "name"}
     validate(registry_of("detector").parameters(name), params, f"detector {name}")
     return NoveltyConfig(detector, **checked)
+
+
+def check_training_keys(config: NoveltyConfig) -> None:
+    """Raise InputError for keys of a training whose detector is not trained."""
+    name = config.detector["name"]
+    if registry_of("detector").get(name).learned_by_gradient:
+        return
+    for section, keys in OF_TRAINING.items():
+        given, default = config.resolved()[section], default_values(section)
+        for key in sorted(keys & given.keys()):
+            if given[key] != default[key]:
+                raise InputError(
+                    f"{section}.{key}={given[key]}: has no effect, as detector.name={name} is not "
+                    "learned by gradient: leave it out"
+                )
