@@ -300,3 +300,11 @@ def test_the_backbone_of_an_experiment_is_taken(file, tmp_path, labelled):
     state = FittedDetector(path).scored.detector.state_dict()
     for key, value in learned.items():
         assert np.array_equal(state[f"features.model.{key}"].numpy(), value)
+
+
+def test_the_backbone_of_a_training_is_taken(trained, tmp_path, labelled):
+    bank = [f"detector.weights={trained}", "detector.stages=[1,2]", "detector.num_patches=9"]
+    results = fitted(tmp_path, f"data.root={labelled}", *bank)
+    (path,) = tmp_path.iterdir()
+    assert results["detector"]["rebuilt_by"]["weights"] is None
+    assert FittedDetector(path).scored.detector.bank.shape[0] == 9
