@@ -308,3 +308,22 @@ def test_the_backbone_of_a_training_is_taken(trained, tmp_path, labelled):
     (path,) = tmp_path.iterdir()
     assert results["detector"]["rebuilt_by"]["weights"] is None
     assert FittedDetector(path).scored.detector.bank.shape[0] == 9
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("data", "image_size", [32]),
+        ("data", "bit_depth", 9),
+        ("scoring", "smoothing", -1.0),
+        ("scoring", "largest", "many"),
+    ],
+)
+def test_values_that_fit_never_writes_are_refused(section, key, value, experiment, tmp_path):
+    copy = damaged(experiment, tmp_path)
+    results = json.loads((copy / "results.json").read_text())
+    owner = results["data"] if section == "data" else results["config"][section]
+    owner[key] = value
+    (copy / "results.json").write_text(json.dumps(results))
+    with pytest.raises(InputError, match=key):
+        FittedDetector(copy)
