@@ -31,11 +31,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="fit|score")
     commands.add_parser("fit", help="learn from clean strips: fit --help lists every key=value")
     scoring = commands.add_parser("score", help="score, decision and place of each strip")
-    add = scoring.add_argument
-    add("experiment", type=Path, metavar="EXPERIMENT", help=HOW_NAMED)
-    add("images", nargs="+", metavar="IMAGES", help="files, folders, globs; -: paths on stdin")
-    add("--output", type=Path, metavar="DIR", help="default: scores in the experiment")
-    add("--batch-size", type=int, default=8, help="default: %(default)s")
+    scoring.add_argument("experiment", type=Path, metavar="EXPERIMENT", help=HOW_NAMED)
+    scoring.add_argument("images", nargs="+", metavar="IMAGES", help="files, folders; -: stdin")
+    scoring.add_argument("--output", type=Path, metavar="DIR", help="default: in EXPERIMENT")
+    scoring.add_argument("--batch-size", type=int, default=8, help="default: %(default)s")
     given = parser.parse_args(arguments)
     if given.command == "score" and given.batch_size < 1:
         parser.error(f"--batch-size {given.batch_size}: expected 1 or more")

@@ -269,3 +269,61 @@ def test_a_detector_of_another_version_is_refused(name, experiment, tmp_path):
     (copy / "results.json").write_text(json.dumps(results))
     with pytest.raises(InputError, match=f"does not fit detector {name} of this version"):
         FittedDetector(copy)
+
+
+def test_a_bank_that_has_seen_too_few_strips_says_so(tmp_path, caplog):
+    folder = write_folder(tmp_path / "strips", range(60))
+    words = [f"data.unlabelled={folder}", *BANK, "data.threshold_share=0.45"]
+    many = fitted(tmp_path / "a", f"data.unlabelled={folder}", "detector.name=high_pass")
+    assert many["seen"]["is_enough"]
+    assert "too few" not in caplog.text
+    few = fitted(tmp_path / "b", *words, "data.held_out_share=0.45", "detector.num_patches=5000")
+    assert not few["seen"]["is_enough"]
+    assert "Fitted on 6 strips, which are too few" in caplog.text
+
+
+@pytest.mark.parametrize("file", ["", "encoder.safetensors"])
+def test_the_backbone_of_an_experiment_is_taken(file, tmp_path, labelled):
+    """Of a pretraining, named by its folder or its file, which may be gone afterwards."""
+    from pretraining.pretraining_runs import composed as pretraining
+
+    from core.pretraining.composition import pretrain
+
+    words = [f"data.root={labelled}", f"experiment.results_dir={tmp_path / 'encoder'}"]
+    pretrain(pretraining(*words, "data.image_size=[32,96]"))
+    (encoder,) = (tmp_path / "encoder").iterdir()
+    bank = [f"detector.weights={encoder / file}", "detector.stages=[1,2]", "detector.num_patches=9"]
+    fitted(tmp_path / "results", f"data.root={labelled}", *bank)
+    learned = load_file(encoder / "encoder.safetensors")
+    shutil.rmtree(encoder)
+    (path,) = (tmp_path / "results").iterdir()
+    state = FittedDetector(path).scored.detector.state_dict()
+    for key, value in learned.items():
+        assert np.array_equal(state[f"features.model.{key}"].numpy(), value)
+
+
+def test_the_backbone_of_a_training_is_taken(trained, tmp_path, labelled):
+    bank = [f"detector.weights={trained}", "detector.stages=[1,2]", "detector.num_patches=9"]
+    results = fitted(tmp_path, f"data.root={labelled}", *bank)
+    (path,) = tmp_path.iterdir()
+    assert results["detector"]["rebuilt_by"]["weights"] is None
+    assert FittedDetector(path).scored.detector.bank.shape[0] == 9
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("data", "image_size", [32]),
+        ("data", "bit_depth", 9),
+        ("scoring", "smoothing", -1.0),
+        ("scoring", "largest", "many"),
+    ],
+)
+def test_values_that_fit_never_writes_are_refused(section, key, value, experiment, tmp_path):
+    copy = damaged(experiment, tmp_path)
+    results = json.loads((copy / "results.json").read_text())
+    owner = results["data"] if section == "data" else results["config"][section]
+    owner[key] = value
+    (copy / "results.json").write_text(json.dumps(results))
+    with pytest.raises(InputError, match=key):
+        FittedDetector(copy)

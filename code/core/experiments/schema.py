@@ -212,6 +212,7 @@ NoveltyResults = section(
         "Detector", {"type": str, "params": dict[str, Any]}, rebuilt_by=dict[str, Any]
     ),
     fit=dict[str, Any], threshold=NoveltyThreshold, test=NoveltyFigures,
+    seen=section("Seen", threshold=float, false_alarms=FalseAlarms, is_enough=bool),
     baseline=section("Baseline", threshold=NoveltyThreshold, test=NoveltyFigures),
 )  # fmt: skip
 """What fitting a detector of novelty writes; `kind` is `novelty`."""

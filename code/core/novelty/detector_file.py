@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,12 +13,15 @@ from core.errors import InputError
 from core.experiments.finding import find_experiment
 from core.experiments.reading import Experiment, read_any
 from core.experiments.schema import NOVELTY
-from core.files.resizing import size_rule
+from core.files.resizing import ResizeMode, size_rule
 from core.files.writing import replacing
 from core.machine.device import choose_device, keep_freed_memory
 from core.novelty.detectors import Detector, get_registry
 from core.novelty.score import Box, ScoredDetector, hottest_box
+from core.novelty.settings import ScoringSettings
 from core.predicting.building import no_larger_than
+from core.predicting.signature import BitDepth, ImageSize
+from core.validation import Settings, validate
 
 DETECTOR_FILE = "detector.safetensors"
 DETECTOR_VERSION = "1"
@@ -36,6 +39,15 @@ def save_detector(folder: Path, detector: Detector, name: str) -> None:
         save_file(tensors or {"none": torch.zeros(1)}, temporary, metadata=metadata)
 
 
+class ReadAs(Settings):
+    """How an experiment says that it reads its images."""
+
+    image_size: ImageSize
+    channels: Literal[1, 3]
+    bit_depth: BitDepth
+    resize_mode: ResizeMode | None
+
+
 class FittedDetector:
     """The detector of a finished experiment, with its threshold and how it reads images."""
 
@@ -50,10 +62,14 @@ class FittedDetector:
         self.threshold = float(self.experiment.results["threshold"]["threshold"])
         self.image_format = image_format(self.experiment)
         detector = _restored(self.experiment, self.image_format)
-        scoring = self.experiment.results["config"]["scoring"]
+        scoring = validate(
+            ScoringSettings,
+            self.experiment.results["config"]["scoring"],
+            f"{self.experiment.path}: config.scoring",
+        )
         self.device = choose_device()
         keep_freed_memory()
-        scored = ScoredDetector(detector, float(scoring["smoothing"]), int(scoring["largest"]))
+        scored = ScoredDetector(detector, scoring.smoothing, scoring.largest)
         self.scored = scored.eval().to(self.device)
 
     @property
@@ -88,10 +104,17 @@ class FittedDetector:
 
 def image_format(experiment: Experiment) -> ImageFormat:
     """How the experiment reads its images."""
-    data = experiment.results["config"]["data"]
-    mode = data.get("resize_mode", "stretch") if data.get("resize") else None
-    size = size_rule(tuple(experiment.results["data"]["image_size"]), mode)
-    return ImageFormat(size, data.get("channels", 1), experiment.look_up("data", "bit_depth") or 8)
+    look = experiment.look_up
+    mode = look("config", "data", "resize_mode") if look("config", "data", "resize") else None
+    read_as = {
+        "image_size": look("data", "image_size"),
+        "channels": look("config", "data", "channels"),
+        "bit_depth": look("data", "bit_depth"),
+        "resize_mode": mode,
+    }
+    checked = validate(ReadAs, read_as, f"{experiment.path}: data")
+    size = size_rule(checked.image_size, checked.resize_mode)
+    return ImageFormat(size, checked.channels, checked.bit_depth)
 
 
 def _restored(experiment: Experiment, form: ImageFormat) -> Detector:

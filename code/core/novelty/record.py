@@ -62,7 +62,7 @@ def describe(
         },
     )
     log.info(
-        "%s on %d clean strips of %s; %d strips set the threshold, %d test it",
+        "%s on %d strips of %s; %d strips set the threshold, %d test it",
         config.detector["name"], len(chosen.fit), chosen.about["source"], len(chosen.threshold),
         len(chosen.test),
     )  # fmt: skip
@@ -90,7 +90,7 @@ on. To use it:
 | | |
 |---|---|
 | detector | {name} |
-| fitted on | {len(chosen.fit)} clean strips of {chosen.about["source"]} |
+| fitted on | {len(chosen.fit)} strips of {chosen.about["source"]} |
 | threshold | {threshold["threshold"]:.6g}, from {threshold["num_strips"]} other clean strips |
 | false alarms per 1,000, expected | {threshold["expected_per_1000"]:.3g} [{low:.3g}, {high:.3g}], chosen {threshold["chosen_per_1000"]:g} |
 | tested on | {len(chosen.test)} strips of {tested} |
