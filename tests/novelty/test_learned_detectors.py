@@ -11,6 +11,7 @@ from several_processes import do_together
 from core.errors import InputError
 from core.novelty.bottlenecks import get_registry as bottlenecks
 from core.novelty.detectors import get_registry
+from core.pretraining.encoder import ENCODER_FILE, save_encoder
 from core.training.epoch_progress import EpochProgress
 from core.training.trainer import train_epoch
 
@@ -150,6 +151,18 @@ def test_an_output_that_is_not_finite_is_refused_in_one_line(name, params):
 def test_impossible_parameters_are_refused_when_it_is_made(name, params, message):
     with pytest.raises(InputError, match=message):
         get_registry().instantiate(name, **params)
+
+
+def test_painted_defects_go_on_from_a_pretrained_encoder(tmp_path):
+    source = built("synthetic_defects", {}).network
+    save_encoder(tmp_path, source, {"model": "resnet10_slim"}, ["mask_head.classifier."])
+    torch.manual_seed(4)
+    detector = get_registry().get("synthetic_defects", weights=str(tmp_path / ENCODER_FILE))
+    detector.attach(1, SIZE)
+    state, expected = detector.network.state_dict(), source.state_dict()
+    same = [key for key, value in expected.items() if torch.equal(state[key], value)]
+    assert set(expected) - set(same) == {"mask_head.classifier.weight"}
+    assert detector.rebuilt_by() == {"pretrained": False, "weights": None}
 
 
 @pytest.mark.slow
