@@ -11,23 +11,22 @@ from core.exporting import FORMAT_NAMES
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment", type=Path, metavar="EXPERIMENT", help=HOW_NAMED)
-    parser.add_argument(
+    add = parser.add_argument
+    add("experiment", type=Path, metavar="EXPERIMENT", help=HOW_NAMED)
+    add(
         "--format",
         choices=FORMAT_NAMES,
         help="onnx: for code/predict.py without torch; torchscript: for torch.jit.load; "
         "openvino: needs that package; int8: ONNX in 8-bit integers, if that costs little",
     )
-    output = "default: model.SUFFIX in the experiment"
-    parser.add_argument("--output", type=Path, metavar="FILE", help=output)
+    add("--output", type=Path, metavar="FILE", help="default: model.SUFFIX in the experiment")
     bundle = "pack ONNX weights, config, thresholds, card and checksums into one file"
-    parser.add_argument("--bundle", type=Path, metavar="model.zip", help=bundle)
-    force = "replace files that are no export or bundle"
-    parser.add_argument("--force", action="store_true", help=force)
+    add("--bundle", type=Path, metavar="model.zip", help=bundle)
+    add("--force", action="store_true", help="replace files that are no export or bundle")
     latency = "measure one strip and a batch of 16 in each format; writes latency.json"
-    parser.add_argument("--latency", action="store_true", help=latency)
+    add("--latency", action="store_true", help=latency)
     root = "data set with the strips to measure on; default: where training read them"
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help=root)
+    add("--data-root", type=Path, metavar="DIR", help=root)
     options = parser.parse_args(arguments)
     if not (options.format or options.bundle or options.latency):
         parser.error("nothing to do: give --format, --bundle or --latency")
@@ -43,8 +42,11 @@ def main(arguments: list[str] | None = None) -> None:
     from core.analysis.model_card import write_model_card
     from core.experiments.finding import find_experiment
     from core.exporting.exporting import export, pack
+    from core.novelty.exporting import export_detector, is_detector
 
     folder, root, force = find_experiment(given.experiment), given.data_root, given.force
+    if is_detector(folder):
+        return show(f"Exported: {export_detector(folder, vars(given))}")
     if given.format:
         show(f"Exported: {export(folder, given.format, given.output, root, force)}")
     card = write_model_card(folder)  # which names what was exported

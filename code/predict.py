@@ -5,6 +5,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from core import explaining, novelty
 from core.command.mistakes import run_command
 from core.command.terminal import show
 from core.experiments.finding import HOW_NAMED
@@ -18,10 +19,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     model = f"{HOW_NAMED}; or an exported model.onnx or model.zip, without torch"
     parser.add_argument("model", type=Path, metavar="MODEL", help=model)
     parser.add_argument("images", nargs="+", help="files, folders, globs; -: paths on stdin")
-    overlay = "draw each class that is found over its image, in this new or empty folder"
-    parser.add_argument("--overlay", type=Path, metavar="DIR", help=overlay)
+    parser.add_argument("--overlay", type=Path, metavar="DIR", help="draw what is found, in DIR")
     ensemble = "another MODEL: the probabilities are averaged; may be repeated"
     parser.add_argument("--ensemble", type=Path, action="append", default=[], help=ensemble)
+    parser.add_argument("--novelty", metavar="EXPERIMENT", help="add columns of this detector")
     output = "table to write: *.csv, or *.jsonl for JSON lines; default: %(default)s"
     parser.add_argument("--output", type=Path, default=Path("predictions.csv"), help=output)
     parser.add_argument("--force", action="store_true", help="replace a file of another origin")
@@ -39,9 +40,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def overlays(folder: Path, model: Predictor, decided: Signature) -> PassOn:
     """Draws each class that is found over its image."""
-    from core.explaining.overlays import Overlays  # needs torch
-
-    return Overlays(folder, model, decided).drawn
+    return explaining.Overlays(folder, model, decided).drawn
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -49,7 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
     how = (given.tta == "flips", given.thresholds == "0.5", given.batch_size)
     options = PredictionOptions(given.output, *how, given.overlay, given.force)
     draw = partial(overlays, given.overlay) if given.overlay else None
-    outcome = predict_to_file([given.model, *given.ensemble], given.images, options, draw)
+    added = novelty.NoveltyColumns(given.novelty) if given.novelty else None
+    outcome = predict_to_file([given.model, *given.ensemble], given.images, options, draw, added)
     pictures = f", pictures: {given.overlay}/" if given.overlay else ""
     show(f"{outcome.summary()}\nrows: {given.output}{pictures}")
     if outcome.num_errors:

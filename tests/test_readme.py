@@ -29,6 +29,7 @@ from core.experiments.reading import flatten
 from core.experiments.schema import Results, Section
 from core.losses.registry import get_registry as losses
 from core.models.registry import get_registry as models
+from core.novelty.settings import SETTINGS as NOVELTY
 from core.pretraining.settings import SETTINGS as PRETRAINING
 from core.pretraining.settings import default_values
 
@@ -131,6 +132,7 @@ def test_keys_that_are_named_are_known(trained):
         for name in registry.list():
             known |= {f"{group}.{key}" for key in registry.defaults(name)}
     known |= {f"{name}.{key}" for name in PRETRAINING for key in default_values(name)}
+    known |= {f"{name}.{key}" for name, keys in NOVELTY.items() for key in keys.model_fields}
     known |= {key.rpartition(".")[0] for key in known}
     groups = {*results["config"], "mask_loss"}
     unknown = [

@@ -28,7 +28,8 @@ OTHERS = [command for command in commands() if TRAIN not in command]
 CHOICES = ("experiment", "data", "model", "loss", "augmentation", "supervision", "resume")
 
 # Parts of commands that take more than a second, or that read what such a command writes.
-SLOW = ("benchmark.py", "pretrain.py", "export.py", "explain.py", "model.onnx", "model.zip")
+SLOW = ("benchmark.py", "pretrain.py", "novelty", "export.py", "explain.py", "model.onnx",
+        "model.zip")  # fmt: skip
 
 # Options that keep it cheap: benchmarks get next to no time.
 ONCE, SLIM = ["--rounds", "1"], ["--model", "resnet10_slim"]
@@ -42,6 +43,7 @@ RUN_HERE = {
         "data.image_size=[32,160]",
         "training.num_epochs=1",
     ],
+    "code/novelty.py fit": ["data.image_size=[32,160]"],
     "code/validate_data.py": ["data.image_size=[32,160]"],
     "code/benchmark.py losses": ["--budget-seconds", "0.01", "--losses", "bce_with_logits"],
     "code/benchmark.py loader": [*STRIPS, *ONCE, "--batch-size", "4"],

@@ -1,4 +1,4 @@
-"""What the command line knows about models, losses and methods without importing them."""
+"""What the command line knows about models, losses and others without importing them."""
 
 import json
 import os
@@ -14,13 +14,13 @@ from conftest import REPOSITORY
 
 from core.command.catalogue import offered
 
-GROUPS = ("model", "loss", "method")
+GROUPS = ("model", "loss", "method", "detector")
 SCRIPT = """
 import json, sys
 from dataclasses import asdict
 sys.path.insert(0, "code")
 from core.command.catalogue import offered
-groups = ("model", "loss", "method")
+groups = ("model", "loss", "method", "detector")
 known = {g: {n: asdict(each) for n, each in offered(g).items()} for g in groups}
 print(json.dumps([known, "core.models" in sys.modules]))
 """
@@ -106,7 +106,13 @@ def project(tmp_path) -> Project:
         shutil.copy(core / f"{file}.py", copied)
     project.write("code/torch/__init__.py", "")
     project.write("code/torch/nn.py", "class Module:\n    pass\n")
-    for room, name in (("models", "net"), ("losses", "distance"), ("pretraining.methods", "pair")):
+    rooms = {
+        "models": "net",
+        "losses": "distance",
+        "pretraining.methods": "pair",
+        "novelty.detectors": "bank",
+    }
+    for room, name in rooms.items():
         project.add(room, "__init__", ROOM)
         project.add(room, "registry", REGISTRY)
         project.add(room, name)

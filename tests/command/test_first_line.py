@@ -7,7 +7,7 @@ import pytest
 from conftest import REPOSITORY
 
 COMMANDS = ["train", "predict", "evaluate", "explain", "export", "validate_data", "pretrain",
-            "find_similar"]  # fmt: skip
+            "find_similar", "novelty"]  # fmt: skip
 # The interpreter says what it had imported by the time of the first line.
 SCRIPT = """
 import builtins, runpy, sys

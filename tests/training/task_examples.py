@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from core.losses.factory import get_loss
+from core.novelty.detectors import get_registry as detectors
+from core.novelty.task import NoveltyTask
 from core.pretraining.methods import get_registry as methods
 from core.pretraining.probe import Probe
 from core.pretraining.task import PretrainingTask
@@ -120,27 +122,42 @@ def pretraining() -> Task:
     return PretrainingTask(method, Pairs(seed=1), Pairs(seed=2), 5, probe)
 
 
-EXAMPLES: dict[str, tuple[Callable[[], Task], int]] = {
-    "classification": (classification, 2),
-    "pretraining": (pretraining, NUM_FEATURES),
+def novelty() -> Task:
+    """An autoencoder with noise and codebooks, which keeps more than any other detector."""
+    seed_everything(5)
+    options = {"codebook_size": 4, "num_quantizers": 2}
+    detector = detectors().get("autoencoder", bottleneck="rvq_vae", bottleneck_options=options)
+    detector.attach(1, SIZE)
+    batches = [Batches(seed=number) for number in (1, 2)]
+    for batch in (batch for part in batches for batch in part.all):
+        batch["second_view"] = batch["image"]
+    return NoveltyTask(detector, *batches, 5)
+
+
+EXAMPLES: dict[str, tuple[Callable[[], Task], Callable[[Task], nn.Module]]] = {
+    "classification": (classification, lambda task: Network(2)),
+    "pretraining": (pretraining, lambda task: Network(NUM_FEATURES)),
+    "novelty": (novelty, lambda task: task.detector.network),
     # Not registered: it holds the trainer to knowing nothing about labels.
-    "mean_grey": (mean_grey, 1),
+    "mean_grey": (mean_grey, lambda task: Network(1)),
 }
-"""By the name of a task, what makes it, and how many outputs its network has."""
+"""By the name of a task, what makes it, and what makes its network."""
 
 
 def build(name: str) -> tuple[Learner, Task]:
     """A new learner and task, the same at every call."""
-    make, num_outputs = EXAMPLES[name]
+    make, network = EXAMPLES[name]
     task = make()
     seed_everything(task.seed)
     runtime = RuntimeSettings(precision="float32", channels_last=False)
     learner = Learner.create(
-        Network(num_outputs),
+        network(task),
         task.objective,
         SETTINGS,
         steps_per_epoch=NUM_BATCHES,
         device=CPU,
         runtime=runtime,
     )
+    if isinstance(task, NoveltyTask):
+        task.detector.follow(learner.optimizer)
     return learner, task

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from core.analysis.differences import config_differences, labels
+from core.analysis.novelty_report import detector_notes
 from core.analysis.pairs import Pair, compare_pair
 from core.analysis.ranking import FigureKey, figure_keys, filtered, find_figure, ranked
 from core.analysis.seeds import SeedSummary, summarise_seeds
 from core.errors import InputError
 from core.experiments.finding import find_experiments
 from core.experiments.predictions import images_key, split_key
-from core.experiments.reading import RESULTS_DIR, Experiment, read_all
+from core.experiments.reading import RESULTS_DIR, TRAINING, Experiment, read_all
 from core.metrics.intervals import Bootstrap
 
 # A paired comparison takes about a second, and the best of more than this is mostly luck.
@@ -75,9 +76,9 @@ def compare_results(
     paths = find_experiments(named, results_dir) if named or not loaded else []
     found, problems = read_all([*paths, *loaded])
     matching = filtered(found, filters)
-    chosen = [one for one in matching if not one.is_pretraining]
+    chosen = [one for one in matching if one.kind == TRAINING]
     pretrainings = [one for one in matching if one.is_pretraining]
-    key = find_figure(sort, [one for one in found if not one.is_pretraining])
+    key = find_figure(sort, [one for one in found if one.kind == TRAINING])
     images = _test_images(chosen)
     groups = _groups(chosen, images, key)
     called = dict(zip((str(one.path) for one in chosen), labels(chosen), strict=True))
@@ -86,6 +87,7 @@ def compare_results(
         sets = f"{groups[0].label} to {groups[-1].label}"
         sets = f"{len(groups)} different sets of test images ({sets})"
         notes = [f"{sets}: ranked within each set only", *notes]
+    notes += detector_notes(matching)
     classes = dict.fromkeys(name for one in chosen for name in one.class_names)
     seeds = summarise_seeds(chosen, images, figure_keys(classes))
     differences = config_differences(chosen)

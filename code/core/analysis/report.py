@@ -5,6 +5,7 @@ from pathlib import Path
 
 from core.analysis.decisions import decisions_of
 from core.analysis.label_sets import confusion
+from core.analysis.novelty_report import render_novelty
 from core.analysis.page import key_values, links, page, paragraph, section
 from core.analysis.pretraining_report import render_pretraining
 from core.analysis.report_figures import precision_recall, reliability, training_curves
@@ -13,6 +14,7 @@ from core.analysis.report_maps import where_it_looks
 from core.analysis.report_summary import class_table, decision_table, files_beside, summary
 from core.experiments.predictions import Predictions, read_predictions
 from core.experiments.reading import Experiment, flatten, read_any
+from core.experiments.schema import NOVELTY
 from core.experiments.strips import ImageFolder, Strips
 from core.files.escaping import for_html as escape
 from core.files.writing import write_text
@@ -22,7 +24,7 @@ REPORT_FILE = "report.html"
 
 
 def write_report(experiment: Path | str, *, data_root: Path | str | None = None) -> Path:
-    """Write `report.html` into the folder of a training or a pretraining, and return its path.
+    """Write `report.html` into the folder of an experiment of any kind, and return its path.
 
     Pictures come from `data_root`, by default the data set that the experiment names; where it is
     gone, the report has none. Raises InputError for predictions that do not fit the experiment, and
@@ -30,6 +32,9 @@ def write_report(experiment: Path | str, *, data_root: Path | str | None = None)
     """
     read = read_any(experiment)
     path = read.path / REPORT_FILE
+    if read.kind == NOVELTY:
+        write_text(path, render_novelty(read))
+        return path
     if read.is_pretraining:
         write_text(path, render_pretraining(read))
         return path

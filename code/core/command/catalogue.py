@@ -1,4 +1,4 @@
-"""Models, losses and methods in plain values: from their registries, or from the user's cache.
+"""Models, losses and the like in plain values: from their registries, or the user's cache.
 
 Importing the registries takes seconds, because their components import torch. What the command
 line has to know about them is therefore kept from one command to the next, under a key of all code
@@ -29,12 +29,17 @@ if TYPE_CHECKING:
     from core.registry import Registry
 
 CODE = Path(__file__).parents[2]
-_ROOMS = {"model": "core.models", "loss": "core.losses", "method": "core.pretraining.methods"}
+_ROOMS = {
+    "model": "core.models",
+    "loss": "core.losses",
+    "method": "core.pretraining.methods",
+    "detector": "core.novelty.detectors",
+}
 
 
 @dataclass(frozen=True)
 class Component:
-    """What is known about a model, a loss or a method, without importing it.
+    """What is known about a model, a loss, a method or a detector, without importing it.
 
     `properties` has the JSON Schema of each parameter.
     """
@@ -47,12 +52,12 @@ class Component:
 
 
 def registry_of(group: str) -> "Registry[Any]":
-    """The registry that `model`, `loss`, `mask_loss` or `method` chooses from. Imports torch."""
+    """The registry of `model`, `loss`, `mask_loss`, `method` or `detector`. Imports torch."""
     return import_module(f"{_room(group)}.registry").get_registry()
 
 
 def offered(group: str) -> dict[str, Component]:
-    """The components that `model`, `loss`, `mask_loss` or `method` chooses from, by their names."""
+    """The components of a group, by their names."""
     if _is_imported(group):
         return _described(group)
     return _remembered()[_of(group)]

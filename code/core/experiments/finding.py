@@ -6,7 +6,6 @@ from pathlib import Path
 
 from core.errors import InputError
 from core.experiments.reading import RESULTS_DIR, RESULTS_FILE, read_results
-from core.experiments.schema import PRETRAINING
 from core.validation import nearest
 
 LATEST = "latest"
@@ -18,12 +17,15 @@ _OWN_FILES = (RESULTS_FILE, "model_final.pt", "config.yaml")
 
 
 def find_experiments(
-    locations: Sequence[Path | str] = (), results_dir: Path | str = RESULTS_DIR
+    locations: Sequence[Path | str] = (),
+    results_dir: Path | str = RESULTS_DIR,
+    kind: str | None = None,
 ) -> list[Path]:
     """The named experiments, those in the named folders or, with no location, all of `results_dir`.
 
     What is no path is a name in `results_dir`, the beginning of one or several, or `latest`: the
-    newest one that is completed. Raises InputError for what is not found.
+    newest one of this kind that is completed, by default a training. Raises InputError for what is
+    not found.
     """
     results_dir = Path(results_dir)
     if not locations:
@@ -32,7 +34,7 @@ def find_experiments(
         return _experiments_in(results_dir)
     found: dict[Path, None] = {}
     for location in map(Path, locations):
-        for path in _folders(location, results_dir):
+        for path in _folders(location, results_dir, kind):
             inside = [path] if (path / RESULTS_FILE).is_file() else _experiments_in(path)
             if not inside:
                 raise InputError(f"{path} has no {RESULTS_FILE}, nor has any folder in it")
@@ -40,9 +42,11 @@ def find_experiments(
     return list(found)
 
 
-def find_experiment(location: Path | str, results_dir: Path | str = RESULTS_DIR) -> Path:
+def find_experiment(
+    location: Path | str, results_dir: Path | str = RESULTS_DIR, kind: str | None = None
+) -> Path:
     """The one experiment of that folder or name. Raises InputError for none or several."""
-    found = find_experiments([location], results_dir)
+    found = find_experiments([location], results_dir, kind)
     if len(found) > 1:
         raise InputError(f"{location}: is {several(found)}: name one of them")
     return found[0]
@@ -73,14 +77,14 @@ def created_at(folder: Path) -> float:
         return folder.stat().st_mtime
 
 
-def _folders(location: Path, results_dir: Path) -> list[Path]:
+def _folders(location: Path, results_dir: Path, kind: str | None) -> list[Path]:
     path = location if location.exists() else results_dir / location
     if path.is_file() and (holder := _holder(path)):
         path = holder
     if path.is_dir():
         return [path]
     if str(location) == LATEST:
-        return [_latest(results_dir)]
+        return [_latest(results_dir, kind)]
     if found := beginning_with(str(location), results_dir):
         return found
     known = (entry.name for entry in results_dir.glob("*"))
@@ -102,13 +106,15 @@ def _holder(file: Path) -> Path | None:
     return holder
 
 
-def _latest(results_dir: Path) -> Path:
+def _latest(results_dir: Path, kind: str | None) -> Path:
     for folder in sorted(_experiments_in(results_dir), key=created_at, reverse=True):
         results = read_results(folder)
-        # A pretraining has no classifier that these commands could use.
-        if results.get("status") == "completed" and results.get("kind") != PRETRAINING:
+        # Of another kind, these commands could use nothing.
+        if results.get("status") == "completed" and results.get("kind") == kind:
             return folder
-    raise InputError(f"{LATEST}: no completed experiment in {results_dir}: train first")
+    what = f"{kind} experiment" if kind else "experiment"
+    begin = "fit one" if kind else "train"
+    raise InputError(f"{LATEST}: no completed {what} in {results_dir}: {begin} first")
 
 
 def _experiments_in(folder: Path) -> list[Path]:

@@ -30,8 +30,8 @@ class ExperimentFolder:
     schema: type[Section] = Results
     """What results.json may hold; a kind of training with other figures sets its own."""
 
-    script = "code/train.py"
-    """The command that goes on with an interrupted run."""
+    script: str | None = "code/train.py"
+    """The command that goes on with an interrupted run; None: it has to begin again."""
 
     def __init__(self, path: Path, results: dict[str, Any]) -> None:
         self.path = path
@@ -109,8 +109,11 @@ class ExperimentFolder:
                 self.record(status="running")
                 yield
             except KeyboardInterrupt:
-                resumed = shlex.quote(f"resume={self.path}")
-                log.warning("Interrupted. To go on: python %s %s", self.script, resumed)
+                if self.script is None:
+                    log.warning("Interrupted: run the same command again")
+                else:
+                    resumed = shlex.quote(f"resume={self.path}")
+                    log.warning("Interrupted. To go on: python %s %s", self.script, resumed)
                 self._record_end(interruption, "interrupted", "stopped by the user")
                 raise
             except BaseException as error:

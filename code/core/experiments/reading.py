@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
-from core.experiments.schema import PRETRAINING, SCHEMA_VERSION, check_results
+from core.experiments.schema import NOVELTY, PRETRAINING, SCHEMA_VERSION, check_results
 from core.files.reading import read_json
 
 RESULTS_FILE = "results.json"
@@ -18,12 +18,16 @@ UNFINISHED = {
     "interrupted": "was interrupted before its test",
     "failed": "failed",
 }
-# What a completed training and a completed pretraining must hold to be of any use.
+# What a completed training, or an experiment of another kind, must hold to be of any use.
 REQUIRED = (
     ("config",), ("data", "class_names"), ("test", "macro"), ("test", "per_class"),
     ("test", "num_images"),
 )  # fmt: skip
-REQUIRED_OF_PRETRAINING = (("config", "model"), ("data", "image_size"), ("method", "type"))
+REQUIRED_OF_OTHERS = {
+    PRETRAINING: (("config", "model"), ("data", "image_size"), ("method", "type")),
+    NOVELTY: (("config", "scoring"), ("data", "image_size"), ("detector", "type"), ("threshold",)),
+}
+TRAINING = "training"
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,15 @@ class Experiment:
         return self.path.resolve().name
 
     @property
+    def kind(self) -> str:
+        """`training`; or `pretraining` or `novelty`, which only `read_any` returns."""
+        kind = self.results.get("kind")
+        return kind if kind in REQUIRED_OF_OTHERS else TRAINING
+
+    @property
     def is_pretraining(self) -> bool:
-        """Whether it has an encoder and no classes; only `read_any` returns such."""
-        return self.results.get("kind") == PRETRAINING
+        """Whether it has an encoder and no classes."""
+        return self.kind == PRETRAINING
 
     @property
     def class_names(self) -> list[str]:
@@ -86,9 +96,14 @@ def read_results(path: Path) -> dict[str, Any]:
 def read_experiment(experiment: Path | str | Mapping[str, Any]) -> Experiment:
     """Read a training, given by its folder or by the content of its results.json.
 
-    Raises InputError unless it is completed, whole and of this schema, and no pretraining.
+    Raises InputError unless it is completed, whole and of this schema, and a training.
     """
     read = read_any(experiment)
+    if read.kind == NOVELTY:
+        raise InputError(
+            f"{read.path} is a detector of novelty, which has no classes: expected a training; "
+            f"code/novelty.py score {read.path} IMAGES uses it"
+        )
     if read.is_pretraining:
         model = read.config.get("model.name")
         raise InputError(
@@ -100,7 +115,7 @@ def read_experiment(experiment: Path | str | Mapping[str, Any]) -> Experiment:
 
 
 def read_any(experiment: Path | str | Mapping[str, Any]) -> Experiment:
-    """Read a training or a pretraining. Raises InputError as `read_experiment` does."""
+    """Read an experiment of any kind. Raises InputError as `read_experiment` does."""
     if isinstance(experiment, Mapping):
         results, path = experiment, _recorded_folder(experiment)
     else:
@@ -116,7 +131,7 @@ def read_any(experiment: Path | str | Mapping[str, Any]) -> Experiment:
         )
     found = Experiment(path, results)
     _check_completed(found, file)
-    for keys in REQUIRED_OF_PRETRAINING if found.is_pretraining else REQUIRED:
+    for keys in REQUIRED_OF_OTHERS.get(found.kind, REQUIRED):
         if not look_up(results, *keys):
             raise InputError(f"{file} has no {'.'.join(keys)}: it is incomplete, train again")
     check_results(results, file)
@@ -126,12 +141,12 @@ def read_any(experiment: Path | str | Mapping[str, Any]) -> Experiment:
 def _check_completed(found: Experiment, file: Path) -> None:
     status = found.results.get("status")
     if isinstance(status, str) and status in UNFINISHED:
-        message, script = found.results.get("status_message"), "train.py"
-        if found.is_pretraining:
-            script = "pretrain.py"
+        message = found.results.get("status_message")
+        script = "pretrain.py" if found.is_pretraining else "train.py"
+        remedy = f"code/{script} resume={found.path} completes it"
         raise InputError(
             f"{found.path} {UNFINISHED[status]}{f' ({message})' if message else ''}: expected a "
-            f"completed experiment; code/{script} resume={found.path} completes it"
+            f"completed experiment; {'fit it again' if found.kind == NOVELTY else remedy}"
         )
     if status != "completed":
         raise InputError(f"{file}: status={status!r}; expected 'completed'")
@@ -162,7 +177,7 @@ def load_json(pattern: Path | str) -> list[dict[str, Any]]:
 def read_all(
     experiments: Sequence[Path | str | Mapping[str, Any]],
 ) -> tuple[list[Experiment], list[str]]:
-    """The trainings and pretrainings that can be read, and one line for each that cannot."""
+    """The experiments that can be read, and one line for each that cannot."""
     read, problems = [], []
     for each in experiments:
         try:

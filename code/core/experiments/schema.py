@@ -185,6 +185,40 @@ PretrainingResults = section(
 
 PRETRAINING = "pretraining"
 
+FalseAlarms = section(
+    "FalseAlarms", num_strips=Count, num_groups=Count, num_alarms=Count, per_1000=float,
+    interval_per_1000=Interval,
+)  # fmt: skip
+AgainstClean = section(
+    "AgainstClean", num_strips=Count, auroc=float, auroc_interval=Interval, recall=float,
+    recall_interval=Interval,
+)  # fmt: skip
+NoveltyFigures = section(
+    "NoveltyFigures", num_strips=Count, false_alarms=FalseAlarms, any_defect=AgainstClean,
+    per_class=dict[str, AgainstClean],
+)  # fmt: skip
+NoveltyThreshold = section(
+    "NoveltyThreshold", {"threshold": float}, chosen_per_1000=float, expected_per_1000=float,
+    interval_per_1000=Interval, num_strips=Count, num_groups=Count, is_enough=bool,
+)  # fmt: skip
+NoveltyResults = section(
+    "NoveltyResults", extends=RunResults, kind=str,
+    data=section(
+        "NoveltyData", source=str, tested_on=str, fingerprint=str, image_size=list[Count],
+        bit_depth=Count, class_names=list[ClassName], num_fit=Count, num_threshold=Count,
+        num_test=Count, num_fit_groups=Count, num_threshold_groups=Count, num_test_groups=Count,
+    ),
+    detector=section(
+        "Detector", {"type": str, "params": dict[str, Any]}, rebuilt_by=dict[str, Any]
+    ),
+    fit=dict[str, Any], threshold=NoveltyThreshold, test=NoveltyFigures,
+    seen=section("Seen", threshold=float, false_alarms=FalseAlarms, is_enough=bool),
+    baseline=section("Baseline", threshold=NoveltyThreshold, test=NoveltyFigures),
+)  # fmt: skip
+"""What fitting a detector of novelty writes; `kind` is `novelty`."""
+
+NOVELTY = "novelty"
+
 
 def first_problem(error: ValidationError) -> str:
     """The first key that is wrong, its value, and what was expected."""
@@ -195,7 +229,8 @@ def first_problem(error: ValidationError) -> str:
 
 def check_results(results: dict[str, Any], file: Path) -> None:
     """Raise InputError for the first value that no run writes, or a class named twice."""
-    schema = PretrainingResults if results.get("kind") == PRETRAINING else Results
+    others = {PRETRAINING: PretrainingResults, NOVELTY: NoveltyResults}
+    schema = others.get(results.get("kind"), Results)
     try:
         checked = schema.model_validate(results)
     except ValidationError as error:
@@ -203,7 +238,7 @@ def check_results(results: dict[str, Any], file: Path) -> None:
             f"{file}: {first_problem(error)}; expected the results.json of a run: copy it again, "
             "or train again"
         ) from None
-    if schema is PretrainingResults:
+    if schema is not Results:
         return
     check_class_names(checked.data.class_names, f"{file}: data.class_names")
     for fold in checked.folds or ():

@@ -24,7 +24,6 @@ from core.files.reading import read_json
 from core.files.writing import replacing, write_json
 from core.predicting.bundle import MODEL, PARITY, is_bundle, write_bundle
 from core.predicting.onnx_model import OnnxModel
-from core.predicting.signature import Signature
 from core.predicting.trained_model import MODEL_FILE, TrainedModel
 
 log = logging.getLogger(__name__)
@@ -56,9 +55,9 @@ def export(
     path = output or folder / f"model{suffix}"
     if not path.name.endswith(suffix) or path.name == suffix or path.is_dir():
         raise InputError(f"--output {path}: expected the name of a file that ends in {suffix}")
-    _check_output(path, force)
+    check_output(path, force)
     trained = TrainedModel(folder, torch.device("cpu"))
-    with _all_or_nothing(path.parent) as scratch:
+    with all_or_nothing(path.parent) as scratch:
         if format_name == INT8:
             _write_int8(trained, scratch / path.name, data_root)
         else:
@@ -82,7 +81,7 @@ def pack(
         raise InputError(f"--bundle {bundle}: expected the name of a file that ends in .zip")
     check_replaceable(bundle, "--bundle", is_bundle, force)
     trained = TrainedModel(find_experiment(experiment), torch.device("cpu"))
-    with _all_or_nothing(bundle.parent) as folder:
+    with all_or_nothing(bundle.parent) as folder:
         model, parity = folder / MODEL, folder / PARITY
         _write_format(trained, "onnx", model, data_root)
         members = {
@@ -97,7 +96,7 @@ def pack(
     return bundle
 
 
-def _check_output(path: Path, force: bool) -> None:
+def check_output(path: Path, force: bool) -> None:
     """Raises InputError where a file beside or at `path` would be lost that is no export."""
     check_replaceable(path, "--output", _is_own, force)
     check_replaceable(
@@ -129,7 +128,7 @@ def _write_format(
     kind.write(model, torch.from_numpy(strips[:2]), file, signature.to_json())
     parity = measure_parity(trained, kind.open(file), strips, signature.class_names)
     check_parity(parity, f"{format_name} export of {trained.experiment.path}")
-    _write_parity(file, format_name, signature, {"strips": source, **parity})
+    write_parity(file, format_name, signature.model, {"strips": source, **parity})
 
 
 def _write_int8(trained: TrainedModel, file: Path, data_root: Path | None) -> None:
@@ -148,15 +147,14 @@ def _write_int8(trained: TrainedModel, file: Path, data_root: Path | None) -> No
     parity |= {"strips": source, "tolerance": None, "fidelity": drop.record()}
     final = trained.experiment.path / MODEL_FILE
     log.info("int8: %s; %.1f MB before", drop, final.stat().st_size / 1e6)
-    _write_parity(file, INT8, model.signature, parity)
+    write_parity(file, INT8, model.signature.model, parity)
 
 
-def _write_parity(
-    file: Path, format_name: str, signature: Signature, parity: dict[str, Any]
-) -> None:
+def write_parity(file: Path, format_name: str, model: str, parity: dict[str, Any]) -> None:
+    """Write how close the `file` of a `model` is to PyTorch, beside it."""
     report = {
         "schema_version": SCHEMA_VERSION,
-        "model": signature.model,
+        "model": model,
         "format": format_name,
         "file": file.name,
         "sha256": _checksum(file),
@@ -188,7 +186,7 @@ def _checksum(file: Path) -> str:
 
 
 @contextmanager
-def _all_or_nothing(parent: Path) -> Iterator[Path]:
+def all_or_nothing(parent: Path) -> Iterator[Path]:
     """A folder whose files are moved to `parent` at the end, unless there was an error."""
     try:
         parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ Every writer takes an `EndToEndModel`, example images, the file, and the signatu
 
 import importlib.util
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,13 @@ class Format:
     open: Callable[[Path], Predict]
 
 
-def write_onnx(model: nn.Module, example: torch.Tensor, path: Path, signature: str) -> None:
+def write_onnx(
+    model: nn.Module,
+    example: torch.Tensor,
+    path: Path,
+    signature: str,
+    outputs: Sequence[str] = (OUTPUT,),
+) -> None:
     """One ONNX file, weights inside, for any number of images, the signature in its metadata."""
     with warnings.catch_warnings():
         # torch warns about its own parts.
@@ -64,7 +70,7 @@ def write_onnx(model: nn.Module, example: torch.Tensor, path: Path, signature: s
             model,
             (example,),
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=list(outputs),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             dynamo=True,
             verbose=False,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from tqdm import tqdm
 
@@ -23,6 +24,16 @@ from core.predicting.signature import Signature
 from core.predicting.stream import Row, predict_images, read_strip
 
 PassOn = Callable[[Iterable[Row]], Iterator[Row]]
+
+
+class AddsColumns(Protocol):
+    """What adds cells to rows; `names` are those of the columns."""
+
+    names: Sequence[str]
+
+    def added(self, rows: Iterable[Row], signature: Signature) -> Iterator[Row]:
+        """The same rows, with their cells; `signature` says how their pixels were read."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -45,11 +56,12 @@ def predict_to_file(
     images: Sequence[str],
     options: PredictionOptions,
     draw: Callable[[Predictor, Signature], PassOn] | None = None,
+    columns: AddsColumns | None = None,
 ) -> Outcome:
     """Predict `images`, which ImageList reads, by one model or the mean of several.
 
     `draw` takes the model and the signature with the thresholds in use. It returns a function that
-    draws each row and passes it on.
+    draws each row and passes it on. `columns` adds further ones.
 
     Raises:
         InputError: a model that cannot be read, models that do not fit, no images, or a file that
@@ -73,7 +85,10 @@ def predict_to_file(
         unit="image",
         disable=None,  # off unless standard error is a terminal
     )
-    return write_rows(options.output, drawn(rows), decided_by)
+    if columns is None:
+        return write_rows(options.output, drawn(rows), decided_by)
+    added = columns.added(drawn(rows), signature)
+    return write_rows(options.output, added, decided_by, columns.names)
 
 
 def open_model(path: Path | str, num_images: int = 0) -> Predictor:

@@ -42,16 +42,23 @@ def _is_own(path: Path) -> bool:
         names = [
             name[len(_PROBABILITY) :] for name in _cells(line) if name.startswith(_PROBABILITY)
         ]
-        return bool(names) and _cells(line) == _header(names)
+        own, cells = _header(names), _cells(line)
+        # Columns may be added before the last one.
+        return bool(names) and [*cells[: len(own) - 1], *cells[-1:]] == own
     try:
         content = json.loads(line)
     except (ValueError, RecursionError):
         return False
-    return isinstance(content, dict) and list(content) == _KEYS
+    return isinstance(content, dict) and list(content)[: len(_KEYS)] == _KEYS
 
 
-def write_rows(path: Path, rows: Iterable[Row], signature: Signature) -> Outcome:
-    """Write every row, the file whole or not at all. Raises InputError where it cannot be."""
+def write_rows(
+    path: Path, rows: Iterable[Row], signature: Signature, columns: Sequence[str] = ()
+) -> Outcome:
+    """Write every row, the file whole or not at all. Raises InputError where it cannot be.
+
+    `columns` name the cells that were added to the rows.
+    """
     outcome = Outcome(signature)
     write = _WRITERS[path.suffix.lower()]
     try:
@@ -60,15 +67,18 @@ def write_rows(path: Path, rows: Iterable[Row], signature: Signature) -> Outcome
             # A path need not be valid UTF-8.
             temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
         ):
-            write(stream, outcome.counted(rows), signature)
+            write(stream, outcome.counted(rows), signature, columns)
     except OSError as error:
         raise InputError(f"--output {path}: cannot be written ({error.strerror})") from None
     return outcome
 
 
-def _write_csv(stream: TextIO, rows: Iterable[Row], signature: Signature) -> None:
+def _write_csv(
+    stream: TextIO, rows: Iterable[Row], signature: Signature, columns: Sequence[str]
+) -> None:
     names = signature.class_names
-    header = _header(names)
+    *header, last = _header(names)
+    header = [*header, *columns, last]
     versions = (signature.model, signature.threshold_version)
 
     def cells(row: Row) -> list[Any]:
@@ -77,7 +87,10 @@ def _write_csv(stream: TextIO, rows: Iterable[Row], signature: Signature) -> Non
         found = row.probabilities >= signature.thresholds
         return [*map(float, row.probabilities), *map(int, found)]
 
-    table = ([row.image, *cells(row), *versions, row.error] for row in rows)
+    def added(row: Row) -> Sequence[Any]:
+        return row.added or [""] * len(columns)
+
+    table = ([row.image, *cells(row), *versions, *added(row), row.error] for row in rows)
     write_cells(stream, header, table, float_format="")
 
 
@@ -93,7 +106,9 @@ def _cells(line: str) -> list[str]:
         return []
 
 
-def _write_json_lines(stream: TextIO, rows: Iterable[Row], signature: Signature) -> None:
+def _write_json_lines(
+    stream: TextIO, rows: Iterable[Row], signature: Signature, columns: Sequence[str]
+) -> None:
     for row in rows:
         content: dict[str, Any] = {"image": row.image, "probabilities": None, "decisions": None}
         if row.probabilities is not None:
@@ -102,6 +117,7 @@ def _write_json_lines(stream: TextIO, rows: Iterable[Row], signature: Signature)
                 content[key] = dict(zip(signature.class_names, values.tolist(), strict=True))
         versions = {"model": signature.model, "thresholds": signature.threshold_version}
         content |= {**versions, "error": row.error or None}
+        content |= dict(zip(columns, row.added or [None] * len(columns), strict=True))
         stream.write(json.dumps(content, allow_nan=False) + "\n")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,6 +26,7 @@ Read = Callable[[Path], np.ndarray]
 class Row:
     """The prediction for one image; `error` says why there is none.
 
+    `added` are the cells of further columns, none where the image could not be read.
     Shape: probabilities (classes,) and pixels uint8 (channels, height, width), None with an error.
     """
 
@@ -33,6 +34,7 @@ class Row:
     probabilities: np.ndarray | None
     error: str = ""
     pixels: np.ndarray | None = None
+    added: tuple[Any, ...] = ()
 
 
 class TakesImages(Protocol):

@@ -14,6 +14,7 @@ from core.data.fitting_size import fitting_size
 from core.data.image_cache import open_images
 from core.data.image_folder import EXTENSIONS
 from core.data.images import ImageFormat
+from core.data.settings import DataSettings
 from core.data.sources import image_folder, sources_in
 from core.data.split_file import Split
 from core.data.splitting import split_by_strategy
@@ -100,11 +101,11 @@ def _choose_unlabelled(
         raise InputError(f"data.unlabelled: {error}") from None
     _check_number(where, len(paths))
     if not data.allow_all:
-        _check_no_labelled_folder(where, paths)
+        check_no_labelled_folder(where, paths)
         if labelled is not None:
             test = np.setdiff1d(np.arange(len(labelled.table)), split["train"])
-            _check_unseen(where, paths, [labelled.table.image_paths[row] for row in test])
-    data = _settled(data, paths)
+            check_unseen(where, paths, [labelled.table.image_paths[row] for row in test])
+    data = settled(data, paths)
     with first_before_others():  # a cache may be filled
         images = open_images(paths, data)
     images.read(0)  # images of another size are refused before a folder is made
@@ -117,7 +118,7 @@ def _choose_unlabelled(
         np.setdiff1d(np.arange(len(paths)), watched),
         watched,
         data.image_format,
-        _fingerprint(paths),
+        fingerprint(paths),
         data.unlabelled,
         "all",
         labelled,
@@ -137,7 +138,7 @@ def _some(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
     return np.sort(generator.permutation(rows)[:most])
 
 
-def _check_no_labelled_folder(where: str, paths: Iterable[Path]) -> None:
+def check_no_labelled_folder(where: str, paths: Iterable[Path]) -> None:
     """Raise InputError for images of a labelled data set, whose test part would be seen."""
     checked = set()
     for path in paths:
@@ -158,7 +159,7 @@ def _check_no_labelled_folder(where: str, paths: Iterable[Path]) -> None:
                     )
 
 
-def _check_unseen(where: str, paths: Iterable[Path], unseen: Iterable[Path]) -> None:
+def check_unseen(where: str, paths: Iterable[Path], unseen: Iterable[Path]) -> None:
     """Raise InputError for a file with the content of one that must stay unseen."""
     for path, same in same_content(paths, unseen):
         raise InputError(
@@ -167,7 +168,7 @@ def _check_unseen(where: str, paths: Iterable[Path], unseen: Iterable[Path]) -> 
         )
 
 
-def _settled(data: PretrainingData, paths: PathList) -> PretrainingData:
+def settled(data: DataSettings, paths: PathList) -> DataSettings:
     """The settings by which these images are read, with numbers for what was `auto`."""
     data = data.model_copy(update={"root": Path(data.unlabelled)})  # for the place of a cache
     if data.resize == "auto":
@@ -176,7 +177,7 @@ def _settled(data: PretrainingData, paths: PathList) -> PretrainingData:
     return data.model_copy(update={"bit_depth": depth})
 
 
-def _fingerprint(paths: PathList) -> str:
+def fingerprint(paths: PathList) -> str:
     """SHA-256 over the names and sizes of the files."""
     digest = hashlib.sha256()
     for path in paths:

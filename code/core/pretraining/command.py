@@ -1,8 +1,7 @@
 """The command line of a pretraining: Hydra's groups, short forms, mistakes, help and resuming."""
 
-import copy
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,12 @@ from core.command.help import shown_value as shown
 from core.command.help_topics import section_topic
 from core.command.quoting import quoted
 from core.errors import InputError
-from core.experiments.reading import flatten, read_results
 from core.experiments.schema import PRETRAINING
 from core.files.reading import read_yaml
 from core.pretraining.settings import SETTINGS, PretrainConfig, check_values, default_values
 from core.validation import nearest
 
 RESUME = "resume"
-_NUM_EPOCHS = "training.num_epochs"
 _CHOICES = {"model.name": "model", "method.name": "method"}
 _INTRODUCTION = """\
 Learn a backbone from strips that nobody labelled.
@@ -141,34 +138,17 @@ def find_pretraining(
     where there is none, nothing is left to do, or a value would change its result.
     """
     from core.pretraining.composition import continue_pretraining  # imports torch
-    from core.running.resuming import CONFIG_FILE, FREE, find_resumed
+    from core.running.resuming import CONFIG_FILE, checked_changes, find_resumed, with_values
 
     path = find_resumed(wanted, Path(composed.experiment.results_dir), kind=PRETRAINING)
-    results = read_results(path)
     content = read_yaml(path / CONFIG_FILE)
     if "method" not in content:
         raise InputError(f"resume={path}: is no pretraining: give code/train.py resume={path}")
-    own, new = check_values(content), flatten(composed.resolved())
-    before = flatten(own.resolved())
-    changed = {
-        key: [before.get(key), new.get(key)]
-        for key in given
-        if key != RESUME and before.get(key) != new.get(key)
-    }
-    rises = [_NUM_EPOCHS] if _NUM_EPOCHS in changed and _rises(*changed[_NUM_EPOCHS]) else []
-    if refused := [key for key in changed if key not in {*FREE, "data.unlabelled", *rises}]:
-        listed = "; ".join(f"{key} was {changed[key][0]}, is {changed[key][1]}" for key in refused)
-        raise InputError(
-            f"resume={path}: was begun with another config ({listed}): leave these out, or "
-            "pretrain anew"
-        )
-    if results.get("status") == "completed" and not rises:
-        raise InputError(
-            f"resume={path}: is completed, nothing is left to do; a larger {_NUM_EPOCHS}=N trains "
-            "on"
-        )
-    changed.pop("experiment.results_dir", None)
-    config = _with_values(own, {key: value for key, (_, value) in changed.items()})
+    own, keys = check_values(content), [key for key in given if key != RESUME]
+    changed = checked_changes(
+        path, own.resolved(), composed.resolved(), keys, free=["data.unlabelled"]
+    )
+    config = check_values(with_values(own.resolved(), changed))
     return config, partial(continue_pretraining, config, path, changed)
 
 
@@ -181,15 +161,3 @@ def given_keys() -> list[str]:
 def _key_of(override: str) -> str:
     key = override.lstrip("+~").partition("=")[0]
     return next((name for name, group in _CHOICES.items() if group == key), key)
-
-
-def _rises(was: int, now: int) -> bool:
-    return now > was
-
-
-def _with_values(config: PretrainConfig, values: Mapping[str, Any]) -> PretrainConfig:
-    content = copy.deepcopy(config.resolved())
-    for key, value in values.items():
-        section, _, name = key.partition(".")
-        content[section][name] = value
-    return check_values(content)

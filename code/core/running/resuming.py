@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -165,8 +165,47 @@ def resumed_config(
         )
     # It says where to look for experiments; this one stays where it is.
     changed.pop("experiment.results_dir", None)
-    values = copy.deepcopy(config.resolved())
+    return check_values(with_values(config.resolved(), changed)), changed
+
+
+def checked_changes(
+    path: Path,
+    own: Mapping[str, Any],
+    composed: Mapping[str, Any],
+    given: Iterable[str],
+    free: Iterable[str] = (),
+) -> dict[str, list[Any]]:
+    """The changes {key: [was, is]} with which a run of another kind than `train` is continued.
+
+    `own` is the resolved config of the run in `path`, `composed` that of the command line, and
+    `given` are the keys that it sets. Raises InputError where a value would change the result and
+    is none of `FREE` and `free`, or nothing is left to do.
+    """
+    before, after = flatten(own), flatten(composed)
+    changed = {
+        key: [before.get(key), after.get(key)] for key in given if before.get(key) != after.get(key)
+    }
+    was, now = changed.get(_NUM_EPOCHS, (0, 0))
+    rises = {_NUM_EPOCHS} if now > was else set()
+    if refused := [key for key in changed if key not in {*FREE, *free, *rises}]:
+        listed = "; ".join(f"{key} was {changed[key][0]}, is {changed[key][1]}" for key in refused)
+        raise InputError(
+            f"resume={path}: was begun with another config ({listed}): leave these out, or begin "
+            "anew"
+        )
+    if read_results(path).get("status") == "completed" and not rises:
+        raise InputError(
+            f"resume={path}: is completed, nothing is left to do; a larger {_NUM_EPOCHS}=N trains "
+            "on"
+        )
+    changed.pop("experiment.results_dir", None)
+    return changed
+
+
+def with_values(resolved: Mapping[str, Any], changed: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """The resolved config with the new values of the changes."""
+    values = copy.deepcopy(dict(resolved))
     for key, (_, value) in changed.items():
         section, _, name = key.partition(".")
         values[section][name] = value
-    return check_values(values), changed
+    return values

@@ -11,6 +11,7 @@ from core.data.images import ImageFormat
 from core.errors import InputError
 from core.experiments.finding import find_experiment
 from core.experiments.reading import Experiment, read_any
+from core.experiments.schema import NOVELTY
 from core.files.resizing import size_rule
 from core.machine.device import choose_device, keep_freed_memory
 from core.models.encoder import as_encoder
@@ -57,6 +58,10 @@ def open_encoder(location: Path) -> Encoder:
         raise InputError(
             f"{experiment.path} is a cross-validation of {len(folds)} models: name the folder of "
             f"one of them, such as {experiment.path / folds[0]['name']}"
+        )
+    if experiment.kind == NOVELTY:
+        raise InputError(
+            f"{experiment.path} is a detector of novelty: name a training or a pretraining"
         )
     if experiment.is_pretraining:
         return Encoder(experiment, _pretrained(experiment), _pretraining_format(experiment))

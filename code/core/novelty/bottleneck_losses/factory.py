@@ -74,8 +74,9 @@ class AutoencoderLoss(nn.Module):
         self, output: Mapping[str, Any], images: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The sum, and each weighted term by its name. `images` are those that `output` is for,
-        in 0..1.
+        uint8 or in 0..1.
         """
+        images = images if images.is_floating_point() else images.float() / 255
         reconstruction = self.reconstruction(output["reconstruction"], images)
         terms = {self.reconstruction.name: reconstruction, **self.bottleneck(output)}
         return sum(terms.values()), terms
