@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -44,13 +45,19 @@ def command_line() -> str:
 
 def package_versions(names: Iterable[str]) -> dict[str, str | None]:
     """The version of each package, None where it is not installed."""
-    versions: dict[str, str | None] = dict.fromkeys(names)
-    for name in versions:
-        with suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return versions
+    return {name: _version(name) for name in names}
 
 
+# Asked once in a process: what it imported at its start is what it computes with, also in a sweep
+# during which files change.
+@cache
+def _version(name: str) -> str | None:
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version(name)
+    return None
+
+
+@cache
 def _git(*arguments: str) -> str | None:
     """What git says about the checkout of this code; None outside of git."""
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
