@@ -276,7 +276,7 @@ def test_a_bank_that_has_seen_too_few_strips_says_so(tmp_path, caplog):
     words = [f"data.unlabelled={folder}", *BANK, "data.threshold_share=0.45"]
     many = fitted(tmp_path / "a", f"data.unlabelled={folder}", "detector.name=high_pass")
     assert many["seen"]["is_enough"]
-    assert "too few" not in caplog.text
+    assert "which are too few" not in caplog.text
     few = fitted(tmp_path / "b", *words, "data.held_out_share=0.45", "detector.num_patches=5000")
     assert not few["seen"]["is_enough"]
     assert "Fitted on 6 strips, which are too few" in caplog.text
