@@ -106,13 +106,19 @@ def test_defaults_are_the_mission(compose):
 
 
 def test_no_yaml_repeats_a_default_that_stands_in_the_code(compose):
-    """Files in config/ hold differences: a value equal to the default is a second home of it."""
-    plain = compose().resolved()
-    for file in (REPOSITORY / "config" / "experiment").glob("*.yaml"):
-        content = OmegaConf.to_container(OmegaConf.load(file))
+    """Files in config/ hold differences: a value equal to the default is a second home of it.
+
+    What a file of experiments builds upon may have another value than the code.
+    """
+    plain, folder = compose().resolved(), REPOSITORY / "config" / "experiment"
+    files = {path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in folder.iterdir()}
+    for name, content in files.items():
+        below = [files[each] for each in content.get("defaults", []) if str(each) in files]
         for section in ("training", "evaluation", "runtime"):
+            before = [plain[section], *(each.get(section, {}) for each in below)]
+            known = {key: value for each in before for key, value in each.items()}
             for key, value in content.get(section, {}).items():
-                assert plain[section][key] != value, f"{file.name}: {section}.{key}"
+                assert known[key] != value, f"{name}.yaml: {section}.{key}"
 
 
 # For each key, an override and what it changes in the objects that are composed from it.
