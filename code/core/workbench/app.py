@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from core.errors import InputError
 from core.files.escaping import for_terminal
-from core.files.writing import to_json
 from core.workbench.comparing import MOST_COMPARED, compare
 from core.workbench.files import OF_EXPERIMENT, files_of, read_assets, read_file
 from core.workbench.index import ExperimentIndex, Found
@@ -22,6 +21,7 @@ from core.workbench.summary import COLUMN_TITLES
 # could otherwise ask the server as the user.
 _REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _MOST_REMEMBERED = 32
+Encoded = tuple[bytes, str]
 _KEY = Annotated[str, Query(max_length=200)]
 _KEYS = Annotated[list[_KEY], Query(min_length=1, max_length=MOST_COMPARED)]
 
@@ -52,20 +52,26 @@ def _add_pages(app: FastAPI) -> None:
 
 
 def _add_experiments(app: FastAPI, index: ExperimentIndex) -> None:
+    @lru_cache(_MOST_REMEMBERED)
+    def listed(version: int, chosen: tuple[str, ...]) -> Encoded:
+        rows, pending = index.rows()
+        rows = [
+            {**row, "values": {c: row["values"][c] for c in chosen if c in row["values"]}}
+            for row in rows
+        ]
+        titles = [[name, COLUMN_TITLES.get(name, name)] for name in chosen]
+        folder = for_terminal(str(index.results_dir))
+        return _encoded(
+            {"experiments": rows, "pending": pending, "titles": titles, "folder": folder}
+        )
+
     @app.get("/api/experiments")
     def experiments(
         request: Request,
         column: Annotated[list[_KEY], Query(max_length=100)] = [],  # noqa: B006
     ) -> Response:
-        rows, pending = index.rows()
-        chosen = [
-            {**row, "values": {c: row["values"][c] for c in column if c in row["values"]}}
-            for row in rows
-        ]
-        titles = [[name, COLUMN_TITLES.get(name, name)] for name in column]
-        content = {"experiments": chosen, "pending": pending, "titles": titles}
-        content["folder"] = for_terminal(str(index.results_dir))
-        return _answer(request, content)
+        index.keep_watching()
+        return _sent(request, listed(index.version, tuple(column)))
 
     @app.get("/api/columns")
     def columns(request: Request) -> Response:
@@ -77,7 +83,7 @@ def _add_experiments(app: FastAPI, index: ExperimentIndex) -> None:
         found = _find(index, key)
         row = next((row for row in index.rows()[0] if row["key"] == key), None)
         if row is None:
-            raise HTTPException(404)
+            raise HTTPException(404, "Not read yet")
         head = {name: row[name] for name in ("key", "name", "status", "message")}
         head["files"] = files_of(found.path)
         try:
@@ -127,6 +133,7 @@ def _add_comparison(app: FastAPI, index: ExperimentIndex, ask: Callable[..., Any
 
 
 def _find(index: ExperimentIndex, key: str) -> Found:
+    index.keep_watching()
     found = index.find(key)
     if found is None:
         raise HTTPException(404, "No such experiment")
@@ -134,9 +141,18 @@ def _find(index: ExperimentIndex, key: str) -> Found:
 
 
 def _answer(request: Request, content: Any) -> Response:
-    """Strict JSON, or 304 where the page has the same already."""
-    text = json.dumps(to_json(content), allow_nan=False).encode()
-    tag = f'"{hashlib.sha256(text).hexdigest()[:32]}"'
+    return _sent(request, _encoded(content))
+
+
+def _encoded(content: Any) -> Encoded:
+    """Strict JSON, and what names it."""
+    text = json.dumps(content, allow_nan=False).encode()
+    return text, f'"{hashlib.sha256(text).hexdigest()[:32]}"'
+
+
+def _sent(request: Request, encoded: Encoded) -> Response:
+    """The JSON, or 304 where the page has the same already."""
+    text, tag = encoded
     headers = {"ETag": tag}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)

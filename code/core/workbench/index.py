@@ -48,6 +48,8 @@ class ExperimentIndex:
         # By the file's signature too: what has changed is read again.
         self._in_full = lru_cache(_MOST_REMEMBERED)(lambda each: self._ask(read_in_full, each.path))
         self._lock = Lock()
+        self.version = 0
+        """Grows with every change of what `rows` returns."""
         self._found: dict[str, Found] = {}
         self._rows: dict[str, tuple[Signature | None, dict[str, Any]]] = {}
         self._watched, self._ended = Event(), Event()
@@ -56,6 +58,11 @@ class ExperimentIndex:
     def watch(self) -> None:
         """Keep the rows up to date in a thread while somebody asks for them."""
         Thread(target=self._watch, name="index", daemon=True).start()
+
+    def keep_watching(self) -> None:
+        """Somebody asks: look at the folder for some more seconds."""
+        self._last_asked = time.monotonic()
+        self._watched.set()
 
     def close(self) -> None:
         """End the thread and the process."""
@@ -70,8 +77,6 @@ class ExperimentIndex:
 
     def rows(self) -> tuple[list[dict[str, Any]], int]:
         """What is known of each experiment, and how many are yet to be read."""
-        self._last_asked = time.monotonic()
-        self._watched.set()
         with self._lock:
             rows = [row for _, row in self._rows.values()]
             return rows, sum(key not in self._rows for key in self._found)
@@ -84,6 +89,7 @@ class ExperimentIndex:
         """Look at the folder, and read what is new or has changed."""
         found = {_key(each.name): each for each in _experiments_in(self.results_dir)}
         with self._lock:
+            self.version += self._found.keys() != found.keys()
             self._found = found
             self._rows = {key: row for key, row in self._rows.items() if key in found}
         for key, each in found.items():
@@ -97,6 +103,7 @@ class ExperimentIndex:
             else:
                 continue
             with self._lock:
+                self.version += known is None or known[1] != row
                 self._rows[key] = (each.signature, row)
 
     def _read(self, key: str, each: Found) -> dict[str, Any]:

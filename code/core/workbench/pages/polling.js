@@ -47,11 +47,20 @@ async function answer(path, tag) {
     const headers = tag ? { "If-None-Match": tag } : {};
     const response = await fetch(path, { headers, cache: "no-store" });
     if (response.status === 304) return { checked: new Date(), trouble: "" };
-    if (!response.ok) return { trouble: `${response.status}: ${(await response.text()).slice(0, 300)}` };
+    if (!response.ok) return { trouble: `${response.status}: ${reason(await response.text())}` };
     const content = await response.json();
     return { content, checked: new Date(), trouble: "", tag: response.headers.get("ETag") };
   } catch {
     return { trouble: SILENT };
+  }
+}
+
+function reason(text) {
+  try {
+    const { detail } = JSON.parse(text);
+    return typeof detail === "string" ? detail : JSON.stringify(detail).slice(0, 300);
+  } catch {
+    return text.slice(0, 300);
   }
 }
 
