@@ -56,6 +56,28 @@ def results_dir(tmp_path):
     return tmp_path
 
 
+def test_figures_are_rounded_as_compare_py_rounds(browser, tmp_path):
+    between = write_experiment(tmp_path, name="between")
+    results = read_results(between)
+    results["test"]["macro"] |= {"f1": 0.8125, "average_precision": 0.0625, "auroc": 0.9375}
+    write_results(between, results)
+    shown = "#experiments?column=macro_f1&column=macro_average_precision&column=macro_auroc"
+    with running(tmp_path) as served, opened(browser, served, shown) as page:
+        cells = page.locator("tbody td .number")
+        playwright.expect(cells).to_have_count(3)
+        assert cells.all_inner_texts() == [f"{x:.3f}" for x in (0.8125, 0.0625, 0.9375)]
+
+
+def test_a_damaged_experiment_says_what_is_wrong(browser, results_dir):
+    (results_dir / "b" / "results.json").write_text('{"schema_version": 1,')
+    with running(results_dir) as served:
+        address = f"#experiment?key={served.key('b')}"
+        with opened(browser, served, address) as page:
+            playwright.expect(
+                page.get_by_text("not a JSON file, perhaps cut off").first
+            ).to_be_visible()
+
+
 def names(page):
     return [text.split("\n")[0] for text in page.locator("td.name").all_inner_texts()]
 

@@ -1,8 +1,10 @@
 """The index of the experiments folder: what is read, when, and what each row says."""
 
 import os
+import signal
 import subprocess
 import sys
+import textwrap
 
 import pytest
 from analysis.pretraining_results import write_pretraining
@@ -145,6 +147,24 @@ def test_a_child_that_is_ended_is_replaced():
             ask(raise_input_error, "not of this project")
     finally:
         ask.close()
+
+
+KILLED = """
+import os, signal
+from core.workbench.child import ChildProcess
+print(ChildProcess()(os.getpid), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_child_ends_with_its_server():
+    """Its end of the pipe is closed only when it has ended too."""
+    ended = subprocess.run(
+        [sys.executable, "-c", f"if __name__ == '__main__':{textwrap.indent(KILLED, ' ')}"],
+        cwd=REPOSITORY / "code", stdout=subprocess.PIPE, timeout=120, check=False,
+    )  # fmt: skip
+    assert ended.returncode == -signal.SIGKILL
+    assert ended.stdout.strip().isdigit()
 
 
 def raise_input_error(message):

@@ -1,11 +1,13 @@
 """A child process for what may be damaged, hostile or long, so that the server never waits."""
 
+import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-from threading import Lock
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from threading import Lock, Thread
 from typing import Any
 
 from core.errors import InputError
@@ -46,8 +48,15 @@ class ChildProcess:
 
 def _pool() -> ProcessPoolExecutor:
     # A forked child would inherit the server's threads and sockets.
-    return ProcessPoolExecutor(1, get_context("spawn"), _leave_interrupts_to_the_server)
+    return ProcessPoolExecutor(1, get_context("spawn"), _live_as_long_as_the_server)
 
 
-def _leave_interrupts_to_the_server() -> None:
+def _live_as_long_as_the_server() -> None:
+    """Leave Ctrl-C to the server, and end when it has ended, even if it was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with, args=(parent_process().sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(0)

@@ -135,7 +135,7 @@ def _figure_table(one: Experiment) -> list[list[str]]:
         figures = [[shown(name), number(value)] for name, value in _figures(one).items()]
         return [["figure", "value"], *figures] if figures else []
     classes = {class_title(name): ("per_class", name) for name in one.class_names}
-    rows = [["", *METRIC_TITLES.values()]]
+    rows = [["over", *METRIC_TITLES.values()]]
     for title, place in {**_AVERAGES, **classes}.items():
         keys = [(*place, metric) for metric in METRIC_TITLES]
         rows.append([title, *(with_bounds(figure(one, key), interval(one, key)) for key in keys)])

@@ -32,11 +32,11 @@ function comparison(found, state, go) {
       <label>Sort by <select onChange=${(event) => go({ by: event.target.value })}>${found.sorts.map((name) => html`<option value=${name} selected=${name === found.sort}>${name}</option>`)}</select></label>` : null}
     ${found.groups.map((group) => html`
       ${found.groups.length > 1 ? html`<h3>Test set ${group.label}, ${group.num_images} images</h3>` : null}
-      ${plainTable(group.rows, `Figures of test set ${group.label}`)}`)}
+      ${plainTable(group.rows, `Figures of test set ${group.label}`, "figures")}`)}
     ${found.pairs.length ? html`<h2>Verdicts</h2>${list(found.pairs.map((pair) => pair.sentence))}` : null}
     ${found.notes.length ? html`<h2>Notes</h2>${list(found.notes)}` : null}
-    ${found.seeds.length ? html`<h2>Over seeds, mean ± standard deviation</h2>${plainTable(found.seeds, "Over seeds")}` : null}
-    ${found.pretrainings.length ? html`<h2>Pretrainings, not ranked</h2>${plainTable(found.pretrainings, "Pretrainings")}` : null}`;
+    ${found.seeds.length ? html`<h2>Over seeds, mean ± standard deviation</h2>${plainTable(found.seeds, "Over seeds", "figures")}` : null}
+    ${found.pretrainings.length ? html`<h2>Pretrainings, not ranked</h2>${plainTable(found.pretrainings, "Pretrainings", "figures")}` : null}`;
 }
 
 function heads(found) {
