@@ -44,6 +44,7 @@ RUN_HERE = {
         "training.num_epochs=1",
     ],
     "code/novelty.py fit": ["data.image_size=[32,160]"],
+    "code/workbench.py": ["--port", "0"],
     "code/validate_data.py": ["data.image_size=[32,160]"],
     "code/benchmark.py losses": ["--budget-seconds", "0.01", "--losses", "bce_with_logits"],
     "code/benchmark.py loader": [*STRIPS, *ONCE, "--batch-size", "4"],
@@ -164,6 +165,8 @@ def cheap(exported_once, monkeypatch) -> None:
 
     monkeypatch.setattr(predict, "run_command", once)
     monkeypatch.setattr(memory, "peak_memory_bytes", do_here)
+    # It would serve until Ctrl-C.
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: None)
 
 
 def marked(command: str) -> Any:

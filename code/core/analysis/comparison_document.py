@@ -35,8 +35,8 @@ def document(comparison: Comparison, figures: Figures, width: int | None) -> str
     blocks = []
     for group in comparison.groups:
         title = f"Test set {group.label}, {group.num_images} images:\n\n"
-        tables = [_table(_headline_rows(comparison, group), width, wrapped=(1, -1))]
-        tables += _tables(_figure_rows(comparison, group, figures), width)
+        tables = [_table(headline_rows(comparison, group), width, wrapped=(1, -1))]
+        tables += _tables(figure_rows(comparison, group, figures), width)
         blocks += [title + tables[0] if len(comparison.groups) > 1 else tables[0], *tables[1:]]
     pretrainings = pretraining_rows(comparison.pretrainings)
     for title, tables in (
@@ -87,7 +87,7 @@ def _rank(comparison: Comparison, group: Group, position: int) -> str:
     return f"{group.label if len(comparison.groups) > 1 else ''}{position + 1}"
 
 
-def _ranks(comparison: Comparison) -> list[str]:
+def ranks(comparison: Comparison) -> list[str]:
     """The rank of each of `comparison.experiments`."""
     return [
         _rank(comparison, group, position)
@@ -96,8 +96,11 @@ def _ranks(comparison: Comparison) -> list[str]:
     ]
 
 
-def _headline_rows(comparison: Comparison, group: Group) -> Rows:
-    """Rank, experiment, headline figures, and what differs unless the names say it."""
+def headline_rows(comparison: Comparison, group: Group) -> Rows:
+    """Rank, experiment, headline figures, and what differs unless the names say it.
+
+    The first row is the header.
+    """
     figures = headline_figures(comparison.sort, comparison.key)
     everyone = comparison.experiments
     paths = (str(one.path) for one in everyone)
@@ -117,7 +120,8 @@ def _headline_rows(comparison: Comparison, group: Group) -> Rows:
     return rows
 
 
-def _figure_rows(comparison: Comparison, group: Group, figures: Figures) -> Rows:
+def figure_rows(comparison: Comparison, group: Group, figures: Figures) -> Rows:
+    """Rank and `figures` with their intervals; the first row is the header."""
     rows = [["rank", *_titles(figures)]]
     for position, one in enumerate(group.experiments):
         cells = [with_bounds(figure(one, key), interval(one, key)) for key in figures.values()]
@@ -134,26 +138,34 @@ def _titles(figures: Figures) -> list[str]:
 
 def _folder_rows(comparison: Comparison) -> Rows:
     """Of those that are not called by the name of their folder."""
-    ranks = zip(_ranks(comparison), comparison.experiments, strict=True)
+    ranked = zip(ranks(comparison), comparison.experiments, strict=True)
     rows = [
         [rank, one.name]
-        for rank, one in ranks
+        for rank, one in ranked
         if not comparison.labels[str(one.path)].endswith(one.name)
     ]
     return [["rank", "folder"], *rows]
 
 
 def _difference_rows(comparison: Comparison) -> Rows:
-    rows, ranks = [["key", "value", "rank"]], _ranks(comparison)
+    rows, ranked_as = [["key", "value", "rank"]], ranks(comparison)
     for key, values in differing_values(comparison.experiments).items():
         for number_of, value in enumerate(dict.fromkeys(values)):
-            having = [rank for rank, other in zip(ranks, values, strict=True) if other == value]
+            having = [rank for rank, other in zip(ranked_as, values, strict=True) if other == value]
             short = f"{value[: _LONGEST_VALUE - 3]}..." if len(value) > _LONGEST_VALUE else value
             rows.append(["" if number_of else key, short, ", ".join(having)])
     return rows
 
 
 def _seed_tables(comparison: Comparison, figures: Figures, width: int | None) -> list[str]:
+    rows, more = seed_rows(comparison, figures)
+    return [
+        table for table in [_table(rows, width, wrapped=(0, 1, -1)), *_tables(more, width)] if table
+    ]
+
+
+def seed_rows(comparison: Comparison, figures: Figures) -> tuple[Rows, Rows]:
+    """Headline figures over seeds, and then `figures`; the first row of each is the header."""
     by_name = {one.name: one for one in comparison.experiments}
     firsts = [by_name[summary.members[0]] for summary in comparison.seeds]
     titles = [
@@ -168,9 +180,7 @@ def _seed_tables(comparison: Comparison, figures: Figures, width: int | None) ->
         seeds = ", ".join(map(str, summary.seeds))
         rows.append([name, seeds, *_spread(summary.figures, headline), images])
         more.append([name, *_spread(summary.figures, figures)])
-    return [
-        table for table in [_table(rows, width, wrapped=(0, 1, -1)), *_tables(more, width)] if table
-    ]
+    return rows, more
 
 
 def _spread(known: Mapping[str, Mapping[str, float]], figures: Figures) -> list[str]:

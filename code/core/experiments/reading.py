@@ -58,8 +58,8 @@ class Experiment:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The resolved config with dotted keys."""
-        return flatten(self.results["config"])
+        """The resolved config with dotted keys; empty where a run has just begun."""
+        return flatten(self.results.get("config") or {})
 
     def look_up(self, *keys: str) -> Any:
         """The value under these nested keys; None where one is missing."""
@@ -116,6 +116,27 @@ def read_experiment(experiment: Path | str | Mapping[str, Any]) -> Experiment:
 
 def read_any(experiment: Path | str | Mapping[str, Any]) -> Experiment:
     """Read an experiment of any kind. Raises InputError as `read_experiment` does."""
+    found = _opened(experiment)
+    results, file = found.results, found.path / RESULTS_FILE
+    _check_completed(found, file)
+    for keys in REQUIRED_OF_OTHERS.get(found.kind, REQUIRED):
+        if not look_up(results, *keys):
+            raise InputError(f"{file} has no {'.'.join(keys)}: it is incomplete, train again")
+    check_results(results, file)
+    return found
+
+
+def read_begun(path: Path) -> Experiment:
+    """Read an experiment that may still be running, or ended early.
+
+    Raises InputError unless its results.json is of this schema.
+    """
+    found = _opened(path)
+    check_results(dict(found.results), path / RESULTS_FILE)
+    return found
+
+
+def _opened(experiment: Path | str | Mapping[str, Any]) -> Experiment:
     if isinstance(experiment, Mapping):
         results, path = experiment, _recorded_folder(experiment)
     else:
@@ -129,13 +150,7 @@ def read_any(experiment: Path | str | Mapping[str, Any]) -> Experiment:
             f"{file} has schema_version {version}; this version reads {SCHEMA_VERSION}: "
             "update the project"
         )
-    found = Experiment(path, results)
-    _check_completed(found, file)
-    for keys in REQUIRED_OF_OTHERS.get(found.kind, REQUIRED):
-        if not look_up(results, *keys):
-            raise InputError(f"{file} has no {'.'.join(keys)}: it is incomplete, train again")
-    check_results(results, file)
-    return found
+    return Experiment(path, results)
 
 
 def _check_completed(found: Experiment, file: Path) -> None:

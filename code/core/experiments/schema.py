@@ -238,7 +238,7 @@ def check_results(results: dict[str, Any], file: Path) -> None:
             f"{file}: {first_problem(error)}; expected the results.json of a run: copy it again, "
             "or train again"
         ) from None
-    if schema is not Results:
+    if schema is not Results or checked.data is None:  # a run that has just begun
         return
     check_class_names(checked.data.class_names, f"{file}: data.class_names")
     for fold in checked.folds or ():

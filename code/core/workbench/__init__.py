@@ -1,0 +1,1 @@
+"""The experiments folder in the browser: a local server and its pages."""

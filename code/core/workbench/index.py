@@ -1,0 +1,163 @@
+"""The index of an experiments folder: read once, and again where something changed."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import Any
+
+from core.errors import InputError
+from core.experiments.lock import is_locked
+from core.experiments.reading import RESULTS_FILE
+from core.files.escaping import for_terminal
+from core.workbench.child import ChildProcess
+from core.workbench.summary import read_in_full, read_row
+
+# Between two looks at the folder, and how long it is looked at after the last request.
+_INTERVAL_SECONDS, _WATCHED_SECONDS = 1.0, 30.0
+_MOST_REMEMBERED = 64
+# results.json says "running" as long as nobody writes otherwise; the lock knows better.
+RUNNING, ABANDONED = "running", "no process"
+# What tells a file from its successor: a file that is replaced has another inode.
+Signature = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A folder with a results.json, and what that file was when it was found."""
+
+    path: Path
+    name: str
+    signature: Signature | None
+
+
+class ExperimentIndex:
+    """Rows of all experiments in `results_dir`, and of those in the folders of a sweep in it.
+
+    `ask` calls a function in another process. Keys are made here: whoever asks for an experiment
+    gives a key, and never a part of a path.
+    """
+
+    def __init__(self, results_dir: Path, ask: Callable[..., Any] | None = None) -> None:
+        self.results_dir = results_dir
+        self._ask = ask or ChildProcess()
+        # By the file's signature too: what has changed is read again.
+        self._in_full = lru_cache(_MOST_REMEMBERED)(lambda each: self._ask(read_in_full, each.path))
+        self._lock = Lock()
+        self.version = 0
+        """Grows with every change of what `rows` returns."""
+        self._found: dict[str, Found] = {}
+        self._rows: dict[str, tuple[Signature | None, dict[str, Any]]] = {}
+        self._watched, self._ended = Event(), Event()
+        self._last_asked = time.monotonic()
+
+    def watch(self) -> None:
+        """Keep the rows up to date in a thread while somebody asks for them."""
+        Thread(target=self._watch, name="index", daemon=True).start()
+
+    def keep_watching(self) -> None:
+        """Somebody asks: look at the folder for some more seconds."""
+        self._last_asked = time.monotonic()
+        self._watched.set()
+
+    def close(self) -> None:
+        """End the thread and the process."""
+        self._ended.set()
+        self._watched.set()
+        if isinstance(self._ask, ChildProcess):
+            self._ask.close()
+
+    def find(self, key: str) -> Found | None:
+        """The experiment with this key."""
+        return self._found.get(key)
+
+    def rows(self) -> tuple[list[dict[str, Any]], int]:
+        """What is known of each experiment, and how many are yet to be read."""
+        with self._lock:
+            rows = [row for _, row in self._rows.values()]
+            return rows, sum(key not in self._rows for key in self._found)
+
+    def in_full(self, found: Found) -> dict[str, Any]:
+        """Everything that its page shows. Raises InputError where it cannot be read."""
+        return self._in_full(found)
+
+    def update(self) -> None:
+        """Look at the folder, and read what is new or has changed."""
+        found = {_key(each.name): each for each in _experiments_in(self.results_dir)}
+        with self._lock:
+            self.version += self._found.keys() != found.keys()
+            self._found = found
+            self._rows = {key: row for key, row in self._rows.items() if key in found}
+        for key, each in found.items():
+            if self._ended.is_set():
+                return
+            known = self._rows.get(key)
+            if known is None or known[0] != each.signature:
+                row = self._read(key, each)
+            elif known[1]["status"] in (RUNNING, ABANDONED):
+                row = {**known[1], "status": _running_or_not(each.path)}
+            else:
+                continue
+            with self._lock:
+                self.version += known is None or known[1] != row
+                self._rows[key] = (each.signature, row)
+
+    def _read(self, key: str, each: Found) -> dict[str, Any]:
+        try:
+            row = self._ask(read_row, each.path)
+        except InputError as error:
+            row = {"status": "damaged", "message": f"{each.name}: {error}", "values": {}}
+        if row["status"] == RUNNING:
+            row["status"] = _running_or_not(each.path)
+        return {"key": key, "name": for_terminal(each.name), **row}
+
+    def _watch(self) -> None:
+        while not self._ended.is_set():
+            self.update()
+            if time.monotonic() - self._last_asked > _WATCHED_SECONDS:
+                self._watched.clear()
+            self._ended.wait(_INTERVAL_SECONDS)
+            self._watched.wait()
+
+
+def _running_or_not(path: Path) -> str:
+    return RUNNING if is_locked(path) else ABANDONED
+
+
+def _key(name: str) -> str:
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+
+
+def _experiments_in(results_dir: Path) -> Iterator[Found]:
+    """Those in the folder, and in each folder of it that is no experiment, such as a sweep's."""
+    for name, path in _folders(results_dir):
+        if each := _experiment(path, name):
+            yield each
+            continue
+        if path.is_symlink() and path.resolve() == results_dir.resolve():
+            continue  # it would list everything twice
+        for inner_name, inner in _folders(path):
+            if each := _experiment(inner, f"{name}/{inner_name}"):
+                yield each
+
+
+def _folders(folder: Path) -> list[tuple[str, Path]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry.name, Path(entry.path)) for entry in entries if entry.is_dir())
+    except OSError:
+        return []
+
+
+def _experiment(path: Path, name: str) -> Found | None:
+    try:
+        status = (path / RESULTS_FILE).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:  # a row that says so
+        return Found(path, name, None)
+    return Found(path, name, (status.st_mtime_ns, status.st_size, status.st_ino))

@@ -1,0 +1,35 @@
+/** The page of one experiment. */
+import { curves } from "./chart.js";
+import { html } from "./markup.js";
+import { Live } from "./polling.js";
+import { plainTable } from "./table.js";
+import { asText } from "./values.js";
+
+export function Experiment({ state }) {
+  return html`<${Live} path=${`api/experiments/${encodeURIComponent(state.key)}`}>${({ content, trouble }) => (
+    content ? page(content, trouble) : html`<p role="status">${trouble || "Reading …"}</p>`)}<//>`;
+}
+
+function page(one, trouble) {
+  const address = (file) => `api/experiments/${encodeURIComponent(one.key)}/${encodeURIComponent(file)}`;
+  return html`<section aria-label="Experiment">
+    <h1>${one.name}</h1>
+    <p><span class=${`tag ${one.status.replace(" ", "-")}`}>${one.status}</span> ${one.message}</p>
+    ${trouble ? html`<p class="trouble" role="alert">${trouble}</p>` : null}
+    ${one.files.length ? html`<nav aria-label="Files" class="files">${one.files.map((file) => html`<a href=${address(file)} target="_blank" rel="noopener">${file}</a>`)}</nav>` : null}
+    ${one.problem ? html`<p class="trouble">${one.problem}</p>` : details(one)}
+  </section>`;
+}
+
+function details(one) {
+  const facts = one.facts.filter(([, , value]) => value !== null);
+  return html`<dl class="facts">${facts.map(([name, title, value]) => html`<div><dt>${title}</dt><dd>${asText(name, value)}</dd></div>`)}</dl>
+    ${one.figures.length ? html`<h2>Figures of the test part at 0.5</h2>${plainTable(one.figures, "Figures", "figures")}` : null}
+    ${one.folds.length ? html`<h2>Macro figures of the folds</h2>${plainTable(one.folds, "Folds", "figures")}` : null}
+    <h2>Curves</h2>
+    ${curves([{ name: "value", history: one.history }])}
+    <h2>Config</h2>
+    ${one.command ? html`<pre>${one.command}</pre>` : null}
+    <details><summary>${Object.keys(one.config).length} keys</summary>
+      ${plainTable([["key", "value"], ...Object.entries(one.config).map(([name, value]) => [name, String(value)])], "Config")}</details>`;
+}

@@ -1,0 +1,6 @@
+/** The one way to write elements: text stays text, whatever it holds. */
+import htm from "./vendor/htm.mjs";
+import { Component, createRef, h, render } from "./vendor/preact.mjs";
+
+export const html = htm.bind(h);
+export { Component, createRef, render };

@@ -1,0 +1,91 @@
+/** Asks the server again and again, as long as the page is visible. */
+import { Component } from "./markup.js";
+
+const INTERVAL = 2000;
+const SILENT = "The server does not answer. Is code/workbench.py still running?";
+
+export class Poll {
+  /** `tell` gets {content, checked, trouble}; content only where it changed. */
+  constructor(tell) {
+    this.tell = tell;
+    this.path = "";
+    this.look = () => this.again(0);
+    document.addEventListener("visibilitychange", this.look);
+  }
+
+  follow(path) {
+    if (path === this.path) return;
+    this.path = path;
+    this.tag = "";
+    this.again(0);
+  }
+
+  stop() {
+    this.path = "";
+    clearTimeout(this.timer);
+    document.removeEventListener("visibilitychange", this.look);
+  }
+
+  again(delay) {
+    clearTimeout(this.timer);
+    if (this.path && !document.hidden) this.timer = setTimeout(() => this.ask(), delay);
+  }
+
+  async ask() {
+    const path = this.path;
+    const found = await answer(path, this.tag);
+    if (path !== this.path) return;
+    this.tag = found.tag ?? this.tag;
+    delete found.tag;
+    this.tell(found);
+    this.again(INTERVAL);
+  }
+}
+
+async function answer(path, tag) {
+  try {
+    const headers = tag ? { "If-None-Match": tag } : {};
+    const response = await fetch(path, { headers, cache: "no-store" });
+    if (response.status === 304) return { checked: new Date(), trouble: "" };
+    if (!response.ok) return { trouble: `${response.status}: ${reason(await response.text())}` };
+    const content = await response.json();
+    return { content, checked: new Date(), trouble: "", tag: response.headers.get("ETag") };
+  } catch {
+    return { trouble: SILENT };
+  }
+}
+
+function reason(text) {
+  try {
+    const { detail } = JSON.parse(text);
+    return typeof detail === "string" ? detail : JSON.stringify(detail).slice(0, 300);
+  } catch {
+    return text.slice(0, 300);
+  }
+}
+
+/** Calls its child with what the server answers at `path`. */
+export class Live extends Component {
+  constructor(props) {
+    super(props);
+    this.poll = new Poll((found) => this.setState(found));
+  }
+
+  componentDidMount() {
+    this.poll.follow(this.props.path);
+  }
+
+  componentDidUpdate(before) {
+    if (before.path === this.props.path) return;
+    this.setState({ content: undefined, trouble: "" });
+    this.poll.follow(this.props.path);
+  }
+
+  componentWillUnmount() {
+    this.poll.stop();
+  }
+
+  render() {
+    return this.props.children(this.state);
+  }
+}

@@ -1,0 +1,63 @@
+"""The workbench as a server on this machine."""
+
+import secrets
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from core.command.terminal import show
+from core.errors import InputError
+from core.workbench.app import build_app
+from core.workbench.child import ChildProcess
+from core.workbench.guard import Guard
+from core.workbench.index import ExperimentIndex
+
+# Other machines reach it through a tunnel or a proxy, which have their own way to know the user.
+_ADDRESS = "127.0.0.1"
+_NAMES = (_ADDRESS, "localhost")
+_MOST_CONNECTIONS = 200
+
+
+def serve(results_dir: Path, port: int, allowed_hosts: Sequence[str] = ()) -> None:
+    """Serve the pages until Ctrl-C, and print the address to open.
+
+    Raises InputError where the port is taken.
+    """
+    with _listening(port) as listener:
+        port = listener.getsockname()[1]
+        token, ask = secrets.token_urlsafe(32), ChildProcess()
+        index = ExperimentIndex(results_dir)
+        hosts = [f"{name}:{port}" for name in _NAMES] + list(allowed_hosts)
+        # Cookies are shared by all ports of a host: each workbench has its own.
+        app = Guard(build_app(index, ask), token, hosts, cookie=f"workbench_{port}")
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, lifespan="off",
+            limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=2, log_config=None,
+        )  # fmt: skip
+        show(f"Workbench: http://{_ADDRESS}:{port}/login?token={token}")
+        show("The address is for you alone: who has it can read your experiments. Ctrl-C ends it.")
+        index.watch()
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            index.close()
+            ask.close()
+
+
+@contextmanager
+def _listening(port: int) -> Iterator[socket.socket]:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((_ADDRESS, port))
+            # From here on a browser waits for its answer: the address may be printed.
+            listener.listen()
+        except OSError as error:
+            raise InputError(
+                f"--port {port}: cannot be used ({error.strerror}): give another, or 0 for any "
+                "that is free"
+            ) from None
+        yield listener
