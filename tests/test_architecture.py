@@ -26,7 +26,7 @@ WALLS = {
     "training": GROUND | {"metrics"},
     "experiments": GROUND | {"metrics"},
     "analysis": GROUND | {"metrics", "experiments"},
-    "workbench": GROUND | {"metrics", "experiments", "analysis", "command"},
+    "workbench": GROUND | {"experiments", "analysis", "command"},
     "autotuning": GROUND,
     "predicting": SHIPPING | {"autotuning"},
     "exporting": SHIPPING | {"predicting", "synthetic"},

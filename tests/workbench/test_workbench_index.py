@@ -121,6 +121,19 @@ def test_a_run_that_has_just_begun_is_listed(index, tmp_path):
     assert rows(index)["new"]["status"] == "no process"
 
 
+def test_a_cross_validation_counts_the_epochs_of_its_folds(index, tmp_path, monkeypatch):
+    monkeypatch.setattr("core.workbench.index.is_locked", lambda folder: True)
+    folder = begun(write_experiment(tmp_path, name="folds", config={"training.folds": 5}))
+    write_experiment(folder, name="fold_1")
+    values = rows(index)["folds"]["values"]
+    assert (values["epochs"], values["planned_epochs"]) == (3, 15)
+    version = index.version
+    assert rows(index)
+    assert index.version == version
+    write_experiment(folder, name="fold_2")
+    assert rows(index)["folds"]["values"]["epochs"] == 6
+
+
 def test_running_says_who_holds_the_lock(index, tmp_path):
     folder = begun(write_experiment(tmp_path, name="live"))
     assert rows(index)["live"]["status"] == "no process"

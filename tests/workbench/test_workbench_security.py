@@ -193,6 +193,7 @@ def hostile_dir(tmp_path):
     results = read_results(marked)
     results["status_message"] = "<script>alert(1)</script>\x1b[31m\u202e"
     results["config"]["</script><script>"] = {"__proto__": "x" * 10_000}
+    results["config"] |= {"kind": "<b>", "key": "x", "name": "x"}
     write_results(marked, results)
     os.mkdir(os.fsencode(tmp_path) + b"/not_\xff_unicode")  # noqa: PTH102
     with open(os.fsencode(tmp_path) + b"/not_\xff_unicode/results.json", "wb") as stream:  # noqa: PTH123
@@ -216,6 +217,9 @@ def test_a_hostile_folder_is_shown_as_such(hostile_dir):
             whole = served.ask(f"{API}/{row['key']}")
             assert whole.status == 200
             assert ("problem" in whole.json()) == (row["status"] == "damaged")
+        assert {row["values"].get("kind") for row in served.rows("kind").values()} == {
+            None, "classification"
+        }  # fmt: skip
         keys = "&".join(f"key={row['key']}" for row in rows.values())
         assert served.ask(f"/api/comparison?{keys}").status == 200
         assert served.ask(f"/api/curves?{keys}").status == 200

@@ -15,7 +15,7 @@ from core.experiments.lock import is_locked
 from core.experiments.reading import RESULTS_FILE
 from core.files.escaping import for_terminal
 from core.workbench.child import ChildProcess
-from core.workbench.summary import read_in_full, read_row
+from core.workbench.summary import FOLDED, read_in_full, read_row
 
 # Between two looks at the folder, and how long it is looked at after the last request.
 _INTERVAL_SECONDS, _WATCHED_SECONDS = 1.0, 30.0
@@ -96,7 +96,7 @@ class ExperimentIndex:
             if self._ended.is_set():
                 return
             known = self._rows.get(key)
-            if known is None or known[0] != each.signature:
+            if known is None or known[0] != each.signature or _grows_in_folds(known[1]):
                 row = self._read(key, each)
             elif known[1]["status"] in (RUNNING, ABANDONED):
                 row = {**known[1], "status": _running_or_not(each.path)}
@@ -122,6 +122,11 @@ class ExperimentIndex:
                 self._watched.clear()
             self._ended.wait(_INTERVAL_SECONDS)
             self._watched.wait()
+
+
+def _grows_in_folds(row: dict[str, Any]) -> bool:
+    """Whether its own results.json stays the same while its folds are trained."""
+    return row["status"] == RUNNING and row["values"].get("kind") == FOLDED
 
 
 def _running_or_not(path: Path) -> str:

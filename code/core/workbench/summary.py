@@ -10,7 +10,7 @@ from core.analysis.pretrainings import pretraining_row, starting_point
 from core.analysis.ranking import TITLES, figure, figure_keys, interval
 from core.analysis.text_tables import METRIC_TITLES, class_title, number, with_bounds
 from core.errors import InputError, described
-from core.experiments.reading import Experiment, flatten, read_begun
+from core.experiments.reading import RESULTS_FILE, Experiment, flatten, read_begun, read_results
 from core.files.escaping import for_terminal
 
 # What a run writes has far less; a page with more would be of no use.
@@ -19,6 +19,7 @@ _MOST_COLUMNS = 600
 _MOST_EPOCHS = 20_000
 _LONGEST_COMMAND = 4000
 _AVERAGES = {"macro": ("macro",), "micro": ("micro",), "any defect": ("any_defect",)}
+FOLDED = "cross-validation"
 # Beside the figures, which have the names that compare.py sorts by.
 COLUMN_TITLES = {
     "kind": "kind", "created": "created", "epochs": "epochs", "planned_epochs": "epochs planned",
@@ -53,10 +54,12 @@ def _read(path: Path, make: Callable[[Experiment], dict[str, Any]]) -> dict[str,
 
 
 def _row(one: Experiment) -> dict[str, Any]:
+    facts = _facts(one)
     return {
         "status": shown(one.look_up("status") or "unknown"),
         "message": shown(one.look_up("status_message") or ""),
-        "values": _bounded({**_facts(one), **_figures(one), **one.config}),
+        # Facts first, and not to be replaced by a key of a config.
+        "values": _bounded({**facts, **_figures(one), **one.config, **facts}),
     }
 
 
@@ -77,7 +80,7 @@ def kind_of(one: Experiment) -> str:
     if kind := one.look_up("kind"):
         return shown(kind)
     folds = one.look_up("folds") or one.look_up("config", "training", "folds")
-    return "cross-validation" if folds else "classification"
+    return FOLDED if folds else "classification"
 
 
 def shown(value: Any, longest: int = _LONGEST_TEXT) -> Any:
@@ -91,12 +94,13 @@ def shown(value: Any, longest: int = _LONGEST_TEXT) -> Any:
 
 
 def _facts(one: Experiment) -> dict[str, Any]:
-    look, history = one.look_up, one.look_up("history") or []
-    last = history[-1] if history else {}
+    look = one.look_up
+    last = (look("history") or [{}])[-1]
+    validation = last.get("validation") or {}
     facts = {
         "kind": kind_of(one),
         "created": look("experiment", "created_at"),
-        "epochs": last.get("epoch") if isinstance(last, Mapping) else None,
+        "epochs": last.get("epoch"),
         "planned_epochs": look("config", "training", "num_epochs"),
         "best_epoch": look("best_epoch"),
         "model": look("config", "model", "name"),
@@ -104,16 +108,28 @@ def _facts(one: Experiment) -> dict[str, Any]:
         "seed": look("config", "experiment", "seed"),
         "test_images": look("test", "num_images"),
         "training_seconds": look("timings", "training_seconds"),
+        "validation_loss": validation.get("loss"),
+        "validation_macro_f1": validation.get("macro_f1"),
+        "starts_from": starting_point(one),
     }
-    for name in ("loss", "macro_f1"):
-        validation = last.get("validation") if isinstance(last, Mapping) else None
-        facts[f"validation_{name}"] = (validation or {}).get(name)
-    facts["starts_from"] = starting_point(one)
+    if facts["kind"] == FOLDED and look("status") != "completed":
+        facts |= _progress_of_folds(one)
     if one.is_pretraining:
         row = pretraining_row(one)
         facts |= {name: row[name] for name in row if name not in ("experiment", "num_images")}
         facts["epochs"] = last.get("epoch")
     return facts
+
+
+def _progress_of_folds(one: Experiment) -> dict[str, Any]:
+    """The epochs of all folds together, as far as they have come."""
+    folds = [read_results(file.parent) for file in one.path.glob(f"fold_*/{RESULTS_FILE}")]
+    histories = [fold.get("history") for fold in folds]
+    planned = [one.look_up("config", "training", key) for key in ("folds", "num_epochs")]
+    return {
+        "epochs": sum(len(history) for history in histories if isinstance(history, list)),
+        "planned_epochs": planned[0] * planned[1],
+    }
 
 
 def _figures(one: Experiment) -> dict[str, Any]:
