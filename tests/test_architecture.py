@@ -26,6 +26,7 @@ WALLS = {
     "training": GROUND | {"metrics"},
     "experiments": GROUND | {"metrics"},
     "analysis": GROUND | {"metrics", "experiments"},
+    "review": GROUND | {"data"},
     "autotuning": GROUND,
     "predicting": SHIPPING | {"autotuning"},
     "exporting": SHIPPING | {"predicting", "synthetic"},
@@ -39,7 +40,7 @@ COMPOSING = {"running", "pretraining", "novelty"}
 GENERAL = ("trainer", "task", "learner", "checkpoint", "progress", "epoch_progress")
 SPECIAL = re.compile(r"f1|masks?|labels?|class_names?|classes|classification|auroc", re.IGNORECASE)
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
-NO_TORCH = ("metrics", "analysis")
+NO_TORCH = ("metrics", "analysis", "review")
 SOURCES = sorted(CODE.rglob("*.py"))
 
 
