@@ -225,6 +225,10 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
         lambda b: b.parts.data.table.labels.sum(axis=0).tolist(),
     ),
     "data.label_noise": ("data.label_noise=0.2", lambda b: b.parts.data.table.labels.sum()),
+    "data.label_noise_kind": (
+        ["data.label_noise=0.2", "data.label_noise_kind=missing"],
+        lambda b: b.parts.data.table.flips,
+    ),
     "data.generation_seed": ("data.generation_seed=1", lambda b: b.parts.data.table.image_ids),
     "data.on_bad_image": (
         [
@@ -493,6 +497,7 @@ NEEDS_OTHERS = {
     "data.sampler",
     "data.cache_dir",
     "data.resize_mode",
+    "data.label_noise_kind",
 }
 
 

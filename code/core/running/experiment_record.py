@@ -104,9 +104,8 @@ def describe_input(
     """Write the config, the data and its split, and the labels that were flipped on purpose."""
     resolved = config.resolved()
     write_text(folder.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
-    if share := config.data.label_noise:
-        flipped, seed = folder.path / "flipped_labels.csv", config.data.generation_seed
-        write_flips(flipped, data.table, share, seed)
+    if config.data.label_noise:
+        write_flips(folder.path / "flipped_labels.csv", data.table)
     folder.record(
         experiment={"command": command_line(), **folder.results["experiment"]}
         | {"seed": config.experiment.seed},

@@ -87,7 +87,7 @@ def read_table(data: DataSettings) -> LabelTable:
         find_root(data), data.class_names, size, data.on_bad_image, data.missing_masks
     )
     table = without_masks_of(table, data.unused_masks)
-    return flip_labels(table, data.label_noise, data.generation_seed)
+    return flip_labels(table, data.label_noise, data.generation_seed, data.label_noise_kind)
 
 
 def find_root(data: DataSettings) -> Path:
