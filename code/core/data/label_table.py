@@ -90,7 +90,7 @@ class LabelTable:
 
     `skipped` holds the reason for each image id that was left out, `notices` what the source
     writes otherwise than expected. `root` is the data set's folder. `flips` holds row, column and
-    value of each label that is wrong on purpose.
+    value of each label that is wrong on purpose; `corrections` says what a review changed.
     """
 
     image_paths: tuple[Path, ...]
@@ -103,6 +103,7 @@ class LabelTable:
     root: Path = Path()
     notices: tuple[str, ...] = ()
     flips: tuple[tuple[int, int, int], ...] = ()
+    corrections: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.image_ids)

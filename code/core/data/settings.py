@@ -103,6 +103,11 @@ class DataSettings(Settings):
         description="ids of images whose masks are not used, such as boxes around defects: they "
         "are trained on their labels alone",
     )
+    corrections: Path | None = Field(
+        None,
+        description="decisions of a review that replace labels: its store, or the table that "
+        "code/corrections.py export wrote; the files of the data set stay as they are",
+    )
     group_duplicates: bool = Field(
         True, description="find near-duplicate strips and keep each group of them in one part"
     )

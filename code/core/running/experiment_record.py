@@ -11,6 +11,7 @@ from torch import nn
 from core.analysis.text_tables import aligned, class_title
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
+from core.data.corrections import describe_corrections
 from core.data.duplicate_groups import duplicate_groups
 from core.data.duplicates import write_duplicates
 from core.data.image_source import ImageSource
@@ -151,6 +152,7 @@ def describe_table(table: LabelTable, indices: np.ndarray) -> dict[str, Any]:
         "fingerprint": table.fingerprint(),
         "class_names": table.class_names,
         **_counts(table, indices),
+        **describe_corrections(table),
     }
 
 
