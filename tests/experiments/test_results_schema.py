@@ -25,14 +25,11 @@ UNWRITTEN = {
     "MissingMask.image_id": "every label of these runs has its mask",
     "MissingMask.class_names": "every label of these runs has its mask",
     **{
-        f"{section}.{name}": "no review corrected labels of these runs"
-        for section, names in {
-            "Corrections": ("file", "sha256", "given_fingerprint", "num_decided",
-                            "num_without_mask", "per_class"),
-            "CorrectedClass": ("added", "removed"),
-        }.items()
-        for name in names
+        f"Corrections.{name}": "no review corrected labels of these runs"
+        for name in ("file", "sha256", "given_fingerprint", "num_decided", "num_without_mask",
+                     "added", "removed")
     },
+    "Data.corrections": "no review corrected labels of these runs",
     "InitialWeights.pretrained_by": "none of these runs goes on from a pretraining",
     "InitialWeights.held_out_images_seen": "none of these runs goes on from a pretraining",
     "Commit.commit": "null where the code is in no checkout",

@@ -85,7 +85,7 @@ def test_a_training_and_its_evaluation_use_the_decided_labels(
     record = data["corrections"]
     assert record["given_fingerprint"] == table.fingerprint()
     assert record["sha256"] == read_corrections(store.path).sha256()
-    assert sum(count["added"] for count in record["per_class"].values()) == len(lost) == 6
+    assert sum(record["added"].values()) == len(lost) == 6
     listed = (path / "flipped_labels.csv").read_text().splitlines()[1:]
     assert [line.split(",")[2:] for line in listed] == [["1", "0"]] * 6
     with caplog.at_level(logging.WARNING):

@@ -60,17 +60,16 @@ def corrected(table: LabelTable, corrections: Corrections) -> LabelTable:
         "given_fingerprint": given,
         "num_decided": len(corrections.labels),
         "num_without_mask": 0 if masks is None else int(added.sum()),
-        "per_class": {
-            name: {
-                "added": int(added[:, column].sum()),
-                "removed": int((labels < table.labels)[:, column].sum()),
-            }
-            for column, name in enumerate(table.class_names)
-        },
+        "added": _by_class(table, added),
+        "removed": _by_class(table, labels < table.labels),
     }
     after = replace(table, labels=labels, masks=masks, corrections=record)
     _report(after, corrections, added)
     return after
+
+
+def _by_class(table: LabelTable, changed: np.ndarray) -> dict[str, int]:
+    return dict(zip(table.class_names, changed.sum(axis=0).tolist(), strict=True))
 
 
 def _check_fingerprint(table: LabelTable, corrections: Corrections) -> str:
@@ -118,12 +117,11 @@ def _masks(masks: Masks, changed: Mapping[tuple[int, int], int]) -> Masks:
 
 
 def _report(after: LabelTable, corrections: Corrections, added: np.ndarray) -> None:
-    counts = after.corrections["per_class"].values()
     _log.info(
         "data.corrections=%s: %d labels added and %d removed, of %d that were decided",
         corrections.file,
-        sum(count["added"] for count in counts),
-        sum(count["removed"] for count in counts),
+        sum(after.corrections["added"].values()),
+        sum(after.corrections["removed"].values()),
         len(corrections.labels),
     )
     if after.masks is not None and added.any():
