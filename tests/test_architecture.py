@@ -27,6 +27,7 @@ WALLS = {
     "experiments": GROUND | {"metrics"},
     "analysis": GROUND | {"metrics", "experiments"},
     "workbench": GROUND | {"experiments", "analysis", "command"},
+    "review": GROUND | {"data"},
     "autotuning": GROUND,
     "predicting": SHIPPING | {"autotuning"},
     "exporting": SHIPPING | {"predicting", "synthetic"},
@@ -40,7 +41,7 @@ COMPOSING = {"running", "pretraining", "novelty"}
 GENERAL = ("trainer", "task", "learner", "checkpoint", "progress", "epoch_progress")
 SPECIAL = re.compile(r"f1|masks?|labels?|class_names?|classes|classification|auroc", re.IGNORECASE)
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
-NO_TORCH = ("metrics", "analysis", "workbench")
+NO_TORCH = ("metrics", "analysis", "workbench", "review")
 SOURCES = sorted(CODE.rglob("*.py"))
 
 

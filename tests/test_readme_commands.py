@@ -20,6 +20,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from benchmarks import memory, predict
 from benchmarks.latency import measure_latency
 from core.command.help_topics import train_topic
+from core.review.decisions import Decision
+from core.review.store import ReviewStore
 
 TRAIN = "code/train.py"
 TRAININGS = [command for command in commands() if TRAIN in command]
@@ -117,9 +119,24 @@ def workplace(trained, tmp_path_factory) -> Path:
     root = json.loads((trained / "results.json").read_text())["data"]["root"]
     (folder / "data" / "severstal").symlink_to(root)
     write_coco(folder, root)
+    write_decisions(folder, trained)
     for sweep in ("loss_comparison", "mask_supervision"):
         (folder / "experiments" / "results" / sweep).symlink_to(trained.parent)
     return folder
+
+
+def write_decisions(folder: Path, trained: Path) -> None:
+    """A store with one decision about the strips of the experiment."""
+    data = json.loads((trained / "results.json").read_text())["data"]
+    decision = Decision(
+        reviewer="Ann",
+        image_id=min(path.name for path in (Path(data["root"]) / "train_images").iterdir()),
+        class_name=data["class_names"][0],
+        given=False,
+        decided="set",
+        fingerprint=data["fingerprint"],
+    )
+    ReviewStore(folder / "decisions.sqlite", create=True).append([decision])
 
 
 def write_coco(folder: Path, root: str) -> None:

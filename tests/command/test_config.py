@@ -23,6 +23,7 @@ from core.command.config import (
     check_config,
     components,
 )
+from core.data.annotations import read_label_table
 from core.data.split_file import write_split
 from core.errors import InputError
 from core.experiments.folder import ExperimentFolder
@@ -231,6 +232,10 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
         lambda b: b.parts.data.table.labels.sum(axis=0).tolist(),
     ),
     "data.label_noise": ("data.label_noise=0.2", lambda b: b.parts.data.table.labels.sum()),
+    "data.label_noise_kind": (
+        ["data.label_noise=0.2", "data.label_noise_kind=missing"],
+        lambda b: b.parts.data.table.flips,
+    ),
     "data.generation_seed": ("data.generation_seed=1", lambda b: b.parts.data.table.image_ids),
     "data.on_bad_image": (
         [
@@ -247,6 +252,10 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
     "data.unused_masks": (
         ["data.unused_masks=[5.jpg]", "data.source=severstal", "data.root={with_masks}"],
         lambda b: sorted(b.parts.data.table.masks.missing),
+    ),
+    "data.corrections": (
+        ["data.corrections={corrections}", "data.source=severstal", "data.root={labelled}"],
+        lambda b: b.parts.data.table.labels.tolist(),
     ),
     "data.group_duplicates": (
         [
@@ -405,6 +414,10 @@ def given(tiny, tmp_path_factory) -> dict[str, str]:
         cv2.imwrite(str(folder / "labelled" / "images" / f"{number}.jpg"), image)
         rows.append(f"{number}.jpg,{number % 2},{number // 2 % 2}")
     (folder / "labelled" / "labels.csv").write_text("\n".join(rows))
+    reviewed = read_label_table(folder / "labelled", image_size=(32, 160)).fingerprint()
+    (folder / "corrections.csv").write_text(
+        f"image_id,class_name,given,label,fingerprint\n0.jpg,pit,0,1,{reviewed}\n"
+    )
     shutil.copytree(folder / "labelled", folder / "half_written")
     (folder / "half_written" / "images" / "0.jpg").write_bytes(b"\xff\xd8\xff")
     shutil.copytree(folder / "labelled", folder / "without_masks")
@@ -419,6 +432,7 @@ def given(tiny, tmp_path_factory) -> dict[str, str]:
         "half_written": str(folder / "half_written"),
         "without_masks": str(folder / "without_masks"),
         "labelled": str(folder / "labelled"),
+        "corrections": str(folder / "corrections.csv"),
         "weights": str(folder / "weights.pt"),
         "root": str(folder / "strips"),
         "many": str(folder / "many_strips"),
@@ -499,6 +513,8 @@ NEEDS_OTHERS = {
     "data.sampler",
     "data.cache_dir",
     "data.resize_mode",
+    "data.label_noise_kind",
+    "data.corrections",
 }
 
 

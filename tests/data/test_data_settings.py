@@ -50,6 +50,7 @@ def test_every_key_says_what_it_is():
         ("class_shares", []),
         ("num_images", 0),
         ("generation_seed", -1),
+        ("label_noise_kind", "missing"),
     ],
 )
 def test_a_bad_value_names_its_key(key, value):

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.label_table import LabelTable
+from core.data.label_table import LabelTable, Masks
 from core.data.weak_supervision import choose_flips, choose_known_masks, flip_labels, write_flips
+from core.errors import InputError
 
 
 @pytest.fixture
@@ -48,9 +49,67 @@ def test_no_noise_is_the_same_table(table):
     assert flip_labels(table, 0.0, seed=1) is table
 
 
+def test_uniform_noise_is_what_it_always_was(table):
+    """One label of the first images of a seeded permutation, columns drawn after it."""
+    generator = np.random.default_rng(7)
+    rows = generator.permutation(200)[:20]
+    expected = table.labels.copy()
+    expected[rows, generator.integers(3, size=20)] ^= 1
+    np.testing.assert_array_equal(flip_labels(table, 0.1, seed=7).labels, expected)
+
+
+def with_squares(table: LabelTable) -> LabelTable:
+    """The table with a square mask for each label, larger with each image, and thrice for `b`."""
+    codes = {
+        row: [(column, 1 + row % 20 + 40 * (column == 1)) for column in np.flatnonzero(shown)]
+        for row, shown in enumerate(table.labels.tolist())
+    }
+
+    def draw(plane: np.ndarray, side: int) -> None:
+        plane[:side, :side] = 1
+
+    return replace(table, masks=Masks(codes, (3, 64, 64), draw))
+
+
+@pytest.mark.parametrize("kind", ["missing", "borderline"])
+def test_other_kinds_drop_one_label_of_an_image_that_shows_one(table, kind):
+    table = with_squares(table)
+    noisy = flip_labels(table, 0.1, 5, kind)
+    lost = table.labels.astype(int) - noisy.labels
+    assert lost.min() == 0
+    assert lost.sum() == (lost.sum(axis=1) == 1).sum() == len(noisy.flips) == 20
+    assert noisy.flips == tuple((row, column, 0) for row, column in np.argwhere(lost).tolist())
+
+
+def test_missing_labels_depend_on_the_seed(table):
+    first, other = (flip_labels(table, 0.1, seed, "missing").labels for seed in (1, 2))
+    assert (first != other).any()
+    np.testing.assert_array_equal(first, flip_labels(table, 0.1, 1, "missing").labels)
+
+
+def test_borderline_labels_are_those_with_the_smallest_masks_of_each_class(table):
+    table = with_squares(table)
+    noisy = flip_labels(table, 0.1, 5, "borderline")
+    whole = np.ones(200, bool)
+    whole[[row for row, _, _ in noisy.flips]] = False  # an image loses one label at most
+    for column in range(3):
+        area = np.arange(200) % 20
+        lost = area[[row for row, at, _ in noisy.flips if at == column]]
+        kept = area[whole & (noisy.labels[:, column] == 1)]
+        assert len(lost) > 3
+        assert lost.max() <= kept.min()
+
+
+def test_more_labels_than_there_are_cannot_be_dropped(table):
+    with pytest.raises(InputError, match=r"data\.label_noise=0\.5: 100 .* give a smaller share"):
+        flip_labels(table, 0.5, 1, "missing")
+    with pytest.raises(InputError, match="have masks of what they show"):
+        flip_labels(table, 0.1, 1, "borderline")
+
+
 def test_the_list_says_what_each_label_was(table, tmp_path):
     noisy = flip_labels(table, 0.1, seed=3)
-    write_flips(tmp_path / "flipped_labels.csv", noisy, 0.1, seed=3)
+    write_flips(tmp_path / "flipped_labels.csv", noisy)
     listed = pd.read_csv(tmp_path / "flipped_labels.csv")
     mended = noisy.labels.copy()
     for row in listed.itertuples():

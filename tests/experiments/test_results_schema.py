@@ -24,11 +24,17 @@ UNWRITTEN = {
     "SkippedImage.reason": "every image of these runs is whole",
     "MissingMask.image_id": "every label of these runs has its mask",
     "MissingMask.class_names": "every label of these runs has its mask",
+    **{
+        f"Corrections.{name}": "no review corrected labels of these runs"
+        for name in ("file", "sha256", "given_fingerprint", "num_decided", "num_without_mask",
+                     "added", "removed")
+    },
+    "Data.corrections": "no review corrected labels of these runs",
     "InitialWeights.pretrained_by": "none of these runs goes on from a pretraining",
     "InitialWeights.held_out_images_seen": "none of these runs goes on from a pretraining",
     "Commit.commit": "null where the code is in no checkout",
     "Commit.changed": "null where the code is in no checkout",
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,8 @@ class LabelTable:
     """Images sorted by id, their multi-hot labels (N, C) and, where the source has any, masks.
 
     `skipped` holds the reason for each image id that was left out, `notices` what the source
-    writes otherwise than expected. `root` is the data set's folder.
+    writes otherwise than expected. `root` is the data set's folder. `flips` holds row, column and
+    value of each label that is wrong on purpose; `corrections` says what a review changed.
     """
 
     image_paths: tuple[Path, ...]
@@ -101,6 +102,8 @@ class LabelTable:
     skipped: Mapping[str, str] = field(default_factory=dict)
     root: Path = Path()
     notices: tuple[str, ...] = ()
+    flips: tuple[tuple[int, int, int], ...] = ()
+    corrections: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.image_ids)

@@ -12,6 +12,7 @@ from core.data.images import BIT_DEPTHS, ImageFormat
 from core.data.label_agreement import MissingMasks
 from core.data.sampling import SamplerName
 from core.data.split_checks import parse_strategy
+from core.data.weak_supervision import NoiseKind
 from core.files.names import check_class_names
 from core.files.resizing import ResizeMode, check_area, size_rule
 from core.files.user_cache import user_cache_folder
@@ -102,6 +103,11 @@ class DataSettings(Settings):
         description="ids of images whose masks are not used, such as boxes around defects: they "
         "are trained on their labels alone",
     )
+    corrections: Path | None = Field(
+        None,
+        description="decisions of a review that replace labels: its store, or the table that "
+        "code/corrections.py export wrote; the files of the data set stay as they are",
+    )
     group_duplicates: bool = Field(
         True, description="find near-duplicate strips and keep each group of them in one part"
     )
@@ -130,6 +136,11 @@ class DataSettings(Settings):
         description="share of images with one label flipped on purpose, listed in "
         "flipped_labels.csv, their masks unused: a rehearsal of the search for label errors "
         "(training.folds)",
+    )
+    label_noise_kind: NoiseKind = Field(
+        "uniform",
+        description="which labels label_noise makes wrong: uniform flips any; missing drops one "
+        "that the image shows; borderline drops those with the smallest masks of their class",
     )
 
     @property
@@ -169,6 +180,13 @@ class DataSettings(Settings):
         if mode != "stretch" and not info.data.get("resize"):
             raise ValueError("has an effect with data.resize=[HEIGHT,WIDTH] only: give it as well")
         return mode
+
+    @field_validator("label_noise_kind")
+    @classmethod
+    def _with_noise(cls, kind: str, info: ValidationInfo) -> str:
+        if kind != "uniform" and not info.data.get("label_noise"):
+            raise ValueError("has an effect with data.label_noise=SHARE only: give it as well")
+        return kind
 
     @field_validator("split_strategy")
     @classmethod

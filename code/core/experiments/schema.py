@@ -76,6 +76,8 @@ Data = section(
     bit_depth=Count, num_images=Count, class_counts=Counts, num_duplicate_pairs=Count,
     skipped_images=list[section("SkippedImage", image_id=str, reason=str)],
     missing_masks=list[section("MissingMask", image_id=str, class_names=list[str])],
+    corrections=section("Corrections", file=str, sha256=str, given_fingerprint=str,
+        num_decided=Count, num_without_mask=Count, added=Counts, removed=Counts),
     split=section("Split", strategy=str, seed=int, parts=dict[str, SplitPart]),
     sampler=section(
         "Sampler", name=str, expected_class_shares=dict[str, float], expected_clean_share=float

@@ -65,10 +65,13 @@ SETTINGS: dict[str, type[Settings]] = {
 }
 
 WITHOUT_EFFECT = {
-    "data": {"sampler", "missing_masks", "unused_masks", "mask_fraction", "label_noise"},
+    "data": {
+        "sampler", "missing_masks", "unused_masks", "mask_fraction", "label_noise",
+        "label_noise_kind", "corrections",
+    },
     "training": {"head_epochs", "evaluate_train_part", "folds"},
     "runtime": {"augment_on_device"},
-}
+}  # fmt: skip
 """Keys of a classification alone, by their section."""
 
 

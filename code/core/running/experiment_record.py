@@ -11,6 +11,7 @@ from torch import nn
 from core.analysis.text_tables import aligned, class_title
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
+from core.data.corrections import describe_corrections
 from core.data.duplicate_groups import duplicate_groups
 from core.data.duplicates import write_duplicates
 from core.data.image_source import ImageSource
@@ -104,9 +105,8 @@ def describe_input(
     """Write the config, the data and its split, and the labels that were flipped on purpose."""
     resolved = config.resolved()
     write_text(folder.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
-    if share := config.data.label_noise:
-        flipped, seed = folder.path / "flipped_labels.csv", config.data.generation_seed
-        write_flips(flipped, data.table, share, seed)
+    if config.data.label_noise:
+        write_flips(folder.path / "flipped_labels.csv", data.table)
     folder.record(
         experiment={"command": command_line(), **folder.results["experiment"]}
         | {"seed": config.experiment.seed},
@@ -152,6 +152,7 @@ def describe_table(table: LabelTable, indices: np.ndarray) -> dict[str, Any]:
         "fingerprint": table.fingerprint(),
         "class_names": table.class_names,
         **_counts(table, indices),
+        **describe_corrections(table),
     }
 
 

@@ -11,6 +11,7 @@ from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.data.annotations import read_label_table
 from core.data.bit_depth import find_bit_depth
+from core.data.corrections import corrected
 from core.data.dataset import StripDataset
 from core.data.duplicate_groups import duplicate_groups
 from core.data.duplicates import find_duplicate_pairs, kept_descriptors, warn_of_large_group
@@ -29,6 +30,7 @@ from core.data.weak_supervision import flip_labels
 from core.errors import InputError
 from core.machine.device import choose_device
 from core.machine.distributed import first_before_others, rank, size
+from core.review.overlay import read_corrections
 from core.running.device_augmentation import AugmentedOnDevice, augments_on_device
 from core.running.experiment_record import LoadedData
 from core.running.mask_supervision import mask_request
@@ -81,13 +83,16 @@ def choose_split(config: TrainConfig, data: LoadedData) -> Split:
 
 
 def read_table(data: DataSettings) -> LabelTable:
-    """The label table of `data.root`, some labels flipped with `data.label_noise`."""
+    """The label table of `data.root`, with `data.label_noise`, and then `data.corrections`."""
     size = data.image_format.image_size
     table = read_label_table(
         find_root(data), data.class_names, size, data.on_bad_image, data.missing_masks
     )
     table = without_masks_of(table, data.unused_masks)
-    return flip_labels(table, data.label_noise, data.generation_seed)
+    table = flip_labels(table, data.label_noise, data.generation_seed, data.label_noise_kind)
+    if data.corrections is None:
+        return table
+    return corrected(table, read_corrections(data.corrections))
 
 
 def find_root(data: DataSettings) -> Path:

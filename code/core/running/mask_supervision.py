@@ -13,7 +13,7 @@ from core.data.dataset import MaskRequest
 from core.data.label_table import LabelTable
 from core.data.mask_targets import MaskTargets, measure_pixel_shares
 from core.data.resized_masks import check_resized_masks
-from core.data.weak_supervision import choose_flips, choose_known_masks
+from core.data.weak_supervision import choose_known_masks
 from core.errors import InputError
 from core.losses.base import BaseLoss
 from core.models.mask_head import MASK_STRIDE
@@ -89,10 +89,7 @@ def known_masks(config: TrainConfig, table: LabelTable, train: np.ndarray) -> np
     share = config.data.mask_fraction
     whole = train[table.has_masks()[train]] if table.masks is not None else train
     known = choose_known_masks(table.labels, whole, share, config.experiment.seed)
-    flipped, _ = choose_flips(
-        *table.labels.shape, config.data.label_noise, config.data.generation_seed
-    )
-    known[flipped] = False
+    known[[row for row, _, _ in table.flips]] = False
     if config.mask_loss is not None and not known.any():
         raise InputError(
             f"data.mask_fraction={share}: leaves none of the {len(train)} training images its "

@@ -1,0 +1,1 @@
+"""Decisions of reviewers about labels: stored, taken together, applied and exported."""

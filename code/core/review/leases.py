@@ -1,0 +1,126 @@
+"""Which strip a reviewer is shown next: leases, strips for two reviewers, and a random sample."""
+
+import hashlib
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from core.review.database import connected
+from core.review.decisions import Sample
+from core.review.store import VALID, ReviewStore
+
+LEASE_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares of the strips that two reviewers are shown, and that are in the random sample."""
+
+    double: float = 0.1
+    random: float = 0.1
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A strip to review; where `blind`, given labels and probabilities are hidden."""
+
+    image_id: str
+    blind: bool
+    sample: Sample
+    num_reviewers: int
+
+
+def chosen(fingerprint: str, image_id: str, share: float, purpose: str) -> bool:
+    """Whether a strip belongs to a random share of the data set: the same for everybody.
+
+    A larger share contains a smaller one of the same purpose.
+    """
+    return _draw(fingerprint, image_id, purpose) < share
+
+
+def order_of_review(
+    ranked: Sequence[str], fingerprint: str, shares: Shares = Shares()
+) -> list[Assignment]:
+    """The strips, the most suspect first, with those of the random sample spread among them.
+
+    The sample has a random order of its own, so that those who stop early have reviewed a random
+    part of it. It is shown blind, and so is each strip that two reviewers are shown.
+    """
+    drawn = [name for name in ranked if chosen(fingerprint, name, shares.random, "random")]
+    drawn.sort(key=lambda name: _draw(fingerprint, name, "order"))
+    is_drawn = set(drawn)
+    parts: dict[Sample, list[str]] = {
+        "random": drawn,
+        "ranked": [name for name in ranked if name not in is_drawn],
+    }
+    placed = [
+        ((number + 0.5) / len(names), name, sample)
+        for sample, names in parts.items()
+        for number, name in enumerate(names)
+    ]
+    assignments = []
+    for _, name, sample in sorted(placed, key=lambda item: item[0]):
+        double = chosen(fingerprint, name, shares.double, "double")
+        blind = double or sample == "random"
+        assignments.append(Assignment(name, blind, sample, 2 if double else 1))
+    return assignments
+
+
+def lease_next(
+    store: ReviewStore,
+    reviewer: str,
+    order: Sequence[Assignment],
+    count: int = 1,
+    now: float | None = None,
+) -> list[Assignment]:
+    """The next strips for a reviewer, leased for ten minutes; fewer than `count` at the end.
+
+    Left out are strips that this reviewer has decided on, that enough reviewers have, and that
+    another reviewer has leased. A reviewer who asks again has the lease of the same strips renewed.
+    `now` is in seconds since 1970.
+    """
+    now = time.time() if now is None else now
+    with connected(store.path, "write") as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DELETE FROM leases WHERE ends <= ?", [now])
+        found = []
+        for assignment in _open_to(connection, reviewer, order):
+            if len(found) == count:
+                break
+            found.append(assignment)
+        connection.executemany(
+            "INSERT OR REPLACE INTO leases (image_id, reviewer, ends) VALUES (?, ?, ?)",
+            [(assignment.image_id, reviewer, now + LEASE_SECONDS) for assignment in found],
+        )
+        connection.execute("COMMIT")
+    return found
+
+
+def release(store: ReviewStore, reviewer: str) -> None:
+    """End all leases of a reviewer who leaves."""
+    with connected(store.path, "write") as connection:
+        connection.execute("DELETE FROM leases WHERE reviewer = ?", [reviewer])
+
+
+def _open_to(
+    connection: sqlite3.Connection, reviewer: str, order: Sequence[Assignment]
+) -> Iterator[Assignment]:
+    decided: dict[str, set[str]] = {}
+    query = f"SELECT DISTINCT image_id, reviewer FROM decisions WHERE {VALID}"
+    for image_id, name in connection.execute(query):
+        decided.setdefault(image_id, set()).add(name)
+    query = "SELECT image_id FROM leases WHERE reviewer != ?"
+    leased = {row[0] for row in connection.execute(query, [reviewer])}
+    for assignment in order:
+        by = decided.get(assignment.image_id, set())
+        is_open = len(by) < assignment.num_reviewers and reviewer not in by
+        if is_open and assignment.image_id not in leased:
+            yield assignment
+
+
+def _draw(fingerprint: str, image_id: str, purpose: str) -> float:
+    """A number from 0 to 1, random but always the same for the same strip and purpose."""
+    text = "\0".join((purpose, fingerprint, image_id))
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

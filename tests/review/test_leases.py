@@ -1,0 +1,72 @@
+"""What each reviewer is shown: leases, strips for two, and a random sample."""
+
+import pytest
+from reviewing import FINGERPRINT, decision
+
+from core.review.leases import (
+    LEASE_SECONDS,
+    Assignment,
+    Shares,
+    chosen,
+    lease_next,
+    order_of_review,
+    release,
+)
+from core.review.store import ReviewStore
+
+RANKED = [f"{number:04d}.jpg" for number in range(2000)]
+
+
+@pytest.fixture
+def store(tmp_path) -> ReviewStore:
+    return ReviewStore(tmp_path / "decisions.sqlite", create=True)
+
+
+def names(assignments: list[Assignment]) -> list[str]:
+    return [assignment.image_id for assignment in assignments]
+
+
+def test_a_strip_is_leased_to_one_reviewer_for_ten_minutes(store):
+    order = [Assignment(name, False, "ranked", 1) for name in "abc"]
+    assert names(lease_next(store, "Ann", order, 2, now=0)) == ["a", "b"]
+    assert names(lease_next(store, "Bob", order, 2, now=1)) == ["c"]
+    assert lease_next(store, "Eve", order, now=LEASE_SECONDS - 1) == []
+    # Ann renews hers; that of Bob ends.
+    assert names(lease_next(store, "Ann", order, 2, now=300)) == ["a", "b"]
+    assert names(lease_next(store, "Eve", order, 3, now=LEASE_SECONDS + 1)) == ["c"]
+    release(store, "Ann")
+    assert names(lease_next(store, "Bob", order, 3, now=LEASE_SECONDS + 1)) == ["a", "b"]
+
+
+def test_a_strip_is_shown_until_enough_reviewers_decided(store):
+    order = [Assignment("a.jpg", True, "ranked", 2), Assignment("b.jpg", False, "ranked", 1)]
+    store.append([decision("a.jpg"), decision("b.jpg")])
+    assert lease_next(store, "Ann", order) == []
+    assert names(lease_next(store, "Bob", order)) == ["a.jpg"]
+    store.append([decision("a.jpg", reviewer="Bob")])
+    assert lease_next(store, "Eve", order) == []
+    store.undo("Ann")
+    assert names(lease_next(store, "Eve", order)) == ["b.jpg"]
+
+
+def test_each_strip_stands_once_in_the_order_and_the_shares_hold():
+    order = order_of_review(RANKED, FINGERPRINT, Shares(double=0.2, random=0.1))
+    assert sorted(names(order)) == RANKED
+    ranked = [item.image_id for item in order if item.sample == "ranked"]
+    assert ranked == sorted(ranked)
+    for part in (order, order[:400]):
+        assert sum(item.sample == "random" for item in part) == pytest.approx(
+            0.1 * len(part), abs=4 * (0.09 * len(part)) ** 0.5
+        )
+    doubled = [item for item in order if item.num_reviewers == 2]
+    assert 300 < len(doubled) < 500
+    assert all(item.blind == (item.num_reviewers == 2 or item.sample == "random") for item in order)
+
+
+def test_the_random_sample_does_not_depend_on_the_ranking():
+    turned = order_of_review(RANKED[::-1], FINGERPRINT)
+    drawn = [item for item in order_of_review(RANKED, FINGERPRINT) if item.sample == "random"]
+    assert [item for item in turned if item.sample == "random"] == drawn
+    assert names(drawn) != sorted(names(drawn))
+    assert all(chosen(FINGERPRINT, name, 0.2, "random") for name in names(drawn))
+    assert order_of_review([], FINGERPRINT) == []
