@@ -1,11 +1,15 @@
 """Features of patches: at the border as inside, and whatever the light."""
 
+import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
 
+from core.exporting.formats import write_onnx
 from core.novelty.detectors import get_registry
 from core.novelty.detectors.patch_features import PatchFeatures, build_backbone
+from core.novelty.exporting import OUTPUTS
+from core.novelty.score import ScoredDetector
 from core.novelty.smoothing import evened
 
 
@@ -59,3 +63,21 @@ def test_standardized_features_have_a_mean_of_zero_in_each_image(backbone):
     )
     plain = torch.full((1, 1, 64, 96), 90, dtype=torch.uint8)
     assert torch.isfinite(PatchFeatures(backbone, (3, 4), 16.0, True)(plain)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_a_gaussian_over_even_light_is_exported(tmp_path):
+    detector = get_registry().instantiate("gaussian")
+    detector.fit([textures(4)], seed=0)
+    scored = ScoredDetector(detector, smoothing=8.0, largest=5).eval()
+    file, batch = tmp_path / "detector.onnx", textures(3, seed=1)
+    write_onnx(scored, batch[:2], file, "{}", OUTPUTS)
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    with torch.inference_mode():
+        for found, expected in zip(
+            session.run(list(OUTPUTS), {"images": batch.numpy()}), scored(batch), strict=True
+        ):
+            limit = 1e-4 * max(1.0, float(expected.max()))
+            torch.testing.assert_close(torch.from_numpy(found), expected, rtol=0, atol=limit)
