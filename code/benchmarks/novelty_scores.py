@@ -24,6 +24,7 @@ _BATCH = 8
 # Smaller than by default, so that the sweep takes minutes.
 _BANK = {"num_patches": 1000, "num_candidates": 20_000}
 _EVEN = {"stages": (3, 4), "even_light": 8.0, "standardized": True}
+_FINE = {"stages": (2, 3), "even_light": None, "standardized": False}
 _CODES = {"num_quantizers": 2, "codebook_size": 32}
 
 
@@ -42,7 +43,7 @@ VARIANTS = {
     "memory_bank": Variant("memory_bank", _BANK),
     "memory_bank_even": Variant("memory_bank", {**_BANK, **_EVEN}),
     "gaussian": Variant("gaussian"),
-    "gaussian_plain": Variant("gaussian", {"even_light": None, "standardized": False}),
+    "gaussian_fine": Variant("gaussian", _FINE),
     "autoencoder_none": Variant("autoencoder"),
     "autoencoder_vae": Variant("autoencoder", {"bottleneck": "vae", "weights": {"kl": 0.01}}),
     "autoencoder_rvq": Variant("autoencoder", {"bottleneck": "rvq", "bottleneck_options": _CODES}),
@@ -105,7 +106,8 @@ class PoolDetectors:
         return scores(maps, scoring.largest).numpy(), maps
 
     def _features(self, features: nn.Module) -> KeptFeatures:
-        key = str((features.indices, features.even_light, features.standardized))
+        own = features.indices, features.even_light, features.standardized, features.mirrored
+        key = str(own)
         if key not in self._kept:
             self._kept[key] = KeptFeatures(features, self.pool.images)
         return self._kept[key]

@@ -80,8 +80,9 @@ class Options:
         "initial weights, in this order", nargs="+", metavar="NAME",
     )  # fmt: skip
     detectors: Sequence[str] = _option(
-        ("high_pass", "memory_bank", "memory_bank_even", "gaussian", "gaussian_plain", "gaussians",
-         "autoencoder_none", "autoencoder_vae", "autoencoder_rvq", "synthetic_defects"),
+        ("high_pass", "memory_bank", "memory_bank_even", "gaussian",
+         "gaussian_fine", "gaussians", "autoencoder_none", "autoencoder_vae",
+         "autoencoder_rvq", "synthetic_defects"),
         "these alone", nargs="+", metavar="NAME",
     )  # fmt: skip
     labels: Sequence[int] = _option(

@@ -48,7 +48,7 @@ class Gaussian(Detector):
         """`weights` is an experiment or a file of weights, else the backbone has ImageNet's."""
         super().__init__()
         model, self._rebuilt = build_backbone(backbone, backbone_options, pretrained, weights)
-        self.features = PatchFeatures(model, stages, even_light, standardized)
+        self.features = PatchFeatures(model, stages, even_light, standardized, mirrored=False)
         self.regularization = regularization
         self.register_buffer("mean", torch.empty(0))
         self.register_buffer("whitening", torch.empty(0, 0))

@@ -37,8 +37,8 @@ Standardized = Annotated[
 class PatchFeatures(nn.Module):
     """The maps of some stages, each averaged over 3x3, concatenated at the first one's stride.
 
-    The image is mirrored by the largest stride, and the maps are cut back: the zeros with which
-    convolutions pad would make the patches at the border look unlike all others.
+    If `mirrored`, the image is mirrored by the largest stride, and the maps are cut back: the zeros
+    with which convolutions pad make the patches at the border look unlike all others.
 
     Shape: uint8 (batch, 1 or 3, height, width) -> float32 (batch, features, rows, columns)
     Source: Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Detection", section 3.1
@@ -50,6 +50,7 @@ class PatchFeatures(nn.Module):
         stages: Sequence[int],
         even_light: float | None = None,
         standardized: bool = False,
+        mirrored: bool = True,
     ) -> None:
         super().__init__()
         picked = [pick_stage(model.stages, n, f"detector.stages={list(stages)}") for n in stages]
@@ -58,10 +59,13 @@ class PatchFeatures(nn.Module):
         self.strides = [stage.reduction for stage in picked]
         self.model = model.eval().requires_grad_(False)
         self.even_light, self.standardized = even_light, standardized
+        self.mirrored = mirrored and not model.input_layer.size
 
     def forward(self, images: Tensor) -> Tensor:
         margin = self._margin(min(int(images.shape[-2]), int(images.shape[-1])))
-        scaled = F.pad(images.float() / 255, (margin,) * 4, mode="reflect")
+        scaled = images.float() / 255
+        if margin:
+            scaled = F.pad(scaled, (margin,) * 4, mode="reflect")
         if self.even_light is not None:
             scaled = evened(scaled, self.even_light)
         maps = self.model.backbone.forward_intermediates(
@@ -76,13 +80,9 @@ class PatchFeatures(nn.Module):
         return torch.cat([_standardized(m) for m in maps] if self.standardized else maps, dim=1)
 
     def _margin(self, shortest: int) -> int:
-        """Pixels to mirror: a multiple of each stride, less than the image has; 0 for a network
-        that takes images of one size only.
-        """
-        if self.model.input_layer.size:
-            return 0
+        """Pixels to mirror: a multiple of each stride, less than the image has."""
         largest = max(self.strides)
-        return largest if largest < shortest else 0
+        return largest if self.mirrored and largest < shortest else 0
 
     def train(self, mode: bool = True) -> "PatchFeatures":
         """Stays in evaluation mode: the statistics of the backbone are part of its weights."""
