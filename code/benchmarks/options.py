@@ -79,6 +79,12 @@ class Options:
          "barlow_twins", "moco", "synthetic_defects_backbone"),
         "initial weights, in this order", nargs="+", metavar="NAME",
     )  # fmt: skip
+    detectors: Sequence[str] = _option(
+        ("high_pass", "memory_bank", "memory_bank_even", "gaussian",
+         "gaussian_fine", "gaussians", "autoencoder_none", "autoencoder_vae",
+         "autoencoder_rvq", "synthetic_defects"),
+        "these alone", nargs="+", metavar="NAME",
+    )  # fmt: skip
     labels: Sequence[int] = _option(
         (150, 60, 600), "labelled strips, at most 600", type=positive, nargs="+", metavar="N"
     )
@@ -154,6 +160,11 @@ SUBJECTS = {
          ("starts", "labels", "seeds", "num_images", "image_size", "test_images", "num_steps",
           "num_epochs", "sweep_dir", "only_table", "threads"),
          {"num_images": 1500, "image_size": (64, 400)}),
+        ("novelty", "detectors of novelty on magnetic tiles and procedural strips",
+         ("detectors", "seeds", "data_root", "num_images", "image_size", "test_images",
+          "num_steps", "sweep_dir", "only_table", "threads"),
+         {"num_images": 800, "image_size": (64, 400), "test_images": 40,
+          "sweep_dir": Path("experiments/results/novelty_sweep")}),
         ("memory", "peak memory of a training on a table as long as the real one",
          (*_STRIPS, "batch_size", "model", "device"), {**_REAL_TABLE, **_SLIM}),
     )

@@ -327,3 +327,18 @@ def test_values_that_fit_never_writes_are_refused(section, key, value, experimen
     (copy / "results.json").write_text(json.dumps(results))
     with pytest.raises(InputError, match=key):
         FittedDetector(copy)
+
+
+def test_the_report_shows_scores_curves_and_the_hottest_strips(experiment):
+    rows = rows_of(experiment / "scores.csv")
+    assert {row["part"] for row in rows} == {"threshold", "test"}
+    assert not any(row["spot"] == "1" for row in rows if row["part"] == "threshold")
+    tested = [row for row in rows if row["part"] == "test"]
+    hot = max(tested, key=lambda row: float(row["score"]))
+    pictures = sorted(path.name for path in (experiment / "hottest").iterdir())
+    assert pictures[0] == f"01_{hot['image'].rpartition('/')[2].removesuffix('.png')}.jpg"
+    page = (experiment / "report.html").read_text()
+    assert page.count("data:image/jpeg") == min(8, len(tested))
+    for heading in ("Scores", "Recall and false alarms", "Hottest strips of the test"):
+        assert f"<h2>{heading}</h2>" in page
+    assert f"AUROC {read_any(experiment).results['test']['any_defect']['auroc']:.3f}" in page

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from core.analysis.novelty_figures import distributions, hottest, read_scores, roc_curves
 from core.analysis.page import key_values, page, paragraph, section, table
 from core.analysis.text_tables import number
 from core.experiments.reading import Experiment, flatten
@@ -37,9 +38,21 @@ def render_novelty(experiment: Experiment) -> str:
         ),
         section("alarms", "False alarms", _alarms(tests)),
         section("defects", "Strips with defects beside clean ones", _defects(tests)),
+        *_pictures(experiment),
         section("settings", "Config and environment", _settings(experiment)),
     ]
     return page(experiment.name, "\n".join(body))
+
+
+def _pictures(experiment: Experiment) -> list[str]:
+    scores = read_scores(experiment)
+    if scores is None:
+        return []
+    return [
+        section("scores", "Scores", distributions(experiment, scores)),
+        section("roc", "Recall and false alarms", roc_curves(experiment, scores)),
+        section("hottest", "Hottest strips of the test", hottest(experiment)),
+    ]
 
 
 def _alarms(tests: list[tuple[str, Any, Any]]) -> str:

@@ -14,6 +14,7 @@ from core.novelty.choosing import Chosen, Part
 from core.novelty.detector_file import DETECTOR_FILE, described, save_detector
 from core.novelty.detectors import Detector, get_registry
 from core.novelty.evaluation import evaluate, figures_text
+from core.novelty.evidence import write_hottest, write_scores
 from core.novelty.record import write_card
 from core.novelty.score import ScoredDetector
 from core.novelty.settings import NoveltyConfig
@@ -56,6 +57,10 @@ def conclude(
         "timings": {"evaluation_seconds": time.monotonic() - start},
     }
     write_card(folder.path, config, chosen, sections)
+    write_scores(folder.path, chosen, clean, tested)
+    scored = ScoredDetector(detector, config.scoring.smoothing, config.scoring.largest).eval()
+    threshold = sections["threshold"]["threshold"]
+    write_hottest(folder.path, chosen, scored, tested[0], threshold)
     log.info("Detector: %s", folder.path / DETECTOR_FILE)
     return sections
 

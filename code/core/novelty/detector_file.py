@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from core.data.images import ImageFormat
 from core.errors import InputError
@@ -25,6 +26,7 @@ from core.validation import Settings, validate
 
 DETECTOR_FILE = "detector.safetensors"
 DETECTOR_VERSION = "1"
+"""Raise it whenever a detector computes other scores from the same tensors."""
 
 Scored = tuple[float, np.ndarray]
 """The score of a strip and its smoothed map (rows, columns)."""
@@ -122,12 +124,19 @@ def _restored(experiment: Experiment, form: ImageFormat) -> Detector:
     about = experiment.results["detector"]
     name, params = about["type"], {**about["params"], **(about.get("rebuilt_by") or {})}
     try:
-        state = load_file(file)
+        with safe_open(file, "pt") as content:
+            version = (content.metadata() or {}).get("version")
+            state = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
     except Exception as error:  # a file of another format can raise anything
         raise InputError(
             f"{file}: cannot be read ({_reason(error)}); expected what code/novelty.py fit wrote: "
             "copy it again, or fit again"
         ) from None
+    if version != DETECTOR_VERSION:
+        raise InputError(
+            f"{file}: is of version {version}; this project reads version {DETECTOR_VERSION}: fit "
+            "the detector again"
+        )
     state.pop("none", None)
     try:
         with no_larger_than(state):

@@ -4,13 +4,11 @@ import math
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.novelty.detectors.base import Detector
+from core.novelty.smoothing import smoothed
 
-_KERNEL_SIGMAS = 3
 Box = tuple[int, int, int, int]
 """x, y, width, height in pixels of the image."""
 
@@ -34,19 +32,6 @@ class ScoredDetector(nn.Module):
         cell = int(images.shape[-2]) / int(maps.shape[-2])
         maps = smoothed(maps, self.smoothing / cell)
         return scores(maps, self.largest), maps
-
-
-def smoothed(maps: Tensor, sigma: float) -> Tensor:
-    """The maps under a Gaussian of this many cells; 0 leaves them. Shape: (batch, rows, columns)"""
-    radius = math.ceil(_KERNEL_SIGMAS * sigma)
-    if radius == 0:
-        return maps
-    places = torch.arange(-radius, radius + 1, dtype=maps.dtype, device=maps.device)
-    kernel = torch.exp(-0.5 * (places / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    padded = F.pad(maps[:, None], (radius,) * 4, mode="replicate")
-    across = F.conv2d(padded, kernel.view(1, 1, 1, -1))
-    return F.conv2d(across, kernel.view(1, 1, -1, 1))[:, 0]
 
 
 def scores(maps: Tensor, largest: int) -> Tensor:

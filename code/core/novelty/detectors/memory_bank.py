@@ -9,7 +9,14 @@ from torch import Tensor
 
 from core.errors import InputError
 from core.novelty.detectors.base import Detector, check_finite
-from core.novelty.detectors.patch_features import Options, PatchFeatures, Stages, build_backbone
+from core.novelty.detectors.patch_features import (
+    EvenLight,
+    Options,
+    PatchFeatures,
+    Stages,
+    Standardized,
+    build_backbone,
+)
 from core.novelty.detectors.registry import get_registry
 
 # Patches of the bank that are compared at once: a batch of strips then takes some 100 MiB.
@@ -35,6 +42,8 @@ class MemoryBank(Detector):
         pretrained: bool = True,
         weights: str | None = None,
         stages: Stages = (2, 3),
+        even_light: EvenLight = None,
+        standardized: Standardized = False,
         num_patches: Annotated[int, Field(ge=1, le=100_000)] = 4000,
         num_candidates: Annotated[int, Field(ge=1, le=1_000_000)] = 40_000,
     ) -> None:
@@ -44,7 +53,7 @@ class MemoryBank(Detector):
         """
         super().__init__()
         model, self._rebuilt = build_backbone(backbone, backbone_options, pretrained, weights)
-        self.features = PatchFeatures(model, stages)
+        self.features = PatchFeatures(model, stages, even_light, standardized)
         self.num_patches, self.num_candidates = num_patches, num_candidates
         self.register_buffer("bank", torch.empty(0, 0))
 

@@ -15,40 +15,93 @@ from core.models.encoder import as_encoder
 from core.models.parameters import without_weights
 from core.models.registry import get_registry
 from core.models.stages import pick_stage
+from core.novelty.smoothing import evened
 
 DEFAULT_BACKBONE = "efficientnet_lite0"
 
 Stages = Annotated[tuple[Annotated[int, Field(ge=1, le=8)], ...], Field(min_length=1)]
 Options = Mapping[str, Any] | None
+EvenLight = Annotated[
+    float | None,
+    Field(
+        ge=1,
+        le=256,
+        description="pixels over which the light of the image is evened out first; null: not",
+    ),
+]
+Standardized = Annotated[
+    bool, Field(description="features in units of their deviation over the same image")
+]
 
 
 class PatchFeatures(nn.Module):
     """The maps of some stages, each averaged over 3x3, concatenated at the first one's stride.
 
+    If `mirrored`, the image is mirrored by the largest stride, and the maps are cut back: the zeros
+    with which convolutions pad make the patches at the border look unlike all others.
+
     Shape: uint8 (batch, 1 or 3, height, width) -> float32 (batch, features, rows, columns)
     Source: Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Detection", section 3.1
     """
 
-    def __init__(self, model: TimmClassifier, stages: Sequence[int]) -> None:
+    def __init__(
+        self,
+        model: TimmClassifier,
+        stages: Sequence[int],
+        even_light: float | None = None,
+        standardized: bool = False,
+        mirrored: bool = True,
+    ) -> None:
         super().__init__()
         picked = [pick_stage(model.stages, n, f"detector.stages={list(stages)}") for n in stages]
         picked.sort(key=lambda stage: stage.number)
         self.indices = [stage.index for stage in picked]
+        self.strides = [stage.reduction for stage in picked]
         self.model = model.eval().requires_grad_(False)
+        self.even_light, self.standardized = even_light, standardized
+        self.mirrored = mirrored and not model.input_layer.size
 
     def forward(self, images: Tensor) -> Tensor:
-        normalised = self.model.input_layer(images, torch.float32)
+        margin = self._margin(min(int(images.shape[-2]), int(images.shape[-1])))
+        scaled = images.float() / 255
+        if margin:
+            scaled = F.pad(scaled, (margin,) * 4, mode="reflect")
+        if self.even_light is not None:
+            scaled = evened(scaled, self.even_light)
         maps = self.model.backbone.forward_intermediates(
-            normalised, indices=self.indices, stop_early=True, intermediates_only=True
+            self.model.input_layer(scaled, torch.float32),
+            indices=self.indices,
+            stop_early=True,
+            intermediates_only=True,
         )
-        averaged = [F.avg_pool2d(m, 3, stride=1, padding=1, count_include_pad=False) for m in maps]
-        first, *others = averaged
+        first, *others = map(_averaged, maps, [margin // stride for stride in self.strides])
         others = [F.interpolate(each, first.shape[-2:], mode="bilinear") for each in others]
-        return torch.cat([first, *others], dim=1)
+        maps = [first, *others]
+        return torch.cat([_standardized(m) for m in maps] if self.standardized else maps, dim=1)
+
+    def _margin(self, shortest: int) -> int:
+        """Pixels to mirror: a multiple of each stride, less than the image has."""
+        largest = max(self.strides)
+        return largest if self.mirrored and largest < shortest else 0
 
     def train(self, mode: bool = True) -> "PatchFeatures":
         """Stays in evaluation mode: the statistics of the backbone are part of its weights."""
         return super().train(False)
+
+
+def _averaged(features: Tensor, margin: int) -> Tensor:
+    """The map averaged over 3x3, without so many cells at each side."""
+    averaged = F.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)
+    rows, columns = (int(length) - margin for length in features.shape[-2:])
+    return averaged[..., margin:rows, margin:columns]
+
+
+def _standardized(features: Tensor) -> Tensor:
+    """Each feature less its mean over the image, in units of its deviation there."""
+    centred = features - features.mean((2, 3), keepdim=True)
+    deviation = centred.square().mean((2, 3), keepdim=True).sqrt()
+    # Features that hardly vary in the image stay small.
+    return centred / (deviation + 0.1 * deviation.mean(1, keepdim=True) + 1e-6)
 
 
 def build_backbone(
