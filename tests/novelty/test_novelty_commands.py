@@ -27,7 +27,7 @@ from core.errors import EXIT_CODE, InputError
 from core.experiments.finding import find_experiment
 from core.experiments.reading import read_any, read_experiment
 from core.experiments.schema import NOVELTY
-from core.novelty.detector_file import DETECTOR_FILE, FittedDetector
+from core.novelty.detector_file import DETECTOR_FILE, DETECTOR_VERSION, FittedDetector
 from core.novelty.scoring import HEADER
 from core.predicting.stream import read_strip
 
@@ -233,6 +233,9 @@ def test_strips_of_another_size_are_refused(tmp_path):
         fitted(tmp_path / "results", f"data.unlabelled={tmp_path / 'strips'}", wrong)
 
 
+OF_THIS_VERSION = {"version": DETECTOR_VERSION}
+
+
 def damaged(experiment, tmp_path):
     return shutil.copytree(experiment, tmp_path / "copy")
 
@@ -248,7 +251,7 @@ def test_a_damaged_file_is_refused(content, experiment, tmp_path):
 def test_an_empty_bank_is_refused_by_the_first_image(experiment, tmp_path):
     copy = damaged(experiment, tmp_path)
     state = load_file(copy / DETECTOR_FILE)
-    save_file({**state, "bank": state["bank"][:0]}, copy / DETECTOR_FILE)
+    save_file({**state, "bank": state["bank"][:0]}, copy / DETECTOR_FILE, metadata=OF_THIS_VERSION)
     with pytest.raises(InputError, match="the bank is empty"):
         FittedDetector(copy)(np.zeros((1, 1, *SIZE), np.uint8))
 
@@ -256,9 +259,19 @@ def test_an_empty_bank_is_refused_by_the_first_image(experiment, tmp_path):
 def test_a_score_that_is_not_finite_is_refused(experiment, tmp_path):
     copy = damaged(experiment, tmp_path)
     state = load_file(copy / DETECTOR_FILE)
-    save_file({**state, "bank": state["bank"] * float("nan")}, copy / DETECTOR_FILE)
+    bank = state["bank"] * float("nan")
+    save_file({**state, "bank": bank}, copy / DETECTOR_FILE, metadata=OF_THIS_VERSION)
     with pytest.raises(InputError, match="not finite"):
         FittedDetector(copy)(np.zeros((1, 1, *SIZE), np.uint8))
+
+
+@pytest.mark.parametrize("metadata", [None, {"version": "0"}])
+def test_a_file_of_another_version_is_refused(metadata, experiment, tmp_path):
+    """Its tensors fit, but scores may be others."""
+    copy = damaged(experiment, tmp_path)
+    save_file(load_file(copy / DETECTOR_FILE), copy / DETECTOR_FILE, metadata=metadata)
+    with pytest.raises(InputError, match=r"is of version .* fit the detector again"):
+        FittedDetector(copy)
 
 
 @pytest.mark.parametrize("name", ["gaussians", "no_longer_there"])
