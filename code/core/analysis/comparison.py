@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from core.analysis.differences import config_differences, labels
-from core.analysis.novelty_report import detector_notes
 from core.analysis.pairs import Pair, compare_pair
 from core.analysis.ranking import FigureKey, figure_keys, filtered, find_figure, ranked
 from core.analysis.seeds import SeedSummary, summarise_seeds
+from core.analysis.text_tables import number
 from core.errors import InputError
 from core.experiments.finding import find_experiments
 from core.experiments.predictions import images_key, split_key
 from core.experiments.reading import RESULTS_DIR, TRAINING, Experiment, read_all
+from core.experiments.schema import NOVELTY
 from core.metrics.intervals import Bootstrap
 
 # A paired comparison takes about a second, and the best of more than this is mostly luck.
@@ -160,3 +161,14 @@ def _letters(position: int) -> str:
     """A, B, ..., Z, AA, AB, ..."""
     before, letter = divmod(position, 26)
     return (_letters(before - 1) if before else "") + chr(ord("A") + letter)
+
+
+def detector_notes(experiments: Iterable[Experiment]) -> list[str]:
+    """One line for each detector, which has no classes and is compared with no training."""
+    return [
+        f"{one.name}: a detector of novelty, {one.look_up('detector', 'type')}, not ranked; AUROC "
+        f"{number(one.look_up('test', 'any_defect', 'auroc'))}, high_pass "
+        f"{number(one.look_up('baseline', 'test', 'any_defect', 'auroc'))}"
+        for one in experiments
+        if one.kind == NOVELTY
+    ]

@@ -1,27 +1,14 @@
-"""A detector of novelty: its report, and its line in a comparison."""
+"""The report of a detector of novelty."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from core.analysis.novelty_figures import distributions, hottest, read_scores, roc_curves
 from core.analysis.page import key_values, page, paragraph, section, table
-from core.analysis.text_tables import number
 from core.experiments.reading import Experiment, flatten
-from core.experiments.schema import NOVELTY
 from core.files.escaping import for_html as escape
 
 BASELINE_TITLE = "high_pass, which learns nothing"
-
-
-def detector_notes(experiments: Iterable[Experiment]) -> list[str]:
-    """One line for each detector, which has no classes and is compared with no training."""
-    return [
-        f"{one.name}: a detector of novelty, {one.look_up('detector', 'type')}, not ranked; AUROC "
-        f"{number(one.look_up('test', 'any_defect', 'auroc'))}, high_pass "
-        f"{number(one.look_up('baseline', 'test', 'any_defect', 'auroc'))}"
-        for one in experiments
-        if one.kind == NOVELTY
-    ]
 
 
 def render_novelty(experiment: Experiment) -> str:

@@ -1,6 +1,5 @@
 """The command line of fitting a detector: Hydra's groups, short forms, mistakes and help."""
 
-import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -9,13 +8,13 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from core.command.catalogue import offered, why_missing
+from core.command import sections
+from core.command.catalogue import offered
 from core.command.config import at_home
-from core.command.help import help_width, keys_text, line, store_help_text
-from core.command.help import shown_value as shown
+from core.command.help import help_width, keys_text, store_help_text
 from core.command.help_topics import section_topic, show_topics
 from core.command.quoting import quoted
-from core.errors import InputError
+from core.command.sections import chosen, group_list
 from core.novelty.settings import (
     SETTINGS,
     NoveltyConfig,
@@ -23,7 +22,6 @@ from core.novelty.settings import (
     check_values,
     default_values,
 )
-from core.validation import nearest
 
 RESUME = "resume"
 _DETECTOR = "detector"
@@ -48,8 +46,8 @@ def fill_store() -> None:
     store = ConfigStore.instance()
     for name, detector in offered(_DETECTOR).items():
         store.store(group=_DETECTOR, name=name, node={"name": name, **detector.defaults})
-    sections = {name: default_values(name) for name in SETTINGS}
-    store.store(name="novelty_settings", node={**sections, RESUME: None})
+    values = {name: default_values(name) for name in SETTINGS}
+    store.store(name="novelty_settings", node={**values, RESUME: None})
     store_help_text("novelty", help_text(help_width()))
 
 
@@ -66,23 +64,13 @@ def prepare(arguments: list[str]) -> bool:
 def help_text(width: int) -> str:
     """An introduction, the detectors, and every key with its default."""
     keys = [keys_text(name, part, width) for name, part in SETTINGS.items()]
-    return "\n".join([_INTRODUCTION, detector_list(width), *keys])
-
-
-def detector_list(width: int) -> str:
-    """Each detector with its keys."""
-    lines = ["detector.name=...  one of:"]
-    for name, detector in offered(_DETECTOR).items():
-        lines.append(line(name, detector.description, width, column=24))
-        keys = (f"detector.{k}={shown(v)}" for k, v in detector.defaults.items())
-        lines.append(line("", "  ".join(keys), width, column=24))
-    return "\n".join([*lines, ""])
+    return "\n".join([_INTRODUCTION, group_list(_DETECTOR, width), *keys])
 
 
 def topic(word: str, width: int) -> str:
     """The help on a group of keys, or on one key. Raises InputError for anything else."""
     if word in (_DETECTOR, f"{_DETECTOR}.name"):
-        return detector_list(width)
+        return group_list(_DETECTOR, width)
     return section_topic(_SHORT_FORMS.get(word, word), width, SETTINGS, [_DETECTOR])
 
 
@@ -100,36 +88,16 @@ def _short_form(argument: str) -> str:
         return f"{_SHORT_FORMS[key]}={value}"
     if not equals or key not in (_DETECTOR, f"{_DETECTOR}.name"):
         return argument
-    known = list(offered(_DETECTOR))
-    for name in value.split(","):
-        if name.strip("'\" ") not in known:
-            problem = why_missing(_DETECTOR, name) or (
-                f"no such detector{nearest(name, known)}; known: {', '.join(known)}"
-            )
-            raise InputError(f"{key}={name}: {problem}")
-    return f"{_DETECTOR}={value}"
+    return chosen(_DETECTOR, key, value)
 
 
 def explain_key(error: Exception) -> str | None:
     """The message for a key that Hydra does not know, with the nearest known key."""
-    match = re.search(r"Could not override '(\w+)(?:\.([\w.]+))?'", str(error))
-    if match is None:
-        return None
-    section, key = match.groups()
-    sections = [*NoveltyConfig.__dataclass_fields__, RESUME]
-    if section not in sections or not key:
-        known = ", ".join(sections)
-        return f"{section}: unknown key{nearest(section, sections)}; known: {known}"
-    if section in SETTINGS:
-        known = list(default_values(section))
-    else:
-        of_group = offered(section)
-        owners = [name for name, component in of_group.items() if key in component.defaults]
-        if owners:
-            return f"{section}.{key}: not a key of this {section}; only of {', '.join(owners)}"
-        keys = (key for component in of_group.values() for key in component.defaults)
-        known = list(dict.fromkeys(["name", *keys]))
-    return f"{section}.{key}: unknown key{nearest(key, known)}; known keys: {', '.join(known)}"
+
+    def keys_of(section: str) -> dict[str, Any] | None:
+        return default_values(section) if section in SETTINGS else None
+
+    return sections.explain_key(error, [*NoveltyConfig.__dataclass_fields__, RESUME], keys_of)
 
 
 def check_config(config: DictConfig) -> NoveltyConfig:

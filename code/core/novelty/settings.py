@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from core.command.catalogue import registry_of
+from core.command.sections import checked_sections
 from core.data.label_agreement import MissingMasks
 from core.data.settings import DataSettings
 from core.errors import InputError
 from core.pretraining.views import ViewSettings
 from core.training.settings import ExperimentSettings, RuntimeSettings, TrainingSettings
-from core.validation import Settings, nearest, validate
+from core.validation import Settings, validate
 
 Share = Annotated[float, Field(ge=0.05, le=0.45)]
 
@@ -138,16 +139,7 @@ def check_values(content: Mapping[str, Any]) -> NoveltyConfig:
     Raises InputError that names the key, the value, and what was expected.
     """
     known = list(NoveltyConfig.__dataclass_fields__)
-    for key in content:
-        if key not in known:
-            close = nearest(key, known)
-            raise InputError(f"{key}: unknown key{close}; known keys: {', '.join(known)}")
-    for name in known:
-        if not isinstance(content.get(name), Mapping):
-            raise InputError(f"{name}={content.get(name)!r}: expected a section of keys and values")
-        for key in sorted(WITHOUT_EFFECT.get(name, set()) & content[name].keys()):
-            raise InputError(f"{name}.{key}: has no effect on a detector: leave it out")
-    checked = {name: validate(part, content[name], name) for name, part in SETTINGS.items()}
+    checked = checked_sections(content, known, SETTINGS, WITHOUT_EFFECT, "on a detector")
     from core.training.optimization import check_optimizer  # takes seconds, unlike all above
 
     check_optimizer(checked["training"].optimizer)

@@ -1,6 +1,5 @@
 """The command line of a pretraining: Hydra's groups, short forms, mistakes, help and resuming."""
 
-import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -10,17 +9,17 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from core.command.catalogue import offered, why_missing
+from core.command import sections
+from core.command.catalogue import offered
 from core.command.config import at_home, components
-from core.command.help import component_list, help_width, keys_text, line, store_help_text
-from core.command.help import shown_value as shown
+from core.command.help import component_list, help_width, keys_text, store_help_text
 from core.command.help_topics import section_topic
 from core.command.quoting import quoted
+from core.command.sections import chosen, group_list
 from core.errors import InputError
 from core.experiments.schema import PRETRAINING
 from core.files.reading import read_yaml
 from core.pretraining.settings import SETTINGS, PretrainConfig, check_values, default_values
-from core.validation import nearest
 
 RESUME = "resume"
 _CHOICES = {"model.name": "model", "method.name": "method"}
@@ -45,31 +44,23 @@ def fill_store() -> None:
         store.store(group="model", name=name, node={"name": name, **defaults})
     for name, method in offered("method").items():
         store.store(group="method", name=name, node={"name": name, **method.defaults})
-    sections = {name: default_values(name) for name in SETTINGS}
-    store.store(name="pretraining_settings", node={**sections, RESUME: None})
+    values = {name: default_values(name) for name in SETTINGS}
+    store.store(name="pretraining_settings", node={**values, RESUME: None})
     store_help_text("pretrain", help_text(help_width()))
 
 
 def help_text(width: int) -> str:
     """An introduction, the methods and models, and every key with its default."""
     keys = [keys_text(name, part, width) for name, part in SETTINGS.items()]
-    return "\n".join([_INTRODUCTION, method_list(width), component_list("model", width), *keys])
-
-
-def method_list(width: int) -> str:
-    """Each method with its keys."""
-    lines = ["method.name=...  one of:"]
-    for name, method in offered("method").items():
-        lines.append(line(name, method.description, width, column=24))
-        keys = (f"method.{k}={shown(v)}" for k, v in method.defaults.items())
-        lines.append(line("", "  ".join(keys), width, column=24))
-    return "\n".join([*lines, ""])
+    return "\n".join(
+        [_INTRODUCTION, group_list("method", width), component_list("model", width), *keys]
+    )
 
 
 def topic(word: str, width: int) -> str:
     """The help on a group of keys, or on one key. Raises InputError for anything else."""
     lists: dict[str, Callable[[int], str]] = {
-        "method": method_list,
+        "method": partial(group_list, "method"),
         "model": partial(component_list, "model"),
     }
     if group := lists.get(_CHOICES.get(word, word)):
@@ -90,36 +81,16 @@ def _short_form(argument: str) -> str:
     group = _CHOICES.get(key, key)
     if not equals or group not in _CHOICES.values():
         return argument
-    known = list(offered(group))
-    for name in value.split(","):
-        if name.strip("'\" ") not in known:
-            problem = why_missing(group, name) or (
-                f"no such {group}{nearest(name, known)}; known: {', '.join(known)}"
-            )
-            raise InputError(f"{key}={name}: {problem}")
-    return f"{group}={value}"
+    return chosen(group, key, value)
 
 
 def explain_key(error: Exception) -> str | None:
     """The message for a key that Hydra does not know, with the nearest known key."""
-    match = re.search(r"Could not override '(\w+)(?:\.([\w.]+))?'", str(error))
-    if match is None:
-        return None
-    section, key = match.groups()
-    sections = [*PretrainConfig.__dataclass_fields__, RESUME]
-    if section not in sections or not key:
-        known = ", ".join(sections)
-        return f"{section}: unknown key{nearest(section, sections)}; known: {known}"
-    if section in SETTINGS:
-        known = list(default_values(section))
-    else:
-        of_group = offered(section)
-        owners = [name for name, component in of_group.items() if key in component.defaults]
-        if owners:
-            return f"{section}.{key}: not a key of this {section}; only of {', '.join(owners)}"
-        keys = (key for component in of_group.values() for key in component.defaults)
-        known = list(dict.fromkeys(["name", *keys]))
-    return f"{section}.{key}: unknown key{nearest(key, known)}; known keys: {', '.join(known)}"
+
+    def keys_of(section: str) -> dict[str, Any] | None:
+        return default_values(section) if section in SETTINGS else None
+
+    return sections.explain_key(error, [*PretrainConfig.__dataclass_fields__, RESUME], keys_of)
 
 
 def check_config(config: DictConfig) -> PretrainConfig:

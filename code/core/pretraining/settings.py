@@ -8,11 +8,12 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from core.command.catalogue import registry_of
+from core.command.sections import checked_sections
 from core.data.settings import DataSettings
 from core.errors import InputError
 from core.pretraining.views import ViewSettings
 from core.training.settings import ExperimentSettings, RuntimeSettings, TrainingSettings
-from core.validation import Settings, nearest, validate
+from core.validation import Settings, validate
 
 
 class PretrainingData(DataSettings):
@@ -108,16 +109,7 @@ def check_values(content: Mapping[str, Any]) -> PretrainConfig:
     Raises InputError that names the key, the value, and what was expected.
     """
     known = list(PretrainConfig.__dataclass_fields__)
-    for key in content:
-        if key not in known:
-            close = nearest(key, known)
-            raise InputError(f"{key}: unknown key{close}; known keys: {', '.join(known)}")
-    for name in known:
-        if not isinstance(content.get(name), Mapping):
-            raise InputError(f"{name}={content.get(name)!r}: expected a section of keys and values")
-        for key in sorted(WITHOUT_EFFECT.get(name, set()) & content[name].keys()):
-            raise InputError(f"{name}.{key}: has no effect in a pretraining: leave it out")
-    checked = {name: validate(part, content[name], name) for name, part in SETTINGS.items()}
+    checked = checked_sections(content, known, SETTINGS, WITHOUT_EFFECT, "in a pretraining")
     from core.training.optimization import check_optimizer  # takes seconds, unlike all above
 
     check_optimizer(checked["training"].optimizer)
