@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from core.command.quoting import quoted
@@ -22,6 +22,7 @@ def test_any_folder_can_be_named(name, compose):
 
 
 @given(name=st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0$\\"), min_size=1))
+@example(name="[)]")
 def test_any_text_stays_as_it_is(name):
     assume(name.strip() == name)
     (argument,) = quoted([f"experiment.name={name}"])

@@ -71,9 +71,10 @@ def _quoted(argument: str, sweeps: bool) -> str:
     parsed, is_sweep = _parse(value)
     if is_sweep and sweeps:
         return argument
-    if parsed is _FAILED:
-        return f"{key}={_quoted_parts(value, sweeps)}"
     text = _expects_text(name)
+    if parsed is _FAILED:
+        is_one_text = text and not sweeps  # such as the name [)], which is no list
+        return f"{key}={_quote(value) if is_one_text else _quoted_parts(value, sweeps)}"
     wanted = isinstance(parsed, str) or (parsed is None and "null" in text)
     return f"{key}={_quote(value)}" if text and not wanted else argument
 
