@@ -94,6 +94,8 @@ KNOWN = {
         "Path(str(results_dir)) / str(look_up(results, 'experiment', 'name') or 'experiment')"
     ],
     "core/similarity/encoder.py": ["experiment.path / folds[0]['name']"],  # only shown
+    "core/novelty/exporting.py": ["scratch / path.name"],  # of the command line
+    "core/novelty/pictures.py": ["folder / f'{place:02d}_{file_name(Path(strip.image).stem)}.jpg'"],
     "core/experiments/strips.py": ["folder / image_id"],  # compared with its own name before
     "core/experiments/folder.py": [  # experiment.name, whose letters are checked
         "parent / (stem if attempt == 1 else f'{stem}_{attempt}')"

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from functools import partial
 
 import pytest
 from conftest import REPOSITORY
@@ -18,6 +19,8 @@ def start(results_dir, *words):
     return subprocess.Popen(
         [*COMMAND, "--results-dir", str(results_dir), *words],
         cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A shell that starts the tests in the background leaves it ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
