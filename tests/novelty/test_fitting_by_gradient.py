@@ -177,7 +177,12 @@ def test_keys_of_a_training_are_refused_where_nothing_is_trained(
 ):
     words = ["detector.name=high_pass", f"data.unlabelled={strips}", *SMALL[:2]]
     words.append(f"experiment.results_dir={tmp_path}")
-    for key in ("training.num_epochs=3", "views.gain=0.1", "runtime.devices=2"):
+    for key in (
+        "training.num_epochs=3",
+        "views.gain=0.1",
+        "runtime.devices=2",
+        "data.num_workers=1",
+    ):
         assert novelty(monkeypatch, "fit", *words, key) == 2
         assert f"{key}: has no effect, as detector.name=high_pass" in capsys.readouterr().err
     assert novelty(monkeypatch, "fit", *words) == 0

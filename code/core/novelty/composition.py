@@ -14,7 +14,7 @@ from core.machine.distributed import first_before_others, is_first
 from core.machine.interruption import Interruption
 from core.novelty.choosing import Chosen, choose_strips
 from core.novelty.concluding import batches_on_device, conclude
-from core.novelty.detectors import Detector, get_registry
+from core.novelty.detectors import Detector, OnePassDetector, get_registry
 from core.novelty.learning import Learning
 from core.novelty.record import describe
 from core.novelty.settings import NoveltyConfig
@@ -88,9 +88,9 @@ def run(
 
 
 def learn(
-    config: NoveltyConfig, chosen: Chosen, detector: Detector, folder: ExperimentFolder
+    config: NoveltyConfig, chosen: Chosen, detector: OnePassDetector, folder: ExperimentFolder
 ) -> None:
-    """Let a detector that is not learned by gradient learn from the strips to fit on."""
+    """Let a detector that learns in one pass learn from the strips to fit on."""
     start = time.monotonic()
     figures = detector.fit(
         batches_on_device(config, chosen.fit, detector, "fitting"), config.experiment.seed

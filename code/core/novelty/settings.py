@@ -94,6 +94,7 @@ WITHOUT_EFFECT = {
 """Keys of a classification alone, by their section."""
 
 OF_TRAINING = {
+    "data": {"num_workers"},
     "views": set(ViewSettings.model_fields),
     "training": set(TrainingSettings.model_fields),
     "runtime": {"devices", "precision", "channels_last", "compile"},

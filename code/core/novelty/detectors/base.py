@@ -4,10 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
-
-from core.errors import InputError
 
 
 class Detector(nn.Module, ABC):
@@ -18,8 +15,8 @@ class Detector(nn.Module, ABC):
     detector itself registers may have another size after `fit`: it takes the size that is loaded.
     """
 
-    learned_by_gradient: ClassVar[bool] = False
-    """Whether the trainer trains it. Otherwise `fit` is called once."""
+    learned_by_gradient: ClassVar[bool]
+    """Whether the trainer trains it, as a `LearnedDetector`, or `fit` a `OnePassDetector`."""
 
     def attach(self, channels: int, size: tuple[int, int]) -> None:
         """Make what depends on the images: their channels (1 or 3), and (height, width).
@@ -35,14 +32,6 @@ class Detector(nn.Module, ABC):
         Rows and columns are at the detector's own stride. ONNX can express it.
         Shape: uint8 (batch, channels, height, width) -> float32 (batch, rows, columns)
         """
-
-    def fit(self, batches: Iterable[Tensor], seed: int) -> dict[str, Any]:
-        """Learn from batches of uint8 images of one size; returns figures for results.json.
-
-        Everything random follows from the seed, and nothing depends on the size of the batches.
-        Raises InputError where nothing was given, or a feature is not finite.
-        """
-        raise NotImplementedError(f"{type(self).__name__} is learned by gradient")
 
     def rebuilt_by(self) -> dict[str, Any]:
         """Arguments to build it again before its state is loaded, instead of those given.
@@ -62,10 +51,15 @@ class Detector(nn.Module, ABC):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
-def check_finite(features: Tensor) -> None:
-    """Raise InputError where a feature of training images is not finite."""
-    if not torch.isfinite(features).all():
-        raise InputError(
-            "detector: a feature of the training images is not finite (NaN or infinite): the "
-            "weights of its network are damaged: copy or train them again"
-        )
+class OnePassDetector(Detector):
+    """A detector that learns from the images in one pass, without gradients."""
+
+    learned_by_gradient = False
+
+    @abstractmethod
+    def fit(self, batches: Iterable[Tensor], seed: int) -> dict[str, Any]:
+        """Learn from batches of uint8 images of one size; returns figures for results.json.
+
+        Everything random follows from the seed, and nothing depends on the size of the batches.
+        Raises InputError where nothing was given, or a feature is not finite.
+        """

@@ -9,20 +9,18 @@ from pydantic import Field
 from torch import Tensor
 
 from core.errors import InputError
-from core.novelty.detectors.base import Detector, check_finite
 from core.novelty.detectors.patch_features import (
     EvenLight,
     Options,
-    PatchFeatures,
     Stages,
     Standardized,
-    build_backbone,
 )
+from core.novelty.detectors.patches import PatchDetector
 from core.novelty.detectors.registry import get_registry
 
 
 @get_registry().register("gaussian")
-class Gaussian(Detector):
+class Gaussian(PatchDetector):
     """The Mahalanobis distance of each patch to one Gaussian of all clean patches.
 
     It has no bank: its file and its time do not depend on how many strips there are. Of the
@@ -46,16 +44,14 @@ class Gaussian(Detector):
         regularization: Annotated[float, Field(gt=0, le=1)] = 0.001,
     ) -> None:
         """`weights` is an experiment or a file of weights, else the backbone has ImageNet's."""
-        super().__init__()
-        model, self._rebuilt = build_backbone(backbone, backbone_options, pretrained, weights)
-        self.features = PatchFeatures(model, stages, even_light, standardized, mirrored=False)
+        named = (backbone, backbone_options, pretrained, weights)
+        super().__init__(
+            *named, stages=stages, even_light=even_light, standardized=standardized, mirrored=False
+        )
         self.regularization = regularization
         self.register_buffer("mean", torch.empty(0))
         self.register_buffer("whitening", torch.empty(0, 0))
         self.register_buffer("border", torch.ones(()))
-
-    def rebuilt_by(self) -> dict[str, Any]:
-        return {**self._rebuilt, "pretrained": False, "weights": None}
 
     def distance_maps(self, images: Tensor) -> Tensor:
         if not self.mean.numel():
@@ -70,9 +66,7 @@ class Gaussian(Detector):
     @torch.no_grad()
     def fit(self, batches: Iterable[Tensor], seed: int) -> dict[str, Any]:
         inside, border = Moments(), Moments()
-        for images in batches:
-            features = self.features(images)
-            check_finite(features)
+        for features in self.finite_features(batches):
             is_border = _is_border(features)
             inside.add(features[..., ~is_border])
             border.add(features[..., is_border])

@@ -8,13 +8,13 @@ from pydantic import Field
 from torch import Tensor
 
 from core.errors import InputError
-from core.novelty.detectors.base import Detector, check_finite
-from core.novelty.detectors.patch_features import Options, PatchFeatures, Stages, build_backbone
+from core.novelty.detectors.patch_features import Options, Stages
+from core.novelty.detectors.patches import PatchDetector
 from core.novelty.detectors.registry import get_registry
 
 
 @get_registry().register("gaussians")
-class Gaussians(Detector):
+class Gaussians(PatchDetector):
     """The Mahalanobis distance to the Gaussian of the features at the same position (PaDiM).
 
     It requires aligned images: what is normal at one position must be what is normal there on
@@ -37,16 +37,12 @@ class Gaussians(Detector):
         regularization: Annotated[float, Field(gt=0, le=1)] = 0.01,
     ) -> None:
         """`weights` is an experiment or a file of weights, else the backbone has ImageNet's."""
-        super().__init__()
-        model, self._rebuilt = build_backbone(backbone, backbone_options, pretrained, weights)
-        self.features = PatchFeatures(model, stages)
+        named = (backbone, backbone_options, pretrained, weights)
+        super().__init__(*named, stages=stages)
         self.num_features, self.regularization = num_features, regularization
         self.register_buffer("chosen", torch.empty(0, dtype=torch.int64))
         self.register_buffer("means", torch.empty(0, 0))
         self.register_buffer("whitening", torch.empty(0, 0, 0))
-
-    def rebuilt_by(self) -> dict[str, Any]:
-        return {**self._rebuilt, "pretrained": False, "weights": None}
 
     def distance_maps(self, images: Tensor) -> Tensor:
         features = self.features(images)
@@ -65,9 +61,7 @@ class Gaussians(Detector):
     def fit(self, batches: Iterable[Tensor], seed: int) -> dict[str, Any]:
         generator = torch.Generator().manual_seed(seed)
         number, origin, sums, products = 0, None, 0.0, 0.0
-        for images in batches:
-            features = self.features(images)
-            check_finite(features)
+        for features in self.finite_features(batches):
             if origin is None:
                 order = torch.randperm(features.shape[1], generator=generator)
                 self.chosen = order[: self.num_features].sort().values.to(features.device)
@@ -76,7 +70,7 @@ class Gaussians(Detector):
             origin = patches[0].clone() if origin is None else origin
             centred = (patches - origin).transpose(0, 1)
             sums, products = sums + centred.sum(1), products + centred.mT @ centred
-            number += len(images)
+            number += len(features)
         if number < 2:
             raise InputError(
                 f"detector gaussians: {number} images to learn from; expected at least 2"

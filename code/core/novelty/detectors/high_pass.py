@@ -8,12 +8,12 @@ from pydantic import Field
 from torch import Tensor
 
 from core.errors import InputError
-from core.novelty.detectors.base import Detector
+from core.novelty.detectors.base import OnePassDetector
 from core.novelty.detectors.registry import get_registry
 
 
 @get_registry().register("high_pass")
-class HighPass(Detector):
+class HighPass(OnePassDetector):
     """The size of the local high-pass residual; nothing is learned.
 
     The grey image in 0..1, less its mean over a window, squared, averaged over cells of `stride`

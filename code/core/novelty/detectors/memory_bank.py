@@ -8,15 +8,13 @@ from pydantic import Field
 from torch import Tensor
 
 from core.errors import InputError
-from core.novelty.detectors.base import Detector, check_finite
 from core.novelty.detectors.patch_features import (
     EvenLight,
     Options,
-    PatchFeatures,
     Stages,
     Standardized,
-    build_backbone,
 )
+from core.novelty.detectors.patches import PatchDetector
 from core.novelty.detectors.registry import get_registry
 
 # Patches of the bank that are compared at once: a batch of strips then takes some 100 MiB.
@@ -26,7 +24,7 @@ _PROJECTED = 64
 
 
 @get_registry().register("memory_bank")
-class MemoryBank(Detector):
+class MemoryBank(PatchDetector):
     """The distance of each patch's features to the nearest patch of a memory bank (PatchCore).
 
     The bank is a greedy coreset of patches that are drawn from all training images, so that its
@@ -51,14 +49,10 @@ class MemoryBank(Detector):
 
         The bank of `num_patches` is chosen from `num_candidates` that are drawn at random.
         """
-        super().__init__()
-        model, self._rebuilt = build_backbone(backbone, backbone_options, pretrained, weights)
-        self.features = PatchFeatures(model, stages, even_light, standardized)
+        named = (backbone, backbone_options, pretrained, weights)
+        super().__init__(*named, stages=stages, even_light=even_light, standardized=standardized)
         self.num_patches, self.num_candidates = num_patches, num_candidates
         self.register_buffer("bank", torch.empty(0, 0))
-
-    def rebuilt_by(self) -> dict[str, Any]:
-        return {**self._rebuilt, "pretrained": False, "weights": None}
 
     def distance_maps(self, images: Tensor) -> Tensor:
         if not self.bank.numel():
@@ -77,9 +71,7 @@ class MemoryBank(Detector):
     def fit(self, batches: Iterable[Tensor], seed: int) -> dict[str, Any]:
         generator = torch.Generator().manual_seed(seed)
         candidates = Reservoir(self.num_candidates, generator)
-        for images in batches:
-            features = self.features(images)
-            check_finite(features)
+        for features in self.finite_features(batches):
             for patches in features.flatten(2).transpose(1, 2).cpu():
                 candidates.add(patches)
         if not candidates.num_seen:
