@@ -233,6 +233,12 @@ def test_strips_of_another_size_are_refused(tmp_path):
         fitted(tmp_path / "results", f"data.unlabelled={tmp_path / 'strips'}", wrong)
 
 
+def test_images_without_labels_are_not_left_out(tmp_path):
+    folder = write_folder(tmp_path / "strips", range(9))
+    with pytest.raises(InputError, match=r"data\.on_bad_image=skip: has no effect"):
+        fitted(tmp_path / "results", f"data.unlabelled={folder}", "data.on_bad_image=skip")
+
+
 OF_THIS_VERSION = {"version": DETECTOR_VERSION}
 
 

@@ -34,6 +34,10 @@ MISTAKES = {
         [*SMALL, "method.name=moco", "method.queue_size=100", "data.unlabelled={strips}"],
         "method.queue_size=100: is no multiple of data.batch_size=6: give 96",
     ),
+    "images that are left out": (
+        [*SMALL, "data.on_bad_image=skip", "data.unlabelled={strips}"],
+        "data.on_bad_image=skip: has no effect on data.unlabelled",
+    ),
     "labels of strips without labels": (
         [*SMALL, "method.name=clip", "data.unlabelled={strips}"],
         "data.unlabelled={strips}: method.name=clip learns from labels",

@@ -169,7 +169,15 @@ def check_unseen(where: str, paths: Iterable[Path], unseen: Iterable[Path]) -> N
 
 
 def settled(data: DataSettings, paths: PathList) -> DataSettings:
-    """The settings by which these images are read, with numbers for what was `auto`."""
+    """The settings by which these images are read, with numbers for what was `auto`.
+
+    Raises InputError for a setting that only images of a labelled data set heed.
+    """
+    if data.on_bad_image == "skip" and data.root is None:
+        raise InputError(
+            "data.on_bad_image=skip: has no effect on data.unlabelled, whose images are read when "
+            "they are needed: leave it out, and remove images that cannot be decoded"
+        )
     data = data.model_copy(update={"root": Path(data.unlabelled)})  # for the place of a cache
     if data.resize == "auto":
         data = data.model_copy(update={"resize": fitting_size(paths)})
