@@ -15,7 +15,14 @@ from core.command.mistakes import run_command
 from core.experiments.drawing import OUTLINE, outlined, overlay
 from core.explaining.album import Album, Explanation
 from core.explaining.methods import HeatMap
-from core.explaining.pictures import PAPER, TEXT_HEIGHT, TEXT_MARGIN, captioned, contact_sheet
+from core.explaining.pictures import (
+    PAPER,
+    TEXT_HEIGHT,
+    TEXT_MARGIN,
+    WIDEST_CAPTION,
+    captioned,
+    contact_sheet,
+)
 from core.explaining.scores import FIGURES
 from core.explaining.true_masks import TrueMasks
 from core.predicting.trained_model import TrainedModel
@@ -87,7 +94,7 @@ def test_a_picture_shows_the_true_mask(experiment):
     masks = TrueMasks(TrainedModel(experiment)).of(image)
     for mask, name in zip(masks, NAMES, strict=True):
         file = experiment / "explanation_hires_cam" / f"{image.stem}_{name}.png"
-        picture = cv2.imread(str(file))[-len(mask) :]
+        picture = cv2.imread(str(file))[-len(mask) :, : mask.shape[1]]
         drawn = (picture == OUTLINE).all(axis=2)
         around = cv2.dilate(mask, np.ones((5, 5), np.uint8)) > mask
         assert (drawn == around).all()
@@ -207,6 +214,16 @@ def test_a_caption_is_broken_where_the_picture_is_narrow():
         assert (picture[-10:] == strip).all()
         # Nothing of it is cut off at the right.
         assert (picture[:-10, -TEXT_MARGIN:] == PAPER).all()
+
+
+def test_a_picture_that_is_narrower_than_its_caption_stands_on_wider_paper():
+    strip = np.full((10, 64, 3), 200, np.uint8)
+    picture = captioned(strip, "exp1_num_108719.jpg   score 0.6222   alarm")
+    assert (picture[-10:, :64] == strip).all()
+    assert (picture[-10:, 64:] == PAPER).all()
+    assert (picture[:-10, -TEXT_MARGIN:] == PAPER).all()
+    assert captioned(strip, 255 * "x").shape[1] == WIDEST_CAPTION
+    assert captioned(strip, 255 * "x", widest=64).shape[1] == 64
 
 
 def test_a_class_whose_letters_no_font_has_is_called_by_its_number(tmp_path, caplog):

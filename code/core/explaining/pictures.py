@@ -9,17 +9,25 @@ from core.experiments.drawing import text_width, write_text
 TEXT_HEIGHT, TEXT_MARGIN = 26, 6
 INK, PAPER = (235, 235, 235), (32, 32, 32)
 SHEET_WIDTH = 1600
+# File names may have 255 letters.
+WIDEST_CAPTION = 480
 GAP = 6
 
 
-def captioned(picture: np.ndarray, text: str) -> np.ndarray:
-    """Text above the picture: one line if it is wide enough, otherwise broken at three spaces."""
+def captioned(picture: np.ndarray, text: str, widest: int = WIDEST_CAPTION) -> np.ndarray:
+    """Text above the picture: one line if it is wide enough, otherwise broken at three spaces.
+
+    Paper beside a picture that is narrower than a phrase makes room for it, up to `widest` pixels.
+    """
+    lines = _lines(text, picture.shape[1] - 2 * TEXT_MARGIN)
+    needed = max(text_width(line) for line in lines) + 2 * TEXT_MARGIN
+    width = max(picture.shape[1], min(needed, widest))
     bars = []
-    for line in _lines(text, picture.shape[1] - 2 * TEXT_MARGIN):
-        bar = np.full((TEXT_HEIGHT, picture.shape[1], 3), PAPER, np.uint8)
+    for line in lines:
+        bar = np.full((TEXT_HEIGHT, width, 3), PAPER, np.uint8)
         write_text(bar, line, (TEXT_MARGIN, TEXT_HEIGHT - 8), INK)
         bars.append(bar)
-    return np.concatenate([*bars, picture])
+    return np.concatenate([*bars, _padded(picture, picture.shape[0], width)])
 
 
 def contact_sheet(blocks: Sequence[Sequence[np.ndarray]]) -> np.ndarray:

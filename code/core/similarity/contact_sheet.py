@@ -69,7 +69,8 @@ def _cell(tile: Tile, width: int, image_format: ImageFormat) -> np.ndarray:
         colour, corner = SAME if tile.same else OTHER, (width - 1, height - 1)
         cv2.rectangle(picture, (0, 0), corner, colour, 2 * _FRAME - 1)
     shown = "" if tile.label_set is None else f"   {set_name(tile.label_set)}"
-    picture = captioned(picture, f"{tile.text}   {Path(tile.image).name}{shown}")
+    text = f"{tile.text}   {Path(tile.image).name}{shown}"
+    picture = captioned(picture, text, widest=width)
     return _enlarged(picture, len(picture) + GAP, width + GAP)
 
 
