@@ -43,7 +43,8 @@ def contenders(options: Options, folder: Path) -> list[Contender]:
 
     All train the same network on the same strips in batches of one size, mirror them at random,
     read them in one process, and score the validation part; each with its own other defaults. Ours
-    computes as `auto` chooses.
+    computes as `auto` chooses. timm and fastai leave out the last strips of the training part that
+    do not fill a batch, so each is counted by the strips that it reads.
     """
     config = experiment(
         *(options, folder, "training.num_epochs=1000", "data.cache=none", *AUTOMATIC),
@@ -51,13 +52,12 @@ def contenders(options: Options, folder: Path) -> list[Contender]:
     )
     config, chosen = fastest(config)
     ours = training(config)
-    ways: dict[str, Callable[[], object]] = {
-        "a loop as timm's train.py": TimmEpochs(options, ours.data, ours.split)
-    }
+    timm = TimmEpochs(options, ours.data, ours.split)
+    found = [Contender("a loop as timm's train.py", timm, timm.num_strips)]
     if importlib.util.find_spec("fastai"):
-        ways["fastai"] = fastai_epochs(options, ours.data, ours.split)
-    ways[f"ours, auto: {chosen}"] = OurEpochs(config, ours, folder)
-    return [Contender(name, run, num_strips(ours)) for name, run in ways.items()]
+        found.append(Contender("fastai", *fastai_epochs(options, ours.data, ours.split)))
+    run = OurEpochs(config, ours, folder)
+    return [*found, Contender(f"ours, auto: {chosen}", run, num_strips(ours))]
 
 
 class TimmEpochs:
@@ -86,6 +86,7 @@ class TimmEpochs:
         )
         self.train = create_loader(train, is_training=True, **shared, **mirrors, **whole)
         self.validation = create_loader(validation, crop_pct=1.0, **shared)
+        self.num_strips = len(self.train) * options.batch_size + len(validation)
 
     def __call__(self) -> None:
         mean = AverageMeter()
@@ -106,8 +107,13 @@ class TimmEpochs:
             yield self.loss(logits, labels.to(self.device)), len(images)
 
 
-def fastai_epochs(options: Options, data: LoadedData, split: Split) -> Callable[[], object]:
-    """Each call is one epoch of fastai's Learner and one-cycle policy, with its image blocks."""
+def fastai_epochs(
+    options: Options, data: LoadedData, split: Split
+) -> tuple[Callable[[], object], int]:
+    """Each call is one epoch of fastai's Learner and one-cycle policy, with its image blocks.
+
+    Also the number of strips that it reads.
+    """
     from fastai.vision import all as fastai
 
     def labels_of(index: int) -> torch.Tensor:
@@ -130,4 +136,4 @@ def fastai_epochs(options: Options, data: LoadedData, split: Split) -> Callable[
         with learner.no_bar(), learner.no_logging():
             learner.fit_one_cycle(1)
 
-    return run
+    return run, len(loaders.train) * options.batch_size + len(split["validation"])

@@ -260,7 +260,8 @@ def test_an_unknown_model_is_named_before_anything_is_made(subject):
 
 @pytest.mark.slow
 def test_trainings_that_are_compared_read_the_same_strips_and_learn(tmp_path):
-    timm, ours = (c.run for c in trainer.contenders(options(), tmp_path) if c.name != "fastai")
+    of_timm, ours = (c for c in trainer.contenders(options(), tmp_path) if c.name != "fastai")
+    timm, ours, counted = of_timm.run, ours.run, of_timm.items
     learner, loaders = ours.trainer.learner, ours.trainer.task.loaders
     for part in ("train", "validation"):
         dataset = loaders[part].dataset
@@ -271,6 +272,7 @@ def test_trainings_that_are_compared_read_the_same_strips_and_learn(tmp_path):
         images, batch["image"].expand(-1, 3, -1, -1) / 255, atol=0.01, rtol=0
     )
     torch.testing.assert_close(labels, batch["labels"])
+    assert counted == sum(len(seen) for part in (timm.train, timm.validation) for seen, _ in part)
     for model, run in ((timm.model, timm), (learner.model, ours)):
         before = [p.detach().clone() for p in model.parameters()]
         run()
