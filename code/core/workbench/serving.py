@@ -37,9 +37,9 @@ def serve(
         port = listener.getsockname()[1]
         token, ask = secrets.token_urlsafe(32), ChildProcess()
         index = ExperimentIndex(results_dir)
-        # In a process of their own: a comparison may take a minute.
-        ask_for_strips = ChildProcess()
-        strips = StripSources(index, ask_for_strips, data_root)
+        # In processes of their own: a comparison may take a minute, and a model needs torch.
+        ask_table, ask_model = ChildProcess(), ChildProcess()
+        strips = StripSources(index, ask_table, data_root, ask_model)
         hosts = [f"{name}:{port}" for name in _NAMES] + list(allowed_hosts)
         # Cookies are shared by all ports of a host: each workbench has its own.
         app = Guard(build_app(index, ask, strips), token, hosts, cookie=f"workbench_{port}")
@@ -54,8 +54,8 @@ def serve(
             uvicorn.Server(config).run(sockets=[listener])
         finally:
             index.close()
-            ask.close()
-            ask_for_strips.close()
+            for process in (ask, ask_table, ask_model):
+                process.close()
 
 
 @contextmanager
