@@ -168,6 +168,7 @@ def _listing(name: str, listed: Listed, keys: list[str]) -> Encoded:
         "novelty_threshold": listed.novelty_threshold,
         "has_masks": listed.has_masks,
         "has_model": listed.has_model,
+        "has_mask_head": listed.has_mask_head,
         "problems": [shown(problem, 1000) for problem in listed.problems],
         "keys": keys,
         "ids": [shown(image_id) for image_id in listed.strips],

@@ -53,6 +53,7 @@ class Listed:
     files: dict[str, str] = field(default_factory=dict)
     has_masks: bool = False
     has_model: bool = False
+    has_mask_head: bool = False
     problems: list[str] = field(default_factory=list)
 
 
@@ -76,6 +77,7 @@ def _of_experiment(experiment: Experiment, data_root: Path | None) -> Listed:
         raise InputError(f"{experiment.path} has no classes: it is no training, or has just begun")
     images = ImageFolder(root_of(experiment, data_root))
     listed = Listed(list(names), images, {}, has_model=_has_model(experiment))
+    listed.has_mask_head = listed.has_model and experiment.look_up("mask_loss") is not None
     try:
         if experiment.kind == NOVELTY:
             listed.strips = dict(_scored(experiment))

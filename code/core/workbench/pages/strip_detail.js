@@ -1,38 +1,48 @@
 /** The open strip: its picture, what can be laid over it, and its classes. */
-import { Component, html } from "./markup.js";
+import { html } from "./markup.js";
 import { Once } from "./polling.js";
 import { classList, verdict } from "./strip_filter.js";
 import { ZOOMS, Viewer } from "./viewer.js";
 
 const OVERLAYS = [["truth", "True masks", "t"], ["predicted", "Predicted masks", "p"], ["heat", "Heat map", "h"]];
+export const OVERLAYS_NEED = { truth: "has_masks", predicted: "has_mask_head", heat: "has_model" };
 const METHODS = { mask_head: "masks that it predicts", hires_cam: "HiResCAM", grad_cam: "Grad-CAM", cbam: "CBAM gates" };
 
-export class StripDetail extends Component {
-  render({ found, row, address, state, go, near }) {
-    const key = found.keys[row];
-    const on = (name) => state.over.includes(name);
-    const needsMaps = found.has_model && (on("predicted") || on("heat"));
-    const masks = on("truth") && found.has_masks ? `${address(key, "masks")}` : "";
-    const maps = needsMaps ? `${address(key, "maps")}${state.method ? `?method=${encodeURIComponent(state.method)}` : ""}` : "";
-    return html`<${Once} path=${masks}>${(truth) => html`<${Once} path=${maps}>${(explained) => html`
-      <section class="strip-detail" aria-label="Open strip">
-        <h2>${found.ids[row]}</h2>
-        <p class="soft">${[found.parts[row], `labelled: ${classList(found, found.labels[row])}`].filter(Boolean).join(" · ")}</p>
-        ${controls(found, state, go, explained.content, row)}
-        <${Viewer} image=${address(key, "image")} name=${found.ids[row]} zoom=${state.zoom} place=${state.at} onZoom=${(zoom) => go({ zoom })}
-          layers=${layersOf({ found, row, address, state, truth: truth.content, explained: explained.content })} />
-        ${notes(found, state, truth, explained)}
-        ${classes(found, row)}
-        ${near ?? null}
-      </section>`}<//>`}<//>`;
-  }
+export function StripDetail({ found, row, address, state, go }) {
+  const key = found.keys[row];
+  const on = (name) => state.over.includes(name);
+  const maps = (method) => address(key, `maps${method ? `?method=${encodeURIComponent(method)}` : ""}`);
+  const asked = {
+    truth: on("truth") && found.has_masks ? address(key, "masks") : "",
+    predicted: on("predicted") && found.has_mask_head ? maps("mask_head") : "",
+    heat: on("heat") && found.has_model ? maps(state.method) : "",
+  };
+  return html`<${Once} path=${asked.truth}>${(truth) => html`<${Once} path=${asked.predicted}>${(predicted) => html`<${Once} path=${asked.heat}>${(heat) => {
+    const answers = { truth, predicted, heat };
+    const layers = layersOf({ found, row, state, address: (what) => address(key, what), answers });
+    return html`<section class="strip-detail" aria-label="Open strip">
+      <h2>${found.ids[row]}</h2>
+      <p class="soft">${facts(found, row)}</p>
+      ${controls(found, state, go, heat.content, row)}
+      <${Viewer} image=${address(key, "image")} name=${found.ids[row]} zoom=${state.zoom} place=${state.at} layers=${layers}
+        onZoom=${(zoom) => go({ zoom })} onMove=${(at) => go({ at }, "replace")} />
+      ${notes(asked, answers)}
+      ${classes(found, row)}
+    </section>`;
+  }}<//>`}<//>`}<//>`;
+}
+
+function facts(found, row) {
+  const novelty = found.novelty?.[row];
+  const score = novelty === null || novelty === undefined ? "" : `novelty ${novelty}${found.novelty_threshold === null ? "" : ` (alarm above ${found.novelty_threshold.toPrecision(4)})`}`;
+  return [found.parts[row], `labelled: ${classList(found, found.labels[row])}`, score].filter(Boolean).join(" · ");
 }
 
 function controls(found, state, go, explained, row) {
   const toggle = (name) => go({ over: state.over.includes(name) ? state.over.filter((other) => other !== name) : [...state.over, name] });
-  const shown = OVERLAYS.filter(([name]) => (name === "truth" ? found.has_masks : found.has_model));
+  const shown = OVERLAYS.filter(([name]) => found[OVERLAYS_NEED[name]]);
   const choose = (name) => (event) => go({ [name]: event.target.value });
-  const heat = state.over.includes("heat") && explained?.maps;
+  const heat = explained?.maps;
   const number = heat ? mapShown(found, state, explained, row) : -1;
   return html`<div class="toolbar strip-controls">
     <label>Zoom <select onChange=${choose("zoom")}>${ZOOMS.map(([value, title]) => html`<option value=${value} selected=${state.zoom === value}>${title}</option>`)}</select></label>
@@ -50,32 +60,30 @@ function mapShown(found, state, explained, row) {
   return Math.max(0, explained.maps.findIndex((map) => map.class === best));
 }
 
-function layersOf({ found, row, address, state, truth, explained }) {
-  const key = found.keys[row];
+function layersOf({ found, row, state, address, answers }) {
   const layers = [];
-  if (explained?.maps && state.over.includes("heat")) {
-    const number = mapShown(found, state, explained, row);
-    layers.push({ kind: "heat", url: address(key, `maps/${explained.method}/${number}/heat`), title: `heat map of ${explained.maps[number].name}` });
+  const { truth, predicted, heat } = answers;
+  if (heat.content?.maps) {
+    const number = mapShown(found, state, heat.content, row);
+    layers.push({ kind: "heat", url: address(`maps/${heat.content.method}/${number}/heat`), title: `heat map of ${heat.content.maps[number].name}` });
   }
-  for (const number of truth?.masks ?? []) layers.push({ kind: "mask", url: address(key, `masks/${number}`), title: `true mask of ${found.classes[number]}` });
-  if (explained?.method === "mask_head" && state.over.includes("predicted")) {
-    explained.maps.forEach((map, number) => layers.push({ kind: "outline", url: address(key, `maps/mask_head/${number}/mask`), title: `predicted mask of ${map.name}` }));
+  for (const number of truth.content?.masks ?? []) {
+    layers.push({ kind: "mask", url: address(`masks/${number}`), title: `true mask of ${found.classes[number]}` });
   }
+  (predicted.content?.maps ?? []).forEach((map, number) => {
+    layers.push({ kind: "outline", url: address(`maps/mask_head/${number}/mask`), title: `predicted mask of ${map.name}` });
+  });
   return layers;
 }
 
-function notes(found, state, truth, explained) {
-  const lines = [];
-  const on = (name) => state.over.includes(name);
-  for (const asked of [truth, explained]) if (asked.trouble || asked.content?.problem) lines.push(asked.trouble || asked.content.problem);
-  if (on("truth") && truth.content && !truth.content.problem) {
-    if (truth.content.masks === null) lines.push("The masks of this strip are not known.");
-    else if (!truth.content.masks.length) lines.push("No true mask: nothing is marked on this strip.");
-  }
-  if (found.has_model && (on("predicted") || on("heat")) && !explained.content && !explained.trouble) lines.push("The model looks at the strip; the first time takes some seconds …");
-  if (on("predicted") && explained.content?.method && explained.content.method !== "mask_head") {
-    lines.push(explained.content.methods.includes("mask_head") ? "Predicted masks are shown with the heat map of the masks that it predicts." : "This model predicts no masks; its heat map shows where it looks.");
-  }
+function notes(asked, answers) {
+  const all = Object.values(answers);
+  const lines = all.map(({ content, trouble }) => trouble || content?.problem).filter(Boolean);
+  const masks = answers.truth.content?.masks;
+  if (masks === null) lines.push("The masks of this strip are not known.");
+  if (masks?.length === 0) lines.push("No true mask: nothing is marked on this strip.");
+  const waits = (name) => asked[name] && !answers[name].content && !answers[name].trouble;
+  if (waits("predicted") || waits("heat")) lines.push("The model looks at the strip; the first time takes some seconds …");
   return html`<div class="soft strip-notes" role="status">${lines.map((line) => html`<p>${line}</p>`)}</div>`;
 }
 
@@ -87,7 +95,7 @@ function classes(found, row) {
   return html`<table class="strip-classes"><caption class="hidden">Classes of this strip</caption>
     <thead><tr><th scope="col">class</th><th scope="col">label</th>${probabilities ? html`<th scope="col">probability</th><th scope="col">threshold</th>` : null}</tr></thead>
     <tbody>${found.classes.map((name, number) => html`<tr>
-      <th scope="row"><span class="swatch" style=${{ background: found.colours[number % found.colours.length] }}></span>${name}</th>
+      <th scope="row"><span class="class-name"><span class="swatch" style=${{ background: found.colours[number % found.colours.length] }}></span>${name}</span></th>
       <td>${labels ? (labels.includes(number) ? "yes" : "–") : "?"}</td>
       ${probabilities ? html`<td><span class="bar" aria-hidden="true"><span style=${{ width: `${100 * probabilities[number]}%` }}></span></span>
         ${probabilities[number].toFixed(3)} ${mark(number) ? html`<span class="tag wrong">${mark(number)}</span>` : null}</td>

@@ -2,6 +2,7 @@
 import { Component, createRef, html } from "./markup.js";
 import { reason } from "./polling.js";
 
+const SETTLED = 300; // milliseconds
 export const ZOOMS = [["", "whole strip"], ["1", "1:1"], ["2", "2:1"], ["4", "4:1"]];
 
 /**
@@ -25,6 +26,7 @@ export class Viewer extends Component {
 
   componentWillUnmount() {
     this.observer.disconnect();
+    clearTimeout(this.timer);
   }
 
   componentDidUpdate(before, state) {
@@ -61,7 +63,17 @@ export class Viewer extends Component {
     const stage = this.stage.current;
     const whole = [stage.scrollWidth, stage.scrollHeight];
     const now = [stage.scrollLeft / whole[0], stage.scrollTop / whole[1], stage.clientWidth / whole[0], stage.clientHeight / whole[1]];
-    if (!seen || now.some((value, index) => Math.abs(value - seen[index]) > 1e-4)) this.setState({ seen: now });
+    if (seen && now.every((value, index) => Math.abs(value - seen[index]) < 1e-4)) return;
+    this.setState({ seen: now });
+    clearTimeout(this.timer);
+    if (this.props.zoom) this.timer = setTimeout(() => this.tell(now), SETTLED);
+  }
+
+  /** Say where one looks, once it stays so. */
+  tell([left, top, wide, high]) {
+    const { size } = this.state;
+    const at = [size[0] * (left + wide / 2), size[1] * (top + high / 2)].map(Math.round).join();
+    if (at !== this.props.place) this.props.onMove?.(at);
   }
 
   /** Zoom in at a point of the strip, or out again. */
