@@ -19,8 +19,9 @@ from core.experiments.strips import Strips
 from core.files.resizing import MOST_PIXELS, Resize
 from core.workbench.strip_images import painted
 
-# Images of any size are listed, each with masks of its own size.
-_ANY_SIZE = Resize((256, 1600))
+# Images of any size are listed, each with masks of its own size. Of labels without masks no size is
+# needed, which would take a look into every image.
+_SIZE = (256, 1600)
 _MOST_PROBLEMS = 5
 Table = tuple[LabelTable, Sequence[str]]
 """The labels of a data set, whatever its images are, and what is wrong with its rows."""
@@ -90,10 +91,11 @@ def _table(
     source, *others = find_sources(root)
     given = None if class_names is None else names_to_read(root, class_names, trained_on)
     errors: list[InputError] = []
-    table = read_labels(root, source, given, _ANY_SIZE, errors)
+    size = _SIZE if source == LABEL_CSV else Resize(_SIZE)
+    table = read_labels(root, source, given, size, errors)
     if LABEL_CSV in others:
         with suppress(InputError):  # they contradict each other: validate_data.py says how
-            other = read_other_labels(root, LABEL_CSV, table, _ANY_SIZE, errors)
+            other = read_other_labels(root, LABEL_CSV, table, _SIZE, errors)
             table = agreed(table, other, "ignore")
     problems = [str(error) for error in errors[:_MOST_PROBLEMS]]
     if len(errors) > _MOST_PROBLEMS:

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -16,7 +16,7 @@ from core.workbench.index import ExperimentIndex
 from core.workbench.strip_data import data_stamp, mask_pictures
 from core.workbench.strip_images import COLOURS, Picture, check_place, converted, read_picture
 from core.workbench.strip_maps import Maps, read_maps
-from core.workbench.strip_tables import Listed, Strip, read_strips
+from core.workbench.strip_tables import SIMILAR_FILE, Listed, Strip, read_similar, read_strips
 from core.workbench.summary import shown
 
 DATA = "data"
@@ -78,6 +78,7 @@ class StripSources:
         self._converted = lru_cache(_MOST_PICTURES)(self._convert)
         self._masks = lru_cache(_MOST_PICTURES)(self._read_masks)
         self._maps = lru_cache(_MOST_PICTURES)(self._read_maps)
+        self._similar = lru_cache(2)(partial(ask, read_similar))
 
     def places(self) -> list[dict[str, str]]:
         """The key and the name of all that may have strips: the data set, the newest experiment."""
@@ -130,6 +131,25 @@ class StripSources:
         if strips.place.experiment is None:
             raise InputError("a data set without an experiment has no model to explain")
         return self._maps(strips.place, strips.ids[key], strips.file(key), method)
+
+    def similar(self, strips: Strips, key: str) -> list[dict[str, Any]] | None:
+        """The nearest strips; None where the command that finds them has not run.
+
+        Raises KeyError for an unknown strip, InputError for a damaged table.
+        """
+        image_id, folder = strips.ids[key], strips.place.experiment
+        try:
+            status = (folder / SIMILAR_FILE).stat() if folder else None
+        except OSError:
+            status = None
+        if status is None:
+            return None
+        found = self._similar(folder, (status.st_mtime_ns, status.st_size)).get(image_id, [])
+        return [
+            {"key": strip_key(name), "name": shown(name), "similarity": value, "copy": shown(copy)}
+            for name, value, copy in found
+            if strip_key(name) in strips.ids
+        ]
 
     def _read_masks(self, place: Place, image_id: str) -> dict[int, bytes] | None:
         return self._ask(mask_pictures, place.experiment, self.data_root, image_id)

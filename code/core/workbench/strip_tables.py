@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,11 @@ _TRAIN, _MODEL_FILE, _SCORES_FILE = "train", "model_final.pt", "scores.csv"
 _DIGITS = 4
 # Columns that a detector adds to predictions.
 _SCORE = "novelty_score"
+
+
+SIMILAR_FILE = Path("similar") / "similar.csv"
+Similar = tuple[str, float, str]
+"""The name of a strip's file, its similarity, and whether it is a copy."""
 
 
 @dataclass
@@ -69,6 +75,23 @@ def read_strips(experiment: Path | None, data_root: Path | None) -> Listed:
     listed.strips = {image_id: Strip() for image_id in table.image_ids}
     _add_table(listed, table)
     return listed
+
+
+def read_similar(experiment: Path, stamp: Any) -> dict[str, list[Similar]]:
+    """The nearest strips of each, by file names, as find_similar.py wrote them.
+
+    Raises InputError for a damaged table.
+    """
+    found: dict[str, list[Similar]] = {}
+    file = experiment / SIMILAR_FILE
+    for line, row in read_records(file, ("query", "image", "similarity", "copy")):
+        similarity = _number(row["similarity"])
+        if similarity is None:
+            raise InputError(f"{file} line {line}: similarity {row['similarity'][:40]!r}")
+        # Paths of the machine that wrote them: only the names count.
+        neighbour = (Path(row["image"]).name, similarity, row["copy"])
+        found.setdefault(Path(row["query"]).name, []).append(neighbour)
+    return found
 
 
 def _of_experiment(experiment: Experiment, data_root: Path | None) -> Listed:

@@ -44,6 +44,14 @@ def add_strips(app: FastAPI, sources: StripSources) -> None:
             return PlainTextResponse(str(error), headers={"Cache-Control": "no-store"})
         return Response(picture.content, media_type=picture.media_type, headers=headers)
 
+    @app.get("/api/strips/{source}/{strip}/similar")
+    def similar(request: Request, source: str, strip: str) -> Response:
+        try:
+            found = _known(sources.similar, _of(sources, source), strip)
+        except InputError as error:
+            return answer(request, {"problem": str(error)})
+        return answer(request, {"similar": found})
+
     _add_masks(app, sources)
     _add_maps(app, sources)
 
