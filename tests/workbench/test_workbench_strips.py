@@ -184,13 +184,14 @@ def mask_of(served, source, name, number):
 
 def test_a_true_mask_is_a_picture_of_its_pixels(served):
     address = f"/api/strips/data/{strip_key(HOSTILE[0])}/masks"
-    assert served.ask(address).json() == {"masks": [0]}
+    middle = [(WIDTH - 1) // 2, (HEIGHT - 1) // 2]
+    assert served.ask(address).json() == {"masks": [0], "middles": [middle]}
     picture = mask_of(served, "data", HOSTILE[0], 0)
     assert np.array_equal(picture[..., 3] == 255, checkerboard() == 1)
     colour = listed(served, "data")["colours"][0]
     assert bytes(picture[0, 0, 2::-1]).hex() == colour[1:]
     assert served.ask(f"{address}/1").status == 404
-    assert served.ask(f"/api/strips/data/{strip_key('plain.jpg')}/masks").json() == {"masks": []}
+    assert served.ask(f"/api/strips/data/{strip_key('plain.jpg')}/masks").json()["masks"] == []
     # Its size is not known.
     assert served.ask(f"/api/strips/data/{strip_key('text.jpg')}/masks").json() == {"masks": None}
 

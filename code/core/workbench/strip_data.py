@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -74,14 +75,31 @@ def true_masks(experiment: Path | None, data_root: Path | None, image_id: str) -
     return table.masks.stored(row)
 
 
+@dataclass(frozen=True)
+class MaskPicture:
+    """A true mask as a PNG; `middle` is that of its box, in pixels from the upper left corner."""
+
+    content: bytes
+    middle: tuple[int, int]
+
+
 def mask_pictures(
     experiment: Path | None, data_root: Path | None, image_id: str
-) -> dict[int, bytes] | None:
-    """A PNG of each true mask that is not empty, by the number of its class; None: not known."""
+) -> dict[int, MaskPicture] | None:
+    """Each true mask that is not empty, by the number of its class; None: not known."""
     masks = true_masks(experiment, data_root, image_id)
     if masks is None:
         return None
-    return {c: painted(mask, c) for c, mask in enumerate(masks) if mask.any()}
+    return {
+        c: MaskPicture(painted(mask, c), _middle(mask))
+        for c, mask in enumerate(masks)
+        if mask.any()
+    }
+
+
+def _middle(mask: np.ndarray) -> tuple[int, int]:
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return int(columns[0] + columns[-1]) // 2, int(rows[0] + rows[-1]) // 2
 
 
 @lru_cache(2)

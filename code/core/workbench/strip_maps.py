@@ -16,6 +16,7 @@ from core.experiments.reading import read_experiment
 from core.files.resizing import Resize
 from core.files.tables import read_records
 from core.workbench.strip_images import as_png, painted
+from core.workbench.strip_tables import MODEL_FILE
 
 # A predicted mask is where the probability of a pixel is at least this, as in the report.
 _HALF = 0.5
@@ -49,11 +50,13 @@ def read_maps(experiment: Path, image_id: str, file: Path, method: str) -> Maps:
 
     Raises InputError for no model, another method, or an image that the model does not take.
     """
+    folder = _with_model(experiment, image_id)
+    if not (folder / MODEL_FILE).is_file():
+        raise InputError(f"{folder} has no {MODEL_FILE}: it is no completed training")
     from core.explaining.methods import default_method, heat_maps
     from core.predicting.stream import read_strip
 
-    folder = _with_model(experiment, image_id)
-    trained = _trained(folder, _changed_at(folder))
+    trained = _trained(folder, (folder / MODEL_FILE).stat().st_mtime_ns)
     pixels, size = read_strip(file, trained.signature), trained.signature.image_size
     chosen = method or default_method(trained)
     methods = _methods(trained.model)
@@ -72,13 +75,6 @@ def _trained(experiment: Path, changed_at: int) -> Any:
     from core.predicting.trained_model import TrainedModel
 
     return TrainedModel(experiment)
-
-
-def _changed_at(experiment: Path) -> int:
-    from core.predicting.trained_model import MODEL_FILE
-
-    file = experiment / MODEL_FILE
-    return file.stat().st_mtime_ns if file.is_file() else 0
 
 
 def _with_model(path: Path, image_id: str) -> Path:

@@ -9,11 +9,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from core.errors import InputError
+from core.errors import InputError, described
 from core.files.escaping import for_terminal
 from core.workbench.answers import Encoded, encoded
 from core.workbench.index import ExperimentIndex
-from core.workbench.strip_data import data_stamp, mask_pictures
+from core.workbench.strip_data import MaskPicture, data_stamp, mask_pictures
 from core.workbench.strip_images import COLOURS, Picture, check_place, converted, read_picture
 from core.workbench.strip_maps import Maps, read_maps
 from core.workbench.strip_tables import SIMILAR_FILE, Listed, Strip, read_similar, read_strips
@@ -71,14 +71,14 @@ class StripSources:
         ask_model: Callable[..., Any] | None = None,
     ) -> None:
         """`ask` calls what takes long in another process; `ask_model`, what needs torch."""
-        self._index, self._ask, self.data_root = index, ask, data_root
-        self._ask_model = ask_model or ask
+        self._index, self.data_root = index, data_root
+        self._ask, self._ask_model = partial(_told, ask), partial(_told, ask_model or ask)
         self._read: dict[Place, Strips] = {}
         self._lock = Lock()
         self._converted = lru_cache(_MOST_PICTURES)(self._convert)
         self._masks = lru_cache(_MOST_PICTURES)(self._read_masks)
         self._maps = lru_cache(_MOST_PICTURES)(self._read_maps)
-        self._similar = lru_cache(2)(partial(ask, read_similar))
+        self._similar = lru_cache(2)(partial(self._ask, read_similar))
 
     def places(self) -> list[dict[str, str]]:
         """The key and the name of all that may have strips: the data set, the newest experiment."""
@@ -93,6 +93,8 @@ class StripSources:
     def of(self, key: str) -> Strips:
         """Raises KeyError for an unknown key, InputError where the strips cannot be read."""
         place = self._place(key)
+        if known := self._read.get(place):  # without waiting for others that are read
+            return known
         with self._lock:
             if place not in self._read:
                 listed = self._ask(read_strips, place.experiment, self.data_root)
@@ -115,7 +117,7 @@ class StripSources:
         tag = hashlib.sha256(repr((os.fspath(file), stamp)).encode(errors="replace")).hexdigest()
         return lambda: read_picture(file) or self._converted(file, stamp), f'"{tag[:32]}"'
 
-    def masks(self, strips: Strips, key: str) -> dict[int, bytes] | None:
+    def masks(self, strips: Strips, key: str) -> dict[int, MaskPicture] | None:
         """A picture of each true mask, by the number of its class; None: not known.
 
         Raises KeyError for an unknown strip.
@@ -151,7 +153,7 @@ class StripSources:
             if strip_key(name) in strips.ids
         ]
 
-    def _read_masks(self, place: Place, image_id: str) -> dict[int, bytes] | None:
+    def _read_masks(self, place: Place, image_id: str) -> dict[int, MaskPicture] | None:
         return self._ask(mask_pictures, place.experiment, self.data_root, image_id)
 
     def _read_maps(self, place: Place, image_id: str, file: Path, method: str) -> Maps:
@@ -168,6 +170,16 @@ class StripSources:
         if found is None:
             raise KeyError(key)
         return Place(found.path, found.name, found.signature)
+
+
+def _told(ask: Callable[..., Any], function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the function returns. Raises InputError, whatever a hostile file brings about."""
+    try:
+        return ask(function, *arguments)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"cannot be read: {described(error)}") from error
 
 
 def strip_key(image_id: str) -> str:

@@ -19,7 +19,8 @@ from core.experiments.strips import SPLIT_FILE, ImageFolder
 from core.files.tables import read_records
 from core.workbench.strip_data import root_of, table_in, table_of
 
-_TRAIN, _MODEL_FILE, _SCORES_FILE = "train", "model_final.pt", "scores.csv"
+MODEL_FILE = "model_final.pt"
+_TRAIN, _SCORES_FILE = "train", "scores.csv"
 _DIGITS = 4
 # Columns that a detector adds to predictions.
 _SCORE = "novelty_score"
@@ -127,7 +128,7 @@ def _of_experiment(experiment: Experiment, data_root: Path | None) -> Listed:
 
 def _has_model(experiment: Experiment) -> bool:
     is_classifier = experiment.kind != NOVELTY
-    has_file = (experiment.path / _MODEL_FILE).is_file() or bool(experiment.look_up("folds"))
+    has_file = (experiment.path / MODEL_FILE).is_file() or bool(experiment.look_up("folds"))
     return is_classifier and has_file
 
 

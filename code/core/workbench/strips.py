@@ -63,12 +63,16 @@ def _add_masks(app: FastAPI, sources: StripSources) -> None:
             pictures = _known(sources.masks, _of(sources, source), strip)
         except InputError as error:
             return answer(request, {"problem": str(error)})
-        return answer(request, {"masks": None if pictures is None else list(pictures)})
+        if pictures is None:
+            return answer(request, {"masks": None})
+        middles = [picture.middle for picture in pictures.values()]
+        return answer(request, {"masks": list(pictures), "middles": middles})
 
     @app.get("/api/strips/{source}/{strip}/masks/{number}")
     def mask(source: str, strip: str, number: int) -> Response:
         pictures = _known(sources.masks, _of(sources, source), strip)
-        return _png((pictures or {}).get(number))
+        picture = (pictures or {}).get(number)
+        return _png(picture.content if picture else None)
 
 
 def _add_maps(app: FastAPI, sources: StripSources) -> None:

@@ -25,7 +25,7 @@ export function StripDetail({ found, against, row, address, state, go }) {
       <h2>${found.ids[row]}</h2>
       <p class="soft">${facts(found, row, against)}</p>
       ${controls(found, state, go, heat.content, row)}
-      <${Viewer} image=${address(key, "image")} name=${found.ids[row]} zoom=${state.zoom} place=${state.at} layers=${layers}
+      <${Viewer} image=${address(key, "image")} name=${found.ids[row]} zoom=${state.zoom} place=${state.at} suspect=${truth.content?.middles?.[0]} layers=${layers}
         onZoom=${(zoom) => go({ zoom })} onMove=${(at) => go({ at }, "replace")} />
       ${notes(asked, answers)}
       ${classes(found, row)}
