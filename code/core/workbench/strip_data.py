@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from core.data.annotations import read_labels, read_other_labels
@@ -77,7 +78,7 @@ def true_masks(experiment: Path | None, data_root: Path | None, image_id: str) -
 
 @dataclass(frozen=True)
 class MaskPicture:
-    """A true mask as a PNG; `middle` is that of its box, in pixels from the upper left corner."""
+    """A true mask as a PNG; `middle` is that of its largest part, as column and row."""
 
     content: bytes
     middle: tuple[int, int]
@@ -98,8 +99,10 @@ def mask_pictures(
 
 
 def _middle(mask: np.ndarray) -> tuple[int, int]:
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return int(columns[0] + columns[-1]) // 2, int(rows[0] + rows[-1]) // 2
+    _, _, stats, middles = cv2.connectedComponentsWithStats((mask != 0).astype(np.uint8))
+    largest = 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
+    column, row = middles[largest].astype(int).tolist()
+    return column, row
 
 
 @lru_cache(2)

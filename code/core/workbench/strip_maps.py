@@ -27,7 +27,10 @@ _MOST_MODELS = 2
 
 @dataclass(frozen=True)
 class Map:
-    """A heat map as a picture of the whole strip; `mask` outlines what a mask head predicts."""
+    """A heat map as a picture of the whole strip; `mask` outlines what a mask head predicts.
+
+    It is None where nothing is predicted, or by another method.
+    """
 
     name: str
     class_index: int | None
@@ -121,7 +124,7 @@ def _map(heat: Any, place: tuple[slice, slice], size: tuple[int, int], is_mask: 
         padded = cv2.copyMakeBorder(predicted, *[_LINE] * 4, cv2.BORDER_CONSTANT)
         inside = cv2.erode(padded, np.ones((2 * _LINE + 1,) * 2, np.uint8))
         edge = predicted - inside[_LINE:-_LINE, _LINE:-_LINE]
-        mask = painted(edge, heat.class_index or 0)
+        mask = painted(edge, heat.class_index or 0) if predicted.any() else None
     return Map(
         heat.name, heat.class_index, (low, high), as_png(np.dstack([colours, opacity])), mask
     )

@@ -199,6 +199,7 @@ def _listing(name: str, listed: Listed, keys: list[str]) -> Encoded:
         "thresholds": listed.thresholds,
         "novelty_threshold": listed.novelty_threshold,
         "has_masks": listed.has_masks,
+        "has_encoder": listed.has_encoder,
         "has_model": listed.has_model,
         "has_mask_head": listed.has_mask_head,
         "problems": [shown(problem, 1000) for problem in listed.problems],

@@ -59,6 +59,7 @@ class Listed:
     novelty_threshold: float | None = None
     files: dict[str, str] = field(default_factory=dict)
     has_masks: bool = False
+    has_encoder: bool = False
     has_model: bool = False
     has_mask_head: bool = False
     problems: list[str] = field(default_factory=list)
@@ -100,8 +101,8 @@ def _of_experiment(experiment: Experiment, data_root: Path | None) -> Listed:
     if not names:
         raise InputError(f"{experiment.path} has no classes: it is no training, or has just begun")
     images = ImageFolder(root_of(experiment, data_root))
-    listed = Listed(list(names), images, {}, has_model=_has_model(experiment))
-    listed.has_mask_head = listed.has_model and experiment.look_up("mask_loss") is not None
+    listed = Listed(list(names), images, {})
+    _add_model(listed, experiment)
     try:
         if experiment.kind == NOVELTY:
             listed.strips = dict(_scored(experiment))
@@ -126,10 +127,11 @@ def _of_experiment(experiment: Experiment, data_root: Path | None) -> Listed:
     return listed
 
 
-def _has_model(experiment: Experiment) -> bool:
-    is_classifier = experiment.kind != NOVELTY
-    has_file = (experiment.path / MODEL_FILE).is_file() or bool(experiment.look_up("folds"))
-    return is_classifier and has_file
+def _add_model(listed: Listed, experiment: Experiment) -> None:
+    listed.has_encoder = (experiment.path / MODEL_FILE).is_file()
+    # The folds of a cross-validation have one each.
+    listed.has_model = listed.has_encoder or bool(experiment.look_up("folds"))
+    listed.has_mask_head = listed.has_model and bool(experiment.config.get("model.mask_head"))
 
 
 def _split(experiment: Experiment) -> Iterator[tuple[str, Strip]]:

@@ -83,9 +83,12 @@ def _add_maps(app: FastAPI, sources: StripSources) -> None:
         except InputError as error:
             return answer(request, {"problem": str(error)})
         names = [
-            {"name": shown(one.name), "class": one.class_index, "scale": one.scale}
+            {
+                "name": shown(one.name), "class": one.class_index, "scale": one.scale,
+                "has_mask": one.mask is not None,
+            }
             for one in found.maps
-        ]
+        ]  # fmt: skip
         return answer(request, {"method": found.method, "methods": found.methods, "maps": names})
 
     @app.get("/api/strips/{source}/{strip}/maps/{method}/{number}/{what}")
@@ -109,4 +112,4 @@ def _known(look: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return look(*arguments)
     except KeyError:
-        raise HTTPException(404, "No such strips") from None
+        raise HTTPException(404, "Neither an experiment here nor a strip of one") from None

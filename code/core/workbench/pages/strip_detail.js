@@ -74,7 +74,7 @@ function layersOf({ found, row, state, address, answers }) {
     layers.push({ kind: "mask", url: address(`masks/${number}`), title: `true mask of ${found.classes[number]}` });
   }
   (predicted.content?.maps ?? []).forEach((map, number) => {
-    layers.push({ kind: "outline", url: address(`maps/mask_head/${number}/mask`), title: `predicted mask of ${map.name}` });
+    if (map.has_mask) layers.push({ kind: "outline", url: address(`maps/mask_head/${number}/mask`), title: `predicted mask of ${map.name}` });
   });
   return layers;
 }
@@ -85,6 +85,7 @@ function notes(asked, answers) {
   const masks = answers.truth.content?.masks;
   if (masks === null) lines.push("The masks of this strip are not known.");
   if (masks?.length === 0) lines.push("No true mask: nothing is marked on this strip.");
+  if (answers.predicted.content?.maps?.every((map) => !map.has_mask)) lines.push("No predicted mask: nowhere on this strip is the probability of a pixel 0.5.");
   const waits = (name) => asked[name] && !answers[name].content && !answers[name].trouble;
   if (waits("predicted") || waits("heat")) lines.push("The model looks at the strip; the first time takes some seconds …");
   return html`<div class="soft strip-notes" role="status">${lines.map((line) => html`<p>${line}</p>`)}</div>`;
@@ -110,6 +111,7 @@ function classes(found, row) {
 function similar(content, found, address, state) {
   if (!content) return null;
   if (content.problem) return html`<p class="trouble">${content.problem}</p>`;
+  if (!content.similar && !found.has_encoder) return null;
   if (!content.similar) return html`<p class="soft">The nearest strips: <code>python code/find_similar.py ${found.name}</code> finds them.</p>`;
   if (!content.similar.length) return null;
   return html`<h3>Nearest strips</h3><ul class="strip-similar">${content.similar.map((one) => html`<li key=${one.key}>
