@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from browsed_strips import HEIGHT, WIDTH, checkerboard, draw_image, write_data_set, write_trained
-from experiment_factory import CLASS_NAMES, read_results, write_experiment
+from experiment_factory import CLASS_NAMES, read_results, write_experiment, write_results
 from running_workbench import running
 
 from core.analysis.label_errors import rank_label_errors
@@ -237,6 +237,25 @@ def test_what_a_detector_says_is_listed(folders, tmp_path):
         second = lines[2].partition(",")[0]
         assert found["novelty"][found["ids"].index(second)] == 0.125
         assert found["novelty"][found["parts"].index("train")] is None
+
+
+def test_the_strips_of_a_detector_have_its_scores(folders, tmp_path):
+    root = folders / "trained_on"
+    names = sorted(path.name for path in (root / "train_images").iterdir())[:2]
+    (tmp_path / "detector").mkdir()
+    about = {"root": str(root), "class_names": CLASS_NAMES}
+    results = {"schema_version": 1, "status": "completed", "kind": "novelty", "data": about}
+    write_results(tmp_path / "detector", results | {"threshold": {"threshold": 0.75}})
+    rows = ["image,part,score,high_pass,defect_1,defect_2,defect_3,defect_4"]
+    rows += [f"/x/{names[0]},test,0.9,1,0,1,0,0", f"/x/{names[1]},threshold,0.25,1,0,0,0,0"]
+    (tmp_path / "detector" / "scores.csv").write_text("\n".join(rows) + "\n")
+    with running(tmp_path) as served:
+        assert [one["name"] for one in served.ask("/api/strips").json()["places"]] == ["detector"]
+        found = listed(served, served.key("detector"))
+        assert image_of(served, served.key("detector"), names[0]).headers["etag"]
+    assert (found["ids"], found["parts"]) == (names, ["test", "threshold"])
+    assert (found["novelty"], found["novelty_threshold"]) == ([0.9, 0.25], 0.75)
+    assert (found["labels"], found["predicted"]) == ([[1], []], [None, None])
 
 
 def test_damaged_predictions_are_one_line_above_the_strips(folders, tmp_path):
