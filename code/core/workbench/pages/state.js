@@ -6,8 +6,13 @@ export const DEFAULT_COLUMNS = [
 ];
 
 const TEXTS = { filter: "", kind: "", status: "", sort: "-created", by: "macro_f1", key: "" };
-const LISTS = { column: DEFAULT_COLUMNS, selected: [] };
-const PAGES = ["experiments", "experiment", "compare"];
+const STRIPS = {
+  place: "", strip: "", find: "", part: "", given: "", predicted: "", verdict: "", rank: "", other: "",
+  zoom: "", at: "", map: "", method: "",
+};
+Object.assign(TEXTS, STRIPS);
+const LISTS = { column: DEFAULT_COLUMNS, selected: [], over: ["truth"] };
+const PAGES = ["experiments", "experiment", "compare", "strips"];
 
 export function readAddress(hash) {
   const [page, query = ""] = hash.replace(/^#/, "").split("?");
