@@ -9,7 +9,9 @@ const MOST = 38; // one more may be open
 export class StripList extends Component {
   constructor(props) {
     super(props);
-    this.state = { from: 0, to: 12 };
+    // Around the strip that a link names: no image of others is asked for before it.
+    const from = Math.max(0, props.rows.indexOf(props.open) - SPARE);
+    this.state = { from, to: from + 2 * SPARE };
     this.region = createRef();
     this.look = this.look.bind(this);
     this.onKey = this.onKey.bind(this);

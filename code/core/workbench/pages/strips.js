@@ -10,6 +10,7 @@ const SETTLED = 150; // milliseconds
 const KEYS = { t: "truth", p: "predicted", h: "heat" };
 
 export function Strips({ state, go }) {
+  preload(state);
   return html`<${Live} path="api/strips">${({ content, trouble }) => {
     const places = content?.places ?? [];
     if (content && !places.length) return empty();
@@ -31,6 +32,15 @@ export function Strips({ state, go }) {
 
 const UNFILTERED = { strip: "", part: "", given: "", predicted: "", verdict: "", rank: "", other: "" };
 const strips = (place) => `api/strips/${encodeURIComponent(place)}`;
+
+let preloaded;
+
+/** The strip that a link names is asked for at once, beside the list of all. */
+function preload({ place, strip }) {
+  if (!place || !strip || preloaded) return;
+  preloaded = new Image();
+  preloaded.src = `${strips(place)}/${encodeURIComponent(strip)}/image`;
+}
 
 /** Writes into the address which place is shown, so that every link names one. */
 class First extends Component {
