@@ -1,14 +1,16 @@
 """Which strip a reviewer is shown next: leases, strips for two reviewers, and a random sample."""
 
 import hashlib
+import itertools
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from core.review.database import connected
+from core.review.database import writing
 from core.review.decisions import Sample
-from core.review.store import VALID, ReviewStore
+from core.review.store import ReviewStore
 
 LEASE_SECONDS = 600.0
 
@@ -81,41 +83,34 @@ def lease_next(
     `now` is in seconds since 1970.
     """
     now = time.time() if now is None else now
-    with connected(store.path, "write") as connection:
-        connection.execute("BEGIN IMMEDIATE")
+    with writing(store.path) as connection:
         connection.execute("DELETE FROM leases WHERE ends <= ?", [now])
-        found = []
-        for assignment in _open_to(connection, reviewer, order):
-            if len(found) == count:
-                break
-            found.append(assignment)
+        found = list(itertools.islice(_open_to(connection, reviewer, order), count))
         connection.executemany(
             "INSERT OR REPLACE INTO leases (image_id, reviewer, ends) VALUES (?, ?, ?)",
             [(assignment.image_id, reviewer, now + LEASE_SECONDS) for assignment in found],
         )
-        connection.execute("COMMIT")
     return found
 
 
 def release(store: ReviewStore, reviewer: str) -> None:
     """End all leases of a reviewer who leaves."""
-    with connected(store.path, "write") as connection:
+    with writing(store.path) as connection:
         connection.execute("DELETE FROM leases WHERE reviewer = ?", [reviewer])
 
 
 def _open_to(
     connection: sqlite3.Connection, reviewer: str, order: Sequence[Assignment]
 ) -> Iterator[Assignment]:
-    decided: dict[str, set[str]] = {}
-    query = f"SELECT DISTINCT image_id, reviewer FROM decisions WHERE {VALID}"
-    for image_id, name in connection.execute(query):
-        decided.setdefault(image_id, set()).add(name)
-    query = "SELECT image_id FROM leases WHERE reviewer != ?"
-    leased = {row[0] for row in connection.execute(query, [reviewer])}
+    cursor = connection.cursor()
+    cursor.row_factory = None  # plain rows take half the time
+    reviewed = cursor.execute("SELECT image_id, reviewer FROM reviewed").fetchall()
+    reviewers = Counter(image_id for image_id, _ in reviewed)
+    leased = cursor.execute("SELECT image_id, ? FROM leases WHERE reviewer != ?", [reviewer] * 2)
+    closed = {image_id for image_id, name in [*reviewed, *leased] if name == reviewer}
     for assignment in order:
-        by = decided.get(assignment.image_id, set())
-        is_open = len(by) < assignment.num_reviewers and reviewer not in by
-        if is_open and assignment.image_id not in leased:
+        name = assignment.image_id
+        if name not in closed and reviewers[name] < assignment.num_reviewers:
             yield assignment
 
 
