@@ -71,10 +71,18 @@ class Running:
     def key(self, name: str) -> str:
         return self.rows()[name]["key"]
 
+    def post(self, path: str, **content: Any) -> Answer:
+        """The answer to this content, sent as a page of this server sends it."""
+        headers = {"Content_Type": "application/json", "Origin": f"http://{self.host}"}
+        return self.ask(path, "POST", json.dumps(content).encode(), **headers)
+
 
 @contextlib.contextmanager
 def running(
-    results_dir: Path, watched: bool = False, wrapped: Callable[[Any], Any] = lambda app: app
+    results_dir: Path,
+    watched: bool = False,
+    wrapped: Callable[[Any], Any] = lambda app: app,
+    decisions: Path | None = None,
 ) -> Iterator[Running]:
     """Serve `results_dir`; unless it is watched, it is read once, before."""
     index = ExperimentIndex(results_dir, directly)
@@ -82,7 +90,8 @@ def running(
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        app = Guard(build_app(index, directly), TOKEN, [f"127.0.0.1:{port}"], f"workbench_{port}")
+        app = build_app(index, directly, decisions)
+        app = Guard(app, TOKEN, [f"127.0.0.1:{port}"], f"workbench_{port}")
         config = uvicorn.Config(wrapped(app), lifespan="off", log_config=None, server_header=False)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -80,7 +80,7 @@ def prepare(path: Path, create: bool) -> None:
     """
     if not create and not path.is_file():
         raise InputError(f"{path}: no such store of decisions; expected the file of a review")
-    with connected(path, "write" if create else "read") as connection:
+    with connected(path, "create" if create else "read") as connection:
         connection.execute("BEGIN IMMEDIATE" if create else "BEGIN")
         if create and _is_empty(connection):
             for statement in _STATEMENTS:
@@ -107,9 +107,9 @@ def writing(path: Path) -> Iterator[sqlite3.Connection]:
 def connected(path: Path, purpose: str = "read") -> Iterator[sqlite3.Connection]:
     """A connection of its own for one operation, without a transaction begun.
 
-    `purpose` is `read` or `write`. Raises InputError where the file cannot be used.
+    `purpose` is `read`, `write`, or `create`. Raises InputError where the file cannot be used.
     """
-    mode = "ro" if purpose == "read" else "rwc"
+    mode = {"read": "ro", "write": "rw", "create": "rwc"}[purpose]
     try:
         uri = f"{path.resolve().as_uri()}?mode={mode}"
         connection = sqlite3.connect(uri, _WAIT_SECONDS, isolation_level=None, uri=True)

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.review.database import writing
 from core.review.decisions import Sample
@@ -80,17 +80,19 @@ def lease_next(
 
     Left out are strips that this reviewer has decided on, that enough reviewers have, and that
     another reviewer has leased. A reviewer who asks again has the lease of the same strips renewed.
+    A strip is not blind for who decided on it before, and took that back: its labels were shown.
     `now` is in seconds since 1970.
     """
     now = time.time() if now is None else now
     with writing(store.path) as connection:
         connection.execute("DELETE FROM leases WHERE ends <= ?", [now])
         found = list(itertools.islice(_open_to(connection, reviewer, order), count))
+        seen = _decided_before(connection, reviewer, found)
         connection.executemany(
             "INSERT OR REPLACE INTO leases (image_id, reviewer, ends) VALUES (?, ?, ?)",
             [(assignment.image_id, reviewer, now + LEASE_SECONDS) for assignment in found],
         )
-    return found
+    return [replace(each, blind=each.blind and each.image_id not in seen) for each in found]
 
 
 def release(store: ReviewStore, reviewer: str) -> None:
@@ -112,6 +114,16 @@ def _open_to(
         name = assignment.image_id
         if name not in closed and reviewers[name] < assignment.num_reviewers:
             yield assignment
+
+
+def _decided_before(
+    connection: sqlite3.Connection, reviewer: str, assignments: Sequence[Assignment]
+) -> set[str]:
+    """The strips on which the reviewer has decided, even if that was taken back."""
+    names = [assignment.image_id for assignment in assignments if assignment.blind]
+    places = ", ".join("?" * len(names))
+    query = f"SELECT image_id FROM decisions WHERE reviewer = ? AND image_id IN ({places})"
+    return {row[0] for row in connection.execute(query, [reviewer, *names])}
 
 
 def _draw(fingerprint: str, image_id: str, purpose: str) -> float:

@@ -21,9 +21,15 @@ _NAMES = (_ADDRESS, "localhost")
 _MOST_CONNECTIONS = 200
 
 
-def serve(results_dir: Path, port: int, allowed_hosts: Sequence[str] = ()) -> None:
+def serve(
+    results_dir: Path,
+    port: int,
+    allowed_hosts: Sequence[str] = (),
+    decisions: Path | None = None,
+) -> None:
     """Serve the pages until Ctrl-C, and print the address to open.
 
+    `decisions` is the store of all reviews; None: one for each data set, in `results_dir`.
     Raises InputError where the port is taken.
     """
     with _listening(port) as listener:
@@ -32,7 +38,7 @@ def serve(results_dir: Path, port: int, allowed_hosts: Sequence[str] = ()) -> No
         index = ExperimentIndex(results_dir)
         hosts = [f"{name}:{port}" for name in _NAMES] + list(allowed_hosts)
         # Cookies are shared by all ports of a host: each workbench has its own.
-        app = Guard(build_app(index, ask), token, hosts, cookie=f"workbench_{port}")
+        app = Guard(build_app(index, ask, decisions), token, hosts, cookie=f"workbench_{port}")
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, lifespan="off",
             limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=2, log_config=None,
