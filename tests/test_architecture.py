@@ -26,7 +26,7 @@ WALLS = {
     "training": GROUND | {"metrics"},
     "experiments": GROUND | {"metrics"},
     "analysis": GROUND | {"metrics", "experiments"},
-    "workbench": GROUND | {"experiments", "analysis", "command", "metrics", "review"},
+    "workbench": GROUND | {"experiments", "analysis", "command", "data", "metrics", "review"},
     "review": GROUND | {"data"},
     "autotuning": GROUND,
     "predicting": SHIPPING | {"autotuning"},

@@ -24,7 +24,8 @@ from core.data.corrections import corrected
 from core.review.exporting import export
 from core.review.overlay import read_corrections
 from core.review.store import ReviewStore
-from core.workbench.review_lists import read_review_list, strip_key
+from core.workbench.review_lists import read_review_list
+from core.workbench.strip_sources import strip_key
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query, Request
@@ -16,6 +15,9 @@ from core.workbench.comparing import MOST_COMPARED, compare
 from core.workbench.files import OF_EXPERIMENT, files_of, read_assets, read_file
 from core.workbench.index import ExperimentIndex, Found
 from core.workbench.reviewing import add_review
+from core.workbench.reviews import Reviews
+from core.workbench.strip_sources import StripSources
+from core.workbench.strips import add_strips
 from core.workbench.summary import COLUMN_TITLES
 
 # A report has its style and pictures in itself. Its script does not run: whoever wrote the folder
@@ -27,18 +29,19 @@ _KEYS = Annotated[list[_KEY], Query(min_length=1, max_length=MOST_COMPARED)]
 
 
 def build_app(
-    index: ExperimentIndex, ask: Callable[..., Any], decisions: Path | None = None
+    index: ExperimentIndex,
+    ask: Callable[..., Any],
+    strips: StripSources | None = None,
+    reviews: Reviews | None = None,
 ) -> FastAPI:
-    """The application without its guard. `ask` calls what takes long in another process.
-
-    `decisions` is the store of all reviews; None: one for each data set, in the index's folder.
-    """
+    """The application without its guard. `ask` calls what takes long in another process."""
     app = FastAPI(openapi_url=None)
     _add_pages(app)
     _add_experiments(app, index)
     _add_curves(app, index)
     _add_comparison(app, index, ask)
-    add_review(app, index, ask, decisions)
+    add_strips(app, strips or StripSources(index, ask))
+    add_review(app, reviews or Reviews(index, ask))
     return app
 
 

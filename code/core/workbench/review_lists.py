@@ -1,6 +1,5 @@
 """The strips of an experiment in the order in which reviewers are shown them."""
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from core.experiments.reading import Experiment, read_experiment
 from core.metrics.scored_predictions import check_predictions
 from core.review.leases import Assignment, order_of_review
 from core.validation import nearest
+from core.workbench.strip_sources import strip_key
 
 Order = Literal["suspects", "unsure"]
 # What the model was not trained on; a cross-validation has tested every image.
@@ -72,11 +72,6 @@ def read_review_list(path: Path, order: Order, only: str = "") -> ReviewList:
         for name, given, own, column in rows
     }
     return ReviewList(tuple(names), fingerprint, strips, order_of_review(ranked, fingerprint))
-
-
-def strip_key(image_id: str) -> str:
-    """The name that a page has for a strip."""
-    return hashlib.sha256(image_id.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _columns(wanted: np.ndarray, names: Sequence[str], only: str) -> np.ndarray:

@@ -1,7 +1,6 @@
 """The addresses of a review: what is next, decisions, undo, and how far it has come."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI, HTTPException, Query, Request
@@ -14,9 +13,10 @@ from core.review.decisions import Decision, Entry, Name
 from core.review.leases import Assignment, lease_next
 from core.validation import Settings, validate
 from core.workbench.answers import answer
-from core.workbench.index import ExperimentIndex, Found
-from core.workbench.review_lists import Order, ReviewList, strip_key
+from core.workbench.index import Found
+from core.workbench.review_lists import Order, ReviewList
 from core.workbench.reviews import Reviews
+from core.workbench.strip_sources import strip_key
 from core.workbench.summary import shown
 
 _MOST_STRIPS = 8
@@ -55,11 +55,8 @@ class _Undone(_Asked):
     number: int
 
 
-def add_review(
-    app: FastAPI, index: ExperimentIndex, ask: Callable[..., Any], decisions: Path | None
-) -> None:
+def add_review(app: FastAPI, reviews: Reviews) -> None:
     """Give the application the addresses of a review."""
-    reviews = Reviews(index, ask, decisions)
 
     @app.get("/api/review/list")
     def listed(request: Request, key: _KEY, order: Order = "suspects", only: _CLASS = "") -> Any:

@@ -21,8 +21,12 @@ class Reviews:
     """The lists of experiments, and the stores of the decisions about their data sets."""
 
     def __init__(
-        self, index: ExperimentIndex, ask: Callable[..., Any], decisions: Path | None
+        self, index: ExperimentIndex, ask: Callable[..., Any], decisions: Path | None = None
     ) -> None:
+        """`ask` calls what takes long in another process.
+
+        `decisions` is the store of all reviews; None: one for each data set, in the index's folder.
+        """
         self._index, self._ask, self._decisions = index, ask, decisions
         self._stores: dict[Path, ReviewStore] = {}
         # By the signature of results.json too: an experiment that has changed is read again.
