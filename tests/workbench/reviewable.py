@@ -27,8 +27,9 @@ def write_reviewable(folder: Path, name: str = "reviewable", images: int = 120, 
         Image.fromarray(grey).save(root / "images" / row["image_id"], quality=40)
     with (root / "labels.csv").open("w", newline="") as stream:
         written = csv.writer(stream)
-        written.writerow(["ImageId", *CLASS_NAMES])
-        written.writerows([r["image_id"], *(r[f"label_{n}"] for n in CLASS_NAMES)] for r in rows)
+        names = how.get("class_names", CLASS_NAMES)
+        written.writerow(["ImageId", *names])
+        written.writerows([r["image_id"], *(r[f"label_{n}"] for n in names)] for r in rows)
     results = read_results(path)
     results["data"] |= {"fingerprint": read_table(root).fingerprint(), "root": str(root)}
     write_results(path, results)

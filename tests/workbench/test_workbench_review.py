@@ -93,7 +93,9 @@ def test_blind_strips_are_sent_without_labels_until_they_are_decided(served):
         assert last["answers"] == [0, 0, 1, 0]
         assert len(last["given"]) == len(last["probabilities"]) == 4
     assert set(seen[True]) == {"key", "name", "blind"}
-    assert set(seen[False]) == {"key", "name", "blind", "given", "probabilities", "column"}
+    assert set(seen[False]) == {
+        "key", "name", "blind", "given", "probabilities", "column", "suggested"
+    }  # fmt: skip
 
 
 def test_a_blind_strip_that_was_decided_is_not_blind_again(served, store):
@@ -228,7 +230,9 @@ def test_progress_is_that_of_the_command(served, store):
 
 def test_decisions_are_kept_beside_the_results_by_default(made):
     with running(made / "results") as served:
-        path = Path(listed(served)["store"])
+        command, training = listed(served)["commands"]
+        path = Path(command.split()[-1])
+        assert training.endswith(f"data.corrections={path}")
         assert not path.exists()  # to look changes nothing
         ann = Reviewer(served)
         ann.decide(ann.next()["strips"][0], [0, 0, 0, 0])

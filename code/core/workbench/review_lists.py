@@ -24,12 +24,16 @@ _HELD_OUT = ("validation", "test")
 
 @dataclass(frozen=True)
 class Strip:
-    """A strip with its given labels, and the column of the class that is asked about."""
+    """A strip with its given labels, and the class that is asked about: its column.
+
+    `suggested` is the label of this class that the prediction speaks for, once it is scaled.
+    """
 
     image_id: str
     labels: tuple[int, ...]
     probabilities: tuple[float, ...]
     column: int
+    suggested: int
 
 
 @dataclass(frozen=True)
@@ -61,15 +65,16 @@ def read_review_list(path: Path, order: Order, only: str = "") -> ReviewList:
     scaled = scaled_alike(labels, probabilities)
     wanted = np.abs(labels - scaled) if order == "suspects" else 0.5 - np.abs(scaled - 0.5)
     columns = _columns(wanted, names, only)
-    largest = wanted[np.arange(len(wanted)), columns]
+    every = np.arange(len(wanted))
+    largest, suggested = wanted[every, columns], scaled[every, columns] >= 0.5
     ranked = [image_ids[row] for row in np.argsort(-largest, kind="stable")]
     rows = zip(
         image_ids, labels.astype(int).tolist(), probabilities.tolist(), columns.tolist(),
-        strict=True,
+        suggested.astype(int).tolist(), strict=True,
     )  # fmt: skip
     strips = {
-        strip_key(name): Strip(name, tuple(given), tuple(own), column)
-        for name, given, own, column in rows
+        strip_key(name): Strip(name, tuple(given), tuple(own), *about)
+        for name, given, own, *about in rows
     }
     return ReviewList(tuple(names), fingerprint, strips, order_of_review(ranked, fingerprint))
 

@@ -1,6 +1,8 @@
 """The addresses of a review: what is next, decisions, undo, and how far it has come."""
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI, HTTPException, Query, Request
@@ -71,7 +73,7 @@ def add_review(app: FastAPI, reviews: Reviews) -> None:
                 "classes": [shown(name) for name in strips.class_names],
                 "class_names": list(strips.class_names),
                 "strips": len(strips.order),
-                "store": for_terminal(str(reviews.path_for(strips.fingerprint))),
+                "commands": _commands(reviews.path_for(strips.fingerprint)),
             },
         )
 
@@ -94,6 +96,13 @@ def add_review(app: FastAPI, reviews: Reviews) -> None:
     @app.post("/api/review/undo")
     def undo(request: Request, body: Annotated[Any, Body()]) -> Response:
         return answer(request, _answered(body, _Undone, "undo", reviews))
+
+
+def _commands(store: Path) -> list[str]:
+    """What can be done with the decisions; a path may need quotes of a shell."""
+    train = ["python", "code/train.py", f"data.corrections={store}"]
+    listed = ["python", "code/corrections.py", "list", str(store)]
+    return [for_terminal(shlex.join(command)) for command in (listed, train)]
 
 
 def _answered(body: Any, kind: type[_Asked], what: str, reviews: Reviews) -> dict[str, Any]:
@@ -169,6 +178,7 @@ def _strip(strips: ReviewList, assigned: Assignment) -> dict[str, Any]:
         "given": list(strip.labels),
         "probabilities": list(strip.probabilities),
         "column": strip.column,
+        "suggested": strip.suggested,
     }
 
 
