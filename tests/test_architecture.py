@@ -26,7 +26,10 @@ WALLS = {
     "training": GROUND | {"metrics"},
     "experiments": GROUND | {"metrics"},
     "analysis": GROUND | {"metrics", "experiments"},
-    "workbench": GROUND | {"experiments", "analysis", "command", "data", "metrics", "review"},
+    "workbench": GROUND
+    | {"experiments", "analysis", "command", "data", "metrics", "review"}
+    # In a child process, where a page asks for heat maps.
+    | {"explaining", "predicting"},
     "review": GROUND | {"data"},
     "autotuning": GROUND,
     "predicting": SHIPPING | {"autotuning"},

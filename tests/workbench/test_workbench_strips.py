@@ -32,6 +32,8 @@ def folders(tmp_path_factory):
     (images / "link.jpg").symlink_to(folder / "secret.jpg")
     (images / "gone.jpg").symlink_to(folder / "nothing.jpg")
     (images / "text.jpg").write_text("a secret")
+    with (data / "train.csv").open("a") as stream:
+        stream.write("text.jpg,1,1 1\n")
     (images / "cut.png").write_bytes((images / HOSTILE[0]).read_bytes()[:-200])
     (images / "folder.jpg").mkdir()
     os.mkfifo(images / "pipe.jpg")
@@ -130,9 +132,11 @@ def test_what_no_browser_shows_is_converted(served, name, pixels):
 def test_what_is_no_image_of_the_data_set_is_one_line(served, name, reason):
     assert name in listed(served, "data")["ids"]
     answer = image_of(served, "data", name)
-    assert answer.status == 404
-    assert reason in answer.json()["detail"]
-    assert "\n" not in answer.json()["detail"]
+    # No error, with which the browser would fill its console: the page shows the sentence.
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert reason.encode() in answer.body
+    assert b"\n" not in answer.body
     assert b"a secret" not in answer.body
 
 
@@ -151,8 +155,8 @@ def test_without_its_data_set_an_experiment_has_its_predictions(folders):
         assert len(found["ids"]) == 360
         assert "does not exist" in found["problems"][0]
         answer = image_of(served, served.key("moved"), found["ids"][0])
-        assert answer.status == 404
-        assert "--data-root" in answer.json()["detail"]
+        assert answer.headers["content-type"].startswith("text/plain")
+        assert b"--data-root" in answer.body
 
 
 def test_the_data_set_that_is_given_stands_in_for_one_that_is_gone(folders, tmp_path):
@@ -170,6 +174,34 @@ def test_a_data_set_that_changes_is_read_again(tmp_path):
         assert listed(served, "data")["ids"] == ["a.png"]
         cv2.imwrite(str(root / "train_images" / "b.png"), draw_image(3))
         assert listed(served, "data")["ids"] == ["a.png", "b.png"]
+
+
+def mask_of(served, source, name, number):
+    answer = served.ask(f"/api/strips/{source}/{strip_key(name)}/masks/{number}")
+    return cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def test_a_true_mask_is_a_picture_of_its_pixels(served):
+    address = f"/api/strips/data/{strip_key(HOSTILE[0])}/masks"
+    assert served.ask(address).json() == {"masks": [0]}
+    picture = mask_of(served, "data", HOSTILE[0], 0)
+    assert np.array_equal(picture[..., 3] == 255, checkerboard() == 1)
+    colour = listed(served, "data")["colours"][0]
+    assert bytes(picture[0, 0, 2::-1]).hex() == colour[1:]
+    assert served.ask(f"{address}/1").status == 404
+    assert served.ask(f"/api/strips/data/{strip_key('plain.jpg')}/masks").json() == {"masks": []}
+    # Its size is not known.
+    assert served.ask(f"/api/strips/data/{strip_key('text.jpg')}/masks").json() == {"masks": None}
+
+
+def test_what_has_no_model_or_a_damaged_one_is_one_line(served, folders):
+    key = strip_key("plain.jpg")
+    assert "no model" in served.ask(f"/api/strips/data/{key}/maps").json()["problem"]
+    source = served.key("trained")
+    name = listed(served, source)["ids"][0]
+    problem = served.ask(f"/api/strips/{source}/{strip_key(name)}/maps").json()["problem"]
+    assert "model_final.pt" in problem
+    assert not listed(served, source)["has_model"]
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,10 @@ def serve(
         port = listener.getsockname()[1]
         token, ask = secrets.token_urlsafe(32), ChildProcess()
         index = ExperimentIndex(results_dir)
-        # In a process of their own: a comparison may take a minute.
-        ask_for_strips = ChildProcess()
-        strips = StripSources(index, ask_for_strips, data_root)
-        reviews = Reviews(index, ask_for_strips, decisions)
+        # In processes of their own: a comparison may take a minute, and a model needs torch.
+        ask_table, ask_model = ChildProcess(), ChildProcess()
+        strips = StripSources(index, ask_table, data_root, ask_model)
+        reviews = Reviews(index, ask_table, decisions)
         hosts = [f"{name}:{port}" for name in _NAMES] + list(allowed_hosts)
         # Cookies are shared by all ports of a host: each workbench has its own.
         app = build_app(index, ask, strips, reviews)
@@ -59,8 +59,8 @@ def serve(
             uvicorn.Server(config).run(sockets=[listener])
         finally:
             index.close()
-            ask.close()
-            ask_for_strips.close()
+            for process in (ask, ask_table, ask_model):
+                process.close()
 
 
 @contextmanager

@@ -28,6 +28,10 @@ _SHOWN = {
 }
 
 
+# Red, green, blue of classes, one after another: those of Okabe and Ito that stand out on grey.
+COLOURS = ("#56b4e9", "#e69f00", "#2fc49a", "#f0e442", "#ff7f5c", "#de98c0", "#7aa2ff", "#c8e36b")
+
+
 @dataclass(frozen=True)
 class Picture:
     """The bytes of an image, and their media type."""
@@ -88,6 +92,17 @@ def converted(file: Path) -> Picture:
 def as_png(image: np.ndarray) -> bytes:
     """Shape: uint8 (H, W), or (H, W, 3) or (H, W, 4) in OpenCV's order of colours."""
     return cv2.imencode(".png", image)[1].tobytes()
+
+
+def painted(mask: np.ndarray, class_index: int) -> bytes:
+    """A PNG of the mask's own size: the colour of the class where the mask is, else nothing.
+
+    Shape: mask (height, width).
+    """
+    colour = bytes.fromhex(COLOURS[class_index % len(COLOURS)][1:])
+    picture = np.zeros((*mask.shape, 4), np.uint8)
+    picture[mask != 0] = (*colour[::-1], 255)
+    return as_png(picture)
 
 
 def _header(file: Path, content: bytes) -> Header:

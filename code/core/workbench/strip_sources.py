@@ -3,24 +3,26 @@
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from core.data.sources import sources_in
 from core.errors import InputError
 from core.files.escaping import for_terminal
 from core.workbench.answers import Encoded, encoded
 from core.workbench.index import ExperimentIndex
-from core.workbench.strip_images import Picture, check_place, converted, read_picture
-from core.workbench.strip_tables import Listed, read_strips, true_masks
+from core.workbench.strip_data import data_stamp, mask_pictures
+from core.workbench.strip_images import COLOURS, Picture, check_place, converted, read_picture
+from core.workbench.strip_maps import Maps, read_maps
+from core.workbench.strip_tables import Listed, Strip, read_strips
 from core.workbench.summary import shown
 
 DATA = "data"
 """The key of the data set that belongs to no experiment."""
-_MOST_REMEMBERED = 4
+_KINDS = ("classification", "cross-validation", "novelty")
+_MOST_REMEMBERED, _MOST_PICTURES = 4, 24
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Strips:
 
     def __init__(self, place: Place, listed: Listed) -> None:
         self.place, self.class_names = place, listed.class_names
-        self.ids = {strip_key(image_id): image_id for image_id in listed.ids}
+        self.ids = {strip_key(image_id): image_id for image_id in listed.strips}
         self._files, self._images = listed.files, listed.images
         self.encoded = _listing(place.name, listed, list(self.ids))
 
@@ -62,34 +64,37 @@ class StripSources:
     """The strips of all experiments, each read when it is asked for."""
 
     def __init__(
-        self, index: ExperimentIndex, ask: Callable[..., Any], data_root: Path | None = None
+        self,
+        index: ExperimentIndex,
+        ask: Callable[..., Any],
+        data_root: Path | None = None,
+        ask_model: Callable[..., Any] | None = None,
     ) -> None:
-        """`ask` calls what takes long in another process."""
+        """`ask` calls what takes long in another process; `ask_model`, what needs torch."""
         self._index, self._ask, self.data_root = index, ask, data_root
+        self._ask_model = ask_model or ask
         self._read: dict[Place, Strips] = {}
         self._lock = Lock()
-        self._converted = lru_cache(16)(self._convert)
+        self._converted = lru_cache(_MOST_PICTURES)(self._convert)
+        self._masks = lru_cache(_MOST_PICTURES)(self._read_masks)
+        self._maps = lru_cache(_MOST_PICTURES)(self._read_maps)
 
     def places(self) -> list[dict[str, str]]:
-        """The key and the name of everything that may have strips."""
+        """The key and the name of all that may have strips: the data set, the newest experiment."""
         places = []
         if self.data_root is not None:
             places.append({"key": DATA, "name": f"data set {for_terminal(str(self.data_root))}"})
         rows, _ = self._index.rows()
-        kinds = ("classification", "cross-validation")
-        places += [
-            {"key": row["key"], "name": row["name"]}
-            for row in rows
-            if row["values"].get("kind") in kinds
-        ]
-        return places
+        rows = [row for row in rows if row["values"].get("kind") in _KINDS]
+        rows.sort(key=lambda row: str(row["values"].get("created")), reverse=True)
+        return places + [{"key": row["key"], "name": row["name"]} for row in rows]
 
     def of(self, key: str) -> Strips:
         """Raises KeyError for an unknown key, InputError where the strips cannot be read."""
         place = self._place(key)
         with self._lock:
             if place not in self._read:
-                listed = self._ask(read_strips, place.experiment, self.data_root, place.stamp)
+                listed = self._ask(read_strips, place.experiment, self.data_root)
                 self._read[place] = Strips(place, listed)
                 for old in list(self._read)[:-_MOST_REMEMBERED]:
                     del self._read[old]
@@ -109,17 +114,35 @@ class StripSources:
         tag = hashlib.sha256(repr((os.fspath(file), stamp)).encode(errors="replace")).hexdigest()
         return lambda: read_picture(file) or self._converted(file, stamp), f'"{tag[:32]}"'
 
-    def masks(self, strips: Strips, key: str) -> Any:
-        """The true masks, as `true_masks` returns them."""
-        place, image_id = strips.place, strips.ids[key]
-        return self._ask(true_masks, place.experiment, self.data_root, place.stamp, image_id)
+    def masks(self, strips: Strips, key: str) -> dict[int, bytes] | None:
+        """A picture of each true mask, by the number of its class; None: not known.
+
+        Raises KeyError for an unknown strip.
+        """
+        return self._masks(strips.place, strips.ids[key])
+
+    def maps(self, strips: Strips, key: str, method: str) -> Maps:
+        """Heat maps by this method; "": the default one.
+
+        Raises KeyError for an unknown strip, InputError where the model or the image cannot be
+        read.
+        """
+        if strips.place.experiment is None:
+            raise InputError("a data set without an experiment has no model to explain")
+        return self._maps(strips.place, strips.ids[key], strips.file(key), method)
+
+    def _read_masks(self, place: Place, image_id: str) -> dict[int, bytes] | None:
+        return self._ask(mask_pictures, place.experiment, self.data_root, image_id)
+
+    def _read_maps(self, place: Place, image_id: str, file: Path, method: str) -> Maps:
+        return self._ask_model(read_maps, place.experiment, image_id, file, method)
 
     def _convert(self, file: Path, stamp: Any) -> Picture:
         return self._ask(converted, file)
 
     def _place(self, key: str) -> Place:
         if key == DATA and self.data_root is not None:
-            return Place(None, f"data set {self.data_root}", _stamp(self.data_root))
+            return Place(None, f"data set {self.data_root}", data_stamp(self.data_root))
         self._index.keep_watching()
         found = self._index.find(key)
         if found is None:
@@ -132,31 +155,24 @@ def strip_key(image_id: str) -> str:
     return hashlib.sha256(image_id.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def _stamp(root: Path) -> tuple[Any, ...]:
-    """Changes where an image or a label file is added, removed or replaced."""
-    found = []
-    for name in (*sources_in(root), "train_images", "images", "img"):
-        try:
-            status = (root / name).stat()
-        except OSError:
-            continue
-        found.append((name, status.st_mtime_ns, status.st_size))
-    return tuple(found)
-
-
 def _listing(name: str, listed: Listed, keys: list[str]) -> Encoded:
+    strips = list(listed.strips.values())
+    columns = {each.name: [getattr(one, each.name) for one in strips] for each in fields(Strip)}
+    columns["parts"] = [None if part is None else shown(part) for part in columns.pop("part")]
+    has_novelty = any(score is not None for score in columns["novelty"])
     content = {
         "name": shown(name),
         "classes": [shown(each) for each in listed.class_names],
+        "colours": COLOURS,
         "thresholds": listed.thresholds,
+        "novelty_threshold": listed.novelty_threshold,
         "has_masks": listed.has_masks,
+        "has_model": listed.has_model,
+        "has_mask_head": listed.has_mask_head,
         "problems": [shown(problem, 1000) for problem in listed.problems],
         "keys": keys,
-        "ids": [shown(image_id) for image_id in listed.ids],
-        "parts": [None if part is None else shown(part) for part in listed.parts],
-        **{
-            column: getattr(listed, column)
-            for column in ("labels", "predicted", "probabilities", "disagreement", "margin")
-        },
+        "ids": [shown(image_id) for image_id in listed.strips],
+        **columns,
+        "novelty": columns["novelty"] if has_novelty else None,
     }
     return encoded(content)

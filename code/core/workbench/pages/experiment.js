@@ -2,8 +2,11 @@
 import { curves } from "./chart.js";
 import { html } from "./markup.js";
 import { Live } from "./polling.js";
+import { readAddress, writeAddress } from "./state.js";
 import { plainTable } from "./table.js";
 import { asText } from "./values.js";
+
+const WITH_STRIPS = ["classification", "cross-validation", "novelty"];
 
 export function Experiment({ state }) {
   return html`<${Live} path=${`api/experiments/${encodeURIComponent(state.key)}`}>${({ content, trouble }) => (
@@ -17,6 +20,7 @@ function page(one, trouble) {
     <p><span class=${`tag ${one.status.replace(" ", "-")}`}>${one.status}</span> ${one.message}</p>
     ${trouble ? html`<p class="trouble" role="alert">${trouble}</p>` : null}
     ${one.files.length ? html`<nav aria-label="Files" class="files">${one.files.map((file) => html`<a href=${address(file)} target="_blank" rel="noopener">${file}</a>`)}</nav>` : null}
+    ${one.facts?.some(([, , value]) => WITH_STRIPS.includes(value)) ? html`<p><a href=${writeAddress({ ...readAddress("#strips"), place: one.key })}>Strips of this experiment</a></p>` : null}
     ${one.problem ? html`<p class="trouble">${one.problem}</p>` : details(one)}
   </section>`;
 }

@@ -55,7 +55,8 @@ async function answer(path, tag) {
   }
 }
 
-function reason(text) {
+/** The sentence in the server's answer to what it refuses. */
+export function reason(text) {
   try {
     const { detail } = JSON.parse(text);
     return typeof detail === "string" ? detail : JSON.stringify(detail).slice(0, 300);
@@ -87,5 +88,28 @@ export class Live extends Component {
 
   render() {
     return this.props.children(this.state);
+  }
+}
+
+/** Asks once for `path`, and again where that changes; calls its child with the answer. */
+export class Once extends Component {
+  componentDidMount() {
+    this.ask();
+  }
+
+  componentDidUpdate(before) {
+    if (before.path !== this.props.path) this.ask();
+  }
+
+  async ask() {
+    const { path } = this.props;
+    if (!path) return;
+    const { content, trouble } = await answer(path, "");
+    if (path === this.props.path) this.setState({ path, content, trouble });
+  }
+
+  render() {
+    const { path, content, trouble } = this.state;
+    return this.props.children(path === this.props.path ? { content, trouble } : {});
   }
 }

@@ -1,10 +1,12 @@
 /** One strip at a time: its picture, a button for each class, and what was decided last. */
-import { Component, createRef, html } from "./markup.js";
+import { Component, html } from "./markup.js";
+import { Once } from "./polling.js";
 import { recall, remember } from "./remembered.js";
 import { Session } from "./review_session.js";
+import { ZOOMS, Viewer } from "./viewer.js";
 
-// Those that mean something else are left out: accept, keep, unsure, undo.
-const CLASS_KEYS = [..."1234567890bcdefghijlmnopqrtvwxyz"];
+// Those that mean something else are left out: accept, keep, masks, unsure, undo, zoom.
+const CLASS_KEYS = [..."1234567890bcdefghijlnopqrtvwxy"];
 const KEYS_ON = "review.keys";
 const SHOWN = new Map([[1, "shown"], [0, "not shown"], [null, "unsure"]]);
 
@@ -13,7 +15,6 @@ export class Desk extends Component {
     super(props);
     this.state = { strips: [], keysOn: recall(KEYS_ON, true) };
     this.pictures = new Map();
-    this.heading = createRef();
     this.onKey = this.onKey.bind(this);
   }
 
@@ -43,13 +44,13 @@ export class Desk extends Component {
     for (const key of wanted) {
       if (this.pictures.has(key)) continue;
       const picture = new Image();
-      picture.src = this.address(key);
+      picture.src = this.address(key, "image");
       this.pictures.set(key, picture);
     }
   }
 
-  address(key) {
-    return `api/strips/${encodeURIComponent(this.props.about.key)}/${encodeURIComponent(key)}/image`;
+  address(key, what) {
+    return `api/strips/${encodeURIComponent(this.props.about.key)}/${encodeURIComponent(key)}/${what}`;
   }
 
   /** The answers for the strip that is shown: as given, until the reviewer changes them. */
@@ -89,10 +90,15 @@ export class Desk extends Component {
     this.save(this.answers().map((label, at) => (strip.blind || at === strip.column ? null : label)));
   }
 
+  masks() {
+    this.setState({ masks: !this.state.masks });
+  }
+
   /** What each key does now. */
   actions() {
     const [strip] = this.state.strips;
-    const general = { u: () => this.session.undo(), "?": () => this.setState({ help: !this.state.help }) };
+    const zoom = () => this.props.go({ zoom: this.props.zoom ? "" : "1" });
+    const general = { z: zoom, m: () => this.masks(), u: () => this.session.undo(), "?": () => this.setState({ help: !this.state.help }) };
     if (!strip) return general;
     const classes = this.props.classes.map((_, at) => [CLASS_KEYS[at], () => this.change(at)]);
     const own = { ...Object.fromEntries(classes), ...general, enter: () => this.save(), s: () => this.unsure() };
@@ -121,6 +127,8 @@ export class Desk extends Component {
       <div class="actions">
         ${strip ? this.decisions(strip) : null}
         ${this.button("u", "Undo", () => this.session.undo(), { disabled: !last && !waiting })}
+        <label class="zoom"><kbd>Z</kbd> <select aria-label="Zoom" onChange=${(event) => this.props.go({ zoom: event.target.value })}>${ZOOMS.map(([value, title]) => html`<option value=${value} selected=${this.props.zoom === value}>${title}</option>`)}</select></label>
+        ${strip && !strip.blind ? this.button("M", "Given masks", () => this.masks(), { "aria-pressed": String(Boolean(this.state.masks)) }) : null}
         ${this.button("?", "Keys", () => this.setState({ help: !help }), { "aria-expanded": Boolean(help) })}
       </div>
       ${help ? this.help(classes) : null}
@@ -129,10 +137,17 @@ export class Desk extends Component {
   }
 
   strip(strip, classes) {
-    return html`<h2 class="strip-name" data-strip=${strip.key}>${strip.name}${strip.blind ? html` <span class="tag">blind</span>` : null}</h2>
-      <div class="picture" tabindex="0" role="region" aria-label="Strip"><img key=${strip.key} src=${this.address(strip.key)} alt=${`Strip ${strip.name}`} /></div>
+    const path = this.state.masks && !strip.blind ? this.address(strip.key, "masks") : "";
+    return html`<h2 class="review-name" data-strip=${strip.key}>${strip.name}${strip.blind ? html` <span class="tag">blind</span>` : null}</h2>
+      <${Once} path=${path}>${({ content }) => this.picture(strip, classes, content?.masks ?? [])}<//>
       <p class="question">${question(strip, classes)}</p>
       <div class="classes" role="group" aria-label="Defects of this strip">${classes.map((name, at) => this.classButton(strip, name, at))}</div>`;
+  }
+
+  picture(strip, classes, masks) {
+    const { zoom, go } = this.props;
+    const layers = masks.map((at) => ({ kind: "mask", url: this.address(strip.key, `masks/${at}`), title: `given mask of ${classes[at]}` }));
+    return html`<${Viewer} image=${this.address(strip.key, "image")} name=${strip.name} zoom=${zoom} layers=${layers} onZoom=${(wanted) => go({ zoom: wanted })} />`;
   }
 
   classButton(strip, name, at) {
@@ -170,6 +185,7 @@ export class Desk extends Component {
       [classes.slice(0, CLASS_KEYS.length).map((_, at) => CLASS_KEYS[at]).join(" "), "a class: shown, not shown, unsure, in turn"],
       ["Enter", "save what the buttons say, and go on"], ["K", "keep the given labels"],
       ["A", "accept the suggestion"], ["S", "unsure: the class that is asked about; of a blind strip, all"],
+      ["Z", "zoom: the whole strip, or pixel by pixel"], ["M", "the given masks, where the data set has any; none of a blind strip"],
       ["U, Ctrl+Z", "undo, as often as you like, also after a reload"], ["?", "show or hide this"],
     ];
     return html`<div class="keys"><dl>${rows.map(([keys, text]) => html`<div><dt>${keys}</dt><dd>${text}</dd></div>`)}</dl>

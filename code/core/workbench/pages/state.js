@@ -5,9 +5,15 @@ export const DEFAULT_COLUMNS = [
   "model", "loss", "seed",
 ];
 
-const TEXTS = { filter: "", kind: "", status: "", sort: "-created", by: "macro_f1", key: "", order: "suspects", only: "" };
-const LISTS = { column: DEFAULT_COLUMNS, selected: [] };
-const PAGES = ["experiments", "experiment", "compare", "review"];
+const TEXTS = { filter: "", kind: "", status: "", sort: "-created", by: "macro_f1", key: "" };
+const STRIPS = {
+  place: "", strip: "", find: "", part: "", given: "", predicted: "", verdict: "", rank: "",
+  zoom: "", at: "", map: "", method: "",
+};
+const REVIEW = { order: "suspects", only: "" };
+Object.assign(TEXTS, STRIPS, REVIEW);
+const LISTS = { column: DEFAULT_COLUMNS, selected: [], over: ["truth"] };
+const PAGES = ["experiments", "experiment", "compare", "strips", "review"];
 
 export function readAddress(hash) {
   const [page, query = ""] = hash.replace(/^#/, "").split("?");

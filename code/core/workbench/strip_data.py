@@ -1,0 +1,104 @@
+"""The data set behind strips: its labels and true masks, read in a child process."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.data.annotations import read_labels, read_other_labels
+from core.data.label_agreement import agreed
+from core.data.label_table import LabelTable
+from core.data.model_labels import names_to_read
+from core.data.sources import LABEL_CSV, find_sources, sources_in
+from core.errors import InputError
+from core.experiments.reading import Experiment, read_begun
+from core.experiments.strips import Strips
+from core.files.resizing import MOST_PIXELS, Resize
+from core.workbench.strip_images import painted
+
+# Images of any size are listed, each with masks of its own size.
+_ANY_SIZE = Resize((256, 1600))
+_MOST_PROBLEMS = 5
+Table = tuple[LabelTable, Sequence[str]]
+"""The labels of a data set, whatever its images are, and what is wrong with its rows."""
+
+
+def data_stamp(root: Path) -> tuple[Any, ...]:
+    """Changes where an image or a label file of a data set is added, removed or replaced."""
+    found = []
+    for name in (*sources_in(root), "train_images", "images", "img"):
+        with suppress(OSError):
+            status = (root / name).stat()
+            found.append((name, status.st_mtime_ns, status.st_size))
+    return tuple(found)
+
+
+def table_in(root: Path) -> Table:
+    """The table of a data set with its own classes. Raises InputError where it cannot be read."""
+    return _table(root, None, None, data_stamp(root))
+
+
+def table_of(experiment: Experiment, data_root: Path | None) -> Table:
+    """The table of an experiment's data set, with its classes. Raises InputError likewise."""
+    root = root_of(experiment, data_root)
+    names, source = tuple(experiment.class_names), experiment.look_up("data", "source")
+    return _table(root, names, source, data_stamp(root))
+
+
+def root_of(experiment: Experiment, data_root: Path | None) -> Path:
+    """Where the experiment read its strips or, where that folder is gone, `data_root`."""
+    root = Strips(experiment).root
+    return root if root.is_dir() or data_root is None else data_root
+
+
+def true_masks(experiment: Path | None, data_root: Path | None, image_id: str) -> np.ndarray | None:
+    """Masks uint8 (classes, height, width) of the image as it is stored; None: not known.
+
+    Raises InputError where the data set cannot be read.
+    """
+    if experiment is None:
+        table, _ = table_in(data_root)
+    else:
+        table, _ = table_of(read_begun(experiment), data_root)
+    if table.masks is None or image_id not in table.image_ids:
+        return None
+    row = table.image_ids.index(image_id)
+    height, width = table.masks.stored_sizes[row]
+    # An image that cannot be read has an endless size.
+    if row in table.masks.missing or height * width > MOST_PIXELS:
+        return None
+    return table.masks.stored(row)
+
+
+def mask_pictures(
+    experiment: Path | None, data_root: Path | None, image_id: str
+) -> dict[int, bytes] | None:
+    """A PNG of each true mask that is not empty, by the number of its class; None: not known."""
+    masks = true_masks(experiment, data_root, image_id)
+    if masks is None:
+        return None
+    return {c: painted(mask, c) for c, mask in enumerate(masks) if mask.any()}
+
+
+@lru_cache(2)
+def _table(
+    root: Path, class_names: tuple[str, ...] | None, trained_on: str | None, stamp: Any
+) -> Table:
+    source, *others = find_sources(root)
+    given = None if class_names is None else names_to_read(root, class_names, trained_on)
+    errors: list[InputError] = []
+    table = read_labels(root, source, given, _ANY_SIZE, errors)
+    if LABEL_CSV in others:
+        with suppress(InputError):  # they contradict each other: validate_data.py says how
+            other = read_other_labels(root, LABEL_CSV, table, _ANY_SIZE, errors)
+            table = agreed(table, other, "ignore")
+    problems = [str(error) for error in errors[:_MOST_PROBLEMS]]
+    if len(errors) > _MOST_PROBLEMS:
+        more = len(errors) - _MOST_PROBLEMS
+        problems.append(f"... and {more} more: code/validate_data.py lists them")
+    if class_names is not None:
+        table = table.reorder_classes(class_names)
+    return table, problems
