@@ -215,7 +215,8 @@ def test_the_export_is_what_was_decided_and_the_originals_stay(served, store, ma
     assert digests() == before
 
 
-def test_progress_is_that_of_the_command(served, store):
+def test_progress_is_that_of_the_command(served, store, monkeypatch):
+    monkeypatch.setattr("core.workbench.reviews._REST", 0)
     key = served.key("reviewable")
     ask = lambda: served.ask(f"/api/review/progress?key={key}").json()  # noqa: E731
     assert ask()["strips"] == 0
@@ -223,9 +224,18 @@ def test_progress_is_that_of_the_command(served, store):
     ann.decide(ann.next()["strips"][0], [1, 1, 1, 1])
     found = ask()
     assert found["strips"] == 1
-    assert found["rows"][0][1:3] == ["labels", "added"]
+    assert found["rows"][0][:3] == ["class", "labels", "added"]
     assert [row[0] for row in found["rows"][1:]] == CLASS_NAMES
     assert any("By reviewer: Ann 4" in note for note in found["notes"])
+
+
+def test_progress_is_not_computed_all_the_time(served, store, monkeypatch):
+    monkeypatch.setattr("core.workbench.reviews._REST", 1e6)
+    key, ann = served.key("reviewable"), Reviewer(served)
+    asked = [served.ask(f"/api/review/progress?key={key}").json()["strips"]]
+    ann.decide(ann.next()["strips"][0], [1, 1, 1, 1])
+    asked.append(served.ask(f"/api/review/progress?key={key}").json()["strips"])
+    assert asked == [0, 0]
 
 
 def test_decisions_are_kept_beside_the_results_by_default(made):

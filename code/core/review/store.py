@@ -81,6 +81,12 @@ class ReviewStore:
             query = "SELECT count(*) FROM decisions WHERE decided = 'undo'"
             return connection.execute(query).fetchone()[0]
 
+    def num_strips(self) -> int:
+        """How many strips have decisions that were not taken back."""
+        with connected(self.path) as connection:
+            query = f"SELECT count(DISTINCT image_id) FROM decisions WHERE {VALID}"
+            return connection.execute(query).fetchone()[0]
+
     def fingerprint(self) -> str | None:
         """The fingerprint of the data set that the store is about; None: it is empty."""
         with connected(self.path) as connection:

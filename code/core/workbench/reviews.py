@@ -1,6 +1,8 @@
 """What the server keeps of reviews: the lists of experiments, and the stores of decisions."""
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,17 @@ from core.workbench.summary import shown
 
 # A list of 12,568 strips takes some 15 MB.
 _MOST_LISTS = 6
+# Times as long as it took, progress is not computed again: a reviewer's machine has other work.
+_REST = 4
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What was found in a store of this signature, and until when that is recent enough."""
+
+    found: dict[str, Any]
+    signature: tuple[int, int, int]
+    rests_until: float
 
 
 class Reviews:
@@ -33,7 +46,7 @@ class Reviews:
         self._listed = lru_cache(_MOST_LISTS)(
             lambda found, order, only: ask(read_review_list, found.path, order, only)
         )
-        self._progress = lru_cache(_MOST_LISTS)(lambda path, *_: ask(read_progress, path))
+        self._progress: dict[Path, Progress] = {}
 
     def list_of(self, key: str, order: Order, only: str) -> tuple[Found, ReviewList]:
         """An experiment and its list. Raises InputError, or HTTPException for an unknown key."""
@@ -54,13 +67,23 @@ class Reviews:
         return self._stores[path]
 
     def progress(self, fingerprint: str) -> dict[str, Any]:
-        """How far the review of a data set has come; computed again where the store has changed."""
+        """How far the review of a data set has come, as it was some seconds ago.
+
+        Where the store has changed it is computed again, but not for most of the time.
+        """
         path = self.path_for(fingerprint)
         try:
             status = path.stat()
         except OSError:
             return read_progress(None)
-        return self._progress(path, status.st_mtime_ns, status.st_size, status.st_ino)
+        signature = (status.st_mtime_ns, status.st_size, status.st_ino)
+        known, began = self._progress.get(path), time.monotonic()
+        if known is None or (known.signature != signature and began > known.rests_until):
+            found = self._ask(read_progress, path)
+            ended = time.monotonic()
+            known = Progress(found, signature, ended + _REST * (ended - began))
+            self._progress[path] = known
+        return known.found
 
 
 def _make_folder(folder: Path) -> None:
@@ -84,9 +107,10 @@ def read_progress(path: Path | None) -> dict[str, Any]:
     from core.review.summary import summary_notes, summary_rows
 
     store = ReviewStore(path)
-    rows = summary_rows(store)
+    header, *rows = summary_rows(store)
+    rows = [["class", *header[1:]], *rows] if rows else []
     return {
-        "rows": [[shown(cell) for cell in row] for row in rows] if len(rows) > 1 else [],
+        "rows": [[shown(cell) for cell in row] for row in rows],
         "notes": [for_terminal(note) for note in summary_notes(store)],
-        "strips": len({entry.image_id for entry in store.entries()}),
+        "strips": store.num_strips(),
     }
