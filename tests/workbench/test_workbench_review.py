@@ -273,6 +273,16 @@ def test_what_cannot_be_reviewed_says_why(tmp_path, change, problem):
         assert not (path.parent / "reviews").exists()
 
 
+def test_a_store_of_another_data_set_is_refused_before_a_strip_is_shown(served, tmp_path):
+    ann = Reviewer(served)
+    ann.decide(ann.next()["strips"][0], [0, 0, 0, 0])
+    other = write_reviewable(tmp_path, images=12, data_seed=5)
+    with running(other.parent, decisions=tmp_path / "decisions.sqlite") as workbench:
+        answer = workbench.post("/api/review/next", **Reviewer(workbench).about)
+        assert answer.status == 422
+        assert "start with another --decisions FILE" in answer.json()["detail"]
+
+
 def test_another_class_or_a_lost_table_says_why(served, tmp_path):
     assert "did you mean 'defect_3'" in listed(served, only="defect_33")["problem"]
     path = write_reviewable(tmp_path, images=12)

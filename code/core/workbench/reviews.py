@@ -58,13 +58,22 @@ class Reviews:
         return self._decisions or self._index.results_dir / "reviews" / f"{fingerprint[:16]}.sqlite"
 
     def store_for(self, fingerprint: str) -> ReviewStore:
-        """The decisions about a data set; a new store where there is none."""
+        """The decisions about a data set; a new store where there is none.
+
+        Raises InputError for a store that cannot be used, or is about another data set.
+        """
         path = self.path_for(fingerprint)
         if path not in self._stores:
             if self._decisions is None:
                 _make_folder(path.parent)
             self._stores[path] = ReviewStore(path, create=True)
-        return self._stores[path]
+        store = self._stores[path]
+        if (known := store.fingerprint()) not in (None, fingerprint):
+            raise InputError(
+                f"{path}: holds decisions about the data set with fingerprint {known[:12]}, and "
+                f"this experiment predicted {fingerprint[:12]}: start with another --decisions FILE"
+            )
+        return store
 
     def progress(self, fingerprint: str) -> dict[str, Any]:
         """How far the review of a data set has come, as it was some seconds ago.
