@@ -38,9 +38,9 @@ def checkerboard(height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
     return ((rows + columns) % 2 == 0).astype(np.uint8)
 
 
-def write_trained(results_dir: Path, root: Path, name: str = "trained", images: int = 40) -> Path:
+def write_trained(results_dir: Path, root: Path, name: str = "trained", seed: int = 42) -> Path:
     """An experiment whose data set in `root` has the images of its split, labels by their masks."""
-    folder = write_experiment(results_dir, name=name, images=images)
+    folder = write_experiment(results_dir, name=name, images=40, seed=seed)
     results = read_results(folder)
     results["data"] |= {"root": str(root), "image_size": [HEIGHT, WIDTH]}
     write_results(folder, results)

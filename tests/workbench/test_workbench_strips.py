@@ -7,12 +7,13 @@ import cv2
 import numpy as np
 import pytest
 from browsed_strips import HEIGHT, WIDTH, checkerboard, draw_image, write_data_set, write_trained
-from experiment_factory import CLASS_NAMES, read_results, write_experiment
+from experiment_factory import CLASS_NAMES, read_results, write_experiment, write_results
 from running_workbench import running
 
 from core.analysis.label_errors import rank_label_errors
 from core.experiments.predictions import read_predictions
 from core.experiments.reading import read_experiment
+from core.experiments.strips import Strips
 from core.workbench.strip_sources import strip_key
 
 HOSTILE = ["a?b#c%d.png", "q'uo\"te<b>.png", "%2e%2e%2fx.png", "&amp;.png", "spa ce,comma.png"]
@@ -183,13 +184,14 @@ def mask_of(served, source, name, number):
 
 def test_a_true_mask_is_a_picture_of_its_pixels(served):
     address = f"/api/strips/data/{strip_key(HOSTILE[0])}/masks"
-    assert served.ask(address).json() == {"masks": [0]}
+    middle = [(WIDTH - 1) // 2, (HEIGHT - 1) // 2]
+    assert served.ask(address).json() == {"masks": [0], "middles": [middle]}
     picture = mask_of(served, "data", HOSTILE[0], 0)
     assert np.array_equal(picture[..., 3] == 255, checkerboard() == 1)
     colour = listed(served, "data")["colours"][0]
     assert bytes(picture[0, 0, 2::-1]).hex() == colour[1:]
     assert served.ask(f"{address}/1").status == 404
-    assert served.ask(f"/api/strips/data/{strip_key('plain.jpg')}/masks").json() == {"masks": []}
+    assert served.ask(f"/api/strips/data/{strip_key('plain.jpg')}/masks").json()["masks"] == []
     # Its size is not known.
     assert served.ask(f"/api/strips/data/{strip_key('text.jpg')}/masks").json() == {"masks": None}
 
@@ -222,3 +224,96 @@ def test_only_keys_of_the_server_name_an_image(served, strip):
 def test_without_a_data_set_there_is_none(folders):
     with running(folders / "results") as served:
         assert served.ask("/api/strips/data").status == 404
+
+
+def test_what_a_detector_says_is_listed(folders, tmp_path):
+    folder = write_trained(tmp_path, folders / "trained_on")
+    lines = (folder / "predictions.csv").read_text().splitlines()
+    scores = ["novelty_score", *(str(number / 8) for number in range(len(lines) - 1))]
+    joined = [f"{line},{score}" for line, score in zip(lines, scores, strict=True)]
+    (folder / "predictions.csv").write_text("\n".join(joined) + "\n")
+    with running(tmp_path) as served:
+        found = listed(served, served.key("trained"))
+        second = lines[2].partition(",")[0]
+        assert found["novelty"][found["ids"].index(second)] == 0.125
+        assert found["novelty"][found["parts"].index("train")] is None
+
+
+def test_the_strips_of_a_detector_have_its_scores(folders, tmp_path):
+    root = folders / "trained_on"
+    names = sorted(path.name for path in (root / "train_images").iterdir())[:2]
+    (tmp_path / "detector").mkdir()
+    about = {"root": str(root), "class_names": CLASS_NAMES}
+    results = {"schema_version": 1, "status": "completed", "kind": "novelty", "data": about}
+    write_results(tmp_path / "detector", results | {"threshold": {"threshold": 0.75}})
+    rows = ["image,part,score,high_pass,defect_1,defect_2,defect_3,defect_4"]
+    rows += [f"/x/{names[0]},test,0.9,1,0,1,0,0", f"/x/{names[1]},threshold,0.25,1,0,0,0,0"]
+    (tmp_path / "detector" / "scores.csv").write_text("\n".join(rows) + "\n")
+    with running(tmp_path) as served:
+        assert [one["name"] for one in served.ask("/api/strips").json()["places"]] == ["detector"]
+        found = listed(served, served.key("detector"))
+        assert image_of(served, served.key("detector"), names[0]).headers["etag"]
+    assert (found["ids"], found["parts"]) == (names, ["test", "threshold"])
+    assert (found["novelty"], found["novelty_threshold"]) == ([0.9, 0.25], 0.75)
+    assert (found["labels"], found["predicted"]) == ([[1], []], [None, None])
+
+
+def test_damaged_predictions_are_one_line_above_the_strips(folders, tmp_path):
+    folder = write_trained(tmp_path, folders / "trained_on")
+    text = (folder / "predictions.csv").read_text()
+    (folder / "predictions.csv").write_text(text.replace("test", "test,1", 1))
+    with running(tmp_path) as served:
+        found = listed(served, served.key("trained"))
+        assert "predictions.csv line" in found["problems"][0]
+        assert set(found["parts"]) == {"train", "validation", "test"}
+
+
+def test_the_nearest_strips_are_those_that_the_command_wrote(folders, tmp_path):
+    folder = write_trained(tmp_path, folders / "trained_on")
+    ids = sorted(
+        line.partition(",")[0] for line in (folder / "split.csv").read_text().splitlines()[1:]
+    )
+    with running(tmp_path) as served:
+        address = f"/api/strips/{served.key('trained')}/{strip_key(ids[0])}/similar"
+        assert served.ask(address).json() == {"similar": None}
+        (folder / "similar").mkdir()
+        (folder / "similar" / "similar.csv").write_text(
+            "query,rank,image,similarity,copy\n"
+            f"/x/{ids[0]},1,/y/{ids[7]},0.93,near-duplicate\n/x/{ids[0]},2,/y/other.jpg,0.9,\n"
+        )
+        found = served.ask(address).json()["similar"]
+        assert found == [
+            {"key": strip_key(ids[7]), "name": ids[7], "similarity": 0.93, "copy": "near-duplicate"}
+        ]
+        assert served.ask(address.replace(strip_key(ids[0]), strip_key(ids[1]))).json() == {
+            "similar": []
+        }
+
+
+@pytest.mark.slow
+def test_heat_maps_are_those_of_explain(trained):
+    from core.experiments.drawing import OPACITY
+    from core.explaining.methods import heat_maps
+    from core.explaining.scores import enlarge
+    from core.predicting.stream import read_strip
+    from core.predicting.trained_model import TrainedModel
+
+    with running(trained.parent) as served:
+        source = served.key(trained.name)
+        found = listed(served, source)
+        strip = found["keys"][0]
+        maps = served.ask(f"/api/strips/{source}/{strip}/maps").json()
+        assert (maps["method"], maps["methods"]) == ("hires_cam", ["grad_cam", "hires_cam"])
+        assert [one["name"] for one in maps["maps"]] == found["classes"]
+        answer = served.ask(f"/api/strips/{source}/{strip}/maps/hires_cam/2/heat")
+        wrong = served.ask(f"/api/strips/{source}/{strip}/maps?method=cbam").json()
+        unknown = served.ask(f"/api/strips/{source}/{strip}/maps/hires_cam/9/heat")
+    assert "hires_cam" in wrong["problem"]
+    assert unknown.status == 404
+    model = TrainedModel(trained)
+    file = Strips(read_experiment(trained)).find(found["ids"][0])
+    values = heat_maps(model, "hires_cam", read_strip(file, model.signature))[2].values
+    values = enlarge(values, model.signature.image_size)
+    share = (values - values.min()) / max(values.max() - values.min(), 1e-12)
+    picture = cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.abs(picture[..., 3] - 255 * OPACITY * share).max() <= 1

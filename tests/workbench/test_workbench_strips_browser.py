@@ -182,3 +182,21 @@ def test_strips_fit_a_telephone(browser, served, scheme):  # noqa: F811
             playwright.expect(rows(page).first).to_be_visible()
             playwright.expect(page.locator(".stage img.strip")).to_be_visible()
             assert page.locator("html").evaluate("page => page.scrollWidth") <= 390
+
+
+def test_strips_on_which_two_experiments_differ(browser, folders, tmp_path):  # noqa: F811
+    for name, seed in (("one", 1), ("another", 2)):
+        folder = write_trained(tmp_path, folders / "trained_on", name, seed=seed)
+        assert (folder / "predictions.csv").is_file()
+    with running(tmp_path) as served:
+        keys = [served.key("one"), served.key("another")]
+        one, another = (served.ask(f"/api/strips/{key}").json() for key in keys)
+        assert one["ids"] == another["ids"]
+        predicted = zip(one["predicted"], another["predicted"], one["parts"], strict=True)
+        count = sum(own != other and part == "test" for own, other, part in predicted)
+        assert count
+        selected = "&".join(f"selected={key}" for key in keys)
+        with opened(browser, served, f"#compare?{selected}") as page:
+            page.get_by_role("link", name="one and another").click()
+            playwright.expect(shown(page)).to_have_text(f"{count} of {len(one['ids'])} shown")
+            playwright.expect(rows(page, "other:").first).to_be_visible()

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from core.data.annotations import read_labels, read_other_labels
@@ -19,8 +21,9 @@ from core.experiments.strips import Strips
 from core.files.resizing import MOST_PIXELS, Resize
 from core.workbench.strip_images import painted
 
-# Images of any size are listed, each with masks of its own size.
-_ANY_SIZE = Resize((256, 1600))
+# Images of any size are listed, each with masks of its own size. Of labels without masks no size is
+# needed, which would take a look into every image.
+_SIZE = (256, 1600)
 _MOST_PROBLEMS = 5
 Table = tuple[LabelTable, Sequence[str]]
 """The labels of a data set, whatever its images are, and what is wrong with its rows."""
@@ -73,14 +76,33 @@ def true_masks(experiment: Path | None, data_root: Path | None, image_id: str) -
     return table.masks.stored(row)
 
 
+@dataclass(frozen=True)
+class MaskPicture:
+    """A true mask as a PNG; `middle` is that of its largest part, as column and row."""
+
+    content: bytes
+    middle: tuple[int, int]
+
+
 def mask_pictures(
     experiment: Path | None, data_root: Path | None, image_id: str
-) -> dict[int, bytes] | None:
-    """A PNG of each true mask that is not empty, by the number of its class; None: not known."""
+) -> dict[int, MaskPicture] | None:
+    """Each true mask that is not empty, by the number of its class; None: not known."""
     masks = true_masks(experiment, data_root, image_id)
     if masks is None:
         return None
-    return {c: painted(mask, c) for c, mask in enumerate(masks) if mask.any()}
+    return {
+        c: MaskPicture(painted(mask, c), _middle(mask))
+        for c, mask in enumerate(masks)
+        if mask.any()
+    }
+
+
+def _middle(mask: np.ndarray) -> tuple[int, int]:
+    _, _, stats, middles = cv2.connectedComponentsWithStats((mask != 0).astype(np.uint8))
+    largest = 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
+    column, row = middles[largest].astype(int).tolist()
+    return column, row
 
 
 @lru_cache(2)
@@ -90,10 +112,11 @@ def _table(
     source, *others = find_sources(root)
     given = None if class_names is None else names_to_read(root, class_names, trained_on)
     errors: list[InputError] = []
-    table = read_labels(root, source, given, _ANY_SIZE, errors)
+    size = _SIZE if source == LABEL_CSV else Resize(_SIZE)
+    table = read_labels(root, source, given, size, errors)
     if LABEL_CSV in others:
         with suppress(InputError):  # they contradict each other: validate_data.py says how
-            other = read_other_labels(root, LABEL_CSV, table, _ANY_SIZE, errors)
+            other = read_other_labels(root, LABEL_CSV, table, _SIZE, errors)
             table = agreed(table, other, "ignore")
     problems = [str(error) for error in errors[:_MOST_PROBLEMS]]
     if len(errors) > _MOST_PROBLEMS:

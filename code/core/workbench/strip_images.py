@@ -85,7 +85,7 @@ def converted(file: Path) -> Picture:
     if image is None:
         raise InputError(f"{file.name}: cannot be decoded; expected a whole image")
     if image.dtype != np.uint8:
-        image = (image / max(float(image.max()), 1.0) * 255).round().astype(np.uint8)
+        image = cv2.convertScaleAbs(image, alpha=255 / max(float(image.max()), 1.0))
     return Picture(as_png(image), _PNG)
 
 

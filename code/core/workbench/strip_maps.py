@@ -16,6 +16,7 @@ from core.experiments.reading import read_experiment
 from core.files.resizing import Resize
 from core.files.tables import read_records
 from core.workbench.strip_images import as_png, painted
+from core.workbench.strip_tables import MODEL_FILE
 
 # A predicted mask is where the probability of a pixel is at least this, as in the report.
 _HALF = 0.5
@@ -26,7 +27,10 @@ _MOST_MODELS = 2
 
 @dataclass(frozen=True)
 class Map:
-    """A heat map as a picture of the whole strip; `mask` outlines what a mask head predicts."""
+    """A heat map as a picture of the whole strip; `mask` outlines what a mask head predicts.
+
+    It is None where nothing is predicted, or by another method.
+    """
 
     name: str
     class_index: int | None
@@ -49,11 +53,13 @@ def read_maps(experiment: Path, image_id: str, file: Path, method: str) -> Maps:
 
     Raises InputError for no model, another method, or an image that the model does not take.
     """
+    folder = _with_model(experiment, image_id)
+    if not (folder / MODEL_FILE).is_file():
+        raise InputError(f"{folder} has no {MODEL_FILE}: it is no completed training")
     from core.explaining.methods import default_method, heat_maps
     from core.predicting.stream import read_strip
 
-    folder = _with_model(experiment, image_id)
-    trained = _trained(folder, _changed_at(folder))
+    trained = _trained(folder, (folder / MODEL_FILE).stat().st_mtime_ns)
     pixels, size = read_strip(file, trained.signature), trained.signature.image_size
     chosen = method or default_method(trained)
     methods = _methods(trained.model)
@@ -72,13 +78,6 @@ def _trained(experiment: Path, changed_at: int) -> Any:
     from core.predicting.trained_model import TrainedModel
 
     return TrainedModel(experiment)
-
-
-def _changed_at(experiment: Path) -> int:
-    from core.predicting.trained_model import MODEL_FILE
-
-    file = experiment / MODEL_FILE
-    return file.stat().st_mtime_ns if file.is_file() else 0
 
 
 def _with_model(path: Path, image_id: str) -> Path:
@@ -125,7 +124,7 @@ def _map(heat: Any, place: tuple[slice, slice], size: tuple[int, int], is_mask: 
         padded = cv2.copyMakeBorder(predicted, *[_LINE] * 4, cv2.BORDER_CONSTANT)
         inside = cv2.erode(padded, np.ones((2 * _LINE + 1,) * 2, np.uint8))
         edge = predicted - inside[_LINE:-_LINE, _LINE:-_LINE]
-        mask = painted(edge, heat.class_index or 0)
+        mask = painted(edge, heat.class_index or 0) if predicted.any() else None
     return Map(
         heat.name, heat.class_index, (low, high), as_png(np.dstack([colours, opacity])), mask
     )

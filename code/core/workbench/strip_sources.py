@@ -4,19 +4,19 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from core.errors import InputError
+from core.errors import InputError, described
 from core.files.escaping import for_terminal
 from core.workbench.answers import Encoded, encoded
 from core.workbench.index import ExperimentIndex
-from core.workbench.strip_data import data_stamp, mask_pictures
+from core.workbench.strip_data import MaskPicture, data_stamp, mask_pictures
 from core.workbench.strip_images import COLOURS, Picture, check_place, converted, read_picture
 from core.workbench.strip_maps import Maps, read_maps
-from core.workbench.strip_tables import Listed, Strip, read_strips
+from core.workbench.strip_tables import SIMILAR_FILE, Listed, Strip, read_similar, read_strips
 from core.workbench.summary import shown
 
 DATA = "data"
@@ -71,13 +71,14 @@ class StripSources:
         ask_model: Callable[..., Any] | None = None,
     ) -> None:
         """`ask` calls what takes long in another process; `ask_model`, what needs torch."""
-        self._index, self._ask, self.data_root = index, ask, data_root
-        self._ask_model = ask_model or ask
+        self._index, self.data_root = index, data_root
+        self._ask, self._ask_model = partial(_told, ask), partial(_told, ask_model or ask)
         self._read: dict[Place, Strips] = {}
         self._lock = Lock()
         self._converted = lru_cache(_MOST_PICTURES)(self._convert)
         self._masks = lru_cache(_MOST_PICTURES)(self._read_masks)
         self._maps = lru_cache(_MOST_PICTURES)(self._read_maps)
+        self._similar = lru_cache(2)(partial(self._ask, read_similar))
 
     def places(self) -> list[dict[str, str]]:
         """The key and the name of all that may have strips: the data set, the newest experiment."""
@@ -92,6 +93,8 @@ class StripSources:
     def of(self, key: str) -> Strips:
         """Raises KeyError for an unknown key, InputError where the strips cannot be read."""
         place = self._place(key)
+        if known := self._read.get(place):  # without waiting for others that are read
+            return known
         with self._lock:
             if place not in self._read:
                 listed = self._ask(read_strips, place.experiment, self.data_root)
@@ -114,7 +117,7 @@ class StripSources:
         tag = hashlib.sha256(repr((os.fspath(file), stamp)).encode(errors="replace")).hexdigest()
         return lambda: read_picture(file) or self._converted(file, stamp), f'"{tag[:32]}"'
 
-    def masks(self, strips: Strips, key: str) -> dict[int, bytes] | None:
+    def masks(self, strips: Strips, key: str) -> dict[int, MaskPicture] | None:
         """A picture of each true mask, by the number of its class; None: not known.
 
         Raises KeyError for an unknown strip.
@@ -131,7 +134,26 @@ class StripSources:
             raise InputError("a data set without an experiment has no model to explain")
         return self._maps(strips.place, strips.ids[key], strips.file(key), method)
 
-    def _read_masks(self, place: Place, image_id: str) -> dict[int, bytes] | None:
+    def similar(self, strips: Strips, key: str) -> list[dict[str, Any]] | None:
+        """The nearest strips; None where the command that finds them has not run.
+
+        Raises KeyError for an unknown strip, InputError for a damaged table.
+        """
+        image_id, folder = strips.ids[key], strips.place.experiment
+        try:
+            status = (folder / SIMILAR_FILE).stat() if folder else None
+        except OSError:
+            status = None
+        if status is None:
+            return None
+        found = self._similar(folder, (status.st_mtime_ns, status.st_size)).get(image_id, [])
+        return [
+            {"key": strip_key(name), "name": shown(name), "similarity": value, "copy": shown(copy)}
+            for name, value, copy in found
+            if strip_key(name) in strips.ids
+        ]
+
+    def _read_masks(self, place: Place, image_id: str) -> dict[int, MaskPicture] | None:
         return self._ask(mask_pictures, place.experiment, self.data_root, image_id)
 
     def _read_maps(self, place: Place, image_id: str, file: Path, method: str) -> Maps:
@@ -148,6 +170,16 @@ class StripSources:
         if found is None:
             raise KeyError(key)
         return Place(found.path, found.name, found.signature)
+
+
+def _told(ask: Callable[..., Any], function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the function returns. Raises InputError, whatever a hostile file brings about."""
+    try:
+        return ask(function, *arguments)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"cannot be read: {described(error)}") from error
 
 
 def strip_key(image_id: str) -> str:
@@ -167,6 +199,7 @@ def _listing(name: str, listed: Listed, keys: list[str]) -> Encoded:
         "thresholds": listed.thresholds,
         "novelty_threshold": listed.novelty_threshold,
         "has_masks": listed.has_masks,
+        "has_encoder": listed.has_encoder,
         "has_model": listed.has_model,
         "has_mask_head": listed.has_mask_head,
         "problems": [shown(problem, 1000) for problem in listed.problems],

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +19,16 @@ from core.experiments.strips import SPLIT_FILE, ImageFolder
 from core.files.tables import read_records
 from core.workbench.strip_data import root_of, table_in, table_of
 
-_TRAIN, _MODEL_FILE, _SCORES_FILE = "train", "model_final.pt", "scores.csv"
+MODEL_FILE = "model_final.pt"
+_TRAIN, _SCORES_FILE = "train", "scores.csv"
 _DIGITS = 4
 # Columns that a detector adds to predictions.
 _SCORE = "novelty_score"
+
+
+SIMILAR_FILE = Path("similar") / "similar.csv"
+Similar = tuple[str, float, str]
+"""The name of a strip's file, its similarity, and whether it is a copy."""
 
 
 @dataclass
@@ -52,6 +59,7 @@ class Listed:
     novelty_threshold: float | None = None
     files: dict[str, str] = field(default_factory=dict)
     has_masks: bool = False
+    has_encoder: bool = False
     has_model: bool = False
     has_mask_head: bool = False
     problems: list[str] = field(default_factory=list)
@@ -71,13 +79,30 @@ def read_strips(experiment: Path | None, data_root: Path | None) -> Listed:
     return listed
 
 
+def read_similar(experiment: Path, stamp: Any) -> dict[str, list[Similar]]:
+    """The nearest strips of each, by file names, as find_similar.py wrote them.
+
+    Raises InputError for a damaged table.
+    """
+    found: dict[str, list[Similar]] = {}
+    file = experiment / SIMILAR_FILE
+    for line, row in read_records(file, ("query", "image", "similarity", "copy")):
+        similarity = _number(row["similarity"])
+        if similarity is None:
+            raise InputError(f"{file} line {line}: similarity {row['similarity'][:40]!r}")
+        # Paths of the machine that wrote them: only the names count.
+        neighbour = (Path(row["image"]).name, similarity, row["copy"])
+        found.setdefault(Path(row["query"]).name, []).append(neighbour)
+    return found
+
+
 def _of_experiment(experiment: Experiment, data_root: Path | None) -> Listed:
     names = experiment.look_up("data", "class_names")
     if not names:
         raise InputError(f"{experiment.path} has no classes: it is no training, or has just begun")
     images = ImageFolder(root_of(experiment, data_root))
-    listed = Listed(list(names), images, {}, has_model=_has_model(experiment))
-    listed.has_mask_head = listed.has_model and experiment.look_up("mask_loss") is not None
+    listed = Listed(list(names), images, {})
+    _add_model(listed, experiment)
     try:
         if experiment.kind == NOVELTY:
             listed.strips = dict(_scored(experiment))
@@ -102,10 +127,11 @@ def _of_experiment(experiment: Experiment, data_root: Path | None) -> Listed:
     return listed
 
 
-def _has_model(experiment: Experiment) -> bool:
-    is_classifier = experiment.kind != NOVELTY
-    has_file = (experiment.path / _MODEL_FILE).is_file() or bool(experiment.look_up("folds"))
-    return is_classifier and has_file
+def _add_model(listed: Listed, experiment: Experiment) -> None:
+    listed.has_encoder = (experiment.path / MODEL_FILE).is_file()
+    # The folds of a cross-validation have one each.
+    listed.has_model = listed.has_encoder or bool(experiment.look_up("folds"))
+    listed.has_mask_head = listed.has_model and bool(experiment.config.get("model.mask_head"))
 
 
 def _split(experiment: Experiment) -> Iterator[tuple[str, Strip]]:

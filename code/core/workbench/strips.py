@@ -44,6 +44,14 @@ def add_strips(app: FastAPI, sources: StripSources) -> None:
             return PlainTextResponse(str(error), headers={"Cache-Control": "no-store"})
         return Response(picture.content, media_type=picture.media_type, headers=headers)
 
+    @app.get("/api/strips/{source}/{strip}/similar")
+    def similar(request: Request, source: str, strip: str) -> Response:
+        try:
+            found = _known(sources.similar, _of(sources, source), strip)
+        except InputError as error:
+            return answer(request, {"problem": str(error)})
+        return answer(request, {"similar": found})
+
     _add_masks(app, sources)
     _add_maps(app, sources)
 
@@ -55,12 +63,16 @@ def _add_masks(app: FastAPI, sources: StripSources) -> None:
             pictures = _known(sources.masks, _of(sources, source), strip)
         except InputError as error:
             return answer(request, {"problem": str(error)})
-        return answer(request, {"masks": None if pictures is None else list(pictures)})
+        if pictures is None:
+            return answer(request, {"masks": None})
+        middles = [picture.middle for picture in pictures.values()]
+        return answer(request, {"masks": list(pictures), "middles": middles})
 
     @app.get("/api/strips/{source}/{strip}/masks/{number}")
     def mask(source: str, strip: str, number: int) -> Response:
         pictures = _known(sources.masks, _of(sources, source), strip)
-        return _png((pictures or {}).get(number))
+        picture = (pictures or {}).get(number)
+        return _png(picture.content if picture else None)
 
 
 def _add_maps(app: FastAPI, sources: StripSources) -> None:
@@ -71,9 +83,12 @@ def _add_maps(app: FastAPI, sources: StripSources) -> None:
         except InputError as error:
             return answer(request, {"problem": str(error)})
         names = [
-            {"name": shown(one.name), "class": one.class_index, "scale": one.scale}
+            {
+                "name": shown(one.name), "class": one.class_index, "scale": one.scale,
+                "has_mask": one.mask is not None,
+            }
             for one in found.maps
-        ]
+        ]  # fmt: skip
         return answer(request, {"method": found.method, "methods": found.methods, "maps": names})
 
     @app.get("/api/strips/{source}/{strip}/maps/{method}/{number}/{what}")
@@ -97,4 +112,4 @@ def _known(look: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return look(*arguments)
     except KeyError:
-        raise HTTPException(404, "No such strips") from None
+        raise HTTPException(404, "Neither an experiment here nor a strip of one") from None

@@ -2,6 +2,7 @@
 import { MOST_RUNS, curves } from "./chart.js";
 import { html } from "./markup.js";
 import { Live } from "./polling.js";
+import { writeAddress } from "./state.js";
 import { plainTable } from "./table.js";
 
 export function Compare({ state, go }) {
@@ -34,9 +35,15 @@ function comparison(found, state, go) {
       ${found.groups.length > 1 ? html`<h3>Test set ${group.label}, ${group.num_images} images</h3>` : null}
       ${plainTable(group.rows, `Figures of test set ${group.label}`, "figures")}`)}
     ${found.pairs.length ? html`<h2>Verdicts</h2>${list(found.pairs.map((pair) => pair.sentence))}` : null}
+    ${found.names.length > 1 ? html`<h2>Strips on which two decide differently</h2>${list(state.selected.slice(1, MOST_RUNS).map((key, number) => strips(found, state, key, number + 1)))}` : null}
     ${found.notes.length ? html`<h2>Notes</h2>${list(found.notes)}` : null}
     ${found.seeds.length ? html`<h2>Over seeds, mean ± standard deviation</h2>${plainTable(found.seeds, "Over seeds", "figures")}` : null}
     ${found.pretrainings.length ? html`<h2>Pretrainings, not ranked</h2>${plainTable(found.pretrainings, "Pretrainings", "figures")}` : null}`;
+}
+
+function strips(found, state, key, number) {
+  const address = writeAddress({ ...state, page: "strips", place: state.selected[0], other: key, part: "test", strip: "" });
+  return html`<a href=${address}>${found.names[0]} and ${found.names[number]}</a>`;
 }
 
 function heads(found) {

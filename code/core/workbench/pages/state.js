@@ -7,7 +7,7 @@ export const DEFAULT_COLUMNS = [
 
 const TEXTS = { filter: "", kind: "", status: "", sort: "-created", by: "macro_f1", key: "" };
 const STRIPS = {
-  place: "", strip: "", find: "", part: "", given: "", predicted: "", verdict: "", rank: "",
+  place: "", strip: "", find: "", part: "", given: "", predicted: "", verdict: "", rank: "", other: "",
   zoom: "", at: "", map: "", method: "",
 };
 const REVIEW = { order: "suspects", only: "" };

@@ -1,6 +1,7 @@
 /** The open strip: its picture, what can be laid over it, and its classes. */
 import { html } from "./markup.js";
 import { Once } from "./polling.js";
+import { writeAddress } from "./state.js";
 import { classList, verdict } from "./strip_filter.js";
 import { ZOOMS, Viewer } from "./viewer.js";
 
@@ -8,7 +9,7 @@ const OVERLAYS = [["truth", "True masks", "t"], ["predicted", "Predicted masks",
 export const OVERLAYS_NEED = { truth: "has_masks", predicted: "has_mask_head", heat: "has_model" };
 const METHODS = { mask_head: "masks that it predicts", hires_cam: "HiResCAM", grad_cam: "Grad-CAM", cbam: "CBAM gates" };
 
-export function StripDetail({ found, row, address, state, go }) {
+export function StripDetail({ found, against, row, address, state, go }) {
   const key = found.keys[row];
   const on = (name) => state.over.includes(name);
   const maps = (method) => address(key, `maps${method ? `?method=${encodeURIComponent(method)}` : ""}`);
@@ -22,20 +23,22 @@ export function StripDetail({ found, row, address, state, go }) {
     const layers = layersOf({ found, row, state, address: (what) => address(key, what), answers });
     return html`<section class="strip-detail" aria-label="Open strip">
       <h2>${found.ids[row]}</h2>
-      <p class="soft">${facts(found, row)}</p>
+      <p class="soft">${facts(found, row, against)}</p>
       ${controls(found, state, go, heat.content, row)}
-      <${Viewer} image=${address(key, "image")} name=${found.ids[row]} zoom=${state.zoom} place=${state.at} layers=${layers}
+      <${Viewer} image=${address(key, "image")} name=${found.ids[row]} zoom=${state.zoom} place=${state.at} suspect=${truth.content?.middles?.[0]} layers=${layers}
         onZoom=${(zoom) => go({ zoom })} onMove=${(at) => go({ at }, "replace")} />
       ${notes(asked, answers)}
       ${classes(found, row)}
+      ${found.predicted.some(Boolean) ? html`<${Once} path=${address(key, "similar")}>${({ content }) => similar(content, found, address, state)}<//>` : null}
     </section>`;
   }}<//>`}<//>`}<//>`;
 }
 
-function facts(found, row) {
+function facts(found, row, against) {
   const novelty = found.novelty?.[row];
   const score = novelty === null || novelty === undefined ? "" : `novelty ${novelty}${found.novelty_threshold === null ? "" : ` (alarm above ${found.novelty_threshold.toPrecision(4)})`}`;
-  return [found.parts[row], `labelled: ${classList(found, found.labels[row])}`, score].filter(Boolean).join(" · ");
+  const other = against?.[row] ? `the other experiment predicts: ${against[row].join(", ") || "no defect"}` : "";
+  return [found.parts[row], `labelled: ${classList(found, found.labels[row])}`, other, score].filter(Boolean).join(" · ");
 }
 
 function controls(found, state, go, explained, row) {
@@ -71,7 +74,7 @@ function layersOf({ found, row, state, address, answers }) {
     layers.push({ kind: "mask", url: address(`masks/${number}`), title: `true mask of ${found.classes[number]}` });
   }
   (predicted.content?.maps ?? []).forEach((map, number) => {
-    layers.push({ kind: "outline", url: address(`maps/mask_head/${number}/mask`), title: `predicted mask of ${map.name}` });
+    if (map.has_mask) layers.push({ kind: "outline", url: address(`maps/mask_head/${number}/mask`), title: `predicted mask of ${map.name}` });
   });
   return layers;
 }
@@ -82,6 +85,7 @@ function notes(asked, answers) {
   const masks = answers.truth.content?.masks;
   if (masks === null) lines.push("The masks of this strip are not known.");
   if (masks?.length === 0) lines.push("No true mask: nothing is marked on this strip.");
+  if (answers.predicted.content?.maps?.every((map) => !map.has_mask)) lines.push("No predicted mask: nowhere on this strip is the probability of a pixel 0.5.");
   const waits = (name) => asked[name] && !answers[name].content && !answers[name].trouble;
   if (waits("predicted") || waits("heat")) lines.push("The model looks at the strip; the first time takes some seconds …");
   return html`<div class="soft strip-notes" role="status">${lines.map((line) => html`<p>${line}</p>`)}</div>`;
@@ -101,4 +105,16 @@ function classes(found, row) {
         ${probabilities[number].toFixed(3)} ${mark(number) ? html`<span class="tag wrong">${mark(number)}</span>` : null}</td>
         <td>${found.thresholds[number].toFixed(3)}</td>` : null}
     </tr>`)}</tbody></table>`;
+}
+
+/** The nearest strips, as find_similar.py wrote them into the experiment. */
+function similar(content, found, address, state) {
+  if (!content) return null;
+  if (content.problem) return html`<p class="trouble">${content.problem}</p>`;
+  if (!content.similar && !found.has_encoder) return null;
+  if (!content.similar) return html`<p class="soft">The nearest strips: <code>python code/find_similar.py ${found.name}</code> finds them.</p>`;
+  if (!content.similar.length) return null;
+  return html`<h3>Nearest strips</h3><ul class="strip-similar">${content.similar.map((one) => html`<li key=${one.key}>
+    <a href=${writeAddress({ ...state, strip: one.key, at: "" })}><img src=${address(one.key, "image")} alt="" />
+    <span>${one.name}</span></a> <span class="soft">${one.similarity.toFixed(3)} ${one.copy}</span></li>`)}</ul>`;
 }

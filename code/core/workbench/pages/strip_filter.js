@@ -8,8 +8,27 @@ export const ORDERS = [
 ];
 const NONE = "none";
 
-/** The numbers of the strips that match, in the order that the address names. */
-export function chosenRows(found, state) {
+/** What another experiment predicts for these strips: names of classes by row, null where unknown. */
+export function predictedBy(found, other) {
+  const rows = new Map(other.keys.map((key, row) => [key, row]));
+  return found.keys.map((key) => {
+    const numbers = other.predicted[rows.get(key)];
+    return numbers ? numbers.map((number) => other.classes[number]) : null;
+  });
+}
+
+/** Whether both predict, and not the same classes. */
+function differs(found, row, against) {
+  if (!found.predicted[row] || !against[row]) return false;
+  const own = found.predicted[row].map((number) => found.classes[number]);
+  return own.length !== against[row].length || own.some((name) => !against[row].includes(name));
+}
+
+/**
+ * The numbers of the strips that match, in the order that the address names. With `against`, what
+ * another experiment predicts, only those on which the two decide differently.
+ */
+export function chosenRows(found, state, against) {
   const text = state.find.toLowerCase();
   const rows = [];
   for (let row = 0; row < found.ids.length; row++) {
@@ -17,6 +36,7 @@ export function chosenRows(found, state) {
     if (state.part && found.parts[row] !== state.part) continue;
     if (!has(found.labels[row], state.given) || !has(found.predicted[row], state.predicted)) continue;
     if (state.verdict && !isSo(verdict(found, row), state.verdict)) continue;
+    if (against && !differs(found, row, against)) continue;
     rows.push(row);
   }
   const rank = ranking(found, state.rank);

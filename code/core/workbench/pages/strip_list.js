@@ -60,7 +60,7 @@ export class StripList extends Component {
     onOpen(rows[Math.min(Math.max(place, 0), rows.length - 1)]);
   }
 
-  render({ found, rows, open, address, onOpen }, { from, to }) {
+  render({ found, against, rows, open, address, onOpen }, { from, to }) {
     const positions = [];
     for (let position = from; position < Math.min(to, rows.length); position++) positions.push(position);
     const opened = rows.indexOf(open);
@@ -68,7 +68,7 @@ export class StripList extends Component {
     return html`<div class="strip-list" role="listbox" aria-label="Strips" tabindex="0" ref=${this.region}
       aria-activedescendant=${opened >= 0 ? `strip-${found.keys[open]}` : undefined} onScroll=${this.look} onKeyDown=${this.onKey}>
       <div role="presentation" class="strip-space" style=${{ height: `${rows.length * ROW}px` }}>
-        ${positions.map((position) => html`<${Row} key=${found.keys[rows[position]]} found=${found} row=${rows[position]} position=${position}
+        ${positions.map((position) => html`<${Row} key=${found.keys[rows[position]]} found=${found} against=${against} row=${rows[position]} position=${position}
           count=${rows.length} isOpen=${position === opened} image=${address(found.keys[rows[position]])} onOpen=${onOpen} />`)}
       </div>
     </div>`;
@@ -77,26 +77,26 @@ export class StripList extends Component {
 
 class Row extends Component {
   shouldComponentUpdate(next, state) {
-    const names = ["found", "row", "position", "count", "isOpen", "image"];
+    const names = ["found", "against", "row", "position", "count", "isOpen", "image"];
     return names.some((name) => next[name] !== this.props[name]) || state.broken !== this.state.broken;
   }
 
-  render({ found, row, position, count, isOpen, image, onOpen }, { broken }) {
+  render({ found, against, row, position, count, isOpen, image, onOpen }, { broken }) {
     const part = found.parts[row];
     return html`<div role="option" id=${`strip-${found.keys[row]}`} class="strip-row" aria-selected=${isOpen ? "true" : "false"} aria-posinset=${position + 1}
       aria-setsize=${count} style=${{ transform: `translateY(${position * ROW}px)` }} onClick=${() => onOpen(row)}>
       ${broken ? html`<span class="strip-broken">cannot be shown</span>` : html`<img src=${image} alt="" decoding="async" onError=${() => this.setState({ broken: true })} />`}
       <span class="strip-name"><span>${found.ids[row]}</span>${part ? html`<span class="soft">${part}</span>` : null}</span>
-      <span class="strip-facts">${facts(found, row)}</span>
+      <span class="strip-facts">${facts(found, row, against)}</span>
     </div>`;
   }
 }
 
-function facts(found, row) {
-  const labelled = classList(found, found.labels[row]);
+function facts(found, row, against) {
+  const labelled = html`<span>${classList(found, found.labels[row])}</span>`;
+  const own = classList(found, found.predicted[row]);
+  if (against) return html`${labelled}<span class="tag">${own}</span><span class="tag">other: ${against[row]?.join(", ") || "no defect"}</span>`;
   const checked = verdict(found, row);
-  if (!checked) return html`<span>${labelled}</span>`;
-  const wrong = checked.missed.length + checked.alarms.length;
-  if (!wrong) return html`<span>${labelled}</span>`;
-  return html`<span>${labelled}</span><span class="tag wrong">predicted: ${classList(found, found.predicted[row])}</span>`;
+  const wrong = checked && checked.missed.length + checked.alarms.length;
+  return html`${labelled}${wrong ? html`<span class="tag wrong">predicted: ${own}</span>` : null}`;
 }

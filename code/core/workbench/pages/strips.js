@@ -2,29 +2,59 @@
 import { Component, html } from "./markup.js";
 import { Live } from "./polling.js";
 import { OVERLAYS_NEED, StripDetail } from "./strip_detail.js";
-import { ORDERS, VERDICTS, chosenRows } from "./strip_filter.js";
+import { ORDERS, VERDICTS, chosenRows, predictedBy } from "./strip_filter.js";
 import { StripList } from "./strip_list.js";
 
-const FILTERS = ["find", "part", "given", "predicted", "verdict", "rank"];
+const FILTERS = ["find", "part", "given", "predicted", "verdict", "other", "rank"];
 const SETTLED = 150; // milliseconds
 const KEYS = { t: "truth", p: "predicted", h: "heat" };
 
 export function Strips({ state, go }) {
   return html`<${Live} path="api/strips">${({ content, trouble }) => {
-    if (!content) return html`<p role="status">${trouble || "Reading …"}</p>`;
-    const place = state.place || content.places[0]?.key;
-    if (!place) return empty();
-    const name = content.places.find((one) => one.key === place)?.name ?? place;
+    const places = content?.places ?? [];
+    if (content && !places.length) return empty();
+    if (!state.place && !content) return html`<p role="status">${trouble || "Reading …"}</p>`;
+    // A link names its place: its strips are asked for without waiting for the names of all.
+    if (!state.place) return html`<${First} place=${places[0].key} go=${go} />`;
     return html`<section class="strips-page" aria-label="Strips of a place">
-      <div class="strip-head"><h1>Strips</h1>
-      <label class="strip-place">of <select onChange=${(event) => go({ place: event.target.value, strip: "", part: "", given: "", predicted: "", verdict: "", rank: "" })}>
-        ${content.places.map((one) => html`<option key=${one.key} value=${one.key} selected=${one.key === place}>${one.name}</option>`)}</select></label></div>
-      <${Live} key=${place} path=${`api/strips/${encodeURIComponent(place)}`}>${(found) => (
-        found.content?.problem ? html`<p class="trouble">${found.content.problem}</p>`
-        : found.content ? html`<${Browser} found=${found.content} place=${place} state=${state} go=${go} />`
-        : html`<p role="status" class=${found.trouble ? "trouble" : ""}>${found.trouble || `Reading the strips of ${name} …`}</p>`)}<//>
+      ${head(places, state.place, go)}
+      <${Live} key=${state.place} path=${strips(state.place)}>${(own) => {
+        if (!own.content || own.content.problem) return waiting(own);
+        const browser = (other) => html`<${Browser} found=${own.content} other=${other} places=${places} place=${state.place} state=${state} go=${go} />`;
+        if (!state.other || state.other === state.place) return browser(null);
+        return html`<${Live} key=${state.other} path=${strips(state.other)}>${(other) => (
+          other.content && !other.content.problem ? browser(other.content) : waiting(other))}<//>`;
+      }}<//>
     </section>`;
   }}<//>`;
+}
+
+const UNFILTERED = { strip: "", part: "", given: "", predicted: "", verdict: "", rank: "", other: "" };
+const strips = (place) => `api/strips/${encodeURIComponent(place)}`;
+
+/** Writes into the address which place is shown, so that every link names one. */
+class First extends Component {
+  componentDidMount() {
+    const { place, go } = this.props;
+    go({ place }, "replace");
+  }
+
+  render() {
+    return null;
+  }
+}
+
+function head(places, place, go) {
+  const known = places.some((one) => one.key === place) ? places : [{ key: place, name: "…" }, ...places];
+  return html`<div class="strip-head"><h1>Strips</h1>
+    <label class="strip-place">of <select onChange=${(event) => go({ ...UNFILTERED, place: event.target.value })}>
+      ${known.map((one) => html`<option key=${one.key} value=${one.key} selected=${one.key === place}>${one.name}</option>`)}</select></label></div>`;
+}
+
+function waiting({ content, trouble }) {
+  const problem = content?.problem ?? trouble;
+  if (problem) return html`<p class="trouble">${problem}</p>`;
+  return html`<p role="status">Reading the strips; of a large data set this takes some seconds …</p>`;
 }
 
 function empty() {
@@ -40,6 +70,11 @@ class Browser extends Component {
     this.image = (key) => this.address(key);
     this.open = this.open.bind(this);
     this.onKey = this.onKey.bind(this);
+  }
+
+  shouldComponentUpdate(next, { row }) {
+    const names = ["found", "other", "places", "place", "state"];
+    return names.some((name) => next[name] !== this.props[name]) || row !== this.state.row;
   }
 
   componentDidUpdate(before) {
@@ -59,9 +94,13 @@ class Browser extends Component {
 
   /** The rows that match; the same array as long as nothing of it has changed. */
   rows() {
-    const { found, state } = this.props;
+    const { found, state, other } = this.props;
     const asked = FILTERS.map((name) => state[name]).join("\n");
-    if (this.known?.found !== found || this.known.asked !== asked) this.known = { found, asked, rows: chosenRows(found, state) };
+    const known = this.known;
+    if (known?.found !== found || known.other !== other || known.asked !== asked) {
+      const against = other && predictedBy(found, other);
+      this.known = { found, other, asked, against, rows: chosenRows(found, state, against) };
+    }
     return this.known.rows;
   }
 
@@ -80,29 +119,30 @@ class Browser extends Component {
     if (event.key === "z") go({ zoom: state.zoom ? "" : "1" });
   }
 
-  render({ found, state, go }, { row }) {
+  render({ found, places, place, state, go }, { row }) {
     const rows = this.rows();
+    const { against } = this.known;
     const open = row ?? (state.strip ? this.row(state.strip) : rows[0]);
     const gone = state.strip && open === undefined;
     const count = found.ids.length.toLocaleString("en");
     return html`<div class="strip-browser" onKeyDown=${this.onKey}>
-      ${toolbar(found, state, go)}
+      ${toolbar(found, places.filter((one) => one.key !== place && one.key !== "data"), state, go)}
       <p class="soft counts" role="status">${rows.length.toLocaleString("en")} of ${count} shown${open !== undefined && !rows.includes(open) ? "; the open strip is not among them" : ""}</p>
       ${found.problems.map((problem) => html`<p class="trouble">${problem}</p>`)}
       <div class="strip-panes">
         <div class="strip-left">
-          ${rows.length ? html`<${StripList} found=${found} rows=${rows} open=${open} address=${this.image} onOpen=${this.open} />`
+          ${rows.length ? html`<${StripList} found=${found} against=${against} rows=${rows} open=${open} address=${this.image} onOpen=${this.open} />`
           : html`<p>No strip matches. <button onClick=${() => go(Object.fromEntries(FILTERS.map((name) => [name, ""])))}>Show all</button></p>`}
           <p class="soft strip-keys">${[["↑ ↓", "strip"], ["z", "1:1"], ...Object.entries(KEYS).filter(([, name]) => found[OVERLAYS_NEED[name]])].map(([key, what]) => html`<span><kbd>${key}</kbd> ${what}</span>`)}</p>
         </div>
         ${gone ? html`<p class="trouble">The strip of this link is not in ${found.name}.</p>` : null}
-        ${open === undefined ? null : html`<${StripDetail} found=${found} row=${open} address=${this.address} state=${state} go=${go} />`}
+        ${open === undefined ? null : html`<${StripDetail} found=${found} against=${against} row=${open} address=${this.address} state=${state} go=${go} />`}
       </div>
     </div>`;
   }
 }
 
-function toolbar(found, state, go) {
+function toolbar(found, others, state, go) {
   const classes = found.classes.map((name, number) => [String(number + 1), name]);
   const parts = [...new Set(found.parts.filter(Boolean))].map((part) => [part, part]);
   const predicted = found.predicted.some(Boolean);
@@ -117,6 +157,7 @@ function toolbar(found, state, go) {
     ${choice("Label", "given", [...all, ["none", "no defect"], ...classes])}
     ${predicted ? choice("Predicted", "predicted", [...all, ["none", "no defect"], ...classes]) : null}
     ${predicted ? choice("Decision", "verdict", [...all, ...VERDICTS]) : null}
+    ${predicted && others.length ? choice("Decides otherwise than", "other", [["", "–"], ...others.map((one) => [one.key, one.name])]) : null}
     ${orders.length > 1 ? choice("Order", "rank", orders) : null}
   </div>`;
 }

@@ -7,8 +7,9 @@ export const ZOOMS = [["", "whole strip"], ["1", "1:1"], ["2", "2:1"], ["4", "4:
 
 /**
  * `layers` are pictures of the whole strip: {url, kind, title}, kind being `mask` (right to the
- * pixel), `outline` or `heat`. `zoom` is one of ZOOMS; `place` says where one looks: "x,y" of the
- * middle in pixels of the image, at first and after a move.
+ * pixel), `outline` or `heat`. `zoom` is one of ZOOMS; `place` says where one looks at first: "x,y"
+ * of the middle in pixels of the image, else at `suspect`, such a pair, once that is known.
+ * `onMove` is told of another place.
  */
 export class Viewer extends Component {
   constructor(props) {
@@ -30,9 +31,12 @@ export class Viewer extends Component {
   }
 
   componentDidUpdate(before, state) {
+    const { suspect } = this.props;
     if (before.image !== this.props.image) this.setState({ problem: "" });
-    if (before.zoom !== this.props.zoom || before.image !== this.props.image || state.size !== this.state.size) {
-      this.goTo(this.wanted ?? place(this.props.place) ?? this.middle());
+    // It comes after the strip; whoever has moved meanwhile stays.
+    const isNews = suspect && String(suspect) !== String(before.suspect) && !this.props.place;
+    if (isNews || before.zoom !== this.props.zoom || before.image !== this.props.image || state.size !== this.state.size) {
+      this.goTo(this.wanted ?? place(this.props.place) ?? suspect ?? this.middle());
       this.wanted = null;
       this.look();
     }
