@@ -139,15 +139,17 @@ export class Desk extends Component {
   strip(strip, classes) {
     const path = this.state.masks && !strip.blind ? this.address(strip.key, "masks") : "";
     return html`<h2 class="review-name" data-strip=${strip.key}>${strip.name}${strip.blind ? html` <span class="tag">blind</span>` : null}</h2>
-      <${Once} path=${path}>${({ content }) => this.picture(strip, classes, content?.masks ?? [])}<//>
+      <${Once} path=${path}>${({ content }) => this.picture(strip, classes, content)}<//>
       <p class="question">${question(strip, classes)}</p>
       <div class="classes" role="group" aria-label="Defects of this strip">${classes.map((name, at) => this.classButton(strip, name, at))}</div>`;
   }
 
-  picture(strip, classes, masks) {
+  picture(strip, classes, given) {
     const { zoom, go } = this.props;
+    const masks = given?.masks ?? [];
+    const none = given && !masks.length ? html`<p class="soft" role="status">No mask of this strip is given.</p>` : null;
     const layers = masks.map((at) => ({ kind: "mask", url: this.address(strip.key, `masks/${at}`), title: `given mask of ${classes[at]}` }));
-    return html`<${Viewer} image=${this.address(strip.key, "image")} name=${strip.name} zoom=${zoom} layers=${layers} onZoom=${(wanted) => go({ zoom: wanted })} />`;
+    return html`<${Viewer} image=${this.address(strip.key, "image")} name=${strip.name} zoom=${zoom} layers=${layers} onZoom=${(wanted) => go({ zoom: wanted })} />${none}`;
   }
 
   classButton(strip, name, at) {
@@ -207,7 +209,10 @@ function question(strip, classes) {
   const [name, probability] = [classes[strip.column], strip.probabilities[strip.column].toFixed(2)];
   const labelled = strip.given[strip.column] ? `${name} is given` : `${name} is not given`;
   if (!isDoubted(strip)) return `${labelled}, and the model gives it ${probability}. Is that right?`;
-  return `${labelled}, but the model gives it ${probability}. Suggested: ${name} ${SHOWN.get(strip.suggested)}.`;
+  // Probabilities are scaled before they are compared, so that a class may speak for itself below 0.5.
+  const isScaled = (probability >= 0.5) !== (strip.suggested === 1);
+  const than = isScaled ? `, which is ${strip.suggested ? "much" : "little"} for this class` : "";
+  return `${labelled}, but the model gives it ${probability}${than}. Suggested: ${name} ${SHOWN.get(strip.suggested)}.`;
 }
 
 function lastDecision({ name, classes, given, answers, blind }) {
