@@ -31,6 +31,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="data set to browse; the strips of experiments whose own folder is gone are looked "
         "for there too",
     )
+    parser.add_argument(
+        "--decisions",
+        type=Path,
+        metavar="FILE",
+        help="store of the decisions of reviewers; default: reviews/FINGERPRINT.sqlite in the "
+        "results, a file for each data set",
+    )
     given = parser.parse_args(arguments)
     if not 0 <= given.port < 1 << 16:
         parser.error(f"--port {given.port}: expected 0 to 65535")
@@ -45,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
     # Imported here because it takes a second.
     from core.workbench.serving import serve
 
-    serve(given.results_dir, given.port, given.allowed_host, given.data_root)
+    serve(given.results_dir, given.port, given.allowed_host, given.data_root, given.decisions)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ WALLS = {
     "experiments": GROUND | {"metrics"},
     "analysis": GROUND | {"metrics", "experiments"},
     "workbench": GROUND
-    | {"experiments", "analysis", "command", "data"}
+    | {"experiments", "analysis", "command", "data", "metrics", "review"}
     # In a child process, where a page asks for heat maps.
     | {"explaining", "predicting"},
     "review": GROUND | {"data"},

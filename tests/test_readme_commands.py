@@ -83,6 +83,8 @@ RUN_HERE = {
         "--detectors",
         "high_pass",
     ],
+    # tests/benchmarks/test_review_benchmark.py runs it.
+    "code/benchmark.py review": ["--only-table"],
     "code/benchmark.py split": ONCE,
     "code/benchmark.py metrics": ONCE,
     "code/benchmark.py thresholds": ONCE,

@@ -96,6 +96,9 @@ class Options:
         default=Path("experiments/results/pretraining_sweep"),
         metadata={"help": "where the runs are, and go on", "type": Path, "metavar": "DIR"},
     )
+    kinds: Sequence[str] = _option(
+        ("uniform", "missing", "borderline"), "kinds of planted errors", nargs="+", metavar="KIND"
+    )
     only_table: bool = _option(False, "run nothing, print what is finished", action="store_true")
     device: "torch.device" = field(
         default_factory=_usual_device,
@@ -165,6 +168,11 @@ SUBJECTS = {
           "num_steps", "sweep_dir", "only_table", "threads"),
          {"num_images": 800, "image_size": (64, 400), "test_images": 40,
           "sweep_dir": Path("experiments/results/novelty_sweep")}),
+        ("review", "a whole review of planted label errors, and what retraining was worth",
+         ("kinds", "seeds", "num_images", "image_size", "test_images", "num_epochs", "sweep_dir",
+          "only_table", "threads"),
+         {"num_images": 2400, "image_size": (64, 400), "num_epochs": 10,
+          "sweep_dir": Path("experiments/results/review_sweep")}),
         ("memory", "peak memory of a training on a table as long as the real one",
          (*_STRIPS, "batch_size", "model", "device"), {**_REAL_TABLE, **_SLIM}),
     )

@@ -1,8 +1,14 @@
 """What each reviewer is shown: leases, strips for two, and a random sample."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from reviewing import FINGERPRINT, decision
 
+from core.errors import InputError
 from core.review.leases import (
     LEASE_SECONDS,
     Assignment,
@@ -70,3 +76,58 @@ def test_the_random_sample_does_not_depend_on_the_ranking():
     assert names(drawn) != sorted(names(drawn))
     assert all(chosen(FINGERPRINT, name, 0.2, "random") for name in names(drawn))
     assert order_of_review([], FINGERPRINT) == []
+
+
+def without_the_table_of_reviewed_strips(path):
+    """The store as the version before wrote it."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE reviewed")
+        connection.execute("DROP TRIGGER reviewed_more")
+        connection.execute("DROP TRIGGER reviewed_less")
+        connection.execute("PRAGMA user_version = 1")
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_store_of_the_version_before_is_read_and_goes_on(store, create):
+    order = [Assignment(name, True, "ranked", 1) for name in "abc"]
+    store.append([decision("a"), decision("a", class_name="crack")])
+    store.append([decision("b")])
+    store.undo("Ann")
+    without_the_table_of_reviewed_strips(store.path)
+    before = store.path.read_bytes()
+    old = ReviewStore(store.path)
+    assert [entry.image_id for entry in old.entries()] == ["a", "a"]
+    assert store.path.read_bytes() == before  # who only reads changes nothing
+    old = ReviewStore(store.path, create=create)
+    assert names(lease_next(old, "Ann", order, 3)) == ["b", "c"]
+    assert len(old.undo("Ann")) == 2
+    assert names(lease_next(ReviewStore(store.path), "Ann", order, 3)) == ["a", "b", "c"]
+
+
+def test_a_table_of_reviewed_strips_that_is_not_that_of_the_log_is_refused(store):
+    store.append([decision("a.jpg")])
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("DELETE FROM reviewed")
+    with pytest.raises(InputError, match="not that of its log"):
+        ReviewStore(store.path)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.tuples(st.sampled_from(["Ann", "Bob"]), st.sampled_from(["a", "b", "undo"]))))
+def test_what_is_open_is_what_the_log_says(store, steps):
+    store.path.unlink()
+    store = ReviewStore(store.path, create=True)
+    for name, step in steps:
+        if step == "undo":
+            store.undo(name)
+        else:
+            store.append([decision(step, reviewer=name), decision(step, "keep", reviewer=name)])
+    entries = ReviewStore(store.path).entries()
+    order = [Assignment(name, True, "ranked", 2) for name in "ab"]
+    for reviewer in ("Ann", "Bob", "Eve"):
+        by = {name: {e.reviewer for e in entries if e.image_id == name} for name in "ab"}
+        wanted = [name for name in "ab" if reviewer not in by[name] and len(by[name]) < 2]
+        assert names(lease_next(store, reviewer, order, 2, now=0)) == wanted
+        release(store, reviewer)

@@ -93,6 +93,17 @@ def test_undo_goes_back_one_by_one_through_ones_own_decisions(store):
         assert connection.execute("SELECT count(*) FROM decisions").fetchone() == (7,)
 
 
+def test_an_undo_that_is_sent_twice_takes_back_one_call(store):
+    store.append([decision("a.jpg")])
+    store.append([decision("b.jpg"), decision("c.jpg")])
+    last = store.last("Ann")
+    assert [entry.image_id for entry in last] == ["b.jpg", "c.jpg"]
+    assert store.undo("Ann", last[0].number) == last
+    assert store.undo("Ann", last[0].number) == []
+    assert [entry.image_id for entry in store.last("Ann")] == ["a.jpg"]
+    assert store.last("Bob") == []
+
+
 @pytest.mark.parametrize(
     "change", ["UPDATE decisions SET decided = 'keep'", "DELETE FROM decisions"]
 )

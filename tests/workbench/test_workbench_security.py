@@ -39,7 +39,7 @@ def test_a_page_of_this_server_gets_an_answer(served):
 
 
 @pytest.mark.parametrize("cookie", [None, "", "workbench=x", "other=1; workbench_1=x"])
-@pytest.mark.parametrize("path", ["/", API, "/pages/app.js", "/nothing"])
+@pytest.mark.parametrize("path", ["/", API, "/pages/app.js", "/nothing", "/api/review/list"])
 def test_nothing_is_shown_without_the_token(served, path, cookie):
     answer = served.ask(path, Cookie=cookie)
     assert answer.status == 401
@@ -98,6 +98,7 @@ def test_what_is_sent_is_short_json(served, headers, status):
         served.ask(API, "POST", b"{}", Origin=f"http://{served.host}", **headers).status == status
     )
     assert served.ask(API, "POST", b"{}", **headers).status == 403
+    assert served.ask("/api/review/decide", "POST", b"{}", **headers).status == 403
 
 
 @pytest.mark.parametrize("path", ["/", API, "/pages/app.js", "/nothing", "/login"])
@@ -129,7 +130,8 @@ OUTSIDE = [
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_no_path_leads_out_of_what_is_known(served, name):
     key = served.key("plain")
-    for path in (f"{API}/{key}/{name}", f"/pages/{name}", f"/{name}", f"{API}/{name}/results.json"):
+    for path in (f"{API}/{key}/{name}", f"/pages/{name}", f"/{name}", f"{API}/{name}/results.json",
+                 f"/api/review/{name}", f"/api/review/list/{name}"):  # fmt: skip
         answer = served.ask(path)
         assert answer.status in (307, 400, 404) or path in ("/", f"{API}/", f"{API}/{key}/")
         for secret in (b"a secret", b"root:", b"import "):
@@ -142,7 +144,9 @@ def test_no_path_leads_out_of_what_is_known(served, name):
 def test_only_keys_of_the_server_name_an_experiment(served, key):
     quoted = urllib.parse.quote(key, safe="")
     for path in (f"{API}/{quoted}", f"{API}/{quoted}/results.json",
-                 f"/api/comparison?key={quoted}", f"/api/curves?key={quoted}"):  # fmt: skip
+                 f"/api/comparison?key={quoted}", f"/api/curves?key={quoted}",
+                 f"/api/review/list?key={quoted}",
+                 f"/api/review/progress?key={quoted}"):  # fmt: skip
         assert served.ask(path).status == 404
 
 

@@ -37,8 +37,7 @@ def rank_label_errors(
     Source: Northcutt 2021 (ranking by self-confidence).
     """
     labels, probabilities = check_predictions(labels, probabilities, class_names)
-    scaled = fit_scaling(labels, probabilities, "platt")(probabilities)
-    disagreement = np.abs(labels - scaled)
+    disagreement = np.abs(labels - scaled_alike(labels, probabilities))
     worst = disagreement.argmax(axis=1)
     largest = disagreement[np.arange(len(labels)), worst]
     suspects = []
@@ -47,6 +46,14 @@ def rank_label_errors(
         found = (bool(label), float(probability), float(largest[row]))
         suspects.append(Suspect(image_ids[row], class_names[worst[row]], *found))
     return suspects
+
+
+def scaled_alike(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """The probabilities, Platt-scaled on these labels, so that those of all classes compare.
+
+    Shape: (images, classes) in and out.
+    """
+    return fit_scaling(labels, probabilities, "platt")(probabilities)
 
 
 def share_of_flips_found(suspects: Sequence[Suspect], flipped: Collection[str]) -> dict[str, float]:

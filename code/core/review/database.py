@@ -11,7 +11,7 @@ from pathlib import Path
 
 from core.errors import InputError
 
-_APPLICATION_ID, _VERSION = 0x5EDEC151, 1
+_APPLICATION_ID, _VERSION, _WITHOUT_REVIEWED = 0x5EDEC151, 2, 1
 _WAIT_SECONDS = 30.0
 
 _STATEMENTS = (
@@ -45,6 +45,31 @@ BEGIN SELECT RAISE(ABORT, 'decisions are never removed'); END""",
   ends REAL NOT NULL
 ) STRICT""",
 )
+# How many valid decisions each reviewer has on each strip. It is what the log says, kept by the
+# database in the transaction that writes to the log: reading the whole log for each lease is slow.
+_REVIEWED = (
+    """CREATE TABLE reviewed (
+  image_id TEXT NOT NULL,
+  reviewer TEXT NOT NULL,
+  decisions INTEGER NOT NULL,
+  PRIMARY KEY (image_id, reviewer)
+) STRICT, WITHOUT ROWID""",
+    """CREATE TRIGGER reviewed_more AFTER INSERT ON decisions WHEN new.decided != 'undo'
+BEGIN INSERT INTO reviewed VALUES (new.image_id, new.reviewer, 1)
+  ON CONFLICT DO UPDATE SET decisions = decisions + 1; END""",
+    """CREATE TRIGGER reviewed_less AFTER INSERT ON decisions WHEN new.decided = 'undo'
+BEGIN UPDATE reviewed SET decisions = decisions - 1
+  WHERE image_id = new.image_id AND reviewer = new.reviewer;
+  DELETE FROM reviewed
+  WHERE image_id = new.image_id AND reviewer = new.reviewer AND decisions = 0; END""",
+)
+VALID = (
+    "decided != 'undo' AND NOT EXISTS "
+    "(SELECT 1 FROM decisions undone WHERE undone.undoes = decisions.number)"
+)
+"""The condition for decisions that were not taken back."""
+_OF_LOG = f"""SELECT image_id, reviewer, count(*) FROM decisions WHERE {VALID}
+GROUP BY image_id, reviewer ORDER BY image_id, reviewer"""
 
 
 def prepare(path: Path, create: bool) -> None:
@@ -55,14 +80,26 @@ def prepare(path: Path, create: bool) -> None:
     """
     if not create and not path.is_file():
         raise InputError(f"{path}: no such store of decisions; expected the file of a review")
-    with connected(path, "write" if create else "read") as connection:
+    with connected(path, "create" if create else "read") as connection:
         connection.execute("BEGIN IMMEDIATE" if create else "BEGIN")
         if create and _is_empty(connection):
             for statement in _STATEMENTS:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
+            connection.execute(f"PRAGMA user_version = {_WITHOUT_REVIEWED}")
         _check(connection, path)
+        if create:
+            _upgrade(connection)
+        connection.execute("COMMIT")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[sqlite3.Connection]:
+    """A transaction that is on the disk at its end, or undone by an error."""
+    with connected(path, "write") as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        _upgrade(connection)
+        yield connection
         connection.execute("COMMIT")
 
 
@@ -70,9 +107,9 @@ def prepare(path: Path, create: bool) -> None:
 def connected(path: Path, purpose: str = "read") -> Iterator[sqlite3.Connection]:
     """A connection of its own for one operation, without a transaction begun.
 
-    `purpose` is `read` or `write`. Raises InputError where the file cannot be used.
+    `purpose` is `read`, `write`, or `create`. Raises InputError where the file cannot be used.
     """
-    mode = "ro" if purpose == "read" else "rwc"
+    mode = {"read": "ro", "write": "rw", "create": "rwc"}[purpose]
     try:
         uri = f"{path.resolve().as_uri()}?mode={mode}"
         connection = sqlite3.connect(uri, _WAIT_SECONDS, isolation_level=None, uri=True)
@@ -94,6 +131,19 @@ def connected(path: Path, purpose: str = "read") -> Iterator[sqlite3.Connection]
         raise InputError(_damaged(path, str(error))) from None
 
 
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Give a store of the version before the table that it lacks."""
+    if _version(connection) == _WITHOUT_REVIEWED:
+        for statement in _REVIEWED:
+            connection.execute(statement)
+        connection.execute(f"INSERT INTO reviewed {_OF_LOG}")
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return connection.execute("PRAGMA user_version").fetchone()[0]
+
+
 def _is_empty(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
 
@@ -101,18 +151,25 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
         raise InputError(f"{path}: not a store of decisions: give the file of a review")
-    if (version := connection.execute("PRAGMA user_version").fetchone()[0]) != _VERSION:
+    if (version := _version(connection)) not in (_WITHOUT_REVIEWED, _VERSION):
         raise InputError(
             f"{path}: a store of version {version}; this version of the project reads {_VERSION}"
         )
     found = {row[0] for row in connection.execute(
         "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
     )}  # fmt: skip
-    if found != set(_STATEMENTS):
+    if found != {*_STATEMENTS, *(_REVIEWED if version == _VERSION else ())}:
         raise InputError(_damaged(path, "other tables than those of a store"))
     (state,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if state != "ok":
         raise InputError(_damaged(path, state))
+    reviewed = "SELECT image_id, reviewer, decisions FROM reviewed ORDER BY image_id, reviewer"
+    if version == _VERSION and _rows(connection, reviewed) != _rows(connection, _OF_LOG):
+        raise InputError(_damaged(path, "its table of reviewed strips is not that of its log"))
+
+
+def _rows(connection: sqlite3.Connection, query: str) -> list[tuple[object, ...]]:
+    return list(map(tuple, connection.execute(query)))
 
 
 def _damaged(path: Path, reason: str) -> str:

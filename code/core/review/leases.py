@@ -1,14 +1,16 @@
 """Which strip a reviewer is shown next: leases, strips for two reviewers, and a random sample."""
 
 import hashlib
+import itertools
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from core.review.database import connected
+from core.review.database import writing
 from core.review.decisions import Sample
-from core.review.store import VALID, ReviewStore
+from core.review.store import ReviewStore
 
 LEASE_SECONDS = 600.0
 
@@ -78,45 +80,50 @@ def lease_next(
 
     Left out are strips that this reviewer has decided on, that enough reviewers have, and that
     another reviewer has leased. A reviewer who asks again has the lease of the same strips renewed.
+    A strip is not blind for who decided on it before, and took that back: its labels were shown.
     `now` is in seconds since 1970.
     """
     now = time.time() if now is None else now
-    with connected(store.path, "write") as connection:
-        connection.execute("BEGIN IMMEDIATE")
+    with writing(store.path) as connection:
         connection.execute("DELETE FROM leases WHERE ends <= ?", [now])
-        found = []
-        for assignment in _open_to(connection, reviewer, order):
-            if len(found) == count:
-                break
-            found.append(assignment)
+        found = list(itertools.islice(_open_to(connection, reviewer, order), count))
+        seen = _decided_before(connection, reviewer, found)
         connection.executemany(
             "INSERT OR REPLACE INTO leases (image_id, reviewer, ends) VALUES (?, ?, ?)",
             [(assignment.image_id, reviewer, now + LEASE_SECONDS) for assignment in found],
         )
-        connection.execute("COMMIT")
-    return found
+    return [replace(each, blind=each.blind and each.image_id not in seen) for each in found]
 
 
 def release(store: ReviewStore, reviewer: str) -> None:
     """End all leases of a reviewer who leaves."""
-    with connected(store.path, "write") as connection:
+    with writing(store.path) as connection:
         connection.execute("DELETE FROM leases WHERE reviewer = ?", [reviewer])
 
 
 def _open_to(
     connection: sqlite3.Connection, reviewer: str, order: Sequence[Assignment]
 ) -> Iterator[Assignment]:
-    decided: dict[str, set[str]] = {}
-    query = f"SELECT DISTINCT image_id, reviewer FROM decisions WHERE {VALID}"
-    for image_id, name in connection.execute(query):
-        decided.setdefault(image_id, set()).add(name)
-    query = "SELECT image_id FROM leases WHERE reviewer != ?"
-    leased = {row[0] for row in connection.execute(query, [reviewer])}
+    cursor = connection.cursor()
+    cursor.row_factory = None  # plain rows take half the time
+    reviewed = cursor.execute("SELECT image_id, reviewer FROM reviewed").fetchall()
+    reviewers = Counter(image_id for image_id, _ in reviewed)
+    leased = cursor.execute("SELECT image_id, ? FROM leases WHERE reviewer != ?", [reviewer] * 2)
+    closed = {image_id for image_id, name in [*reviewed, *leased] if name == reviewer}
     for assignment in order:
-        by = decided.get(assignment.image_id, set())
-        is_open = len(by) < assignment.num_reviewers and reviewer not in by
-        if is_open and assignment.image_id not in leased:
+        name = assignment.image_id
+        if name not in closed and reviewers[name] < assignment.num_reviewers:
             yield assignment
+
+
+def _decided_before(
+    connection: sqlite3.Connection, reviewer: str, assignments: Sequence[Assignment]
+) -> set[str]:
+    """The strips on which the reviewer has decided, even if that was taken back."""
+    names = [assignment.image_id for assignment in assignments if assignment.blind]
+    places = ", ".join("?" * len(names))
+    query = f"SELECT image_id FROM decisions WHERE reviewer = ? AND image_id IN ({places})"
+    return {row[0] for row in connection.execute(query, [reviewer, *names])}
 
 
 def _draw(fingerprint: str, image_id: str, purpose: str) -> float:

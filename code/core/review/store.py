@@ -6,13 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core.errors import InputError
-from core.review.database import connected, prepare
+from core.review.database import VALID, connected, prepare, writing
 from core.review.decisions import Decision, Entry
 from core.validation import validate
 
 _OF_DECISION = tuple(Decision.model_fields)
-VALID = "decided != 'undo' AND number NOT IN (SELECT undoes FROM decisions WHERE undoes > 0)"
-"""The condition for decisions that were not taken back."""
 
 
 class ReviewStore:
@@ -38,8 +36,7 @@ class ReviewStore:
         Raises:
             InputError: decisions about another data set, or another call of this name.
         """
-        with connected(self.path, "write") as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with writing(self.path) as connection:
             if request and (known := self._sent(connection, decisions, request)):
                 return known
             self._check_data(connection, decisions)
@@ -47,29 +44,29 @@ class ReviewStore:
                 {**decision.model_dump(), "request": f"{number} {request}" if request else None}
                 for number, decision in enumerate(decisions)
             ])  # fmt: skip
-            connection.execute("COMMIT")
         return numbers
 
-    def undo(self, reviewer: str) -> list[Entry]:
+    def last(self, reviewer: str) -> list[Entry]:
+        """What a reviewer decided in the last call of `append` that was not taken back."""
+        with connected(self.path) as connection:
+            return self._last(connection, reviewer)
+
+    def undo(self, reviewer: str, expected: int | None = None) -> list[Entry]:
         """Take back what a reviewer decided in the last call of `append`, and return it.
 
         Each decision is taken back by a further entry. Undone again, the call before is taken
-        back; nothing is returned where there is none.
+        back; nothing is returned where there is none. With `expected`, the number of its first
+        entry, no other call is taken back: then undo can be sent twice.
         """
-        with connected(self.path, "write") as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            own = f"FROM decisions WHERE reviewer = ? AND {VALID}"
-            rows = connection.execute(
-                f"SELECT * {own} AND call = (SELECT max(call) {own}) ORDER BY number",
-                [reviewer] * 2,
-            )
-            undone = [self._entry(row) for row in rows]
+        with writing(self.path) as connection:
+            undone = self._last(connection, reviewer)
+            if expected is not None and undone and undone[0].number != expected:
+                return []
             of_undo = {"decided": "undo", "reason": "", "seconds": None}
             _insert(connection, [
                 {**entry.model_dump(include=set(_OF_DECISION)), **of_undo, "undoes": entry.number}
                 for entry in undone
             ])  # fmt: skip
-            connection.execute("COMMIT")
         return undone
 
     def entries(self) -> list[Entry]:
@@ -84,10 +81,22 @@ class ReviewStore:
             query = "SELECT count(*) FROM decisions WHERE decided = 'undo'"
             return connection.execute(query).fetchone()[0]
 
+    def num_strips(self) -> int:
+        """How many strips have decisions that were not taken back."""
+        with connected(self.path) as connection:
+            query = f"SELECT count(DISTINCT image_id) FROM decisions WHERE {VALID}"
+            return connection.execute(query).fetchone()[0]
+
     def fingerprint(self) -> str | None:
         """The fingerprint of the data set that the store is about; None: it is empty."""
         with connected(self.path) as connection:
             return _fingerprint(connection)
+
+    def _last(self, connection: sqlite3.Connection, reviewer: str) -> list[Entry]:
+        own = f"FROM decisions WHERE reviewer = ? AND {VALID}"
+        call = f"SELECT call {own} ORDER BY number DESC LIMIT 1"
+        query = f"SELECT * {own} AND number >= ({call}) AND call = ({call}) ORDER BY number"
+        return [self._entry(row) for row in connection.execute(query, [reviewer] * 3)]
 
     def _sent(
         self, connection: sqlite3.Connection, decisions: Sequence[Decision], request: str

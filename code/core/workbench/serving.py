@@ -14,6 +14,7 @@ from core.workbench.app import build_app
 from core.workbench.child import ChildProcess
 from core.workbench.guard import Guard
 from core.workbench.index import ExperimentIndex
+from core.workbench.reviews import Reviews
 from core.workbench.strip_sources import StripSources
 
 # Other machines reach it through a tunnel or a proxy, which have their own way to know the user.
@@ -27,10 +28,12 @@ def serve(
     port: int,
     allowed_hosts: Sequence[str] = (),
     data_root: Path | None = None,
+    decisions: Path | None = None,
 ) -> None:
     """Serve the pages until Ctrl-C, and print the address to open.
 
     `data_root` is a data set to browse; the strips of an experiment are also looked for there.
+    `decisions` is the store of all reviews; None: one for each data set, in `results_dir`.
     Raises InputError where the port is taken.
     """
     with _listening(port) as listener:
@@ -40,9 +43,11 @@ def serve(
         # In processes of their own: a comparison may take a minute, and a model needs torch.
         ask_table, ask_model = ChildProcess(), ChildProcess()
         strips = StripSources(index, ask_table, data_root, ask_model)
+        reviews = Reviews(index, ask_table, decisions)
         hosts = [f"{name}:{port}" for name in _NAMES] + list(allowed_hosts)
         # Cookies are shared by all ports of a host: each workbench has its own.
-        app = Guard(build_app(index, ask, strips), token, hosts, cookie=f"workbench_{port}")
+        app = build_app(index, ask, strips, reviews)
+        app = Guard(app, token, hosts, cookie=f"workbench_{port}")
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, lifespan="off",
             limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=2, log_config=None,

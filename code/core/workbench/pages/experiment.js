@@ -20,7 +20,7 @@ function page(one, trouble) {
     <p><span class=${`tag ${one.status.replace(" ", "-")}`}>${one.status}</span> ${one.message}</p>
     ${trouble ? html`<p class="trouble" role="alert">${trouble}</p>` : null}
     ${one.files.length ? html`<nav aria-label="Files" class="files">${one.files.map((file) => html`<a href=${address(file)} target="_blank" rel="noopener">${file}</a>`)}</nav>` : null}
-    ${one.facts?.some(([, , value]) => WITH_STRIPS.includes(value)) ? html`<p><a href=${writeAddress({ ...readAddress("#strips"), place: one.key })}>Strips of this experiment</a></p>` : null}
+    ${one.facts?.some(([, , value]) => WITH_STRIPS.includes(value)) ? html`<p><a href=${writeAddress({ ...readAddress("#strips"), place: one.key })}>Strips of this experiment</a>${one.facts.some(([, , value]) => value === "novelty") ? null : html` · <a href=${writeAddress({ ...readAddress("#review"), key: one.key })}>Review its labels</a>`}</p>` : null}
     ${one.problem ? html`<p class="trouble">${one.problem}</p>` : details(one)}
   </section>`;
 }

@@ -10,9 +10,10 @@ const STRIPS = {
   place: "", strip: "", find: "", part: "", given: "", predicted: "", verdict: "", rank: "", other: "",
   zoom: "", at: "", map: "", method: "",
 };
-Object.assign(TEXTS, STRIPS);
+const REVIEW = { order: "suspects", only: "" };
+Object.assign(TEXTS, STRIPS, REVIEW);
 const LISTS = { column: DEFAULT_COLUMNS, selected: [], over: ["truth"] };
-const PAGES = ["experiments", "experiment", "compare", "strips"];
+const PAGES = ["experiments", "experiment", "compare", "strips", "review"];
 
 export function readAddress(hash) {
   const [page, query = ""] = hash.replace(/^#/, "").split("?");

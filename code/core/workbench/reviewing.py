@@ -1,0 +1,206 @@
+"""The addresses of a review: what is next, decisions, undo, and how far it has come."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import Body, FastAPI, HTTPException, Query, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from core.errors import InputError
+from core.files.escaping import for_terminal
+from core.review.decisions import Decision, Entry, Name
+from core.review.leases import Assignment, lease_next
+from core.validation import Settings, validate
+from core.workbench.answers import answer
+from core.workbench.index import Found
+from core.workbench.review_lists import Order, ReviewList
+from core.workbench.reviews import Reviews
+from core.workbench.strip_sources import strip_key
+from core.workbench.summary import shown
+
+_MOST_STRIPS = 8
+_KEY = Annotated[str, Query(max_length=200)]
+_CLASS = Annotated[str, Query(max_length=1024)]
+_Answer = Literal[0, 1] | None
+
+
+class _Asked(Settings):
+    """What a page says in each question: which list, who reviews, and how many strips it wants."""
+
+    key: Annotated[str, Field(max_length=200)]
+    order: Order = "suspects"
+    only: Annotated[str, Field(max_length=1024)] = ""
+    reviewer: Name
+    count: Annotated[int, Field(ge=1, le=_MOST_STRIPS)] = 4
+
+
+class _Decided(_Asked):
+    """The labels that a reviewer wants for a strip, by class; null: unsure.
+
+    `request` names the decision, so that it can be sent again; `blind` is what the page was told.
+    """
+
+    request: Annotated[str, Field(pattern=r"^[0-9a-zA-Z-]{16,64}$")]
+    strip: Annotated[str, Field(max_length=200)]
+    answers: list[_Answer]
+    blind: bool
+    seconds: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    reason: Annotated[str, Field(max_length=2000)] = ""
+
+
+class _Undone(_Asked):
+    """The number of the decision to take back, which is the last one of the reviewer."""
+
+    number: int
+
+
+def add_review(app: FastAPI, reviews: Reviews) -> None:
+    """Give the application the addresses of a review."""
+
+    @app.get("/api/review/list")
+    def listed(request: Request, key: _KEY, order: Order = "suspects", only: _CLASS = "") -> Any:
+        try:
+            found, strips = reviews.list_of(key, order, only)
+        except InputError as error:
+            return answer(request, {"problem": for_terminal(str(error))})
+        return answer(
+            request,
+            {
+                "name": for_terminal(found.name),
+                "classes": [shown(name) for name in strips.class_names],
+                "class_names": list(strips.class_names),
+                "strips": len(strips.order),
+                "commands": _commands(reviews.path_for(strips.fingerprint)),
+            },
+        )
+
+    @app.get("/api/review/progress")
+    def progress(request: Request, key: _KEY, order: Order = "suspects", only: _CLASS = "") -> Any:
+        try:
+            _, strips = reviews.list_of(key, order, only)
+            return answer(request, reviews.progress(strips.fingerprint))
+        except InputError as error:
+            return answer(request, {"problem": for_terminal(str(error))})
+
+    @app.post("/api/review/next")
+    def following(request: Request, body: Annotated[Any, Body()]) -> Response:
+        return answer(request, _answered(body, _Asked, "question", reviews))
+
+    @app.post("/api/review/decide")
+    def decide(request: Request, body: Annotated[Any, Body()]) -> Response:
+        return answer(request, _answered(body, _Decided, "decision", reviews))
+
+    @app.post("/api/review/undo")
+    def undo(request: Request, body: Annotated[Any, Body()]) -> Response:
+        return answer(request, _answered(body, _Undone, "undo", reviews))
+
+
+def _commands(store: Path) -> list[str]:
+    """What can be done with the decisions; a path may need quotes of a shell."""
+    train = ["python", "code/train.py", f"data.corrections={store}"]
+    listed = ["python", "code/corrections.py", "list", str(store)]
+    return [for_terminal(shlex.join(command)) for command in (listed, train)]
+
+
+def _answered(body: Any, kind: type[_Asked], what: str, reviews: Reviews) -> dict[str, Any]:
+    """Do what is asked for, and say which strips are next; one line for what cannot be done."""
+    try:
+        asked = validate(kind, body, what)
+        found, strips = reviews.list_of(asked.key, asked.order, asked.only)
+        store = reviews.store_for(strips.fingerprint)
+        undone: Sequence[Entry] = ()
+        if isinstance(asked, _Decided):
+            store.append(_decisions(asked, found, strips), asked.request)
+        elif isinstance(asked, _Undone):
+            undone = store.undo(asked.reviewer, asked.number)
+        order = _undone_first(strips.order, undone)
+        following = lease_next(store, asked.reviewer, order, asked.count)
+        last = store.last(asked.reviewer)
+    except InputError as error:
+        raise HTTPException(422, for_terminal(str(error))) from None
+    return {
+        "strips": [_strip(strips, each) for each in following],
+        "undone": for_terminal(undone[0].image_id) if undone else None,
+        "last": _last(strips, last),
+    }
+
+
+def _decisions(asked: _Decided, found: Found, strips: ReviewList) -> list[Decision]:
+    """The decision about each class of the strip, with what the server knows of it."""
+    strip = strips.strips.get(asked.strip)
+    if strip is None:
+        raise InputError(f"decision: strip={asked.strip[:80]!r}: expected a key of this list")
+    if len(asked.answers) != len(strips.class_names):
+        raise InputError(
+            f"decision: answers={len(asked.answers)} values; expected one for each of the "
+            f"{len(strips.class_names)} classes"
+        )
+    assigned = next(each for each in strips.order if each.image_id == strip.image_id)
+    classes = zip(
+        strips.class_names, strip.labels, strip.probabilities, asked.answers, strict=True
+    )  # fmt: skip
+    alike = {
+        "reviewer": asked.reviewer,
+        "image_id": strip.image_id,
+        "fingerprint": strips.fingerprint,
+        "model": found.name,
+        "reason": asked.reason,
+        "seconds": asked.seconds,
+        "blind": assigned.blind and asked.blind,
+        "sample": assigned.sample,
+    }
+    values = [
+        {"class_name": name, "given": bool(given), "decided": _decided(given, wanted)}
+        | {"probability": probability}
+        for name, given, probability, wanted in classes
+    ]
+    return [validate(Decision, {**alike, **each}, "decision") for each in values]
+
+
+def _decided(given: int, wanted: _Answer) -> str:
+    if wanted is None:
+        return "unsure"
+    return "keep" if wanted == given else ("set" if wanted else "clear")
+
+
+def _strip(strips: ReviewList, assigned: Assignment) -> dict[str, Any]:
+    """What the page may know of a strip: of a blind one, neither labels nor probabilities."""
+    key = strip_key(assigned.image_id)
+    strip = strips.strips[key]
+    seen = {"key": key, "name": for_terminal(strip.image_id), "blind": assigned.blind}
+    if assigned.blind:
+        return seen
+    return {
+        **seen,
+        "given": list(strip.labels),
+        "probabilities": list(strip.probabilities),
+        "column": strip.column,
+        "suggested": strip.suggested,
+    }
+
+
+def _undone_first(order: Sequence[Assignment], undone: Sequence[Entry]) -> Sequence[Assignment]:
+    if not undone:
+        return order
+    names = {entry.image_id for entry in undone}
+    return sorted(order, key=lambda assigned: assigned.image_id not in names)
+
+
+def _last(strips: ReviewList, entries: Sequence[Entry]) -> dict[str, Any] | None:
+    """The last decision of the reviewer, with what was hidden until then."""
+    if not entries:
+        return None
+    return {
+        "number": entries[0].number,
+        "key": strip_key(entries[0].image_id),
+        "name": for_terminal(entries[0].image_id),
+        "blind": entries[0].blind,
+        "classes": [shown(entry.class_name) for entry in entries],
+        "given": [int(entry.given) for entry in entries],
+        "probabilities": [entry.probability for entry in entries],
+        "answers": [entry.label for entry in entries],
+        "here": strip_key(entries[0].image_id) in strips.strips,
+    }

@@ -1,0 +1,125 @@
+"""What the server keeps of reviews: the lists of experiments, and the stores of decisions."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from core.errors import InputError
+from core.files.escaping import for_terminal
+from core.review.store import ReviewStore
+from core.workbench.answers import find
+from core.workbench.index import ExperimentIndex, Found
+from core.workbench.review_lists import Order, ReviewList, read_review_list
+from core.workbench.summary import shown
+
+# A list of 12,568 strips takes some 15 MB.
+_MOST_LISTS = 6
+# Times as long as it took, progress is not computed again: a reviewer's machine has other work.
+_REST = 4
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What was found in a store of this signature, and until when that is recent enough."""
+
+    found: dict[str, Any]
+    signature: tuple[int, int, int]
+    rests_until: float
+
+
+class Reviews:
+    """The lists of experiments, and the stores of the decisions about their data sets."""
+
+    def __init__(
+        self, index: ExperimentIndex, ask: Callable[..., Any], decisions: Path | None = None
+    ) -> None:
+        """`ask` calls what takes long in another process.
+
+        `decisions` is the store of all reviews; None: one for each data set, in the index's folder.
+        """
+        self._index, self._ask, self._decisions = index, ask, decisions
+        self._stores: dict[Path, ReviewStore] = {}
+        # By the signature of results.json too: an experiment that has changed is read again.
+        self._listed = lru_cache(_MOST_LISTS)(
+            lambda found, order, only: ask(read_review_list, found.path, order, only)
+        )
+        self._progress: dict[Path, Progress] = {}
+
+    def list_of(self, key: str, order: Order, only: str) -> tuple[Found, ReviewList]:
+        """An experiment and its list. Raises InputError, or HTTPException for an unknown key."""
+        found = find(self._index, key)
+        return found, self._listed(found, order, only)
+
+    def path_for(self, fingerprint: str) -> Path:
+        """Where the decisions about a data set are. A fingerprint is checked when it is read."""
+        return self._decisions or self._index.results_dir / "reviews" / f"{fingerprint[:16]}.sqlite"
+
+    def store_for(self, fingerprint: str) -> ReviewStore:
+        """The decisions about a data set; a new store where there is none.
+
+        Raises InputError for a store that cannot be used, or is about another data set.
+        """
+        path = self.path_for(fingerprint)
+        if path not in self._stores:
+            if self._decisions is None:
+                _make_folder(path.parent)
+            self._stores[path] = ReviewStore(path, create=True)
+        store = self._stores[path]
+        if (known := store.fingerprint()) not in (None, fingerprint):
+            raise InputError(
+                f"{path}: holds decisions about the data set with fingerprint {known[:12]}, and "
+                f"this experiment predicted {fingerprint[:12]}: start with another --decisions FILE"
+            )
+        return store
+
+    def progress(self, fingerprint: str) -> dict[str, Any]:
+        """How far the review of a data set has come, as it was some seconds ago.
+
+        Where the store has changed it is computed again, but not for most of the time.
+        """
+        path = self.path_for(fingerprint)
+        try:
+            status = path.stat()
+        except OSError:
+            return read_progress(None)
+        signature = (status.st_mtime_ns, status.st_size, status.st_ino)
+        known, began = self._progress.get(path), time.monotonic()
+        if known is None or (known.signature != signature and began > known.rests_until):
+            found = self._ask(read_progress, path)
+            ended = time.monotonic()
+            known = Progress(found, signature, ended + _REST * (ended - began))
+            self._progress[path] = known
+        return known.found
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be made ({error.strerror}), and decisions are kept there: start "
+            "with --decisions FILE"
+        ) from None
+
+
+def read_progress(path: Path | None) -> dict[str, Any]:
+    """How far a review has come, in the words of `corrections.py list`; without a store, nothing.
+
+    Raises InputError for a damaged store.
+    """
+    if path is None:
+        return {"rows": [], "notes": [], "strips": 0}
+    # Imported here because it takes a second, and the server never needs it.
+    from core.review.summary import summary_notes, summary_rows
+
+    store = ReviewStore(path)
+    header, *rows = summary_rows(store)
+    rows = [["class", *header[1:]], *rows] if rows else []
+    return {
+        "rows": [[shown(cell) for cell in row] for row in rows],
+        "notes": [for_terminal(note) for note in summary_notes(store)],
+        "strips": store.num_strips(),
+    }
