@@ -24,6 +24,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="NAME[:PORT]",
         help="name in the browser's address where a proxy or a tunnel leads here; can be repeated",
     )
+    parser.add_argument(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="data set to browse; the strips of experiments whose own folder is gone are looked "
+        "for there too",
+    )
     given = parser.parse_args(arguments)
     if not 0 <= given.port < 1 << 16:
         parser.error(f"--port {given.port}: expected 0 to 65535")
@@ -38,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     # Imported here because it takes a second.
     from core.workbench.serving import serve
 
-    serve(given.results_dir, given.port, given.allowed_host)
+    serve(given.results_dir, given.port, given.allowed_host, given.data_root)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ WALLS = {
     "training": GROUND | {"metrics"},
     "experiments": GROUND | {"metrics"},
     "analysis": GROUND | {"metrics", "experiments"},
-    "workbench": GROUND | {"experiments", "analysis", "command"},
+    "workbench": GROUND | {"experiments", "analysis", "command", "data"},
     "review": GROUND | {"data"},
     "autotuning": GROUND,
     "predicting": SHIPPING | {"autotuning"},

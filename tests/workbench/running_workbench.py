@@ -17,6 +17,7 @@ from core.workbench.app import build_app
 from core.workbench.child import directly
 from core.workbench.guard import Guard
 from core.workbench.index import ExperimentIndex
+from core.workbench.strip_sources import StripSources
 
 TOKEN = "a token with 32 letters or so"
 
@@ -74,7 +75,10 @@ class Running:
 
 @contextlib.contextmanager
 def running(
-    results_dir: Path, watched: bool = False, wrapped: Callable[[Any], Any] = lambda app: app
+    results_dir: Path,
+    watched: bool = False,
+    wrapped: Callable[[Any], Any] = lambda app: app,
+    data_root: Path | None = None,
 ) -> Iterator[Running]:
     """Serve `results_dir`; unless it is watched, it is read once, before."""
     index = ExperimentIndex(results_dir, directly)
@@ -82,7 +86,8 @@ def running(
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        app = Guard(build_app(index, directly), TOKEN, [f"127.0.0.1:{port}"], f"workbench_{port}")
+        app = build_app(index, directly, StripSources(index, directly, data_root))
+        app = Guard(app, TOKEN, [f"127.0.0.1:{port}"], f"workbench_{port}")
         config = uvicorn.Config(wrapped(app), lifespan="off", log_config=None, server_header=False)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

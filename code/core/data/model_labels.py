@@ -28,12 +28,22 @@ def read_model_labels(
     Raises:
         InputError: as for `read_label_table`; classes other than those of the model.
     """
-    numbered = find_sources(root)[0] == RUN_LENGTH_CSV
-    named_by_model = trained_on == RUN_LENGTH_CSV and not (root / CLASS_FILE).exists()
-    given = class_names if named_by_model or not numbered else None
+    given = names_to_read(root, class_names, trained_on)
     table = read_label_table(root, given, image_size, on_bad_image, missing_masks="ignore")
     try:
         return table.reorder_classes(class_names)
     except InputError as error:
         error.args = (f"{error}; name ClassId 1, 2, ... in {root / CLASS_FILE}, a name a line",)
         raise
+
+
+def names_to_read(
+    root: Path, class_names: Sequence[str], trained_on: str | None
+) -> Sequence[str] | None:
+    """The classes of the model, where the data set in `root` does not name its own.
+
+    Raises InputError where there is no data set.
+    """
+    numbered = find_sources(root)[0] == RUN_LENGTH_CSV
+    named_by_model = trained_on == RUN_LENGTH_CSV and not (root / CLASS_FILE).exists()
+    return class_names if named_by_model or not numbered else None

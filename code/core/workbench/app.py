@@ -1,7 +1,5 @@
 """The addresses of the server: the pages, and what they ask for."""
 
-import hashlib
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache, partial
@@ -12,27 +10,32 @@ from starlette.responses import Response
 
 from core.errors import InputError
 from core.files.escaping import for_terminal
+from core.workbench.answers import Encoded, answer, encoded, find, sent
 from core.workbench.comparing import MOST_COMPARED, compare
 from core.workbench.files import OF_EXPERIMENT, files_of, read_assets, read_file
 from core.workbench.index import ExperimentIndex, Found
+from core.workbench.strip_sources import StripSources
+from core.workbench.strips import add_strips
 from core.workbench.summary import COLUMN_TITLES
 
 # A report has its style and pictures in itself. Its script does not run: whoever wrote the folder
 # could otherwise ask the server as the user.
 _REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _MOST_REMEMBERED = 32
-Encoded = tuple[bytes, str]
 _KEY = Annotated[str, Query(max_length=200)]
 _KEYS = Annotated[list[_KEY], Query(min_length=1, max_length=MOST_COMPARED)]
 
 
-def build_app(index: ExperimentIndex, ask: Callable[..., Any]) -> FastAPI:
+def build_app(
+    index: ExperimentIndex, ask: Callable[..., Any], strips: StripSources | None = None
+) -> FastAPI:
     """The application without its guard. `ask` calls what takes long in another process."""
     app = FastAPI(openapi_url=None)
     _add_pages(app)
     _add_experiments(app, index)
     _add_curves(app, index)
     _add_comparison(app, index, ask)
+    add_strips(app, strips or StripSources(index, ask))
     return app
 
 
@@ -61,7 +64,7 @@ def _add_experiments(app: FastAPI, index: ExperimentIndex) -> None:
         ]
         titles = [[name, COLUMN_TITLES.get(name, name)] for name in chosen]
         folder = for_terminal(str(index.results_dir))
-        return _encoded(
+        return encoded(
             {"experiments": rows, "pending": pending, "titles": titles, "folder": folder}
         )
 
@@ -71,25 +74,25 @@ def _add_experiments(app: FastAPI, index: ExperimentIndex) -> None:
         column: Annotated[list[_KEY], Query(max_length=100)] = [],  # noqa: B006
     ) -> Response:
         index.keep_watching()
-        return _sent(request, listed(index.version, tuple(column)))
+        return sent(request, listed(index.version, tuple(column)))
 
     @app.get("/api/columns")
     def columns(request: Request) -> Response:
         names = dict.fromkeys(name for row in index.rows()[0] for name in row["values"])
-        return _answer(request, {"columns": [[n, COLUMN_TITLES.get(n, n)] for n in names]})
+        return answer(request, {"columns": [[n, COLUMN_TITLES.get(n, n)] for n in names]})
 
     @app.get("/api/experiments/{key}")
     def experiment(request: Request, key: str) -> Response:
-        found = _find(index, key)
+        found = find(index, key)
         row = next((row for row in index.rows()[0] if row["key"] == key), None)
         if row is None:
             raise HTTPException(404, "Not read yet")
         head = {name: row[name] for name in ("key", "name", "status", "message")}
         head["files"] = files_of(found.path)
         try:
-            return _answer(request, head | index.in_full(found))
+            return answer(request, head | index.in_full(found))
         except InputError as error:
-            return _answer(request, head | {"problem": str(error)})
+            return answer(request, head | {"problem": str(error)})
 
     @app.get("/api/experiments/{key}/{name}")
     def file(key: str, name: str) -> Response:
@@ -97,7 +100,7 @@ def _add_experiments(app: FastAPI, index: ExperimentIndex) -> None:
         if media_type is None:
             raise HTTPException(404)
         try:
-            content = read_file(_find(index, key).path, name)
+            content = read_file(find(index, key).path, name)
         except InputError as error:
             raise HTTPException(404, str(error)) from None
         headers = {"Content-Security-Policy": _REPORT_POLICY}
@@ -108,12 +111,12 @@ def _add_curves(app: FastAPI, index: ExperimentIndex) -> None:
     @app.get("/api/curves")
     def curves(request: Request, key: _KEYS) -> Response:
         runs = []
-        for found in (_find(index, each) for each in dict.fromkeys(key)):
+        for found in (find(index, each) for each in dict.fromkeys(key)):
             # One that cannot be read has no curves, and its own page says why.
             with suppress(InputError):
                 history = index.in_full(found)["history"]
                 runs.append({"name": for_terminal(found.name), "history": history})
-        return _answer(request, {"runs": runs})
+        return answer(request, {"runs": runs})
 
 
 def _add_comparison(app: FastAPI, index: ExperimentIndex, ask: Callable[..., Any]) -> None:
@@ -123,37 +126,10 @@ def _add_comparison(app: FastAPI, index: ExperimentIndex, ask: Callable[..., Any
 
     @app.get("/api/comparison")
     def comparison(request: Request, key: _KEYS, sort: _KEY = "macro_f1") -> Response:
-        found = [_find(index, each) for each in dict.fromkeys(key)]
+        found = [find(index, each) for each in dict.fromkeys(key)]
         names = [for_terminal(each.name) for each in found]
         try:
             content = compared(sort, *found)
         except InputError as error:
             content = {"problem": str(error)}
-        return _answer(request, {"names": names, **content})
-
-
-def _find(index: ExperimentIndex, key: str) -> Found:
-    index.keep_watching()
-    found = index.find(key)
-    if found is None:
-        raise HTTPException(404, "No such experiment")
-    return found
-
-
-def _answer(request: Request, content: Any) -> Response:
-    return _sent(request, _encoded(content))
-
-
-def _encoded(content: Any) -> Encoded:
-    """Strict JSON, and what names it."""
-    text = json.dumps(content, allow_nan=False).encode()
-    return text, f'"{hashlib.sha256(text).hexdigest()[:32]}"'
-
-
-def _sent(request: Request, encoded: Encoded) -> Response:
-    """The JSON, or 304 where the page has the same already."""
-    text, tag = encoded
-    headers = {"ETag": tag}
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers=headers)
-    return Response(text, media_type="application/json", headers=headers)
+        return answer(request, {"names": names, **content})

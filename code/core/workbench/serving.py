@@ -14,6 +14,7 @@ from core.workbench.app import build_app
 from core.workbench.child import ChildProcess
 from core.workbench.guard import Guard
 from core.workbench.index import ExperimentIndex
+from core.workbench.strip_sources import StripSources
 
 # Other machines reach it through a tunnel or a proxy, which have their own way to know the user.
 _ADDRESS = "127.0.0.1"
@@ -21,18 +22,27 @@ _NAMES = (_ADDRESS, "localhost")
 _MOST_CONNECTIONS = 200
 
 
-def serve(results_dir: Path, port: int, allowed_hosts: Sequence[str] = ()) -> None:
+def serve(
+    results_dir: Path,
+    port: int,
+    allowed_hosts: Sequence[str] = (),
+    data_root: Path | None = None,
+) -> None:
     """Serve the pages until Ctrl-C, and print the address to open.
 
+    `data_root` is a data set to browse; the strips of an experiment are also looked for there.
     Raises InputError where the port is taken.
     """
     with _listening(port) as listener:
         port = listener.getsockname()[1]
         token, ask = secrets.token_urlsafe(32), ChildProcess()
         index = ExperimentIndex(results_dir)
+        # In a process of their own: a comparison may take a minute.
+        ask_for_strips = ChildProcess()
+        strips = StripSources(index, ask_for_strips, data_root)
         hosts = [f"{name}:{port}" for name in _NAMES] + list(allowed_hosts)
         # Cookies are shared by all ports of a host: each workbench has its own.
-        app = Guard(build_app(index, ask), token, hosts, cookie=f"workbench_{port}")
+        app = Guard(build_app(index, ask, strips), token, hosts, cookie=f"workbench_{port}")
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, lifespan="off",
             limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=2, log_config=None,
@@ -45,6 +55,7 @@ def serve(results_dir: Path, port: int, allowed_hosts: Sequence[str] = ()) -> No
         finally:
             index.close()
             ask.close()
+            ask_for_strips.close()
 
 
 @contextmanager

@@ -1,0 +1,41 @@
+"""Answers of the server: strict JSON with what names it, and the experiment that is asked for."""
+
+import hashlib
+import json
+from typing import Any
+
+from fastapi import HTTPException, Request
+from starlette.responses import Response
+
+from core.workbench.index import ExperimentIndex, Found
+
+Encoded = tuple[bytes, str]
+
+
+def find(index: ExperimentIndex, key: str) -> Found:
+    """The experiment with this key, or 404."""
+    index.keep_watching()
+    found = index.find(key)
+    if found is None:
+        raise HTTPException(404, "No such experiment")
+    return found
+
+
+def answer(request: Request, content: Any) -> Response:
+    """The content, or 304 where the page has the same already."""
+    return sent(request, encoded(content))
+
+
+def encoded(content: Any) -> Encoded:
+    """Strict JSON, and what names it."""
+    text = json.dumps(content, allow_nan=False).encode()
+    return text, f'"{hashlib.sha256(text).hexdigest()[:32]}"'
+
+
+def sent(request: Request, known: Encoded) -> Response:
+    """The JSON, or 304 where the page has the same already."""
+    text, tag = known
+    headers = {"ETag": tag}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(text, media_type="application/json", headers=headers)
