@@ -1,6 +1,7 @@
 """Stands for `train.py` in tests of the queue: a folder, a lock, a status, and no training.
 
-`python fake_training.py RESULTS_DIR [ends|fails|loops|stubborn] [resume=FOLDER]`
+`python fake_training.py RESULTS_DIR [ends|fails|loops|stubborn] [resume=FOLDER]`, where the second
+word may also be `experiment.name=ends` and so on, among others.
 """
 
 import json
@@ -29,7 +30,9 @@ def sleep_forever() -> None:
 
 
 def main() -> None:
-    results_dir, how, *rest = sys.argv[1:]
+    results_dir, *rest = sys.argv[1:]
+    words = [word.removeprefix("experiment.name=") for word in rest]
+    how = next((word for word in words if word in ("fails", "loops", "stubborn")), "ends")
     if how == "fails":
         sys.exit("error: training.num_epochs=0: expected more")
     resumed = [word.removeprefix("resume=") for word in rest if word.startswith("resume=")]

@@ -17,6 +17,7 @@ from core.workbench.app import build_app
 from core.workbench.child import directly
 from core.workbench.guard import Guard
 from core.workbench.index import ExperimentIndex
+from core.workbench.launching.launcher import Launcher
 from core.workbench.strip_sources import StripSources
 
 TOKEN = "a token with 32 letters or so"
@@ -72,6 +73,11 @@ class Running:
     def key(self, name: str) -> str:
         return self.rows()[name]["key"]
 
+    def post(self, path: str, **content: Any) -> Answer:
+        """The answer to this content, sent as a page of this server sends it."""
+        headers = {"Content_Type": "application/json", "Origin": f"http://{self.host}"}
+        return self.ask(path, "POST", json.dumps(content).encode(), **headers)
+
 
 @contextlib.contextmanager
 def running(
@@ -79,6 +85,7 @@ def running(
     watched: bool = False,
     wrapped: Callable[[Any], Any] = lambda app: app,
     data_root: Path | None = None,
+    launcher_of: Callable[[ExperimentIndex], Launcher | None] = lambda index: None,
 ) -> Iterator[Running]:
     """Serve `results_dir`; unless it is watched, it is read once, before."""
     index = ExperimentIndex(results_dir, directly)
@@ -86,7 +93,10 @@ def running(
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        app = build_app(index, directly, StripSources(index, directly, data_root))
+        launcher = launcher_of(index)
+        app = build_app(
+            index, directly, StripSources(index, directly, data_root), launcher=launcher
+        )
         app = Guard(app, TOKEN, [f"127.0.0.1:{port}"], f"workbench_{port}")
         config = uvicorn.Config(wrapped(app), lifespan="off", log_config=None, server_header=False)
         server = uvicorn.Server(config)

@@ -14,6 +14,8 @@ from core.workbench.answers import Encoded, answer, encoded, find, sent
 from core.workbench.comparing import MOST_COMPARED, compare
 from core.workbench.files import OF_EXPERIMENT, files_of, read_assets, read_file
 from core.workbench.index import ExperimentIndex, Found
+from core.workbench.launching.addresses import add_launching
+from core.workbench.launching.launcher import Launcher
 from core.workbench.strip_sources import StripSources
 from core.workbench.strips import add_strips
 from core.workbench.summary import COLUMN_TITLES
@@ -27,7 +29,10 @@ _KEYS = Annotated[list[_KEY], Query(min_length=1, max_length=MOST_COMPARED)]
 
 
 def build_app(
-    index: ExperimentIndex, ask: Callable[..., Any], strips: StripSources | None = None
+    index: ExperimentIndex,
+    ask: Callable[..., Any],
+    strips: StripSources | None = None,
+    launcher: Launcher | None = None,
 ) -> FastAPI:
     """The application without its guard. `ask` calls what takes long in another process."""
     app = FastAPI(openapi_url=None)
@@ -36,6 +41,8 @@ def build_app(
     _add_curves(app, index)
     _add_comparison(app, index, ask)
     add_strips(app, strips or StripSources(index, ask))
+    if launcher is not None:
+        add_launching(app, index, launcher)
     return app
 
 

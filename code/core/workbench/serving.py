@@ -14,6 +14,8 @@ from core.workbench.app import build_app
 from core.workbench.child import ChildProcess
 from core.workbench.guard import Guard
 from core.workbench.index import ExperimentIndex
+from core.workbench.launching.jobs import user_queue
+from core.workbench.launching.launcher import Launcher
 from core.workbench.strip_sources import StripSources
 
 # Other machines reach it through a tunnel or a proxy, which have their own way to know the user.
@@ -40,9 +42,12 @@ def serve(
         # In a process of their own: a comparison may take a minute.
         ask_for_strips = ChildProcess()
         strips = StripSources(index, ask_for_strips, data_root)
+        ask_for_forms = ChildProcess()
+        launcher = Launcher(index, user_queue(), ask_for_forms, data_root)
         hosts = [f"{name}:{port}" for name in _NAMES] + list(allowed_hosts)
         # Cookies are shared by all ports of a host: each workbench has its own.
-        app = Guard(build_app(index, ask, strips), token, hosts, cookie=f"workbench_{port}")
+        app = build_app(index, ask, strips, launcher=launcher)
+        app = Guard(app, token, hosts, cookie=f"workbench_{port}")
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, lifespan="off",
             limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=2, log_config=None,
@@ -50,12 +55,15 @@ def serve(
         show(f"Workbench: http://{_ADDRESS}:{port}/login?token={token}")
         show("The address is for you alone: who has it can read your experiments. Ctrl-C ends it.")
         index.watch()
+        launcher.runner.watch()
         try:
             uvicorn.Server(config).run(sockets=[listener])
         finally:
+            launcher.runner.close()
             index.close()
             ask.close()
             ask_for_strips.close()
+            ask_for_forms.close()
 
 
 @contextmanager

@@ -97,14 +97,7 @@ class JobQueue:
                     "UPDATE jobs SET state = 'running', devices = ?, started_at = ?, claim = ?, "
                     "runner_pid = ?, runner_began = ? WHERE number = ? AND state = 'queued' "
                     f"RETURNING {COLUMNS}",
-                    [
-                        taken,
-                        time.time(),
-                        os.urandom(16).hex(),
-                        runner.pid,
-                        runner.began,
-                        job.number,
-                    ],
+                    [taken, time.time(), claim, runner.pid, runner.began, job.number],
                 ).fetchone()
                 return as_job(row)
         return None
