@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,19 +15,26 @@ from running_workbench import Answer, Running, running
 
 from core.workbench.launching.jobs import RUNNING, JobQueue
 from core.workbench.launching.launcher import Launcher
+from core.workbench.launching.schemas import describe_form
 
 FAKE = [sys.executable, str(Path(__file__).with_name("fake_training.py"))]
 
 
+described_once = cache(describe_form)
+
+
 class OneAtATime:
-    """Calls in this process what a server calls in a child, where questions wait too."""
+    """Calls in this process what a server calls in a child, where questions wait too.
+
+    A form is described once: it takes seconds.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
 
     def __call__(self, function: Any, *arguments: Any) -> Any:
         with self._lock:
-            return function(*arguments)
+            return described_once() if function is describe_form else function(*arguments)
 
 
 @dataclass

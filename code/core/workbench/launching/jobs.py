@@ -59,6 +59,15 @@ class JobQueue:
             )
             return added.fetchone()[0]
 
+    def known(self, request: str) -> int | None:
+        """The number of the job that this request added already."""
+        if not self.database.is_file():
+            return None
+        with connected(self.database) as connection:
+            query = "SELECT number FROM jobs WHERE request = ?"
+            found = connection.execute(query, [request]).fetchone()
+            return found and found[0]
+
     def jobs(self, *states: str) -> list[Job]:
         """All jobs, or those in these states, by their number."""
         if not self.database.is_file():

@@ -82,6 +82,8 @@ class Launcher:
 
     def submit(self, values: Mapping[str, Any], request: str) -> dict[str, Any]:
         """Queue a training; its `number`, or what `check` has against it."""
+        if (number := self.queue.known(request)) is not None:
+            return {"number": number}
         checked = self.check(values)
         if "problem" in checked:
             return checked
@@ -90,6 +92,8 @@ class Launcher:
 
     def resume(self, found: Found, request: str) -> dict[str, Any]:
         """Queue that an experiment be continued. Raises InputError where it cannot be."""
+        if (number := self.queue.known(request)) is not None:
+            return {"number": number}
         name = for_terminal(found.name)
         row = self._row(key_of(found.name))
         if row is None or row["status"] not in RESUMABLE or row["values"].get("kind") not in _KINDS:
