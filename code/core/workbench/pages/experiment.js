@@ -5,6 +5,8 @@ import { Live } from "./polling.js";
 import { plainTable } from "./table.js";
 import { asText } from "./values.js";
 
+const CLONED = ["classification", "cross-validation"];
+
 export function Experiment({ state }) {
   return html`<${Live} path=${`api/experiments/${encodeURIComponent(state.key)}`}>${({ content, trouble }) => (
     content ? page(content, trouble) : html`<p role="status">${trouble || "Reading …"}</p>`)}<//>`;
@@ -12,9 +14,10 @@ export function Experiment({ state }) {
 
 function page(one, trouble) {
   const address = (file) => `api/experiments/${encodeURIComponent(one.key)}/${encodeURIComponent(file)}`;
+  const kind = one.facts?.find(([name]) => name === "kind")?.[2];
   return html`<section aria-label="Experiment">
     <h1>${one.name}</h1>
-    <p><span class=${`tag ${one.status.replace(" ", "-")}`}>${one.status}</span> ${one.message}</p>
+    <p><span class=${`tag ${one.status.replace(" ", "-")}`}>${one.status}</span> ${one.message} ${CLONED.includes(kind) ? html`<a href=${`#new?clone=${encodeURIComponent(one.key)}`}>Clone</a>` : null}</p>
     ${trouble ? html`<p class="trouble" role="alert">${trouble}</p>` : null}
     ${one.files.length ? html`<nav aria-label="Files" class="files">${one.files.map((file) => html`<a href=${address(file)} target="_blank" rel="noopener">${file}</a>`)}</nav>` : null}
     ${one.problem ? html`<p class="trouble">${one.problem}</p>` : details(one)}

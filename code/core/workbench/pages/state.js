@@ -5,9 +5,9 @@ export const DEFAULT_COLUMNS = [
   "model", "loss", "seed",
 ];
 
-const TEXTS = { filter: "", kind: "", status: "", sort: "-created", by: "macro_f1", key: "" };
+const TEXTS = { filter: "", kind: "", status: "", sort: "-created", by: "macro_f1", key: "", clone: "", job: "", values: "" };
 const LISTS = { column: DEFAULT_COLUMNS, selected: [] };
-const PAGES = ["experiments", "experiment", "compare"];
+const PAGES = ["experiments", "experiment", "compare", "new"];
 
 export function readAddress(hash) {
   const [page, query = ""] = hash.replace(/^#/, "").split("?");
