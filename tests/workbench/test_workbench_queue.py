@@ -260,8 +260,8 @@ def test_the_oldest_jobs_are_forgotten_with_their_output(queue, results_dir):
     queue.ask_to_stop(first)
     with sqlite3.connect(queue.database) as connection:
         connection.executemany(
-            "INSERT INTO jobs (request, folder, label, words, wants, num_devices, state, "
-            "submitted_at) VALUES (?, '', '', '[]', 'cpu', 1, 'ended', 0)",
+            "INSERT INTO jobs (request, folder, cwd, label, words, wants, num_devices, state, "
+            "submitted_at) VALUES (?, '', '', '', '[]', 'cpu', 1, 'ended', 0)",
             [[f"old {number}"] for number in range(200)],
         )
     submit(queue, results_dir, "ends")

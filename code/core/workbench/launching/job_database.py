@@ -16,6 +16,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS jobs (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
   request TEXT UNIQUE NOT NULL,
   folder TEXT NOT NULL,
+  cwd TEXT NOT NULL,
   label TEXT NOT NULL,
   words TEXT NOT NULL,
   wants TEXT NOT NULL CHECK (wants IN ('cpu', 'gpu')),
@@ -40,13 +41,16 @@ _TABLE = """CREATE TABLE IF NOT EXISTS jobs (
 
 @dataclass(frozen=True)
 class Job:
-    """A training in the queue: `words` follow `train.py`, `experiment` is its folder's name.
+    """A training in the queue: `words` follow `train.py`, run in `cwd`.
+
+    `folder` is that of all experiments, and `experiment` the name of its own in it.
 
     `status` is that of its experiment once it has ended.
     """
 
     number: int
     folder: str
+    cwd: str
     label: str
     words: list[str]
     wants: str

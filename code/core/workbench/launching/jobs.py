@@ -45,7 +45,7 @@ class JobQueue:
         """
         values = {
             "request": request, "folder": folder, "words": json.dumps(list(words)),
-            "submitted_at": time.time(), **about,
+            "cwd": str(Path.cwd()), "submitted_at": time.time(), **about,
         }  # fmt: skip
         with writing(self.database) as connection:
             known = "SELECT number FROM jobs WHERE request = ?"

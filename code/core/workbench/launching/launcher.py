@@ -15,7 +15,7 @@ from core.workbench.launching.checking import check_words, count_gpus, devices_o
 from core.workbench.launching.cloning import cloned, read_config
 from core.workbench.launching.cluster import batch_script, command_line
 from core.workbench.launching.job_database import Job
-from core.workbench.launching.jobs import ENDED, JobQueue
+from core.workbench.launching.jobs import ENDED, QUEUED, RUNNING, JobQueue
 from core.workbench.launching.overrides import hydra_text, override_words
 from core.workbench.launching.places import Places, described, places
 from core.workbench.launching.processes import IS_SUPPORTED
@@ -25,6 +25,7 @@ from core.workbench.launching.schemas import describe_form, settable
 RESUMABLE = ("interrupted", "failed", "no process")
 _KINDS = ("classification", "cross-validation")
 _MOST_OFFERED = 20
+_OF_ROW = ("key", "name", "status")
 
 
 class Launcher:
@@ -95,12 +96,14 @@ class Launcher:
         if (number := self.queue.known(request)) is not None:
             return {"number": number}
         name = for_terminal(found.name)
-        row = self._row(key_of(found.name))
-        if row is None or row["status"] not in RESUMABLE or row["values"].get("kind") not in _KINDS:
+        key = key_of(found.name)
+        row = next((row for row in self.index.rows()[0] if row["key"] == key), None)
+        if row is None or not _may_be_resumed(row):
             raise InputError(f"{name}: cannot be resumed: expected a training that was interrupted")
         if is_locked(found.path):
             raise InputError(f"{name}: another process is training in it: wait for it, or stop it")
-        if any(job.experiment == found.name for job in self._own_jobs() if job.state != ENDED):
+        waiting = self.queue.jobs(QUEUED, RUNNING)
+        if any((job.folder, job.experiment) == (self.runner.folder, found.name) for job in waiting):
             raise InputError(f"{name}: is in the queue already")
         values = row["values"]
         device, number = values.get("runtime.device", "auto"), values.get("runtime.devices", 1)
@@ -117,32 +120,25 @@ class Launcher:
     def jobs(self) -> dict[str, Any]:
         """The queue as the page shows it, the newest first, and what may be resumed."""
         jobs = self.queue.jobs()
-        active = {job.experiment for job in self._own_jobs() if job.state != ENDED}
-        rows = sorted(
-            (row for row in self.index.rows()[0] if self._may_be_resumed(row, active)),
+        rows = {row["key"]: row for row in self.index.rows()[0]}
+        active = {key_of(j.experiment) for j in jobs if j.experiment and j.state != ENDED}
+        resumable = sorted(
+            (row for key, row in rows.items() if _may_be_resumed(row) and key not in active),
             key=lambda row: str(row["values"].get("created")), reverse=True,
-        )  # fmt: skip
-        resumable = [{name: row[name] for name in ("key", "name", "status")} for row in rows]
+        )[:_MOST_OFFERED]  # fmt: skip
         return {
-            "jobs": [self._shown(job) for job in reversed(jobs)],
-            "resumable": resumable[:_MOST_OFFERED],
+            "jobs": [self._shown(job, rows) for job in reversed(jobs)],
+            "resumable": [{name: row[name] for name in _OF_ROW} for row in resumable],
         }
 
-    def _may_be_resumed(self, row: Mapping[str, Any], active: set[str | None]) -> bool:
-        return (
-            row["status"] in RESUMABLE
-            and row["values"].get("kind") in _KINDS
-            and row["key"] not in {key_of(name) for name in active if name}
-        )
-
-    def _shown(self, job: Job) -> dict[str, Any]:
+    def _shown(self, job: Job, rows: Mapping[str, Any]) -> dict[str, Any]:
         shown = {
             name: getattr(job, name)
             for name in ("number", "label", "state", "status", "devices", "submitted_at",
                          "started_at", "ended_at")
         }  # fmt: skip
         is_here = job.folder == self.runner.folder
-        row = self._row(key_of(job.experiment)) if job.experiment and is_here else None
+        row = rows.get(key_of(job.experiment)) if job.experiment and is_here else None
         values = row["values"] if row else {}
         return {
             **shown,
@@ -154,12 +150,6 @@ class Launcher:
             "epochs": [values.get("epochs") or 0, values.get("planned_epochs")],
         }
 
-    def _own_jobs(self) -> list[Job]:
-        return [job for job in self.queue.jobs() if job.folder == self.runner.folder]
-
-    def _row(self, key: str) -> dict[str, Any] | None:
-        return next((row for row in self.index.rows()[0] if row["key"] == key), None)
-
     def _queue(self, request: str, words: list[str], **about: Any) -> dict[str, Any]:
         if not IS_SUPPORTED:
             raise InputError("This system has no /proc, by which a queue knows its jobs: copy the "
@@ -167,3 +157,7 @@ class Launcher:
         number = self.queue.submit(request, self.runner.folder, words, **about)
         self.runner.wake()
         return {"number": number}
+
+
+def _may_be_resumed(row: Mapping[str, Any]) -> bool:
+    return row["status"] in RESUMABLE and row["values"].get("kind") in _KINDS

@@ -1,5 +1,6 @@
 """Takes jobs from the queue, starts them, stops them, and notes how they ended."""
 
+import logging
 import os
 import re
 import signal
@@ -8,12 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 from core.errors import InputError
 from core.experiments.lock import is_locked
+from core.experiments.reading import RESULTS_FILE
 from core.files.escaping import for_terminal
 from core.workbench.index import ABANDONED
 from core.workbench.launching.job_database import Job
@@ -21,6 +24,8 @@ from core.workbench.launching.jobs import CPU, QUEUED, RUNNING, JobQueue
 from core.workbench.launching.processes import Process
 from core.workbench.launching.starting import CODE, starting
 from core.workbench.summary import read_row
+
+log = logging.getLogger(__name__)
 
 TRAIN = (sys.executable, str(CODE / "train.py"))
 _INTERVAL_SECONDS = 1.0
@@ -48,7 +53,8 @@ class Runner:
     ) -> None:
         self.queue = queue
         self.folder = str(results_dir.resolve())
-        self._ask, self._num_gpus, self._command = ask, num_gpus, command
+        self._ask, self._command = ask, command
+        self._count_gpus = cache(num_gpus)
         self._children: dict[int, subprocess.Popen] = {}
         self._ended, self._woken = Event(), Event()
 
@@ -78,13 +84,18 @@ class Runner:
 
     def _watch(self) -> None:
         while not self._ended.is_set():
-            with suppress(InputError):  # a queue that cannot be read is reported where it is asked
+            try:
                 self.tick()
+            except InputError:  # a queue that cannot be read is reported where it is asked for
+                pass
+            except Exception:  # the other jobs have to be looked after
+                if not self._ended.is_set():
+                    log.exception("The queue could not be looked after; trying again")
             self._woken.wait(_INTERVAL_SECONDS)
             self._woken.clear()
 
     def _devices(self) -> list[str]:
-        names = [str(number) for number in range(self._num_gpus())]
+        names = [str(number) for number in range(self._count_gpus())]
         if given := os.environ.get("CUDA_VISIBLE_DEVICES"):
             names = given.split(",")[: len(names)]
         return [CPU, *names]
@@ -99,7 +110,7 @@ class Runner:
                 self._children[job.number] = subprocess.Popen(
                     starting(self.queue, job, [*self._command, *job.words]),
                     stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                    env=environment, start_new_session=True,
+                    cwd=job.cwd, env=environment, start_new_session=True,
                 )  # fmt: skip
         except OSError as error:
             self.queue.end(job, "failed", f"could not be started: {error.strerror}")
@@ -144,11 +155,11 @@ class Runner:
         found = _BEGINS.search(self._printed(job, from_start=True))
         if found is None:
             return None
-        folder = Path(os.fsdecode(found[1] or found[2]))
-        if str(folder.parent.resolve()) != job.folder:
+        name = Path(os.fsdecode(found[1] or found[2])).name
+        if not Path(job.folder, name, RESULTS_FILE).is_file():
             return None
-        self.queue.note(job.number, experiment=folder.name)
-        return folder.name
+        self.queue.note(job.number, experiment=name)
+        return name
 
     def _outcome(self, job: Job, experiment: str | None) -> tuple[str, str]:
         """The status and the message of its experiment or, where it made none, of the command."""

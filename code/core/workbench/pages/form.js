@@ -66,6 +66,11 @@ class Box extends Component {
     const shown = text !== undefined && same(known, value) ? text : toText(schema, value);
     const type = (event) => {
       const typed = event.target.value;
+      if (!typed.trim() && !["string", "array"].includes(schema.type)) {
+        this.setState({ text: typed, known: undefined, problem: "" });
+        set(undefined); // an empty box is the default
+        return;
+      }
       try {
         const next = fromText(schema, typed);
         this.setState({ text: typed, known: next, problem: "" });
