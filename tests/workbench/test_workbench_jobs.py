@@ -1,6 +1,7 @@
 """Trainings that are started, stopped and resumed through the addresses of the server."""
 
 import json
+import math
 import re
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from experiment_factory import read_results, write_experiment, write_results
 from launching_workbench import launching
 from outcomes import differences, outcome
 
+from core.errors import InputError
+from core.workbench.launching.checking import estimated
 from core.workbench.launching.jobs import ENDED, QUEUED, RUNNING, JobQueue
 from core.workbench.launching.processes import IS_SUPPORTED
 
@@ -125,6 +128,22 @@ VALUES = {
     "training.learning_rate": 0.01, "evaluation.bootstrap_resamples": 100,
     "runtime.precision": "float32", "model.drop_rate": 0.3,
 }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_an_estimate_is_measured_on_the_data_of_the_form(tiny, tmp_path):
+    found = estimated([*tiny, "training.num_epochs=3", "training.folds=3"])
+    assert found["num_epochs"] == 9
+    assert 0 < found["seconds_per_epoch"] < math.inf
+    assert found["memory_mib"] is None or found["memory_mib"] > 0
+    with pytest.raises(InputError, match=r"data\.root="):
+        estimated([f"data.root={tmp_path / 'nowhere'}"])
+
+
+def test_an_estimate_is_refused_where_the_training_is(page):
+    found = page.served.post("/api/form/estimate", values={"training.num_epochs": 0}).json()
+    assert found["path"] == "training.num_epochs"
+    assert found == page.served.post("/api/form/check", values={"training.num_epochs": 0}).json()
 
 
 @pytest.fixture

@@ -68,6 +68,10 @@ def _add_form(app: FastAPI, index: ExperimentIndex, launcher: Launcher) -> None:
     def check(request: Request, body: FormValues) -> Response:
         return _told(lambda: answer(request, launcher.check(body.values)))
 
+    @app.post("/api/form/estimate")
+    def estimate(request: Request, body: FormValues) -> Response:
+        return _told(lambda: answer(request, launcher.estimate(body.values)))
+
 
 def _add_queue(app: FastAPI, index: ExperimentIndex, launcher: Launcher) -> None:
     @app.get("/api/jobs")

@@ -22,6 +22,7 @@ from core.workbench.launching.overrides import hydra_text
 
 # What composes a training imports torch, and this room does not: it is named, and found here.
 EARLY_CHECKS = "core.running.early_checks:check_early"
+ESTIMATE = "core.running.estimate:estimate"
 
 
 def check_words(words: Sequence[str], results_dir: str) -> dict[str, Any]:
@@ -42,6 +43,11 @@ def check_words(words: Sequence[str], results_dir: str) -> dict[str, Any]:
         "name": config.experiment.name,
         **devices_of(config.runtime.device, config.runtime.devices),
     }
+
+
+def estimated(words: Sequence[str]) -> dict[str, Any]:
+    """What a training with these words will take. Raises InputError as the training would."""
+    return resolve_name(ESTIMATE)(composed(words))
 
 
 def composed(words: Sequence[str]) -> TrainConfig:

@@ -72,4 +72,6 @@ def _defaults(config: Mapping[str, Any], form: Mapping[str, Any]) -> dict[str, A
             defaults[f"{section}.{name}"] = ...  # only null is ever found there
             for inner, own in schema["parameters"].items():
                 defaults[f"{section}.{name}.{inner}"] = own["default"]
+    # The one default that depends on another key.
+    defaults["data.root"] = f"data/{config.get('data.source', defaults['data.source'])}"
     return defaults

@@ -10,8 +10,15 @@ from core.command.config import RESUME
 from core.errors import InputError
 from core.experiments.lock import is_locked
 from core.files.escaping import for_terminal
+from core.workbench.child import ChildProcess
 from core.workbench.index import ExperimentIndex, Found, key_of
-from core.workbench.launching.checking import check_words, count_gpus, devices_of
+from core.workbench.launching.checking import (
+    check_words,
+    count_gpus,
+    devices_of,
+    estimated,
+    path_in,
+)
 from core.workbench.launching.cloning import cloned, read_config
 from core.workbench.launching.cluster import batch_script, command_line
 from core.workbench.launching.job_database import Job
@@ -41,7 +48,7 @@ class Launcher:
     ) -> None:
         self.index, self.queue, self.data_root = index, queue, data_root
         self._ask = ask
-        self._lock = Lock()
+        self._lock, self._measuring = Lock(), Lock()
         self._form: dict[str, Any] | None = None
         self.runner = Runner(queue, index.results_dir, ask, partial(ask, count_gpus), **of_runner)
 
@@ -75,6 +82,29 @@ class Launcher:
             "command": command_line(checked["words"]),
             "script": batch_script(checked["name"], checked["words"], checked["num_devices"]),
         }
+
+    def estimate(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What a training will take, measured; or what `check` or the training has against it.
+
+        Raises InputError where one is being measured.
+        """
+        checked = self.check(values)
+        if "problem" in checked:
+            return checked
+        if not self._measuring.acquire(blocking=False):
+            raise InputError("Another estimate is being measured: wait for it")
+        try:
+            # Of its own, so that nothing else waits, and the device is free afterwards.
+            child = ChildProcess()
+            try:
+                measured = child(estimated, checked["words"])
+            except InputError as error:
+                return {"problem": str(error), "path": path_in(str(error), checked["words"])}
+            finally:
+                child.close()
+        finally:
+            self._measuring.release()
+        return {**measured, "beside": bool(self.queue.jobs(RUNNING))}
 
     def clone(self, found: Found) -> dict[str, Any]:
         """The values of a form that are those of an experiment, and what it cannot take over."""

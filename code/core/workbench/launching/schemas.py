@@ -14,7 +14,14 @@ from pydantic import BaseModel
 
 from core.command.catalogue import offered
 from core.command.choosers import CONFIG_DIR, short_forms
-from core.command.config import SETTINGS, SHORT_FORMS, check_config, components, fill_config_store
+from core.command.config import (
+    CHOICES,
+    SETTINGS,
+    SHORT_FORMS,
+    check_config,
+    components,
+    fill_config_store,
+)
 from core.command.help import MASK_LOSS_WEIGHT, store_help
 from core.files.reading import read_yaml
 from core.workbench.launching.cloning import by_key
@@ -59,9 +66,10 @@ def settable(form: Mapping[str, Any]) -> dict[str, str | list[str]]:
                 known[f"{group}.{name}"] = _holds(schema)
     for section, settings in form["settings"].items():
         for name, schema in settings["parameters"].items():
-            known[f"{section}.{name}"] = _holds(schema)
+            path = f"{section}.{name}"
+            known[path] = schema["enum"] if path in CHOICES else _holds(schema)
             for inner in schema.get("parameters", {}):
-                known[f"{section}.{name}.{inner}"] = "value"
+                known[f"{path}.{inner}"] = "value"
     return known
 
 

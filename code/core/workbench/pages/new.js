@@ -2,6 +2,7 @@
 import { field, switchable } from "./form.js";
 import { Jobs } from "./jobs.js";
 import { Component, html } from "./markup.js";
+import { Outcome } from "./outcome.js";
 import { requestName, send } from "./sending.js";
 
 const PAUSE = 250; // milliseconds without a key, after which the server is asked
@@ -87,6 +88,8 @@ export class New extends Component {
 
   standard(key, schema) {
     const value = this.preset(key);
+    // The one default that depends on another key.
+    if (key === "data.root" && "data.source" in this.values) return `data/${this.values["data.source"]}`;
     return value === undefined ? schema.default : value;
   }
 
@@ -156,7 +159,8 @@ export class New extends Component {
     return html`<section aria-label="New training"><h1>New training</h1>
       ${trouble ? html`<p class="trouble" role="alert">${trouble}</p>` : null}
       <div class="halves"><div>${form ? this.form(form) : html`<p role="status">Reading what can be set; the first time takes some seconds …</p>`}</div>
-      <div class="aside">${form ? this.outcome() : null}<${Jobs} state=${state} go=${go} /></div></div>
+      <div class="aside">${form ? html`<${Outcome} values=${this.values} checked=${this.state.checked} said=${this.state.said}
+        start=${() => this.start()} refuse=${(checked) => this.setState({ checked })} />` : null}<${Jobs} state=${state} go=${go} /></div></div>
     </section>`;
   }
 
@@ -209,33 +213,6 @@ export class New extends Component {
       <div class="widget"><select id=${`field-${group.key}`} aria-describedby=${`what-${name}`} onChange=${(event) => this.choose(group.key, name, event.target.value, standard)}>
         ${Object.keys(group.options).map((option) => html`<option value=${option} selected=${option === chosen}>${option}</option>`)}</select></div>
       <p class="soft" id=${`what-${name}`}>${problem ? html`<span class="wrong">${problem}</span> ` : null}${group.options[chosen]?.description}</p></div>`;
-  }
-
-  outcome() {
-    const { checked, said } = this.state;
-    const ready = checked && !checked.problem;
-    return html`<section class="outcome" aria-labelledby="command"><h2 id="command">Command line</h2>
-      ${checked?.problem ? html`<p class="trouble" role="alert">${checked.problem}</p>` : null}
-      ${ready ? html`<pre class="command">${checked.command}</pre>` : null}
-      <p class="toolbar"><button class="button" disabled=${!ready} onClick=${() => this.start()}>Start</button>
-        ${ready ? html`<${Copy} text=${checked.command} what="command line" />` : null}<span role="status">${said}</span></p>
-      ${ready ? html`<details><summary>For a SLURM cluster</summary><pre class="command">${checked.script}</pre><${Copy} text=${checked.script} what="script" /></details>` : null}
-    </section>`;
-  }
-}
-
-class Copy extends Component {
-  render({ text, what }, { done }) {
-    const copy = async () => {
-      try {
-        await navigator.clipboard.writeText(text);
-        this.setState({ done: text });
-      } catch {
-        this.setState({ done: null });
-      }
-    };
-    const words = done === text ? "Copied" : done === null ? "Select it and press Ctrl-C" : "Copy";
-    return html`<button type="button" onClick=${copy}>${words}<span class="hidden"> the ${what}</span></button>`;
   }
 }
 
