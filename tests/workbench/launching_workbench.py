@@ -59,12 +59,16 @@ class Launching:
         return next(job for job in jobs if job["number"] == number)
 
     def until(self, number: int, *states: str, seconds: float = 60) -> dict[str, Any]:
-        """The job as the page sees it, once it is in one of the states and has its experiment."""
+        """The job as the page sees it, once it is in one of the states and has its experiment.
+
+        It may yet have to be queued, where a page was asked to do so.
+        """
         end = time.monotonic() + seconds
         while True:
             self.launcher.runner.tick()
             self.launcher.index.update()
-            job = self.job(number)
+            jobs = self.served.ask("/api/jobs").json()["jobs"]
+            job = next((job for job in jobs if job["number"] == number), {"state": None})
             if job["state"] in states and (job["state"] != RUNNING or job["experiment"]):
                 return job
             assert time.monotonic() < end, job

@@ -1,6 +1,7 @@
 """What a training will take, from one step of it: time and memory, before it is started."""
 
 import math
+import statistics
 import sys
 import time
 from dataclasses import replace
@@ -23,6 +24,7 @@ from core.running.trial_step import read_images
 # Of a forward and a backward pass, the forward pass is about a third.
 _FORWARD_SHARE = 1 / 3
 _NUM_IMAGES_READ = 8
+_NUM_STEPS = 3
 # On a CPU, a step of a whole batch that takes longer is not taken, and no memory is told.
 _LONGEST_STEP_SECONDS = 20.0
 _MEBIBYTE = 1 << 20
@@ -75,9 +77,9 @@ def _measured(setup: TrainingSetup, batch_size: int) -> tuple[float, int | None]
             read_images(setup.task.train_batches.dataset, batch_size)
         )
         run = trial.run(setup.computation, batch)
-        run()
-        seconds = run()
-    return min(per_image, seconds / batch_size), _peak_of_this_process()
+        run()  # makes a copy of the model, and takes few images
+        seconds = [run() for _ in range(_NUM_STEPS)]
+    return statistics.median(seconds) / batch_size, _peak_of_this_process()
 
 
 def _peak_of_this_process() -> int | None:
