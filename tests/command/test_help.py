@@ -120,9 +120,9 @@ def test_one_component_is_shown_with_all_its_keys(topic):
 
 def test_a_component_and_a_key_are_shown_with_bounds():
     focal = " ".join(train_topic("loss.focal_loss", 80).split())
-    assert "loss.gamma=2.0 a number of at least 0 " in focal
-    assert "loss.reduction=mean mean, sum, none or positives" in focal
-    assert "loss.effective_number_beta=0.999 a number from 0 to below 1" in focal
+    assert "loss.gamma=2.0 how much less what is easy counts; 0: alike (a number of at" in focal
+    assert "by their usual number (mean, sum, none or positives)" in focal
+    assert "of class_weight=effective_number; 0: no weight (a number from 0 to below 1)" in focal
     epochs = " ".join(train_topic("training.num_epochs", 100).split())
     assert epochs == (
         "training.num_epochs=50 passes over the training part (a whole number of at least 1)"

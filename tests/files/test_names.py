@@ -93,6 +93,11 @@ KNOWN = {
     "core/experiments/reading.py": [  # read only
         "Path(str(results_dir)) / str(look_up(results, 'experiment', 'name') or 'experiment')"
     ],
+    "core/workbench/reviews.py": [  # hexadecimal, which is checked where it is read
+        "self._index.results_dir / 'reviews' / f'{fingerprint[:16]}.sqlite'"
+    ],
+    "core/workbench/strip_data.py": ["root / name"],  # constants
+    "core/workbench/strip_maps.py": ["path / f\"fold_{int(row['fold'])}\""],  # a number
     "core/similarity/encoder.py": ["experiment.path / folds[0]['name']"],  # only shown
     "core/novelty/exporting.py": ["scratch / path.name"],  # of the command line
     "core/novelty/pictures.py": ["folder / f'{place:02d}_{file_name(Path(strip.image).stem)}.jpg'"],

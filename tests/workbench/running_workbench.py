@@ -17,6 +17,7 @@ from core.workbench.app import build_app
 from core.workbench.child import directly
 from core.workbench.guard import Guard
 from core.workbench.index import ExperimentIndex
+from core.workbench.launching.launcher import Launcher
 from core.workbench.reviews import Reviews
 from core.workbench.strip_sources import StripSources
 
@@ -86,6 +87,7 @@ def running(
     wrapped: Callable[[Any], Any] = lambda app: app,
     data_root: Path | None = None,
     decisions: Path | None = None,
+    launcher_of: Callable[[ExperimentIndex], Launcher | None] = lambda index: None,
 ) -> Iterator[Running]:
     """Serve `results_dir`; unless it is watched, it is read once, before."""
     index = ExperimentIndex(results_dir, directly)
@@ -94,7 +96,8 @@ def running(
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         strips = StripSources(index, directly, data_root)
-        app = build_app(index, directly, strips, Reviews(index, directly, decisions))
+        reviews = Reviews(index, directly, decisions)
+        app = build_app(index, directly, strips, reviews, launcher_of(index))
         app = Guard(app, TOKEN, [f"127.0.0.1:{port}"], f"workbench_{port}")
         config = uvicorn.Config(wrapped(app), lifespan="off", log_config=None, server_header=False)
         server = uvicorn.Server(config)

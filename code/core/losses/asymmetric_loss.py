@@ -33,9 +33,16 @@ class AsymmetricLoss(BaseLoss):
 
     def __init__(
         self,
-        gamma_positive: NonNegative = 1.0,
-        gamma_negative: NonNegative = 4.0,
-        margin: Annotated[float, Field(ge=0, lt=1)] = 0.05,
+        gamma_positive: Annotated[
+            NonNegative, Field(description="how much less easy positives count; 0: alike")
+        ] = 1.0,
+        gamma_negative: Annotated[
+            NonNegative, Field(description="how much less easy negatives count; 0: alike")
+        ] = 4.0,
+        margin: Annotated[
+            float,
+            Field(ge=0, lt=1, description="probability below which a negative costs nothing"),
+        ] = 0.05,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)

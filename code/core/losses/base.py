@@ -17,10 +17,10 @@ from core.losses.posterior import posterior_scaling
 from core.registry import checked_arguments, constructor_model
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Reduction = Literal["mean", "sum", "none"]
-Classes = Annotated[int, Field(ge=1)]
-FEWEST_TO_JUDGE = 16
-"""Fewer logits than this lie within 0..1 by chance too often."""
+Reductions = Literal["mean", "sum", "none"]
+Reduction = Annotated[Reductions, Field(description="how the losses of all elements become one")]
+Classes = Annotated[int | None, Field(ge=1, description="only for so many classes; null: for any")]
+FEWEST_TO_JUDGE = 16  # fewer logits lie within 0..1 by chance too often
 
 
 class BaseLoss(nn.Module):
@@ -34,7 +34,7 @@ class BaseLoss(nn.Module):
     """
 
     registered_name: ClassVar[str] = ""
-    reductions: ClassVar[tuple[str, ...]] = get_args(Reduction)
+    reductions: ClassVar[tuple[str, ...]] = get_args(Reductions)
     requires_masks: ClassVar[bool] = False
     """Whether targets must have spatial axes."""
     may_be_negative: ClassVar[bool] = False
@@ -70,7 +70,7 @@ class BaseLoss(nn.Module):
         checked_init.__signature__ = _with_num_classes(signature)
         cls.__init__ = checked_init
 
-    def __init__(self, reduction: Reduction = "mean", num_classes: Classes | None = None) -> None:
+    def __init__(self, reduction: Reduction = "mean", num_classes: Classes = None) -> None:
         super().__init__()
         if reduction not in self.reductions:
             expected = " or ".join(map(repr, self.reductions))
@@ -245,6 +245,6 @@ def _with_num_classes(signature: inspect.Signature) -> inspect.Signature:
     if "num_classes" in signature.parameters:
         return signature
     keyword = inspect.Parameter.KEYWORD_ONLY
-    added = inspect.Parameter("num_classes", keyword, default=None, annotation=Classes | None)
+    added = inspect.Parameter("num_classes", keyword, default=None, annotation=Classes)
     last = own and own[-1].kind is inspect.Parameter.VAR_KEYWORD
     return signature.replace(parameters=[*own[:-1], added, own[-1]] if last else [*own, added])

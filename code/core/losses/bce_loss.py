@@ -31,8 +31,13 @@ class BCEWithLogits(BaseLoss):
 
     def __init__(
         self,
-        pos_weight: list[NonNegative] | Literal["balanced", "sqrt"] | None = None,
-        label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        pos_weight: Annotated[
+            list[NonNegative] | Literal["balanced", "sqrt"] | None,
+            Field(description="weight of the positives of each class, given or from their counts"),
+        ] = None,
+        label_smoothing: Annotated[
+            float, Field(ge=0, lt=1, description="how far labels move towards 1/2; 0: not at all")
+        ] = 0.0,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)

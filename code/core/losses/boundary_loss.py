@@ -44,9 +44,16 @@ class BoundaryLoss(BaseLoss):
 
     def __init__(
         self,
-        scale: Scale = "clip",
-        max_distance: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 32.0,
-        relative: bool = True,
+        scale: Annotated[
+            Scale, Field(description="how distances are scaled; clip: to max_distance")
+        ] = "clip",
+        max_distance: Annotated[
+            float,
+            Field(gt=0, allow_inf_nan=False, description="distance that counts most, in pixels"),
+        ] = 32.0,
+        relative: Annotated[
+            bool, Field(description="0 for a perfect mask; false: the form of the paper")
+        ] = True,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)

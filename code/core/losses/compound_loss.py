@@ -42,13 +42,26 @@ class CompoundLoss(BaseLoss):
     def __init__(
         self,
         components: Annotated[
-            list[dict[str, Any] | SkipJsonSchema[nn.Module]], Field(min_length=1)
+            list[dict[str, Any] | SkipJsonSchema[nn.Module]],
+            Field(min_length=1, description="losses, each with its type, weight and parameters"),
         ],
-        learnable_weights: Learnable = False,
-        learnable: Learnable | None = None,
-        floor: Annotated[float, Field(ge=0, le=0.5)] = 0.05,
-        prior_strength: NonNegative = 1.0,
-        reduction: Literal["mean", "sum"] = "mean",
+        learnable_weights: Annotated[
+            Learnable, Field(description="learn the weights; true is softmax")
+        ] = False,
+        learnable: Annotated[
+            Learnable | None, Field(description="a short name of learnable_weights")
+        ] = None,
+        floor: Annotated[
+            float, Field(ge=0, le=0.5, description="smallest share of a learned weight")
+        ] = 0.05,
+        prior_strength: Annotated[
+            NonNegative,
+            Field(description="how strongly learned weights keep to the given ones"),
+        ] = 1.0,
+        reduction: Annotated[
+            Literal["mean", "sum"],
+            Field(description="of every component that does not set its own"),
+        ] = "mean",
     ) -> None:
         super().__init__(reduction)
         if learnable is not None and learnable_weights not in (False, learnable):

@@ -14,7 +14,7 @@ from core.losses.elementwise import along_classes, elementwise, reduced, sigmoid
 from core.losses.registry import get_registry
 from core.losses.softmax_focal_loss import softmax_focal_values, weight_of_targets
 
-FocalReduction = Literal["mean", "sum", "none", "positives"]
+FocalReductions = Literal["mean", "sum", "none", "positives"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -43,19 +43,32 @@ class FocalLoss(BaseLoss):
     """
 
     is_elementwise = True
-    reductions = get_args(FocalReduction)
+    reductions = get_args(FocalReductions)
     recorded = (*BaseLoss.recorded, "positive_shares")
 
     def __init__(
         self,
-        alpha: Share | list[Share] | Literal["dynamic"] | None = "dynamic",
-        gamma: NonNegative = 2.0,
-        class_weight: list[NonNegative]
-        | Literal["effective_number", "inverse", "sqrt_inverse"]
-        | None = None,
-        effective_number_beta: Annotated[float, Field(ge=0, lt=1)] = 0.999,
-        alpha_normalize: bool = False,
-        reduction: FocalReduction = "mean",
+        alpha: Annotated[
+            Share | list[Share] | Literal["dynamic"] | None,
+            Field(description="weight of positives; 1 - alpha, of negatives; dynamic: rare more"),
+        ] = "dynamic",
+        gamma: Annotated[
+            NonNegative, Field(description="how much less what is easy counts; 0: alike")
+        ] = 2.0,
+        class_weight: Annotated[
+            list[NonNegative] | Literal["effective_number", "inverse", "sqrt_inverse"] | None,
+            Field(description="weight of each class as a whole, given or from the class counts"),
+        ] = None,
+        effective_number_beta: Annotated[
+            float, Field(ge=0, lt=1, description="of class_weight=effective_number; 0: no weight")
+        ] = 0.999,
+        alpha_normalize: Annotated[
+            bool, Field(description="let all classes weigh the same under their alpha")
+        ] = False,
+        reduction: Annotated[
+            FocalReductions,
+            Field(description="how the losses become one; positives: by their usual number"),
+        ] = "mean",
     ) -> None:
         super().__init__(reduction)
         self.gamma = gamma

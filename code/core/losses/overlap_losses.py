@@ -23,9 +23,15 @@ class OverlapLoss(BaseLoss, ABC):
 
     def __init__(
         self,
-        smooth: NonNegative = 1.0,
-        batch: bool = True,
-        from_logits: bool = True,
+        smooth: Annotated[
+            NonNegative, Field(description="pixels added to the counts; near 0, empty masks rule")
+        ] = 1.0,
+        batch: Annotated[
+            bool, Field(description="count over the whole batch; false: over each image")
+        ] = True,
+        from_logits: Annotated[
+            bool, Field(description="take logits; false: probabilities, which no model here gives")
+        ] = True,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)
@@ -66,9 +72,12 @@ class TverskyLoss(OverlapLoss):
 
     def __init__(
         self,
-        alpha: NonNegative = 0.3,
-        beta: NonNegative = 0.7,
-        gamma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0,
+        alpha: Annotated[NonNegative, Field(description="cost of a false positive")] = 0.3,
+        beta: Annotated[NonNegative, Field(description="cost of a false negative")] = 0.7,
+        gamma: Annotated[
+            float,
+            Field(gt=0, allow_inf_nan=False, description="above 1: classes found badly count more"),
+        ] = 1.0,
         **options: Any,
     ) -> None:
         super().__init__(**options)

@@ -32,8 +32,13 @@ class SoftmaxFocalLoss(BaseLoss):
 
     def __init__(
         self,
-        alpha: Share | list[NonNegative] | None = None,
-        gamma: NonNegative = 2.0,
+        alpha: Annotated[
+            Share | list[NonNegative] | None,
+            Field(description="weight of each class, or of all but the first, the background"),
+        ] = None,
+        gamma: Annotated[
+            NonNegative, Field(description="how much less what is easy counts; 0: alike")
+        ] = 2.0,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)

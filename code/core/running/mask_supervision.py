@@ -32,6 +32,29 @@ def usable_model(model: Mapping[str, Any], table: LabelTable) -> dict[str, Any]:
     return {**model, "mask_head": False, "fusion": None}
 
 
+def check_mask_keys(config: TrainConfig) -> None:
+    """Raise InputError where keys about masks do not fit each other, whatever the data."""
+    model, mask_loss = config.model, config.mask_loss
+    if mask_loss is not None and not model.get("mask_head"):
+        raise InputError(
+            f"mask_loss.type={mask_loss['type']}: the model predicts no masks: give "
+            "model.mask_head=true as well"
+        )
+    if model.get("mask_head") and model.get("fusion") is False and mask_loss is None:
+        raise InputError(
+            "model.fusion=false: nothing would train the mask head: give mask_loss.type as well, "
+            "or leave out model.mask_head"
+        )
+    if mask_loss is not None and config.training.accumulation_steps > 1:
+        reductions = [loss.get("reduction", "mean") for loss in (config.loss, mask_loss)]
+        if reductions.count("sum") == 1:
+            raise InputError(
+                f"training.accumulation_steps={config.training.accumulation_steps}: cannot weigh "
+                f"batches of loss.reduction={reductions[0]} beside mask_loss.reduction="
+                f"{reductions[1]}: give both sum, or neither"
+            )
+
+
 def check_mask_supervision(
     config: TrainConfig, table: LabelTable, pipeline: AugmentationPipeline
 ) -> None:
@@ -45,30 +68,13 @@ def check_mask_supervision(
             f"mask_loss.type={mask_loss['type']}: needs masks, but {table.source} has image-level "
             "labels only: leave mask_loss out, or give train.csv with run-length codes or ann/"
         )
-    if mask_loss is not None and not model.get("mask_head"):
-        raise InputError(
-            f"mask_loss.type={mask_loss['type']}: the model predicts no masks: give "
-            "model.mask_head=true as well"
-        )
-    if model.get("mask_head") and model.get("fusion") is False and mask_loss is None:
-        raise InputError(
-            "model.fusion=false: nothing would train the mask head: give mask_loss.type as well, "
-            "or leave out model.mask_head"
-        )
+    check_mask_keys(config)
     if pipeline.needs_masks and table.masks is None:
         raise InputError(
             f"augmentation.blackout.probability={config.augmentation.blackout.probability}: paints "
             f"out defects where their masks are, but {table.source} has image-level labels only: "
             "give data with masks, or set augmentation.blackout=null"
         )
-    if mask_loss is not None and config.training.accumulation_steps > 1:
-        reductions = [loss.get("reduction", "mean") for loss in (config.loss, mask_loss)]
-        if reductions.count("sum") == 1:
-            raise InputError(
-                f"training.accumulation_steps={config.training.accumulation_steps}: cannot weigh "
-                f"batches of loss.reduction={reductions[0]} beside mask_loss.reduction="
-                f"{reductions[1]}: give both sum, or neither"
-            )
     reads_masks = mask_loss is not None or (pipeline.reads_masks and table.masks is not None)
     if reads_masks or model.get("mask_head"):
         check_resized_masks(table)

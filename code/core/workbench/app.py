@@ -14,6 +14,8 @@ from core.workbench.answers import Encoded, answer, encoded, find, sent
 from core.workbench.comparing import MOST_COMPARED, compare
 from core.workbench.files import OF_EXPERIMENT, files_of, read_assets, read_file
 from core.workbench.index import ExperimentIndex, Found
+from core.workbench.launching.addresses import add_launching
+from core.workbench.launching.launcher import Launcher
 from core.workbench.reviewing import add_review
 from core.workbench.reviews import Reviews
 from core.workbench.strip_sources import StripSources
@@ -33,6 +35,7 @@ def build_app(
     ask: Callable[..., Any],
     strips: StripSources | None = None,
     reviews: Reviews | None = None,
+    launcher: Launcher | None = None,
 ) -> FastAPI:
     """The application without its guard. `ask` calls what takes long in another process."""
     app = FastAPI(openapi_url=None)
@@ -42,6 +45,8 @@ def build_app(
     _add_comparison(app, index, ask)
     add_strips(app, strips or StripSources(index, ask))
     add_review(app, reviews or Reviews(index, ask))
+    if launcher is not None:
+        add_launching(app, index, launcher)
     return app
 
 

@@ -87,7 +87,7 @@ class ExperimentIndex:
 
     def update(self) -> None:
         """Look at the folder, and read what is new or has changed."""
-        found = {_key(each.name): each for each in _experiments_in(self.results_dir)}
+        found = {key_of(each.name): each for each in _experiments_in(self.results_dir)}
         with self._lock:
             self.version += self._found.keys() != found.keys()
             self._found = found
@@ -133,7 +133,8 @@ def _running_or_not(path: Path) -> str:
     return RUNNING if is_locked(path) else ABANDONED
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
+    """The key of the experiment with this name in the index."""
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 

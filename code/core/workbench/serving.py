@@ -14,6 +14,8 @@ from core.workbench.app import build_app
 from core.workbench.child import ChildProcess
 from core.workbench.guard import Guard
 from core.workbench.index import ExperimentIndex
+from core.workbench.launching.jobs import user_queue
+from core.workbench.launching.launcher import Launcher
 from core.workbench.reviews import Reviews
 from core.workbench.strip_sources import StripSources
 
@@ -41,12 +43,13 @@ def serve(
         token, ask = secrets.token_urlsafe(32), ChildProcess()
         index = ExperimentIndex(results_dir)
         # In processes of their own: a comparison may take a minute, and a model needs torch.
-        ask_table, ask_model = ChildProcess(), ChildProcess()
+        ask_table, ask_model, ask_form = ChildProcess(), ChildProcess(), ChildProcess()
         strips = StripSources(index, ask_table, data_root, ask_model)
         reviews = Reviews(index, ask_table, decisions)
+        launcher = Launcher(index, user_queue(), ask_form, data_root)
         hosts = [f"{name}:{port}" for name in _NAMES] + list(allowed_hosts)
         # Cookies are shared by all ports of a host: each workbench has its own.
-        app = build_app(index, ask, strips, reviews)
+        app = build_app(index, ask, strips, reviews, launcher)
         app = Guard(app, token, hosts, cookie=f"workbench_{port}")
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, lifespan="off",
@@ -55,11 +58,13 @@ def serve(
         show(f"Workbench: http://{_ADDRESS}:{port}/login?token={token}")
         show("The address is for you alone: who has it can read your experiments. Ctrl-C ends it.")
         index.watch()
+        launcher.runner.watch()
         try:
             uvicorn.Server(config).run(sockets=[listener])
         finally:
+            launcher.runner.close()
             index.close()
-            for process in (ask, ask_table, ask_model):
+            for process in (ask, ask_table, ask_model, ask_form):
                 process.close()
 
 

@@ -7,6 +7,7 @@ import { plainTable } from "./table.js";
 import { asText } from "./values.js";
 
 const WITH_STRIPS = ["classification", "cross-validation", "novelty"];
+const CLONED = ["classification", "cross-validation"];
 
 export function Experiment({ state }) {
   return html`<${Live} path=${`api/experiments/${encodeURIComponent(state.key)}`}>${({ content, trouble }) => (
@@ -15,9 +16,10 @@ export function Experiment({ state }) {
 
 function page(one, trouble) {
   const address = (file) => `api/experiments/${encodeURIComponent(one.key)}/${encodeURIComponent(file)}`;
+  const kind = one.facts?.find(([name]) => name === "kind")?.[2];
   return html`<section aria-label="Experiment">
     <h1>${one.name}</h1>
-    <p><span class=${`tag ${one.status.replace(" ", "-")}`}>${one.status}</span> ${one.message}</p>
+    <p><span class=${`tag ${one.status.replace(" ", "-")}`}>${one.status}</span> ${one.message} ${CLONED.includes(kind) ? html`<a href=${`#new?clone=${encodeURIComponent(one.key)}`}>Clone</a>` : null}</p>
     ${trouble ? html`<p class="trouble" role="alert">${trouble}</p>` : null}
     ${one.files.length ? html`<nav aria-label="Files" class="files">${one.files.map((file) => html`<a href=${address(file)} target="_blank" rel="noopener">${file}</a>`)}</nav>` : null}
     ${one.facts?.some(([, , value]) => WITH_STRIPS.includes(value)) ? html`<p><a href=${writeAddress({ ...readAddress("#strips"), place: one.key })}>Strips of this experiment</a>${one.facts.some(([, , value]) => value === "novelty") ? null : html` · <a href=${writeAddress({ ...readAddress("#review"), key: one.key })}>Review its labels</a>`}</p>` : null}

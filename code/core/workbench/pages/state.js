@@ -11,9 +11,10 @@ const STRIPS = {
   zoom: "", at: "", map: "", method: "",
 };
 const REVIEW = { order: "suspects", only: "" };
-Object.assign(TEXTS, STRIPS, REVIEW);
+const NEW = { clone: "", job: "", values: "" };
+Object.assign(TEXTS, STRIPS, REVIEW, NEW);
 const LISTS = { column: DEFAULT_COLUMNS, selected: [], over: ["truth"] };
-const PAGES = ["experiments", "experiment", "compare", "strips", "review"];
+const PAGES = ["experiments", "experiment", "compare", "strips", "review", "new"];
 
 export function readAddress(hash) {
   const [page, query = ""] = hash.replace(/^#/, "").split("?");

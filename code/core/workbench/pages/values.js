@@ -26,7 +26,7 @@ function isFigure(name, value) {
   return !COUNTS.includes(name) && !name.includes(".") && (!Number.isInteger(value) || value === 0 || value === 1);
 }
 
-function duration(seconds) {
+export function duration(seconds) {
   const whole = Math.round(seconds);
   if (whole < 100) return `${whole} s`;
   const minutes = Math.round(seconds / 60);

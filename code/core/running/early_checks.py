@@ -1,0 +1,23 @@
+"""What can be said about a config before any data are read, for a form that is being filled in."""
+
+from core.augmentation.pipelines import AugmentationPipeline
+from core.command.config import TrainConfig
+from core.losses.factory import loss_for_training
+from core.running.launching import check_devices
+from core.running.mask_supervision import check_mask_keys
+
+
+def check_early(config: TrainConfig) -> None:
+    """Raise InputError, in the words of the training, for what it would refuse with any data."""
+    check_devices(config)
+    check_mask_keys(config)
+    AugmentationPipeline(
+        config.augmentation,
+        channels=config.data.channels,
+        seed=config.experiment.seed,
+        learns_masks=config.mask_loss is not None,
+    )
+    loss_for_training(config.loss, "loss", masks=False)
+    if config.mask_loss is not None:
+        values = {key: value for key, value in config.mask_loss.items() if key != "weight"}
+        loss_for_training(values, "mask_loss", masks=True)

@@ -1,0 +1,1 @@
+"""Trainings started, stopped and resumed from the pages, one after another on each device."""

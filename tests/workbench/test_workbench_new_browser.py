@@ -1,0 +1,98 @@
+"""The page on which trainings are started, in a browser; the training is a stand-in."""
+
+import json
+import urllib.parse
+
+import pytest
+from experiment_factory import read_results, write_experiment, write_results
+from launching_workbench import launching
+from test_workbench_browser import CHROMIUM, HOSTILE, opened, playwright
+from test_workbench_browser import browser as browser
+
+from core.workbench.launching.jobs import ENDED, RUNNING
+from core.workbench.launching.processes import IS_SUPPORTED
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
+    pytest.mark.skipif(not IS_SUPPORTED, reason="processes are told apart by /proc"),
+]
+
+
+@pytest.fixture
+def page_of(tmp_path):
+    config = {"training.num_epochs": 7, "experiment.name": "x"}
+    begun = write_experiment(tmp_path / "results", name=HOSTILE, config=config)
+    write_results(begun, read_results(begun) | {"status": "interrupted"})
+    with launching(tmp_path / "results", tmp_path / "queue") as found:
+        found.launcher.form()  # the first time takes seconds
+        yield found
+
+
+def test_a_form_is_filled_in_and_its_job_started_stopped_and_resumed(browser, page_of):
+    expect = playwright.expect
+    with opened(browser, page_of.served, "#new") as page:
+        command = page.locator(".outcome pre.command").first
+        expect(command).to_have_text(
+            f"python code/train.py experiment.results_dir={page_of.launcher.index.results_dir}"
+        )
+        page.get_by_label("name", exact=True).fill("loops")
+        page.get_by_text("Training", exact=True).click()
+        page.get_by_label("num_epochs", exact=True).fill("0")
+        wrong = page.locator('[data-key="training.num_epochs"] .wrong')
+        expect(wrong).to_have_text(
+            "training: num_epochs=0: input should be greater than or equal to 1"
+        )
+        expect(page.get_by_role("button", name="Start", exact=True)).to_be_disabled()
+        page.get_by_label("num_epochs", exact=True).fill("5")
+        page.get_by_text("Loss · focal_loss").click()
+        page.get_by_label("kind of alpha").select_option("list")
+        page.get_by_label("alpha", exact=True).fill("0.1, 0.2, 1e-1, .5")
+        page.get_by_text("Augmentation", exact=True).click()
+        page.get_by_label("rotation", exact=True).uncheck()
+        page.get_by_label("cutmix", exact=True).check()
+        # Only what was touched, in one word each.
+        expect(command).to_contain_text(
+            "python code/train.py 'loss.alpha=[0.1,0.2,0.1,0.5]' augmentation.rotation=null "
+            "augmentation.cutmix.probability=0.5 training.num_epochs=5 experiment.name=loops "
+        )
+        page.get_by_label("training.num_epochs: back to the default").click()
+        expect(command).not_to_contain_text("num_epochs")
+        page.reload()
+        expect(command).to_contain_text("loss.alpha=[0.1,0.2,0.1,0.5]")
+
+        page.get_by_role("button", name="Start", exact=True).click()
+        expect(page.get_by_text("Job 1 is in the queue.")).to_be_visible()
+        page_of.until(1, RUNNING)
+        row = page.locator(".jobs tbody tr").first
+        expect(row.get_by_text("running", exact=True)).to_be_visible()
+        expect(page.get_by_label("Log of job 1")).to_contain_text("Experiment /")
+        row.get_by_role("button", name="Stop job 1").focus()
+        page.keyboard.press("Enter")
+        expect(row.get_by_text("stopping")).to_be_visible()
+        page_of.until(1, ENDED)
+        expect(row.get_by_text("interrupted", exact=True)).to_be_visible()
+        expect(page.get_by_label("Log of job 1")).to_contain_text("Interrupted")
+        row.get_by_role("button", name="Resume").click()
+        page_of.until(2, ENDED)
+        expect(row.get_by_text("completed", exact=True)).to_be_visible()
+
+
+def test_an_experiment_is_cloned_and_a_hostile_name_is_text(browser, page_of):
+    served = page_of.served
+    with opened(browser, served, f"#new?clone={served.key(HOSTILE)}") as page:
+        command = page.locator(".outcome pre.command").first
+        playwright.expect(command).to_contain_text("training.num_epochs=7")
+        assert "clone" not in page.url
+        page.get_by_text("1 more that can be resumed").click()
+        playwright.expect(page.get_by_role("link", name=HOSTILE)).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_not_wider_than_a_telephone(browser, page_of, scheme):
+    values = {"experiment": "quickstart", "training.num_epochs": 0}
+    address = f"#new?values={urllib.parse.quote(json.dumps(values))}"
+    small = {"viewport": {"width": 390, "height": 844}, "color_scheme": scheme}
+    with opened(browser, page_of.served, address, **small) as page:
+        playwright.expect(page.get_by_role("alert")).to_contain_text("num_epochs=0")
+        assert page.locator("html").evaluate("page => page.scrollWidth") <= 390
