@@ -1,5 +1,6 @@
 """What the pages of the workbench are sent, and the files that they are made of."""
 
+import gzip
 import hashlib
 import json
 import re
@@ -126,8 +127,22 @@ def test_the_pages_ask_for_nothing_elsewhere_and_build_no_markup_of_text():
         assert text.count("\n") <= 250, path.name
 
 
-def test_the_pages_are_light():
-    assert sum(len(asset.content) for asset in read_assets().values()) < 150_000
+def test_no_page_styles_what_is_another_pages():
+    owners: dict[str, set[str]] = {}
+    for file in PAGES.glob("*.css"):
+        for name in re.findall(r"(?m)^(\.[\w-]+)(?= |,| >)[^{]*\{", file.read_text()):
+            owners.setdefault(name, set()).add(file.name)
+    shared = {name for name, files in owners.items() if len(files - {"style.css"}) > 1}
+    assert owners
+    assert not shared
+
+
+def test_the_pages_are_light(served):
+    sent = [served.ask(f"/pages/{name}", accept_encoding="gzip") for name in read_assets()]
+    assert sum(len(one.body) for one in sent) < 75_000
+    assert {one.headers["content-encoding"] for one in sent} == {"gzip"}
+    for asset, one in zip(read_assets().values(), sent, strict=True):
+        assert gzip.decompress(one.body) == asset.content
 
 
 def test_the_server_needs_neither_torch_nor_what_takes_seconds():

@@ -57,9 +57,13 @@ def _add_pages(app: FastAPI) -> None:
         asset = assets.get(name)
         if asset is None:
             raise HTTPException(404)
+        headers = {"ETag": asset.tag, "Vary": "Accept-Encoding"}
         if request.headers.get("if-none-match") == asset.tag:
-            return Response(status_code=304, headers={"ETag": asset.tag})
-        return Response(asset.content, media_type=asset.media_type, headers={"ETag": asset.tag})
+            return Response(status_code=304, headers=headers)
+        content = asset.content
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            content, headers["Content-Encoding"] = asset.zipped, "gzip"
+        return Response(content, media_type=asset.media_type, headers=headers)
 
     app.get("/")(partial(page, name="index.html"))
     app.get("/pages/{name:path}")(page)

@@ -1,5 +1,6 @@
 """The files that the server hands out, by known names: its pages, and those of experiments."""
 
+import gzip
 import hashlib
 import os
 import stat
@@ -37,11 +38,12 @@ _MOST_BYTES = 64 * MEBIBYTE
 
 @dataclass(frozen=True)
 class Asset:
-    """A file of the pages, with what names its content."""
+    """A file of the pages, also `zipped` by gzip, with what names its content."""
 
     content: bytes
     media_type: str
     tag: str
+    zipped: bytes
 
 
 def read_assets() -> dict[str, Asset]:
@@ -52,7 +54,8 @@ def read_assets() -> dict[str, Asset]:
         if path.suffix in _TYPES:
             content = path.read_bytes()
             tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-            assets[path.relative_to(folder).as_posix()] = Asset(content, _TYPES[path.suffix], tag)
+            asset = Asset(content, _TYPES[path.suffix], tag, gzip.compress(content))
+            assets[path.relative_to(folder).as_posix()] = asset
     return assets
 
 

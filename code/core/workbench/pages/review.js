@@ -41,8 +41,7 @@ function empty() {
 
 function choice(found, state) {
   return html`<p>Whose predictions say which labels are probably wrong? A cross-validation has predicted every strip of a data set; another experiment only its validation and test part.</p>
-    <ul class="choose">${found.map((row) => html`<li key=${row.key}><a href=${writeAddress({ ...state, key: row.key })}>${row.name}</a>
-      <span class="soft">${valueOf(row, "kind")}, ${asText("created", valueOf(row, "created"))}</span></li>`)}</ul>`;
+    <ul class="choose">${found.map((row) => html`<li key=${row.key}><a href=${writeAddress({ ...state, key: row.key })}>${row.name}</a> <span class="soft">${valueOf(row, "kind")}, ${asText("created", valueOf(row, "created"))}</span></li>`)}</ul>`;
 }
 
 function toolbar(found, state, go, content) {

@@ -190,7 +190,7 @@ export class Desk extends Component {
       ["Z", "zoom: the whole strip, or pixel by pixel"], ["M", "the given masks, where the data set has any; none of a blind strip"],
       ["U, Ctrl+Z", "undo, as often as you like, also after a reload"], ["?", "show or hide this"],
     ];
-    return html`<div class="keys"><dl>${rows.map(([keys, text]) => html`<div><dt>${keys}</dt><dd>${text}</dd></div>`)}</dl>
+    return html`<div class="shortcuts"><dl>${rows.map(([keys, text]) => html`<div><dt>${keys}</dt><dd>${text}</dd></div>`)}</dl>
       <label><input type="checkbox" checked=${keysOn} onChange=${() => { remember(KEYS_ON, !keysOn); this.setState({ keysOn: !keysOn }); }} /> single keys are on</label></div>`;
   }
 }
