@@ -93,6 +93,11 @@ KNOWN = {
     "core/experiments/reading.py": [  # read only
         "Path(str(results_dir)) / str(look_up(results, 'experiment', 'name') or 'experiment')"
     ],
+    "core/workbench/launching/jobs.py": [  # a number; letters that are checked
+        "self.folder / f'{number}.txt'",
+        "state / 'steel_defects' / f'jobs_{machine}'",
+    ],
+    "core/workbench/launching/places.py": ["found.path / name"],  # constants
     "core/workbench/reviews.py": [  # hexadecimal, which is checked where it is read
         "self._index.results_dir / 'reviews' / f'{fingerprint[:16]}.sqlite'"
     ],

@@ -30,6 +30,7 @@ def opened(browser, served, address="", prefix="", **how):
     """A page of the workbench at `address`; at the end, that it complained of nothing."""
     context = browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | how))
     context.set_default_timeout(60_000)
+    playwright.expect.set_options(timeout=60_000)  # a busy machine is no fault of the page
     page = context.new_page()
     complaints, elsewhere = [], []
     page.on("console", lambda message: complaints.append(message.text))

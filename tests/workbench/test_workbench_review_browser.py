@@ -29,7 +29,7 @@ WATCH = """() => {
     const strip = document.querySelector("[data-strip]")?.dataset.strip;
     if (strip === shown || !strip) return;
     shown = strip;
-    await document.querySelector(".strip-canvas img.strip").decode();
+    await document.querySelector(".strip-canvas img.strip").decode().catch(() => {});
     requestAnimationFrame(() => window.waits.push(performance.now() - window.pressed));
   }).observe(document.querySelector("main"), { subtree: true, childList: true, attributes: true });
 }"""
