@@ -1,6 +1,7 @@
 """Compose an experiment from a checked config, and run it."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -35,7 +36,7 @@ from core.running.mask_supervision import check_mask_supervision, pixel_shares_o
 from core.running.out_of_memory import explaining_out_of_memory, note_settled, settle_batch_size
 from core.running.pretrained_images import check_unseen
 from core.running.trial_step import try_step
-from core.training.callbacks import chosen_callbacks
+from core.training.callbacks import Callback, chosen_callbacks
 from core.training.classification.history_plot import HistoryPlot
 from core.training.classification.objective import Objective
 from core.training.classification.task import ClassificationTask
@@ -49,8 +50,8 @@ log = logging.getLogger(__name__)
 UNLIMITED = nullcontext()
 
 
-def train(config: TrainConfig) -> dict[str, Any]:
-    """Run one experiment and return what its results.json holds.
+def train(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
+    """Run one experiment, with these callbacks too, and return what its results.json holds.
 
     Everything is read, checked and built before a folder is made: a mistake leaves nothing behind.
     """
@@ -64,7 +65,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     setup = build_fastest(settled, of_config, try_step)
     folder = ExperimentFolder.create(Path(config.experiment.results_dir), config.experiment.name)
     note_settled(folder, given)
-    return run(settled, setup, folder)
+    return run(settled, setup, folder, callbacks=callbacks)
 
 
 def run(
@@ -72,6 +73,7 @@ def run(
     setup: TrainingSetup,
     folder: ExperimentFolder,
     checkpoint: dict[str, Any] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> dict[str, Any]:
     """Train, from the `checkpoint` that the learner was restored to, if any; write the report."""
     interruption = Interruption()
@@ -80,7 +82,7 @@ def run(
         if is_first():
             describe(folder, config, setup)
             log.info("%s\n", overview(folder.results))
-        trainer = build_trainer(config, setup, folder, interruption)
+        trainer = build_trainer(config, setup, folder, interruption, callbacks)
         if checkpoint:
             trainer.continue_from(checkpoint)
         settled = applied(config, setup.computation)
@@ -174,7 +176,11 @@ def _features_of_unchanged(split: Split, pipeline: AugmentationPipeline) -> Froz
 
 
 def build_trainer(
-    config: TrainConfig, setup: TrainingSetup, folder: ExperimentFolder, interruption: Interruption
+    config: TrainConfig,
+    setup: TrainingSetup,
+    folder: ExperimentFolder,
+    interruption: Interruption,
+    callbacks: Sequence[Callback] = (),
 ) -> Trainer:
     """The trainer of one experiment."""
     curves = [HistoryPlot(folder.path / "history.png")] if is_first() else []
@@ -185,5 +191,5 @@ def build_trainer(
         folder,
         settings=config.training,
         interruption=interruption,
-        callbacks=[*curves, *chosen],
+        callbacks=[*curves, *chosen, *callbacks],
     )

@@ -33,7 +33,7 @@ _NUM_EPOCHS = "training.num_epochs"
 
 def find_training(
     wanted: str, given: Mapping[str, Any], results_dir: Path
-) -> tuple[TrainConfig, Callable[[], dict[str, Any]]]:
+) -> tuple[TrainConfig, Callable[..., dict[str, Any]]]:
     """The config of the experiment that `wanted` names, and a function that continues it.
 
     `given` holds the values of the command line by their dotted keys. Raises InputError where there
