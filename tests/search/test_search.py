@@ -1,61 +1,85 @@
-"""Searches: trials are ordinary trainings, and a study goes on where a process was killed."""
+"""Searches: trials are ordinary trainings, and a killed search ends as one that was not."""
 
-import sys
-from collections.abc import Callable
+import os
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from conftest import scalings_found_once, undrawn_curves
-from experiment_factory import read_results
+from conftest import REPOSITORY
+from search_runs import run_search, search_command, trials_in
 
-optuna = pytest.importorskip("optuna")
+from core.command import catalogue
+from core.experiments.reading import read_results
 
-from core.command.mistakes import run_command  # noqa: E402
-from core.search.study import JOURNAL  # noqa: E402
-
-KEYS = ("training.learning_rate", "training.weight_decay", "loss.type")
+TWO = "search.num_trials=2"
 
 
-@pytest.fixture
-def search(tiny, tmp_path, monkeypatch, capsys) -> Callable[..., str]:
-    """Run `python code/search.py space=small ARGUMENTS` in this process; what it printed."""
-    import search
-
-    def run(*words: str, results_dir: Path = tmp_path) -> str:
-        given = [word for word in tiny if not word.startswith(KEYS)]
-        where = f"experiment.results_dir={results_dir}"
-        monkeypatch.setattr(sys, "argv", ["search.py", "space=small", *given, where, *words])
-        capsys.readouterr()
-        with undrawn_curves(), scalings_found_once():
-            run_command(search.main)
-        return capsys.readouterr().out
-
-    return run
-
-
-def trials_in(results_dir: Path) -> list[optuna.trial.FrozenTrial]:
-    (journal,) = results_dir.glob(f"*/{JOURNAL}")
-    backend = optuna.storages.journal.JournalFileBackend(str(journal))
-    storage = optuna.storages.JournalStorage(backend)
-    return optuna.load_study(study_name=journal.parent.name, storage=storage).get_trials()
+@pytest.fixture(scope="module")
+def whole(tiny, tmp_path_factory) -> tuple[Path, list[str]]:
+    """The folder of a search of two trials, one a command, and what the commands printed."""
+    folder = tmp_path_factory.mktemp("whole")
+    command = search_command(tiny, folder)
+    return folder, [run_search([*command, words]) for words in ("search.num_trials=1", TWO)]
 
 
 @pytest.mark.slow
-def test_trials_are_ordinary_experiments_and_the_same_command_goes_on(search, tmp_path):
-    once = "training.num_epochs=1"
-    printed = search(once, "search.num_trials=1")
-    assert "1 of 1 trials: 1 completed" in printed
-    printed = search(once, "search.num_trials=2")
-    assert "2 of 2 trials: 2 completed" in printed
-    trials = trials_in(tmp_path)
+def test_trials_are_ordinary_experiments_and_the_same_command_goes_on(whole):
+    folder, printed = whole
+    assert "1 of 1 trials: 1 completed" in printed[0]
+    assert "2 of 2 trials: 2 completed" in printed[1]
+    trials = trials_in(folder)
     for trial in trials:
-        (path,) = tmp_path.glob(f"*/{trial.user_attrs['folder']}")
+        (path,) = folder.glob(f"*/{trial.user_attrs['folder']}")
         results = read_results(path)
         assert results["status"] == "completed"
-        assert results["history"][0]["validation"]["macro_average_precision"] == trial.value
+        record = results["history"][results["tested_epoch"] - 1]
+        assert record["validation"]["macro_average_precision"] == trial.value
         rate = results["config"]["training"]["learning_rate"]
         assert rate == float(f"{trial.params['training.learning_rate']:.6g}")
         assert results["config"]["loss"]["type"] == trial.params["loss.type"]
     best = max(trials, key=lambda trial: trial.value)
-    assert f"code/train.py data=synthetic" in printed
-    assert f"loss.type={best.params['loss.type']}" in printed
+    (line,) = [line for line in printed[1].splitlines() if "code/train.py" in line]
+    assert "data=synthetic" in line
+    assert f"loss.type={best.params['loss.type']}" in line
+
+
+@pytest.fixture
+def components_kept(monkeypatch):
+    """Another process need not find out what models and losses there are, which takes long."""
+    monkeypatch.setattr(catalogue, "_is_complete", lambda: True)
+    catalogue._remembered.cache_clear()
+    catalogue._remembered()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("components_kept")
+def test_a_search_that_was_killed_finds_the_same(whole, tiny, tmp_path):
+    command = search_command(tiny, tmp_path, TWO)
+    with subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    ) as process:
+        kill_after_an_epoch(process, tmp_path)
+    assert [trial.state.name for trial in trials_in(tmp_path)] == ["RUNNING"]
+    assert "2 of 2 trials: 2 completed, 0 pruned, 0 failed" in run_search(command)
+    found = trials_in(tmp_path)
+    assert [trial.state.name for trial in found] == ["FAIL", "COMPLETE", "COMPLETE"]
+    (path,) = tmp_path.glob("*/trial_000_*")
+    assert read_results(path)["experiment"]["resumed_at"][0]["epoch"] >= 2
+    uninterrupted = trials_in(whole[0])
+    assert [(t.params, t.value) for t in found[1:]] == [(t.params, t.value) for t in uninterrupted]
+
+
+def kill_after_an_epoch(process: subprocess.Popen, results_dir: Path) -> None:
+    while process.poll() is None:
+        for path in results_dir.glob("*/trial_*/"):
+            if read_results(path).get("history"):
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+                return
+        time.sleep(0.02)
+    raise AssertionError("the search ended before it was killed")
