@@ -83,6 +83,7 @@ def test_an_undefined_figure_is_not_reported(compose, tiny):
 
 
 def test_poor_trials_are_pruned_and_counted(search, tmp_path, monkeypatch):
+    monkeypatch.setattr("core.search.outcome._FOREST_SEEDS", range(2))
     monkeypatch.setattr(trials, "train", finished)
     printed = search("search.num_trials=10")
     found = trials_in(tmp_path)

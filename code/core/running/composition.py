@@ -43,6 +43,7 @@ from core.training.classification.task import ClassificationTask
 from core.training.frozen_features import FrozenFeatures
 from core.training.learner import Learner
 from core.training.seeding import seed_everything, set_determinism
+from core.training.trackers import tracked
 from core.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,25 @@ def run(
     callbacks: Sequence[Callback] = (),
 ) -> dict[str, Any]:
     """Train, from the `checkpoint` that the learner was restored to, if any; write the report."""
+    with tracked(folder, config.training.trackers):
+        results = _run(config, setup, folder, checkpoint, callbacks)
+        if is_first():
+            # At the end, because they read what a completed experiment wrote; the report links the
+            # card.
+            card = write_model_card(folder.path)
+            log.info("\nReport: %s", write_report(folder.path))
+            log.info("Model card: %s", card)
+            log.info("Results: %s", folder.results_file)
+    return results
+
+
+def _run(
+    config: TrainConfig,
+    setup: TrainingSetup,
+    folder: ExperimentFolder,
+    checkpoint: dict[str, Any] | None,
+    callbacks: Sequence[Callback],
+) -> dict[str, Any]:
     interruption = Interruption()
     with folder.running(interruption):
         log.info("Experiment %s", folder.path)
@@ -93,13 +113,6 @@ def run(
             if figures := results.get(part):
                 about = (part.capitalize(), figures["num_images"], results["tested_epoch"])
                 log.info(text, *about, summary_table(figures))
-    if not is_first():
-        return results
-    # At the end, because they read what a completed experiment wrote; the report links the card.
-    card = write_model_card(folder.path)
-    log.info("\nReport: %s", write_report(folder.path))
-    log.info("Model card: %s", card)
-    log.info("Results: %s", folder.results_file)
     return results
 
 

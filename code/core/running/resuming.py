@@ -26,7 +26,7 @@ CONFIG_FILE = "config.yaml"
 FREE = {
     "data.root", "data.cache", "data.cache_dir", "data.num_workers", "experiment.results_dir",
     "runtime.augment_on_device", "runtime.device", "runtime.devices", "runtime.num_threads",
-    "training.checkpoint_minutes", "training.tensorboard",
+    "training.checkpoint_minutes", "training.trackers",
 }  # fmt: skip
 _NUM_EPOCHS = "training.num_epochs"
 

@@ -29,7 +29,7 @@ from core.validation import nearest
 # All trials are judged on the same validation images, so a space holds only what leaves them.
 _DATA_KEYS = {"batch_size", "sampler", "resize", "resize_mode", "mask_fraction"}
 _SECTIONS = {"training", "augmentation", "supervision", *SHORT_FORMS.values()}
-_FIXED_TRAINING = {"folds", "tensorboard", "checkpoint_minutes", "checkpoint_every_n_epochs"}
+_FIXED_TRAINING = {"folds", "trackers", "checkpoint_minutes", "checkpoint_every_n_epochs"}
 
 
 @dataclass(frozen=True)
