@@ -7,6 +7,7 @@ import pytest
 from conftest import REPOSITORY
 from search_runs import optuna
 
+from core.errors import InputError
 from core.search.sampler import CONTINUES, SeededSampler, place
 from core.search.settings import SearchSettings
 from core.search.study import (
@@ -111,6 +112,13 @@ def test_two_processes_draw_different_values(study, tmp_path):
     assert begin(study).params != begin(other).params
     assert [place(study, trial) for trial in study.get_trials()] == [0, 1]
     assert isinstance(other.sampler, SeededSampler)
+
+
+def test_a_database_that_cannot_be_used_is_one_line_without_its_password(tmp_path):
+    settings = SearchSettings(storage="nosuch://ann:secret@here/studies")
+    with pytest.raises(InputError, match=r"search\.storage: the database cannot") as refused:
+        open_study("study", tmp_path, settings)
+    assert "secret" not in str(refused.value)
 
 
 def test_the_lock_of_a_trial_leaves_no_file(study, tmp_path):

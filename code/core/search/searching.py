@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from core.command.terminal import show
 from core.errors import InputError, described
+from core.files.names import file_name
 from core.running.loading import read_table, with_image_size
 from core.running.resuming import FREE
 from core.search.composition import SearchConfig
@@ -42,7 +43,7 @@ class Search:
         self.config, self.settings = config, config.search
         fingerprint = read_table(with_image_size(config.base.data)).fingerprint()
         name = config.study_name(fingerprint, FREE)
-        self.folder = Path(config.base.experiment.results_dir) / name
+        self.folder = Path(config.base.experiment.results_dir) / file_name(name)
         self.study = open_study(name, self.folder, self.settings)
         self.last_error = ""
 
@@ -101,7 +102,7 @@ class Search:
         log.info("%s: validation macro average precision %.4f", name, figure)
         if not self.settings.latency:
             return figure
-        return figure, latency_milliseconds(self.folder / results["experiment"]["name"])
+        return figure, latency_milliseconds(folder_of(known, self.folder))
 
     def _tell_failure(self, trial: Trial, error: Exception) -> None:
         name = experiment_name(self._known(trial))

@@ -84,9 +84,9 @@ class MLflow(Tracker):
         self.client.set_tag(self.run_id, "status", self.status)
         self.client.set_terminated(self.run_id, _ENDS.get(self.status, "FAILED"))
         if self.status == "completed" and self._takes_files():
-            for name in _FILES:
-                if (self.path / name).is_file():
-                    self.client.log_artifact(self.run_id, str(self.path / name))
+            for file in _FILES:
+                if (self.path / file).is_file():
+                    self.client.log_artifact(self.run_id, str(self.path / file))
 
     @property
     def run_id(self) -> str:
