@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import REPOSITORY
@@ -112,6 +113,22 @@ def test_two_processes_draw_different_values(study, tmp_path):
     assert begin(study).params != begin(other).params
     assert [place(study, trial) for trial in study.get_trials()] == [0, 1]
     assert isinstance(other.sampler, SeededSampler)
+
+
+@pytest.mark.slow
+def test_with_a_database_the_trials_of_a_silent_machine_are_queued_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("core.search.study._SILENT_SECONDS", 1)
+    settings = SearchSettings(storage=f"sqlite:///{tmp_path / 'study.db'}")
+    study = open_study("study", tmp_path, settings)
+    trial = begin(study, host="another")
+    storage = study._storage
+    storage.record_heartbeat(trial._trial_id)
+    recover(study, tmp_path)
+    assert states(study) == ["RUNNING"]
+    time.sleep(2.5)  # the database keeps whole seconds
+    recover(study, tmp_path)
+    assert states(study) == ["FAIL", "WAITING"]
+    assert begin(study).params == trial.params
 
 
 def test_a_database_that_cannot_be_used_is_one_line_without_its_password(tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import MedianPruner
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, fail_stale_trials
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
@@ -60,7 +60,7 @@ def _storage(folder: Path, settings: SearchSettings) -> BaseStorage:
                 settings.storage,
                 heartbeat_interval=_HEARTBEAT_SECONDS,
                 grace_period=_SILENT_SECONDS,
-                failed_trial_callback=queue_again,
+                heartbeat_stale_trial_callback=queue_again,
             )
     except Exception as error:  # of SQLAlchemy's, which may name the password
         raise InputError(
@@ -108,8 +108,11 @@ def folder_of(trial: FrozenTrial, folder: Path) -> Path | None:
 def recover(study: optuna.Study, folder: Path) -> None:
     """Fail the trials that no process of this machine works on any more, and queue them again.
 
-    Call it within `study_lock`, from a process that works on none.
+    With a database, also those of machines that are silent. Call it within `study_lock`, from a
+    process that works on none.
     """
+    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+        fail_stale_trials(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if trial.user_attrs.get(HOST, THIS_HOST) != THIS_HOST or _is_worked_on(trial, folder):
             continue
