@@ -107,7 +107,7 @@ def _head(recipe: Recipe, parts: dict[str, Any]) -> dict[str, Any]:
         "model": {"name": "resnet50"},
         "loss": {"type": "focal_loss", "gamma": 2.0, "alpha": None},
         "data": {"root": "strips", "split_file": None},
-        "training": {"num_epochs": 3, "tensorboard": False},
+        "training": {"num_epochs": 3, "trackers": []},
         "experiment": {"name": recipe.name, "seed": recipe.seed},
     }
     for key, value in recipe.config.items():

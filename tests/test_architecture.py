@@ -18,8 +18,8 @@ LOOSE = {"registry", "errors", "validation"}
 GROUND = LOOSE | {"files", "machine", "imported_when_asked"}
 SHIPPING = GROUND | {"models", "metrics", "experiments", "data"}
 # Which rooms a room may import, beside itself. What is not named here composes: the entry points,
-# the benchmarks, `running`, `pretraining` and `novelty` may import any room, and no other room
-# imports them.
+# the benchmarks, `running`, `pretraining`, `novelty` and `search` may import any room, and no other
+# room imports them.
 WALLS = {
     **dict.fromkeys(("files", "machine"), GROUND),
     **dict.fromkeys(("models", "losses", "augmentation", "data", "synthetic", "metrics"), GROUND),
@@ -39,7 +39,7 @@ WALLS = {
     "command": GROUND
     | {"models", "losses", "augmentation", "data", "training", "metrics", "experiments"},
 }
-COMPOSING = {"running", "pretraining", "novelty"}
+COMPOSING = {"running", "pretraining", "novelty", "search"}
 # The loop, and what it is made of, serve every kind of learning.
 GENERAL = ("trainer", "task", "learner", "checkpoint", "progress", "epoch_progress")
 SPECIAL = re.compile(r"f1|masks?|labels?|class_names?|classes|classification|auroc", re.IGNORECASE)

@@ -193,7 +193,7 @@ def test_early_stopping_ends_the_training(train_command, tiny, tmp_path, monkeyp
 
 @pytest.mark.slow
 def test_tensorboard_and_training_part(train_command, tiny, tmp_path):
-    overrides = [*tiny, "training.tensorboard=true", "training.evaluate_train_part=true"]
+    overrides = [*tiny, "training.trackers=[tensorboard]", "training.evaluate_train_part=true"]
     path, results = run(train_command, tmp_path / "results", *overrides)
     assert list((path / "tensorboard").glob("events.*"))
     assert results["train"]["num_images"] == 42
@@ -248,7 +248,7 @@ def test_learned_weights_of_a_compound_loss_are_logged_and_saved(train_command, 
         train_command,
         tmp_path / "results",
         *tiny,
-        "training.tensorboard=true",
+        "training.trackers=[tensorboard]",
         "loss.type=compound",
         "loss.components=[{type:bce,weight:0.7},{type:focal,weight:0.3,alpha:0.25,gamma:2}]",
         "loss.learnable_weights=softmax",

@@ -318,7 +318,7 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
         "training.checkpoint_minutes=0.5",
         lambda b: b.trainer.checkpoints.minutes,
     ),
-    "training.tensorboard": ("training.tensorboard=true", lambda b: len(b.trainer.callbacks)),
+    "training.trackers": ("training.trackers=[tensorboard]", lambda b: b.config.training.trackers),
     "experiment.name": ("experiment.name=other", lambda b: b.trainer.folder.path.name[:5]),
     "experiment.seed": ("experiment.seed=7", lambda b: b.first_weight.sum().item()),
     "experiment.results_dir": (

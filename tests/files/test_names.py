@@ -131,6 +131,8 @@ KNOWN = {
         "folder.path / f'fold_{number}'",
         "path / f'fold_{number}'",
     ],
+    "core/search/space.py": ["folder / f'{name}.yaml'"],  # of the command line, and read only
+    "core/search/study.py": ["folder / f'.trial_{number:03d}_lock'"],
     "core/synthetic/generator.py": ["images / name"],  # numbers
     "core/synthetic/store.py": ["Path(base) / folder_name(settings)"],  # numbers and a hash
     "core/training/callbacks.py": ["self.folder / f\"epoch_{record['epoch']:04d}.pt\""],  # numbers

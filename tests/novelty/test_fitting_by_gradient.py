@@ -107,7 +107,7 @@ def test_interrupted_and_resumed_it_is_the_same_bit_for_bit(strips, tmp_path, mo
 
 
 def test_what_a_training_leaves(strips, tmp_path, monkeypatch):
-    words = ["detector.name=autoencoder", *CODES, "training.tensorboard=true"]
+    words = ["detector.name=autoencoder", *CODES, "training.trackers=[tensorboard]"]
     path = fit(monkeypatch, tmp_path, f"data.unlabelled={strips}", *words)
     results = results_of(path)
     assert (results["status"], results["kind"]) == ("completed", "novelty")

@@ -179,7 +179,9 @@ EFFECTS: dict[str, tuple[list[str], Callable[[Built], Any]]] = {
     "training.checkpoint_every_n_epochs": (
         ["training.checkpoint_every_n_epochs=2"], lambda b: len(b.trainer.callbacks),
     ),
-    "training.tensorboard": (["training.tensorboard=true"], lambda b: len(b.trainer.callbacks)),
+    "training.trackers": (
+        ["training.trackers=[tensorboard]"], lambda b: b.config.training.trackers,
+    ),
     "experiment.name": (["experiment.name=other"], lambda b: b.trainer.folder.path.name[:5]),
     "experiment.seed": (["experiment.seed=7"], lambda b: b.weight.sum().item()),
     "experiment.results_dir": (

@@ -3,7 +3,7 @@
 import itertools
 import logging
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -36,6 +36,8 @@ class ExperimentFolder:
     def __init__(self, path: Path, results: dict[str, Any]) -> None:
         self.path = path
         self.results = results
+        self.followers: list[Callable[[dict[str, Any]], None]] = []
+        """Called with what was written to results.json, each time."""
 
     @classmethod
     def create(
@@ -87,6 +89,8 @@ class ExperimentFolder:
             content = to_json(self.results)
             self.schema.model_validate(content, extra="forbid")
             write_json(self.results_file, content)
+            for follow in self.followers:
+                follow(content)
 
     def write_predictions(self, parts: Mapping[str, Any], class_names: Sequence[str]) -> None:
         """Write predictions.csv."""

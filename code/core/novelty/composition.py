@@ -19,6 +19,7 @@ from core.novelty.learning import Learning
 from core.novelty.record import describe
 from core.novelty.settings import NoveltyConfig
 from core.training.seeding import seed_everything, set_determinism
+from core.training.trackers import tracked
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def run(
     """Learn, from the `checkpoint` that the learner was restored to, if any; then conclude."""
     folder.schema, folder.script = NoveltyResults, SCRIPT if setup.learning else None
     interruption = Interruption()
-    with folder.running(interruption):
+    with tracked(folder, config.training.trackers), folder.running(interruption):
         log.info("Fitting %s", folder.path)
         if is_first():
             describe(folder, config, setup.chosen, setup.detector)

@@ -38,6 +38,7 @@ from core.training.callbacks import chosen_callbacks
 from core.training.checkpoint import Checkpoints, restore
 from core.training.learner import Learner
 from core.training.seeding import seed_everything, set_determinism
+from core.training.trackers import tracked
 from core.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -177,7 +178,7 @@ def run(
     """Train, from the `checkpoint` that the learner was restored to, if any."""
     folder.schema, folder.script = PretrainingResults, SCRIPT
     interruption = Interruption()
-    with folder.running(interruption):
+    with tracked(folder, config.training.trackers), folder.running(interruption):
         log.info("Pretraining %s", folder.path)
         if is_first():
             describe(folder, config, setup.chosen, setup.learner)

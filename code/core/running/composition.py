@@ -1,6 +1,7 @@
 """Compose an experiment from a checked config, and run it."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -35,13 +36,14 @@ from core.running.mask_supervision import check_mask_supervision, pixel_shares_o
 from core.running.out_of_memory import explaining_out_of_memory, note_settled, settle_batch_size
 from core.running.pretrained_images import check_unseen
 from core.running.trial_step import try_step
-from core.training.callbacks import chosen_callbacks
+from core.training.callbacks import Callback, chosen_callbacks
 from core.training.classification.history_plot import HistoryPlot
 from core.training.classification.objective import Objective
 from core.training.classification.task import ClassificationTask
 from core.training.frozen_features import FrozenFeatures
 from core.training.learner import Learner
 from core.training.seeding import seed_everything, set_determinism
+from core.training.trackers import tracked
 from core.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -49,8 +51,8 @@ log = logging.getLogger(__name__)
 UNLIMITED = nullcontext()
 
 
-def train(config: TrainConfig) -> dict[str, Any]:
-    """Run one experiment and return what its results.json holds.
+def train(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
+    """Run one experiment, with these callbacks too, and return what its results.json holds.
 
     Everything is read, checked and built before a folder is made: a mistake leaves nothing behind.
     """
@@ -64,7 +66,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     setup = build_fastest(settled, of_config, try_step)
     folder = ExperimentFolder.create(Path(config.experiment.results_dir), config.experiment.name)
     note_settled(folder, given)
-    return run(settled, setup, folder)
+    return run(settled, setup, folder, callbacks=callbacks)
 
 
 def run(
@@ -72,15 +74,35 @@ def run(
     setup: TrainingSetup,
     folder: ExperimentFolder,
     checkpoint: dict[str, Any] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> dict[str, Any]:
     """Train, from the `checkpoint` that the learner was restored to, if any; write the report."""
+    with tracked(folder, config.training.trackers):
+        results = _run(config, setup, folder, checkpoint, callbacks)
+        if is_first():
+            # At the end, because they read what a completed experiment wrote; the report links the
+            # card.
+            card = write_model_card(folder.path)
+            log.info("\nReport: %s", write_report(folder.path))
+            log.info("Model card: %s", card)
+            log.info("Results: %s", folder.results_file)
+    return results
+
+
+def _run(
+    config: TrainConfig,
+    setup: TrainingSetup,
+    folder: ExperimentFolder,
+    checkpoint: dict[str, Any] | None,
+    callbacks: Sequence[Callback],
+) -> dict[str, Any]:
     interruption = Interruption()
     with folder.running(interruption):
         log.info("Experiment %s", folder.path)
         if is_first():
             describe(folder, config, setup)
             log.info("%s\n", overview(folder.results))
-        trainer = build_trainer(config, setup, folder, interruption)
+        trainer = build_trainer(config, setup, folder, interruption, callbacks)
         if checkpoint:
             trainer.continue_from(checkpoint)
         settled = applied(config, setup.computation)
@@ -91,13 +113,6 @@ def run(
             if figures := results.get(part):
                 about = (part.capitalize(), figures["num_images"], results["tested_epoch"])
                 log.info(text, *about, summary_table(figures))
-    if not is_first():
-        return results
-    # At the end, because they read what a completed experiment wrote; the report links the card.
-    card = write_model_card(folder.path)
-    log.info("\nReport: %s", write_report(folder.path))
-    log.info("Model card: %s", card)
-    log.info("Results: %s", folder.results_file)
     return results
 
 
@@ -174,7 +189,11 @@ def _features_of_unchanged(split: Split, pipeline: AugmentationPipeline) -> Froz
 
 
 def build_trainer(
-    config: TrainConfig, setup: TrainingSetup, folder: ExperimentFolder, interruption: Interruption
+    config: TrainConfig,
+    setup: TrainingSetup,
+    folder: ExperimentFolder,
+    interruption: Interruption,
+    callbacks: Sequence[Callback] = (),
 ) -> Trainer:
     """The trainer of one experiment."""
     curves = [HistoryPlot(folder.path / "history.png")] if is_first() else []
@@ -185,5 +204,5 @@ def build_trainer(
         folder,
         settings=config.training,
         interruption=interruption,
-        callbacks=[*curves, *chosen],
+        callbacks=[*curves, *chosen, *callbacks],
     )

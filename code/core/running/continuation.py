@@ -1,7 +1,7 @@
 """Continue an experiment's training in its own folder."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from core.running.composition import UNLIMITED, build, run
 from core.running.computation import Computation, applied, read_computation
 from core.running.experiment_record import LoadedData
 from core.running.loading import choose_split, read_data
+from core.training.callbacks import Callback
 from core.training.checkpoint import Checkpoints, FoundCheckpoint, restore
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def continue_training(
     data: LoadedData | None = None,
     split: Split | None = None,
     changed: Mapping[str, Any] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> dict[str, Any]:
     """Continue from the newest whole checkpoint in `path`, or start over if there is none.
 
@@ -72,7 +74,8 @@ def continue_training(
         _warn_of_another_machine(path, setup.learner.device)
     resumption = describe_resumption(changed or {}, found)
     log.info("Resuming %s from epoch %d, step %d", path, resumption["epoch"], resumption["step"])
-    return run(config, setup, ExperimentFolder.reopen(path, resumption), found.state)
+    folder = ExperimentFolder.reopen(path, resumption)
+    return run(config, setup, folder, found.state, callbacks)
 
 
 def recorded_computation(config: TrainConfig, path: Path) -> Chosen | None:

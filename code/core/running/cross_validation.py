@@ -42,6 +42,7 @@ from core.running.loading import read_data, with_image_size
 from core.running.out_of_memory import note_settled, settle_batch_size
 from core.running.pretrained_images import check_unseen
 from core.running.trial_step import try_step
+from core.training.trackers import tracked
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def cross_validate(
         chosen = setup.computation, setup.choice
     folder = _folder(config, data, resumed, changed or {})
     note_settled(folder, given)
-    with folder.running(Interruption()):
+    with tracked(folder, config.training.trackers), folder.running(Interruption()):
         log.info("Cross-validation %s, %d folds", folder.path, num_folds)
         if is_first():
             describe_input(folder, config, data, {"test": np.arange(len(table))})

@@ -24,6 +24,7 @@ from core.machine.interruption import handling_signals
 from core.machine.process_group import KILLED, OtherProcessError
 from core.running.launched_place import as_launched
 from core.running.out_of_memory import AUTO
+from core.training.trackers import check_trackers
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def launch(config: TrainConfig, work: Work) -> dict[str, Any]:
     and did.
     """
     check_devices(config)
+    check_trackers(config.training.trackers)
     if size() > 1 or config.runtime.devices == 1:
         return work()
     return _in_processes(config.runtime.devices, work)

@@ -26,14 +26,14 @@ CONFIG_FILE = "config.yaml"
 FREE = {
     "data.root", "data.cache", "data.cache_dir", "data.num_workers", "experiment.results_dir",
     "runtime.augment_on_device", "runtime.device", "runtime.devices", "runtime.num_threads",
-    "training.checkpoint_minutes", "training.tensorboard",
+    "training.checkpoint_minutes", "training.trackers",
 }  # fmt: skip
 _NUM_EPOCHS = "training.num_epochs"
 
 
 def find_training(
     wanted: str, given: Mapping[str, Any], results_dir: Path
-) -> tuple[TrainConfig, Callable[[], dict[str, Any]]]:
+) -> tuple[TrainConfig, Callable[..., dict[str, Any]]]:
     """The config of the experiment that `wanted` names, and a function that continues it.
 
     `given` holds the values of the command line by their dotted keys. Raises InputError where there

@@ -1,7 +1,6 @@
 """Optional reactions to each epoch of a training."""
 
 import logging
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from core.files.writing import copy_file
 from core.machine.distributed import is_first
 from core.training.progress import Criterion
 from core.training.settings import TrainingSettings
+from core.training.trackers.tensorboard import TensorBoard  # noqa: F401  where people look for it
 
 log = logging.getLogger(__name__)
 
@@ -109,48 +109,14 @@ class ModelCheckpoint(Callback):
         return self.folder / f"epoch_{record['epoch']:04d}.pt"
 
 
-class TensorBoard(Callback):
-    """Writes the numbers of each epoch to `<experiment>/tensorboard/`, starting from empty."""
-
-    def __init__(self, folder: Path) -> None:
-        # Imported here because it takes a second, which most runs can save.
-        from torch.utils.tensorboard import SummaryWriter
-
-        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-        self._writer = SummaryWriter(str(folder / "tensorboard"))
-
-    def reads_files(self, epoch: int) -> bool:
-        return False
-
-    def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> None:
-        for tag, value in _scalars(record):
-            self._writer.add_scalar(tag, value, record["epoch"])
-
-    def close(self) -> None:
-        self._writer.close()
-
-
 def chosen_callbacks(
     settings: TrainingSettings, folder: Path, criterion: Criterion | None
 ) -> list[Callback]:
     """The callbacks that `training.*` asks for; those that write are the first process's alone."""
     callbacks: list[Callback] = []
-    if is_first():
-        if settings.tensorboard:
-            callbacks.append(TensorBoard(folder))
-        if every := settings.checkpoint_every_n_epochs:
-            callbacks.append(ModelCheckpoint(folder / "checkpoints", every))
+    if is_first() and (every := settings.checkpoint_every_n_epochs):
+        callbacks.append(ModelCheckpoint(folder / "checkpoints", every))
     if settings.early_stopping_patience and criterion:
         patience, head_epochs = settings.early_stopping_patience, settings.head_epochs
         callbacks.append(EarlyStopping(patience, criterion.name, head_epochs))
     return callbacks
-
-
-def _scalars(record: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    scalars = []
-    for key, value in record.items():
-        if isinstance(value, dict):
-            scalars += _scalars(value, f"{prefix}{key}/")
-        elif isinstance(value, (int, float)):
-            scalars.append((f"{prefix}{key}", float(value)))
-    return scalars

@@ -1,10 +1,12 @@
 """Settings of the training, the experiment and the machine."""
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from core.validation import Settings
+from core.training.trackers import TRACKERS
+from core.validation import Settings, nearest
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +59,29 @@ class TrainingSettings(Settings):
     checkpoint_every_n_epochs: int | None = Field(
         None, ge=1, description="also keep every n-th epoch; null: best and last"
     )
-    tensorboard: bool = Field(False, description="also write TensorBoard logs")
+    trackers: tuple[str, ...] = Field(
+        (),
+        description=f"where the figures of each epoch go as well: some of {', '.join(TRACKERS)}",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, values: Any) -> Any:
+        """config.yaml of an earlier version has `tensorboard`, true or false."""
+        if not isinstance(values, Mapping) or "tensorboard" not in values:
+            return values
+        trackers = ["tensorboard"] if values["tensorboard"] else []
+        others = {key: value for key, value in values.items() if key != "tensorboard"}
+        return {"trackers": trackers, **others}
+
+    @field_validator("trackers")
+    @classmethod
+    def _known_trackers(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for name in given:
+            if name not in TRACKERS:
+                close = nearest(name, TRACKERS)
+                raise ValueError(f"no tracker {name!r}{close}; known: {', '.join(TRACKERS)}")
+        return tuple(dict.fromkeys(given))
 
     @field_validator("head_epochs")
     @classmethod

@@ -1,0 +1,1 @@
+"""Search: which settings of a training give the highest validation figure."""

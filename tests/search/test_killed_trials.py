@@ -1,0 +1,144 @@
+"""Trials whose process was killed: none stays running, and none is trained twice."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import REPOSITORY
+from search_runs import optuna
+
+from core.errors import InputError
+from core.search.sampler import CONTINUES, SeededSampler, place
+from core.search.settings import SearchSettings
+from core.search.study import (
+    FIRST,
+    HOST,
+    ended,
+    folder_of,
+    open_study,
+    queue_again,
+    recover,
+    trial_lock,
+)
+
+LOCKED = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, "code")
+from core.experiments.lock import run_lock
+from core.search.study import trial_lock
+folder = Path(sys.argv[1])
+with trial_lock(folder, 0), run_lock(folder / "trial_001_x"):
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    return open_study("study", tmp_path, SearchSettings())
+
+
+def begin(study, host: str | None = None) -> optuna.Trial:
+    trial = study.ask()
+    trial.suggest_float("x", 0, 1)
+    if host:
+        trial.set_user_attr(HOST, host)
+    return trial
+
+
+def states(study) -> list[str]:
+    return [trial.state.name for trial in study.get_trials()]
+
+
+def test_trials_that_a_process_works_on_are_left_alone(study, tmp_path):
+    """The first has not made its folder yet; the second is continued by hand in its folder."""
+    (tmp_path / "trial_001_x").mkdir()
+    for _ in range(3):
+        begin(study)
+    command = [sys.executable, "-c", LOCKED, str(tmp_path)]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "locked\n"
+        recover(study, tmp_path)
+        assert states(study) == ["RUNNING", "RUNNING", "FAIL", "WAITING"]
+        process.kill()
+    recover(study, tmp_path)
+    assert states(study)[:2] == ["FAIL", "FAIL"]
+    waiting = study.get_trials(states=(optuna.trial.TrialState.WAITING,))
+    assert [trial.user_attrs[CONTINUES] for trial in waiting] == [2, 0, 1]
+
+
+def test_a_trial_of_another_machine_is_left_alone(study, tmp_path):
+    begin(study, host="another")
+    recover(study, tmp_path)
+    assert states(study) == ["RUNNING"]
+
+
+def test_a_killed_trial_is_queued_once_with_its_values_and_its_folder(study, tmp_path):
+    killed = begin(study)
+    (tmp_path / "trial_000_x").mkdir()
+    queue_again(study, study.get_trials()[0])  # killed before it was told that it failed
+    recover(study, tmp_path)
+    recover(study, tmp_path)
+    assert states(study) == ["FAIL", "WAITING"]
+    again = begin(study)
+    assert again.params == killed.params
+    recover(study, tmp_path)  # killed once more
+    last = study.get_trials()[-1]
+    assert last.user_attrs == {CONTINUES: 1, FIRST: 0}
+    assert folder_of(last, tmp_path) == tmp_path / "trial_000_x"
+    assert not ended(study)
+
+
+def test_a_killed_search_draws_the_values_of_one_that_was_not(tmp_path):
+    def drawn(killed_at: int | None) -> list[float]:
+        folder = tmp_path / str(killed_at)
+        for number in range(14):  # more than the first, which are drawn at random
+            study = open_study("study", folder, SearchSettings(seed=3))  # a process of its own
+            trial = begin(study)
+            if number == killed_at:
+                recover(study, folder)
+                trial = begin(study)
+            study.tell(trial, trial.params["x"])
+        return [trial.params["x"] for trial in ended(study)]
+
+    usual = drawn(None)
+    assert len(set(usual)) == 14
+    assert drawn(12) == drawn(4) == usual
+
+
+def test_two_processes_draw_different_values(study, tmp_path):
+    other = open_study("study", tmp_path, SearchSettings())
+    assert begin(study).params != begin(other).params
+    assert [place(study, trial) for trial in study.get_trials()] == [0, 1]
+    assert isinstance(other.sampler, SeededSampler)
+
+
+@pytest.mark.slow
+def test_with_a_database_the_trials_of_a_silent_machine_are_queued_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("core.search.study._SILENT_SECONDS", 1)
+    settings = SearchSettings(storage=f"sqlite:///{tmp_path / 'study.db'}")
+    study = open_study("study", tmp_path, settings)
+    trial = begin(study, host="another")
+    storage = study._storage
+    storage.record_heartbeat(trial._trial_id)
+    recover(study, tmp_path)
+    assert states(study) == ["RUNNING"]
+    time.sleep(2.5)  # the database keeps whole seconds
+    recover(study, tmp_path)
+    assert states(study) == ["FAIL", "WAITING"]
+    assert begin(study).params == trial.params
+
+
+def test_a_database_that_cannot_be_used_is_one_line_without_its_password(tmp_path):
+    settings = SearchSettings(storage="nosuch://ann:secret@here/studies")
+    with pytest.raises(InputError, match=r"search\.storage: the database cannot") as refused:
+        open_study("study", tmp_path, settings)
+    assert "secret" not in str(refused.value)
+
+
+def test_the_lock_of_a_trial_leaves_no_file(study, tmp_path):
+    with trial_lock(tmp_path, 7):
+        assert list(tmp_path.glob(".trial_*"))
+    assert not list(tmp_path.glob(".trial_*"))
