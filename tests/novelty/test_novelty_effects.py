@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from novelty_runs import BANK, composed, write_folder, write_labelled
-from omegaconf import OmegaConf
 from safetensors.torch import save_file
+from shared_effects import SHARED, Effects, updated
 
 from core.data.split_file import PARTS, write_split
 from core.experiments.folder import ExperimentFolder
@@ -25,7 +24,6 @@ from core.novelty.detectors.patch_features import build_backbone
 from core.novelty.score import ScoredDetector
 from core.novelty.settings import NoveltyConfig, check_values
 from core.novelty.threshold import choose_threshold
-from core.running import launching
 from core.running.loading import read_data
 from core.training.callbacks import chosen_callbacks
 from core.training.trainer import Trainer
@@ -128,7 +126,8 @@ class Built:
 
 
 # For each key, overrides and what the last of them changes. What stands before it is needed for it.
-EFFECTS: dict[str, tuple[list[str], Callable[[Built], Any]]] = {
+EFFECTS: Effects = {
+    **SHARED,
     "data.source": (SYNTHETIC[1:] + SYNTHETIC[:1], lambda b: b.num_learned),
     "data.root": (["data.root={other}"], lambda b: b.chosen.about["source"]),
     "data.unlabelled": (["data.unlabelled={strips}"], lambda b: b.chosen.about["source"]),
@@ -143,9 +142,7 @@ EFFECTS: dict[str, tuple[list[str], Callable[[Built], Any]]] = {
         lambda b: b.read.sum().item(),
     ),
     "data.channels": (["data.channels=3"], lambda b: b.read.shape),
-    "data.bit_depth": (["data.bit_depth=12"], lambda b: b.chosen.image_format.bit_depth),
     "data.batch_size": (["data.batch_size=4"], lambda b: b.read.shape),
-    "data.num_workers": (["data.num_workers=1"], lambda b: b.loader.num_workers),
     "data.cache": (["data.cache=disk"], lambda b: type(b.chosen.fit.strips.images).__name__),
     "data.cache_dir": (
         ["data.cache=disk", "data.cache_dir={elsewhere}"],
@@ -182,31 +179,9 @@ EFFECTS: dict[str, tuple[list[str], Callable[[Built], Any]]] = {
     "scoring.false_alarms_per_1000": (
         ["scoring.false_alarms_per_1000=100"], lambda b: b.threshold,
     ),
-    **{
-        f"views.{key}": ([*more, f"views.{key}={value}"], lambda b: b.pixels)
-        for key, value, *more in [
-            ("horizontal_flip", 0), ("vertical_flip", 0), ("gain", 0.5), ("offset", 0.5),
-            ("blur", 1), ("blur_sigma", 4, "views.blur=1"), ("window", "[32,32]"), ("crop", 0.5),
-        ]
-    },
     "training.num_epochs": (["training.num_epochs=5"], lambda b: b.rate_after(15)),
-    "training.learning_rate": (["training.learning_rate=0.5"], lambda b: b.rate_after(3)),
     "training.min_learning_rate": (
         ["training.min_learning_rate=1e-4"], lambda b: b.rate_after(999),
-    ),
-    "training.warmup_epochs": (["training.warmup_epochs=0"], lambda b: b.rate_after(1)),
-    "training.weight_decay": (
-        ["training.weight_decay=0.5"],
-        lambda b: [group["weight_decay"] for group in b.learner.optimizer.param_groups],
-    ),
-    "training.gradient_clip_norm": (
-        ["training.gradient_clip_norm=0.1"], lambda b: b.learner.gradient_clip_norm,
-    ),
-    "training.optimizer": (
-        ["training.optimizer=lion"], lambda b: type(b.learner.optimizer).__name__,
-    ),
-    "training.accumulation_steps": (
-        ["training.accumulation_steps=3"], lambda b: b.learner.accumulation_steps,
     ),
     "training.ema_decay": (
         ["training.ema_decay=0.99"],
@@ -219,24 +194,16 @@ EFFECTS: dict[str, tuple[list[str], Callable[[Built], Any]]] = {
     "training.early_stopping_patience": (
         ["training.early_stopping_patience=null"], lambda b: b.callbacks,
     ),
-    "training.tested_epoch": (
-        ["training.tested_epoch=last"], lambda b: b.trainer.settings.tested_epoch,
-    ),
-    "training.checkpoint_minutes": (
-        ["training.checkpoint_minutes=0.5"], lambda b: b.trainer.checkpoints.minutes,
-    ),
     "training.checkpoint_every_n_epochs": (
         ["training.checkpoint_every_n_epochs=2"], lambda b: b.callbacks,
     ),
-    "training.tensorboard": (["training.tensorboard=true"], lambda b: b.callbacks),
+    "training.trackers": (
+        ["training.trackers=[tensorboard]"], lambda b: b.config.training.trackers,
+    ),
     "experiment.name": (["experiment.name=other"], lambda b: b.folder.path.name[:5]),
-    "experiment.seed": (["experiment.seed=7"], lambda b: b.weight.sum().item()),
     "experiment.results_dir": (
         ["experiment.results_dir={elsewhere}"], lambda b: b.folder.path.parent,
     ),
-    "runtime.device": (["runtime.device=cpu"], lambda b: b.config.runtime.device),
-    "runtime.devices": (["runtime.devices=2"], lambda b: processes_for(b.config)),
-    "runtime.precision": (["runtime.precision=bfloat16"], lambda b: b.learner.precision.name),
     "runtime.channels_last": (
         ["runtime.channels_last=true"],
         lambda b: any(
@@ -247,8 +214,6 @@ EFFECTS: dict[str, tuple[list[str], Callable[[Built], Any]]] = {
     "runtime.compile": (
         ["runtime.compile=true"], lambda b: b.detector.network._compiled_call_impl is None,
     ),
-    "runtime.num_threads": (["runtime.num_threads=2"], lambda b: b.num_threads),
-    "runtime.deterministic": (["runtime.deterministic=false"], lambda b: b.deterministic),
 }  # fmt: skip
 NEEDING_EACH_OTHER = {"data.source", "data.allow_all", "data.on_bad_image", "data.split_file"}
 """Keys without which their other overrides are refused."""
@@ -297,7 +262,7 @@ NEEDED = {
 }
 
 
-def of_detectors() -> dict[str, tuple[list[str], Callable[[Built], Any]]]:
+def of_detectors() -> Effects:
     """The same for the keys of each detector, as `DETECTOR KEY`."""
     found = {}
     for name, probe, values in OF_DETECTORS:
@@ -314,13 +279,6 @@ def probe_of(name: str) -> Callable[[Built], Any]:
 
 
 ALL_EFFECTS = {**EFFECTS, **of_detectors()}
-
-
-def processes_for(config: NoveltyConfig) -> int:
-    """In how many processes this detector is trained."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(launching, "_in_processes", lambda devices, work: devices)
-        return launching.launch(config, lambda: 1)
 
 
 @pytest.fixture(scope="module")
@@ -367,11 +325,8 @@ def built(given) -> Callable[..., Built]:
         group = names[-1] if names else "detector.name=autoencoder"
         if group not in contents:
             contents[group] = composed(group).resolved()
-        config = OmegaConf.create(contents[group])
         values = [word for word in words if word not in names]
-        for override in OverridesParser.create().parse_overrides(values):
-            OmegaConf.update(config, override.key_or_group, override.value(), merge=False)
-        checked = check_values(OmegaConf.to_container(config))
+        checked = check_values(updated(contents[group], values))
         made = Built(checked, build(checked))
         torch.set_num_threads(threads)  # two of them on a busy core wait for each other
         return made

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
 from pretraining_runs import composed, write_labelled, write_strips
+from shared_effects import SHARED, Effects, updated
 
 from core.data.split_file import write_split
 from core.experiments.folder import ExperimentFolder
@@ -22,7 +21,6 @@ from core.pretraining.choosing import choose_strips
 from core.pretraining.composition import Setup, build, build_trainer
 from core.pretraining.methods import get_registry
 from core.pretraining.settings import PretrainConfig, check_values
-from core.running import launching
 
 SYNTHETIC = ["data.source=synthetic", "data.root={synthetic}", "data.num_images=40",
              "data.class_shares=flat"]  # fmt: skip
@@ -89,7 +87,8 @@ class Built:
 
 
 # For each key, overrides and what the last of them changes. What stands before it is needed for it.
-EFFECTS: dict[str, tuple[list[str], Callable[[Built], Any]]] = {
+EFFECTS: Effects = {
+    **SHARED,
     "data.source": (SYNTHETIC[1:] + SYNTHETIC[:1], lambda b: len(b.chosen.strips.names)),
     "data.root": (["data.root={other}"], lambda b: b.chosen.source),
     "data.unlabelled": (["data.unlabelled={strips}"], lambda b: b.chosen.source),
@@ -104,9 +103,7 @@ EFFECTS: dict[str, tuple[list[str], Callable[[Built], Any]]] = {
         ["data.resize=[64,96]", "data.resize_mode=letterbox"], lambda b: b.pixels,
     ),
     "data.channels": (["data.channels=3"], lambda b: b.images.shape),
-    "data.bit_depth": (["data.bit_depth=12"], lambda b: b.chosen.image_format.bit_depth),
     "data.batch_size": (["data.batch_size=4"], lambda b: b.images.shape),
-    "data.num_workers": (["data.num_workers=1"], lambda b: b.loader.num_workers),
     "data.cache": (["data.cache=disk"], lambda b: type(b.chosen.strips.images).__name__),
     "data.cache_dir": (
         ["data.cache=disk", "data.cache_dir={elsewhere}"],
@@ -132,30 +129,8 @@ EFFECTS: dict[str, tuple[list[str], Callable[[Built], Any]]] = {
         [*SYNTHETIC, "data.class_shares=natural"], lambda b: b.chosen.strips.labels.sum(),
     ),
     "data.generation_seed": ([*SYNTHETIC, "data.generation_seed=1"], lambda b: b.pixels),
-    **{
-        f"views.{key}": ([*more, f"views.{key}={value}"], lambda b: b.pixels)
-        for key, value, *more in [
-            ("horizontal_flip", 0), ("vertical_flip", 0), ("gain", 0.5), ("offset", 0.5),
-            ("blur", 1), ("blur_sigma", 4, "views.blur=1"), ("window", "[32,32]"), ("crop", 0.5),
-        ]
-    },
     "training.num_epochs": (["training.num_epochs=3"], lambda b: b.rate_after(6)),
-    "training.learning_rate": (["training.learning_rate=0.5"], lambda b: b.rate_after(3)),
     "training.min_learning_rate": (["training.min_learning_rate=1e-4"], lambda b: b.rate_after(99)),
-    "training.warmup_epochs": (["training.warmup_epochs=0"], lambda b: b.rate_after(1)),
-    "training.weight_decay": (
-        ["training.weight_decay=0.5"],
-        lambda b: [group["weight_decay"] for group in b.learner.optimizer.param_groups],
-    ),
-    "training.gradient_clip_norm": (
-        ["training.gradient_clip_norm=0.1"], lambda b: b.learner.gradient_clip_norm,
-    ),
-    "training.optimizer": (
-        ["training.optimizer=lion"], lambda b: type(b.learner.optimizer).__name__,
-    ),
-    "training.accumulation_steps": (
-        ["training.accumulation_steps=3"], lambda b: b.learner.accumulation_steps,
-    ),
     "training.gradient_checkpointing": (
         ["training.gradient_checkpointing=true"], lambda b: b.model.backbone.grad_checkpointing,
     ),
@@ -170,12 +145,6 @@ EFFECTS: dict[str, tuple[list[str], Callable[[Built], Any]]] = {
     "training.early_stopping_patience": (
         ["training.early_stopping_patience=1"], lambda b: len(b.trainer.callbacks),
     ),
-    "training.tested_epoch": (
-        ["training.tested_epoch=last"], lambda b: b.trainer.settings.tested_epoch,
-    ),
-    "training.checkpoint_minutes": (
-        ["training.checkpoint_minutes=0.5"], lambda b: b.trainer.checkpoints.minutes,
-    ),
     "training.checkpoint_every_n_epochs": (
         ["training.checkpoint_every_n_epochs=2"], lambda b: len(b.trainer.callbacks),
     ),
@@ -183,13 +152,9 @@ EFFECTS: dict[str, tuple[list[str], Callable[[Built], Any]]] = {
         ["training.trackers=[tensorboard]"], lambda b: b.config.training.trackers,
     ),
     "experiment.name": (["experiment.name=other"], lambda b: b.trainer.folder.path.name[:5]),
-    "experiment.seed": (["experiment.seed=7"], lambda b: b.weight.sum().item()),
     "experiment.results_dir": (
         ["experiment.results_dir={elsewhere}"], lambda b: b.trainer.folder.path.parent,
     ),
-    "runtime.device": (["runtime.device=cpu"], lambda b: b.config.runtime.device),
-    "runtime.devices": (["runtime.devices=2"], lambda b: processes_for(b.config)),
-    "runtime.precision": (["runtime.precision=bfloat16"], lambda b: b.learner.precision.name),
     "runtime.channels_last": (
         ["runtime.channels_last=true"],
         lambda b: b.weight.is_contiguous(memory_format=torch.channels_last),
@@ -200,12 +165,10 @@ EFFECTS: dict[str, tuple[list[str], Callable[[Built], Any]]] = {
          "runtime.depthwise_gradient=matmul"],
         lambda b: str(b.model).count("DepthwiseConv2d"),
     ),
-    "runtime.num_threads": (["runtime.num_threads=2"], lambda b: b.num_threads),
-    "runtime.deterministic": (["runtime.deterministic=false"], lambda b: b.deterministic),
 }  # fmt: skip
 
 
-def of_methods() -> dict[str, tuple[list[str], Callable[[Built], Any]]]:
+def of_methods() -> Effects:
     """The same for the keys of each method, as `METHOD method.KEY`."""
     found = {}
     for method, probe, values in [
@@ -248,13 +211,6 @@ NEEDING_EACH_OTHER = {"data.source", "data.on_bad_image", "data.split_file"}
 """Keys without which their other overrides are refused."""
 
 
-def processes_for(config: PretrainConfig) -> int:
-    """In how many processes this config is trained."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(launching, "_in_processes", lambda devices, work: devices)
-        return launching.launch(config, lambda: 1)
-
-
 @pytest.fixture(scope="module")
 def given(tmp_path_factory) -> dict[str, str]:
     """Files that overrides name."""
@@ -288,11 +244,8 @@ def built(given) -> Callable[..., Built]:
         groups = tuple(w for w in words if w.startswith(("method.name=", "model.name=")))
         if groups not in contents:
             contents[groups] = composed(*fitting(groups)).resolved()
-        config = OmegaConf.create(contents[groups])
         values = [word for word in words if word not in groups]
-        for override in OverridesParser.create().parse_overrides(values):
-            OmegaConf.update(config, override.key_or_group, override.value(), merge=False)
-        checked = check_values(OmegaConf.to_container(config))
+        checked = check_values(updated(contents[groups], values))
         made = Built(checked, build(checked, choose_strips(checked)))
         torch.set_num_threads(threads)  # two of them on a busy core wait for each other
         return made
