@@ -82,6 +82,7 @@ def test_an_undefined_figure_is_not_reported(compose, tiny):
     assert not trial.reported
 
 
+@pytest.mark.slow
 def test_poor_trials_are_pruned_and_counted(search, tmp_path, monkeypatch):
     monkeypatch.setattr("core.search.outcome._FOREST_SEEDS", range(2))
     monkeypatch.setattr(trials, "train", finished)
@@ -98,6 +99,7 @@ def test_poor_trials_are_pruned_and_counted(search, tmp_path, monkeypatch):
     assert "training.learning_rate" in printed.partition("What mattered, by fANOVA")[2]
 
 
+@pytest.mark.slow
 def test_a_failed_trial_does_not_end_the_search(search, monkeypatch):
     def sometimes(config, callbacks):
         if config.loss["type"] == "asymmetric_loss":
@@ -111,6 +113,7 @@ def test_a_failed_trial_does_not_end_the_search(search, monkeypatch):
     assert f"6 of 6 trials: {6 - failed} completed, 0 pruned, {failed} failed" in printed
 
 
+@pytest.mark.slow
 def test_a_search_ends_where_the_first_trials_fail(search, monkeypatch, capsys):
     def never(config, callbacks):
         raise InputError("data.root: is gone")
@@ -122,6 +125,7 @@ def test_a_search_ends_where_the_first_trials_fail(search, monkeypatch, capsys):
     assert "the first 3 trials failed: data.root: is gone" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ctrl_c_queues_the_trial_again(search, tmp_path, monkeypatch):
     def interrupted(config, callbacks):
         raise KeyboardInterrupt

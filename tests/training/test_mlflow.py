@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -154,6 +155,9 @@ def test_a_run_holds_what_the_experiment_does(server, folder):
     assert server.params()["loss.alpha"] == "null"
     found = server.metrics()
     assert (found["train/loss", 1], found["train/loss", 2]) == (1.0, 0.5)
+    assert ("epoch", 1) not in found
+    began = datetime.fromisoformat(own.results["experiment"]["created_at"])
+    assert int(run["start_time"]) == 1000 * began.timestamp()
     assert found["test/macro/f1", 2] == 0.5
     assert not any("intervals" in key or "auroc" in key for key, _ in found)
     assert sorted(server.files) == ["config.yaml", "results.json"]

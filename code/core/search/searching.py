@@ -1,6 +1,7 @@
 """The search: one trial after another, until the study has as many as it should."""
 
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -30,6 +31,7 @@ from core.search.study import (
     trial_lock,
 )
 from core.search.trial import Watch, latency_milliseconds, run_trial, validation_figure
+from core.training.trackers import check_trackers
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +43,12 @@ class Search:
 
     def __init__(self, config: SearchConfig) -> None:
         self.config, self.settings = config, config.search
+        check_trackers(config.base.training.trackers)
         fingerprint = read_table(with_image_size(config.base.data)).fingerprint()
         name = config.study_name(fingerprint, FREE)
         self.folder = Path(config.base.experiment.results_dir) / file_name(name)
+        if "mlflow" in config.base.training.trackers:  # one experiment for all trials
+            os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", name)
         self.study = open_study(name, self.folder, self.settings)
         self.last_error = ""
 

@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import time
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,8 @@ class MLflow(Tracker):
             self._begin(results)
         history = results.get("history", [])
         for record in history[self.known["epochs"] :]:
-            self._log(numbers(record), record["epoch"])
+            values = numbers(record)
+            self._log(values, int(values.pop("epoch")))
             self._note(epochs=record["epoch"])
         self.status = results["status"]
         if self.status in _ENDS:
@@ -95,8 +97,12 @@ class MLflow(Tracker):
     def _begin(self, results: dict[str, Any]) -> None:
         """Make the run with its parameters, or go on in the one that an earlier process made."""
         if "run_id" not in self.known:
+            begun = datetime.fromisoformat(results["experiment"]["created_at"])
             run = self.client.create_run(
-                self._experiment(results), tags=self._tags(results), run_name=self.path.name
+                self._experiment(results),
+                start_time=int(1000 * begun.timestamp()),
+                tags=self._tags(results),
+                run_name=self.path.name,
             )
             self._note(run_id=run.info.run_id, epochs=0)
         else:
