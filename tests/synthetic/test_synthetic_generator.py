@@ -117,6 +117,12 @@ def test_any_size_carries_visible_defects_on_steel(size: tuple[int, int], class_
         assert not (masks[class_id].astype(bool) & ~np.broadcast_to(steel, size)).any()
 
 
+def test_a_line_outside_a_small_strip_is_drawn_anew() -> None:
+    rng = np.random.default_rng(np.random.SeedSequence((42, 58)))
+    _, masks = draw_strip(rng, (32, 160), np.array([0, 0, 1, 0]))
+    assert masks[3].any()
+
+
 @pytest.mark.parametrize("draw", [draw_pits, draw_cracks, draw_scratches, draw_scale])
 def test_masks_mark_what_was_drawn(draw: Callable[[Canvas], np.ndarray]) -> None:
     """On plain steel nearly every pixel that a defect visibly changes lies in its mask."""

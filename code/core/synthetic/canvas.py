@@ -77,7 +77,12 @@ def points_of(window: Window, drawn: np.ndarray) -> np.ndarray:
 def four_corners(
     canvas: Canvas, mask: np.ndarray, points: np.ndarray, margin: tuple[float, float]
 ) -> None:
-    """A leaning quadrilateral about the points, `margin` = (rows, columns) outside them."""
+    """A leaning quadrilateral about the points, `margin` = (rows, columns) outside them.
+
+    Nothing where there are no points: on a small strip a line may lie outside its window.
+    """
+    if not len(points):
+        return
     x, y = points.T
     top, bottom = float(y.min()) - margin[0], float(y.max()) + margin[0]
     lean = 0.0
