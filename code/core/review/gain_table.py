@@ -14,7 +14,7 @@ from core.review.paired_gains import NO_DIFFERENCE, Gain
 from core.review.pairing import MIN_SEEDS, find_pairings, fingerprint_of, pair
 from core.review.store import ReviewStore
 
-HEADER = ["figure", "positives", "given", "corrected", "corrected - given", "verdict"]
+HEADER = ["figure", "given", "corrected", "corrected - given", "verdict", "positives"]
 SCORED_BY = ("the reviewed labels", "the given labels of the same strips")
 CAUTION = (
     "Only labels of the blind random sample score both models. Test labels that were corrected "
@@ -45,7 +45,7 @@ def _rows(scored: Scored) -> list[list[str]]:
         cells = ["-", "-", "-", "undefined"]
         if gain is not None:
             cells = [number(gain.before), number(gain.after), change_text(gain), gain.verdict]
-        rows.append([title, positives, *cells])
+        rows.append([title, *cells, positives])
     return rows
 
 

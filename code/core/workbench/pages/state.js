@@ -13,7 +13,7 @@ const STRIPS = {
 const REVIEW = { order: "suspects", only: "" };
 Object.assign(TEXTS, STRIPS, REVIEW);
 const LISTS = { column: DEFAULT_COLUMNS, selected: [], over: ["truth"] };
-const PAGES = ["experiments", "experiment", "compare", "strips", "review"];
+const PAGES = ["experiments", "experiment", "compare", "strips", "review", "gain"];
 
 export function readAddress(hash) {
   const [page, query = ""] = hash.replace(/^#/, "").split("?");
