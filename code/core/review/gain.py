@@ -157,8 +157,7 @@ def _check_enough(number: int, part: Predictions, sample: _Sample, pairing: Pair
     if number + sample.num_waiting >= MIN_STRIPS:
         raise InputError(
             f"{counted}: {sample.num_waiting} more wait on the page Review of code/workbench.py, "
-            f"with the predictions of {pairing.given[0].name}, where one strip in "
-            f"{round(1 / share)} is of the sample"
+            f"with the predictions of {pairing.given[0].name}, and first the random sample"
         )
     raise InputError(
         f"{counted}, and the sample has {sample.num_waiting} more: one strip in "

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from core.errors import InputError
 from core.experiments.reading import RESULTS_DIR, read_all
 from core.files.escaping import for_terminal
-from core.review.gain import measure
+from core.review.gain import MIN_STRIPS, measure
 from core.review.gain_table import gain_tables, headline, notes
 from core.review.pairing import CORRECTIONS, MIN_SEEDS, Pairing, find_pairings
 from core.review.store import ReviewStore
@@ -43,20 +43,28 @@ class Gains:
 
     def found(self, key: str) -> dict[str, Any]:
         """The pairings, and the figures of the one that has this experiment, or of the first."""
-        tried, began = self._trainings(), time.monotonic()
-        stores = self._reviews.stores()
-        signatures = [signature_of(path) for path in stores]
+        tried, stores = self._trainings(), self._reviews.stores()
+        found = self._remembered(tried, stores, key) if tried else {}
+        how = commands(stores, self._index.results_dir)
+        empty = {"choices": [], "problems": [], "chosen": ""}
+        return {**empty, **found, "least": MIN_STRIPS, "commands": how}
+
+    def _remembered(self, tried: _Tried, stores: Sequence[Path], key: str) -> dict[str, Any]:
+        signatures, began = [signature_of(path) for path in stores], time.monotonic()
         known = self._known.get((tried, key))
         if known is None or (known[0] != signatures and began > known[1]):
             places = [(each, found.path) for each, found in tried]
-            content = self._ask(
-                read_gain, places, self._reviews.folder, self._reviews.decisions, key
-            ) if tried else nothing()  # fmt: skip
+            try:
+                found = self._ask(
+                    read_gain, places, self._reviews.folder, self._reviews.decisions, key
+                )
+            except InputError as error:
+                return {"problems": [for_terminal(str(error))]}
             ended = time.monotonic()
-            known = signatures, ended + _REST * (ended - began), content
+            known = signatures, ended + _REST * (ended - began), found
             self._known = dict(list(self._known.items())[1 - _MOST_REMEMBERED :])
             self._known[tried, key] = known
-        return {**known[2], "commands": commands(stores, self._index.results_dir)}
+        return known[2]
 
     def _trainings(self) -> _Tried:
         """Completed trainings, by key; none where not one of them has corrected labels."""
@@ -78,15 +86,7 @@ def add_gain(app: FastAPI, gains: Gains) -> None:
     def gain(request: Request, key: _KEY = "") -> Response:
         if key and not gains.has(key):
             raise HTTPException(404, "No such experiment")
-        try:
-            return answer(request, gains.found(key))
-        except InputError as error:
-            return answer(request, {**nothing(), "problems": [for_terminal(str(error))]})
-
-
-def nothing() -> dict[str, Any]:
-    """The answer where no training has corrected labels."""
-    return {"choices": [], "problems": [], "chosen": "", "commands": []}
+        return answer(request, gains.found(key))
 
 
 def commands(stores: Sequence[Path], results_dir: Path) -> list[str]:

@@ -34,10 +34,10 @@ function measured({ headline, tables, notes, refused, trainings }, state) {
     ${plainTable([["seed", "on given labels", "on corrected labels"], ...pairs], "Trainings")}`;
 }
 
-function how({ commands }, state) {
+function how({ commands, least }, state) {
   const [exported, trained, listed] = commands;
   return html`<ol class="gain-steps">
-    <li>Review strips on the page <a href=${writeAddress({ ...state, page: "review", key: "" })}>Review</a>. The strips that it shows blind are the sample that scores both models.</li>
+    <li>Review strips on the page <a href=${writeAddress({ ...state, page: "review", key: "", order: "sample" })}>Review</a>: suspected errors, and the random sample. The test strips of that sample score both models, and ${least} are the least.</li>
     <li>Write the decided labels to a file; <code>DATA_ROOT</code> is the folder of the data set:<pre>${exported}</pre></li>
     <li>Train with and without them, for three seeds, on the split of the experiment whose predictions were reviewed; <code>EXPERIMENT</code> is its folder. Add the other keys that it was trained with:<pre>${trained}</pre></li>
     <li>Look here again, or print the tables:<pre>${listed}</pre></li></ol>
