@@ -89,11 +89,16 @@ def _decided(given: int, wanted: int | None) -> str:
 
 
 def write_review(path: Path, results_dir: Path, number: int | None = None) -> ReviewStore:
-    """Blind decisions on the first test strips of the random sample; the first strip is changed."""
+    """Blind decisions on the first test strips; the first strip is changed, and so are five
+    training strips, which are no part of the sample."""
     store = ReviewStore(path, create=True)
     given = given_labels(results_dir / "given_1")
     wanted: dict[str, list[int | None]] = dict(list(given.items())[:number])
     first = next(iter(wanted))
     wanted[first] = [1 - wanted[first][0], *wanted[first][1:]]
     decide(store, given, wanted)
+    lines = (results_dir / "given_1" / "split.csv").read_text().splitlines()
+    trained = [line.partition(",")[0] for line in lines if line.endswith(",train")][:5]
+    clean, pitted = ({name: [first, 0, 0, 0] for name in trained} for first in (0, 1))
+    decide(store, clean, pitted, sample="ranked", blind=False)
     return store

@@ -117,6 +117,7 @@ def test_the_figures_are_those_of_the_reviewed_strips_alone(made, store):
     for metric, values in expected.items():
         assert found.on_reviewed.gains["macro", metric].before == pytest.approx(np.mean(values))
     assert (found.num_strips, found.num_changed, found.num_open) == (120, 1, 0)
+    assert (found.num_learned, found.has_gone_on) == (5, True)
     assert found.on_reviewed.gains[MACRO_AP].verdict == "better"
     assert found.on_given.gains[MACRO_AP].before != found.on_reviewed.gains[MACRO_AP].before
     assert "macro AP is better by" in headline(found)
@@ -168,6 +169,15 @@ def test_too_few_reviewed_strips_say_how_many_wait(made, tmp_path):
         measure(pairing, store)
     assert "more wait on the page Review" in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_a_review_of_other_strips_than_those_that_were_learned_is_refused(made, tmp_path):
+    """Of one training, only strips that it did not learn from are reviewed."""
+    store, given = ReviewStore(tmp_path / "d.sqlite", create=True), given_labels(made / "given_1")
+    decide(store, given, {name: [1 - first, *rest] for name, (first, *rest) in given.items()})
+    (pairing,), _ = found_in(made)
+    with pytest.raises(InputError, match="changed no label of a training strip of given_1"):
+        measure(pairing, store)
 
 
 def test_a_small_test_part_says_how_large_it_should_be(tmp_path):

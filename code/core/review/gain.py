@@ -17,8 +17,9 @@ from core.metrics.intervals import Bootstrap
 from core.metrics.resampling import FigureKey
 from core.review.decisions import Entry
 from core.review.leases import Shares, chosen
+from core.review.overlay import of_store
 from core.review.paired_gains import Gain, Seed, paired_gains
-from core.review.pairing import Pairing
+from core.review.pairing import Pairing, training_strips
 from core.review.store import ReviewStore
 from core.review.verdicts import current_verdicts
 
@@ -46,6 +47,8 @@ class Measured:
     strips.
     `num_changed` strips have a label that the review changed, `num_open` are left out because they
     are not decided in every class, and `num_waiting` of the sample are not reviewed yet.
+    `num_learned` training strips, at least, have a changed label; `has_gone_on` says that there are
+    other decisions now than those that were trained with.
     """
 
     pairing: Pairing
@@ -53,6 +56,8 @@ class Measured:
     num_changed: int
     num_open: int
     num_waiting: int
+    num_learned: int
+    has_gone_on: bool
     on_reviewed: Scored
     on_given: Scored
 
@@ -73,47 +78,58 @@ def measure(pairing: Pairing, store: ReviewStore, bootstrap: Bootstrap | None = 
     """What the corrections are worth.
 
     Raises:
-        InputError: a store about other data, predictions that cannot be read, or too few test
-            strips of the random sample that are decided.
+        InputError: a store about other data, predictions that cannot be read, no training strip
+            with a changed label, or too few test strips of the random sample that are decided.
     """
     _check_store(pairing, store)
-    names = pairing.given[0].class_names
-    before, after = ([read_predictions(one) for one in side]
-                     for side in (pairing.given, pairing.corrected))  # fmt: skip
-    for own, other, one in zip(before, after, pairing.corrected, strict=True):
-        if own.image_ids != other.image_ids or one.class_names != names:
-            raise InputError(f"{one.path}: has other test strips or classes than its partner")
-    sample = _sample(store.entries(), before, names, pairing.fingerprint)
-    image_ids = sorted(sample.labels)
+    entries, names = store.entries(), pairing.given[0].class_names
+    num_learned = _num_learned(pairing, entries, store)
+    before, after = _read_parts(pairing)
+    sample = _sample(entries, before, names, pairing.fingerprint)
     for part in before:
         _check_enough(sum(name in sample.labels for name in part.image_ids), part, sample, pairing)
-    place = {name: row for row, name in enumerate(image_ids)}
-    reviewed = np.array([sample.labels[name] for name in image_ids])
+    place = {name: row for row, name in enumerate(sorted(sample.labels))}
+    reviewed = np.array([sample.labels[name] for name in place])
     given = _gathered(before, place, [part.labels for part in before])
     seeds = [
         _seed(place, *each)
         for each in zip(pairing.given, before, pairing.corrected, after, strict=True)
     ]
-    groups = None
-    if all(part.groups is not None for part in before):
-        groups = _gathered(before, place, [part.groups for part in before])
-    how = replace(bootstrap or Bootstrap(), groups=groups)
-    figures = [("macro", metric) for metric in METRICS]
-    figures += [("per_class", name, metric) for name in names for metric in METRICS]
+    groups = [part.groups for part in before]
+    grouped = None if any(each is None for each in groups) else _gathered(before, place, groups)
+    how = replace(bootstrap or Bootstrap(), groups=grouped)
+    trained = pairing.corrected[0].look_up("data", "corrections", "sha256")
     return Measured(
         pairing,
-        len(image_ids),
+        len(place),
         int((reviewed != given).any(axis=1).sum()),
         sample.num_open,
         sample.num_waiting,
-        *(
-            Scored(
-                dict(zip(names, labels.sum(axis=0).tolist(), strict=True)),
-                paired_gains(labels, names, seeds, figures, how),
-            )
-            for labels in (reviewed, given)
-        ),
+        num_learned,
+        of_store(store).sha256() != trained,
+        *(_scored(labels, names, seeds, how) for labels in (reviewed, given)),
     )
+
+
+def _read_parts(pairing: Pairing) -> tuple[list[Predictions], list[Predictions]]:
+    """The test parts of both sides, of the same strips and classes."""
+    before, after = (
+        [read_predictions(one) for one in side] for side in (pairing.given, pairing.corrected)
+    )
+    names = pairing.given[0].class_names
+    for own, other, one in zip(before, after, pairing.corrected, strict=True):
+        if own.image_ids != other.image_ids or one.class_names != names:
+            raise InputError(f"{one.path}: has other test strips or classes than its partner")
+    return before, after
+
+
+def _scored(
+    labels: np.ndarray, names: Sequence[str], seeds: Sequence[Seed], bootstrap: Bootstrap
+) -> Scored:
+    figures = [("macro", metric) for metric in METRICS]
+    figures += [("per_class", name, metric) for name in names for metric in METRICS]
+    positives = dict(zip(names, labels.sum(axis=0).tolist(), strict=True))
+    return Scored(positives, paired_gains(labels, names, seeds, figures, bootstrap))
 
 
 def _check_store(pairing: Pairing, store: ReviewStore) -> None:
@@ -124,6 +140,19 @@ def _check_store(pairing: Pairing, store: ReviewStore) -> None:
             f"{store.path}: holds decisions about {about}, and {pairing.given[0].name} was trained "
             f"on {pairing.fingerprint[:12]}: expected those of its data set"
         )
+
+
+def _num_learned(pairing: Pairing, entries: Sequence[Entry], store: ReviewStore) -> int:
+    """On how many training strips the review changed a label, in the split with the fewest."""
+    changed = {verdict.image_id for verdict in current_verdicts(entries) if verdict.is_changed}
+    number = min(len(changed & training_strips(one)) for one in pairing.given)
+    if not number:
+        raise InputError(
+            f"{store.path}: changed no label of a training strip of {pairing.given[0].name}, so "
+            "both models learned the same: review the predictions of a cross-validation, which has "
+            "predicted every strip, or train on another split"
+        )
+    return number
 
 
 def _sample(

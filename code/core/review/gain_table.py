@@ -67,14 +67,17 @@ def notes(found: Measured) -> list[str]:
     """What the figures rest on, and what they do not say."""
     seeds = ", ".join(map(str, found.pairing.seeds))
     lines = [
-        f"{found.num_strips} test strips of the random sample; the review changed a label of "
-        f"{found.num_changed}. Seeds {seeds}.",
+        f"Scored on {found.num_strips} test strips of the random sample, {found.num_changed} of them "
+        f"changed by the review. It also changed {found.num_learned} training strips. Seeds "
+        f"{seeds}.",
         CAUTION,
         "F1 is at the thresholds of each model. Intervals of 95 % are of the mean difference over "
         f"other strips and other seeds; where they hold zero, {NO_DIFFERENCE}.",
         f"Of {len(found.on_reviewed.gains)} figures, one may seem to differ by chance: believe the "
         "macro figures first.",
     ]
+    if found.has_gone_on:
+        lines.append("The review has gone on since: the trainings had other decisions.")
     if found.num_open:
         lines.append(
             f"Left out, since not every class is decided: {found.num_open} strips, which may be "

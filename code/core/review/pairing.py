@@ -12,6 +12,7 @@ from core.errors import InputError
 from core.experiments.finding import created_at
 from core.experiments.reading import TRAINING, Experiment
 from core.files.reading import read_bytes
+from core.files.tables import read_records
 
 MIN_SEEDS = 3
 CORRECTIONS = "data.corrections"
@@ -187,6 +188,12 @@ def _split_of(one: Experiment) -> str:
     """What names the part of each image."""
     rows = read_bytes(one.path / SPLIT_FILE, _MOST_BYTES).splitlines()
     return hashlib.sha256(b"\n".join(sorted(rows))).hexdigest()
+
+
+def training_strips(one: Experiment) -> set[str]:
+    """The images of the training part."""
+    rows = read_records(one.path / SPLIT_FILE, ("image_id", "split"))
+    return {row["image_id"] for _, row in rows if row["split"] == "train"}
 
 
 def _complete(found: Pairing) -> Pairing:

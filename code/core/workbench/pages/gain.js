@@ -37,9 +37,9 @@ function measured({ headline, tables, notes, refused, trainings }, state) {
 function how({ commands, least }, state) {
   const [exported, trained, listed] = commands;
   return html`<ol class="gain-steps">
-    <li>Review strips on the page <a href=${writeAddress({ ...state, page: "review", key: "", order: "sample" })}>Review</a>: suspected errors, and the random sample. The test strips of that sample score both models, and ${least} are the least.</li>
+    <li>Review strips on the page <a href=${writeAddress({ ...state, page: "review", key: "", order: "sample" })}>Review</a>: suspected errors, and the random sample, whose test strips score both models; ${least} are the least. Choose a cross-validation: of another experiment, only strips that it did not learn from are shown.</li>
     <li>Write the decided labels to a file; <code>DATA_ROOT</code> is the folder of the data set:<pre>${exported}</pre></li>
-    <li>Train with and without them, for three seeds, on the split of the experiment whose predictions were reviewed; <code>EXPERIMENT</code> is its folder. Add the other keys that it was trained with:<pre>${trained}</pre></li>
+    <li>Train with and without them, for three seeds, on one split; <code>EXPERIMENT</code> is the folder of any training on this data set. Add the other keys that you train with:<pre>${trained}</pre></li>
     <li>Look here again, or print the tables:<pre>${listed}</pre></li></ol>
     <p class="soft">Test labels that are corrected only where a model disagrees would flatter that model. Therefore the labels of the random sample count here, and no others.</p>`;
 }
