@@ -67,8 +67,8 @@ def notes(found: Measured) -> list[str]:
     """What the figures rest on, and what they do not say."""
     seeds = ", ".join(map(str, found.pairing.seeds))
     lines = [
-        f"Scored on {found.num_strips} test strips of the random sample, {found.num_changed} of them "
-        f"changed by the review. It also changed {found.num_learned} training strips. Seeds "
+        f"Scored on {found.num_strips} test strips of the random sample, {found.num_changed} of "
+        f"them changed by the review. It also changed {found.num_learned} training strips. Seeds "
         f"{seeds}.",
         CAUTION,
         "F1 is at the thresholds of each model. Intervals of 95 % are of the mean difference over "
