@@ -30,7 +30,7 @@ WALLS = {
     | {"experiments", "analysis", "command", "data", "metrics", "review"}
     # In a child process, where a page asks for heat maps.
     | {"explaining", "predicting"},
-    "review": GROUND | {"data"},
+    "review": GROUND | {"data", "experiments", "metrics", "analysis"},
     "autotuning": GROUND,
     "predicting": SHIPPING | {"autotuning"},
     "exporting": SHIPPING | {"predicting", "synthetic"},

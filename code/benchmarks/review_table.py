@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.review_reviewer import Truth
-from core.analysis.text_tables import aligned, interval_text, number
+from core.analysis.text_tables import aligned, number
 from core.experiments.predictions import PREDICTIONS_FILE, read_rows
 from core.files.tables import read_records
 from core.metrics.classification import classification_metrics
 from core.metrics.intervals import Bootstrap
-from core.metrics.resampling import Units, WeightedFigures, bootstrap_weights
-from core.metrics.scored_predictions import DEFAULT_THRESHOLD, decided
+from core.metrics.scored_predictions import DEFAULT_THRESHOLD
+from core.review.gain_table import change_text
 from core.review.overlay import read_corrections
+from core.review.paired_gains import Gain, Seed, paired_gains
 
 SHARES = (0.025, 0.05, 0.1)
 FIGURES = {"average_precision": "macro AP", "f1": "macro F1 at 0.5"}
@@ -99,7 +100,7 @@ def _macro_ap(one: Found) -> tuple[float, float]:
 def worth_rows(trainings: Iterable[Trained]) -> list[dict[str, Any]]:
     """The figures with each kind of labels, and reviewed minus given, on the same strips.
 
-    The interval is of the mean over seeds: both the strips and the seeds are resampled.
+    The interval is of the mean over other strips and other seeds.
     """
     runs = {one[:3]: one.evaluation for one in trainings}
     by_labels: dict[tuple[str, str], dict[int, Path]] = {}
@@ -119,50 +120,42 @@ def worth_rows(trainings: Iterable[Trained]) -> list[dict[str, Any]]:
 def _worth(
     kind: str, sets: Mapping[str, Mapping[int, Path]], seeds: Sequence[int]
 ) -> list[dict[str, Any]]:
-    drawn = {
-        labels: [_figures(paths[seed]) for seed in seeds if seed in paths]
-        for labels, paths in sets.items()
-    }
-    rows = []
-    for figure, title in FIGURES.items():
-        means = {
-            labels: statistics.mean(float(one[figure][0]) for one in found) if found else None
-            for labels, found in drawn.items()
+    names, labels, given = _predicted([sets["given"][seed] for seed in seeds])
+    *_, reviewed = _predicted([sets["reviewed"][seed] for seed in seeds])
+    rows, at = np.arange(len(labels)), DEFAULT_THRESHOLD
+    pairs = [Seed(rows, (before, at), (after, at))
+             for before, after in zip(given, reviewed, strict=True)]  # fmt: skip
+    keys = [("macro", figure) for figure in FIGURES]
+    gains = paired_gains(labels, names, pairs, keys, Bootstrap(resamples=_RESAMPLES))
+    true = _mean_figures([sets["true"][seed] for seed in seeds if seed in sets["true"]])
+    return [
+        {
+            "part": "worth", "kind": kind, "figure": title, "seeds": len(seeds),
+            "given": gain.before, "reviewed": gain.after, "true": true.get(figure),
+            "by_seed": list(gain.by_seed), "difference": gain.difference,
+            "interval": list(gain.interval), "shown": gain.is_shown,
         }
-        # Shape: (seeds, 1 + resamples); the first column is of the strips as they are.
-        gains = np.array([
-            after[figure] - before[figure]
-            for before, after in zip(drawn["given"], drawn["reviewed"], strict=True)
-        ])  # fmt: skip
-        generator = np.random.default_rng(0)
-        chosen = generator.integers(len(seeds), size=(len(seeds), _RESAMPLES))
-        means_drawn = np.take_along_axis(gains[:, 1:], chosen, axis=0).mean(axis=0)
-        low, high = np.quantile(means_drawn, [0.025, 0.975]).tolist()
-        rows.append({
-            "part": "worth", "kind": kind, "figure": title, "seeds": len(seeds), **means,
-            "by_seed": gains[:, 0].tolist(), "difference": float(gains[:, 0].mean()),
-            "interval": [low, high], "shown": not low <= 0 <= high,
-        })  # fmt: skip
-    return rows
+        for (figure, title), gain in zip(FIGURES.items(), gains.values(), strict=True)
+    ]  # fmt: skip
 
 
-def _figures(path: Path) -> dict[str, np.ndarray]:
-    """Each figure of the strips as they are, then of each resample; the same resamples for all."""
-    file = path / PREDICTIONS_FILE
-    with file.open() as stream:
+def _mean_figures(paths: Sequence[Path]) -> dict[str, float]:
+    """The mean of each figure over these evaluations; empty without any."""
+    if not paths:
+        return {}
+    names, labels, probabilities = _predicted(paths)
+    found = [classification_metrics(labels, each, names)["macro"] for each in probabilities]
+    return {figure: statistics.mean(one[figure] for one in found) for figure in FIGURES}
+
+
+def _predicted(paths: Sequence[Path]) -> tuple[list[str], np.ndarray, list[np.ndarray]]:
+    """Class names, labels, and the probabilities of each evaluation, of the same strips."""
+    with (paths[0] / PREDICTIONS_FILE).open() as stream:
         header = stream.readline().strip().split(",")
     names = [column.removeprefix("label_") for column in header if column.startswith("label_")]
-    rows = sorted(read_rows(file, names, "test"))
-    values = np.array([row for _, row in rows])
-    labels, probabilities = values[:, : len(names)], values[:, len(names) :]
-    figures = WeightedFigures(decided(labels, probabilities, names, DEFAULT_THRESHOLD), names)
-    bootstrap = Bootstrap(resamples=_RESAMPLES)
-    units, generator = Units.of(labels), np.random.default_rng(bootstrap.seed)
-    chunks = [np.ones((len(labels), 1)), *bootstrap_weights(units, _RESAMPLES, generator)]
-    found = [figures(weights) for weights in chunks]
-    return {
-        name: np.concatenate([chunk["macro", name] for chunk in found]) for name in FIGURES
-    }  # fmt: skip
+    read = [sorted(read_rows(path / PREDICTIONS_FILE, names, "test")) for path in paths]
+    values = [np.array([row for _, row in rows]) for rows in read]
+    return names, values[0][:, : len(names)], [each[:, len(names) :] for each in values]
 
 
 def tables(found: Sequence[Mapping[str, Any]], worth: Sequence[Mapping[str, Any]]) -> str:
@@ -190,9 +183,8 @@ def _worth_lines(worth: Sequence[Mapping[str, Any]]) -> list[str]:
               "verdict"]]  # fmt: skip
     for row in worth:
         values = [number(row[labels]) for labels in ("given", "reviewed", "true")]
-        change = f"{row['difference']:+.3f} {interval_text(row['interval'])}"
-        better = "better" if row["difference"] > 0 else "worse"
-        verdict = better if row["shown"] else "no difference shown"
-        lines.append([row["kind"], row["figure"], str(row["seeds"]), *values, change, verdict])
+        gain = Gain(row["given"], row["reviewed"], tuple(row["by_seed"]), tuple(row["interval"]))
+        lines.append([row["kind"], row["figure"], str(row["seeds"]), *values, change_text(gain),
+                      gain.verdict])  # fmt: skip
     note = "Tested on other strips, with right labels. Intervals of 95 % over strips and seeds."
     return [*aligned(lines, text_columns=2), "", note]

@@ -73,6 +73,10 @@ def test_a_list_is_that_of_label_errors_csv_with_the_random_sample_between(made)
         strip = found.strips[strip_key(suspect.image_id)]
         assert CLASS_NAMES[strip.column] == suspect.class_name
         assert strip.labels[strip.column] == suspect.labelled
+    drawn = [each for each in found.order if each.sample == "random"]
+    sample_first = read_review_list(path, "sample").order
+    assert list(sample_first[: len(drawn)]) == drawn
+    assert [each.image_id for each in sample_first[len(drawn) :]] == ranked
     unsure = read_review_list(path, "unsure", "defect_3")
     first = [strip_key(e.image_id) for e in unsure.order if e.sample == "ranked"]
     assert all(unsure.strips[key].column == 2 for key in first)

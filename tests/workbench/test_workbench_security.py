@@ -145,6 +145,7 @@ def test_only_keys_of_the_server_name_an_experiment(served, key):
     quoted = urllib.parse.quote(key, safe="")
     for path in (f"{API}/{quoted}", f"{API}/{quoted}/results.json",
                  f"/api/comparison?key={quoted}", f"/api/curves?key={quoted}",
+                 f"/api/gain?key={quoted}",
                  f"/api/review/list?key={quoted}",
                  f"/api/review/progress?key={quoted}"):  # fmt: skip
         assert served.ask(path).status == 404

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from core.analysis.text_tables import aligned
 from core.review.estimates import (
     CLEAR_DEFINITION,
     Agreement,
@@ -24,6 +25,11 @@ _HEADER = [
     "wrong labels",
 ]
 _MOST_LISTED = 20
+
+
+def summary(store: ReviewStore) -> str:
+    """The table and the notes."""
+    return "\n".join([*aligned(summary_rows(store)), "", *summary_notes(store)])
 
 
 def summary_rows(store: ReviewStore) -> list[list[str]]:

@@ -13,6 +13,7 @@ from core.files.escaping import for_terminal
 from core.workbench.answers import Encoded, answer, encoded, find, sent
 from core.workbench.comparing import MOST_COMPARED, compare
 from core.workbench.files import OF_EXPERIMENT, files_of, read_assets, read_file
+from core.workbench.gains import Gains, add_gain
 from core.workbench.index import ExperimentIndex, Found
 from core.workbench.launching.addresses import add_launching
 from core.workbench.launching.launcher import Launcher
@@ -44,7 +45,9 @@ def build_app(
     _add_curves(app, index)
     _add_comparison(app, index, ask)
     add_strips(app, strips or StripSources(index, ask))
-    add_review(app, reviews or Reviews(index, ask))
+    reviews = reviews or Reviews(index, ask)
+    add_review(app, reviews)
+    add_gain(app, Gains(index, ask, reviews))
     if launcher is not None:
         add_launching(app, index, launcher)
     return app

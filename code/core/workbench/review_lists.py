@@ -17,7 +17,7 @@ from core.review.leases import Assignment, order_of_review
 from core.validation import nearest
 from core.workbench.strip_sources import strip_key
 
-Order = Literal["suspects", "unsure"]
+Order = Literal["suspects", "unsure", "sample"]
 # What the model was not trained on; a cross-validation has tested every image.
 _HELD_OUT = ("validation", "test")
 
@@ -53,8 +53,9 @@ def read_review_list(path: Path, order: Order, only: str = "") -> ReviewList:
     """The list of the experiment in `path`.
 
     `suspects`: first the labels that the prediction contradicts most, as `label_errors.csv` ranks
-    them. `unsure`: first the probabilities nearest to 0.5, once they are scaled. With `only`, the
-    labels of this class alone count.
+    them. `unsure`: first the probabilities nearest to 0.5, once they are scaled. `sample`: first
+    the random sample in its own order, then the suspects. With `only`, the labels of this class
+    alone count.
 
     Raises:
         InputError: no completed training on given labels, damaged predictions, an unknown class.
@@ -63,7 +64,7 @@ def read_review_list(path: Path, order: Order, only: str = "") -> ReviewList:
     names, fingerprint = experiment.class_names, _fingerprint(experiment)
     image_ids, labels, probabilities = _held_out(experiment)
     scaled = scaled_alike(labels, probabilities)
-    wanted = np.abs(labels - scaled) if order == "suspects" else 0.5 - np.abs(scaled - 0.5)
+    wanted = np.abs(labels - scaled) if order != "unsure" else 0.5 - np.abs(scaled - 0.5)
     columns = _columns(wanted, names, only)
     every = np.arange(len(wanted))
     largest, suggested = wanted[every, columns], scaled[every, columns] >= 0.5
@@ -76,7 +77,10 @@ def read_review_list(path: Path, order: Order, only: str = "") -> ReviewList:
         strip_key(name): Strip(name, tuple(given), tuple(own), *about)
         for name, given, own, *about in rows
     }
-    return ReviewList(tuple(names), fingerprint, strips, order_of_review(ranked, fingerprint))
+    assigned = order_of_review(ranked, fingerprint)
+    if order == "sample":
+        assigned.sort(key=lambda each: each.sample != "random")
+    return ReviewList(tuple(names), fingerprint, strips, assigned)
 
 
 def _columns(wanted: np.ndarray, names: Sequence[str], only: str) -> np.ndarray:

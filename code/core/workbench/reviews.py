@@ -1,5 +1,6 @@
 """What the server keeps of reviews: the lists of experiments, and the stores of decisions."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from core.workbench.summary import shown
 _MOST_LISTS = 6
 # Times as long as it took, progress is not computed again: a reviewer's machine has other work.
 _REST = 4
+_FOLDER = "reviews"
+
+
+Signature = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Progress:
     """What was found in a store of this signature, and until when that is recent enough."""
 
     found: dict[str, Any]
-    signature: tuple[int, int, int]
+    signature: Signature
     rests_until: float
 
 
@@ -53,9 +58,24 @@ class Reviews:
         found = find(self._index, key)
         return found, self._listed(found, order, only)
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the stores, where no one store is given."""
+        return self._index.results_dir / _FOLDER
+
+    @property
+    def decisions(self) -> Path | None:
+        """The store of all reviews; None: one for each data set, in `folder`."""
+        return self._decisions
+
     def path_for(self, fingerprint: str) -> Path:
-        """Where the decisions about a data set are. A fingerprint is checked when it is read."""
-        return self._decisions or self._index.results_dir / "reviews" / f"{fingerprint[:16]}.sqlite"
+        """Where the decisions about a data set are."""
+        return store_path(self.folder, self._decisions, fingerprint)
+
+    def stores(self) -> list[Path]:
+        """The stores that there are."""
+        paths = [self._decisions] if self._decisions else sorted(self.folder.glob("*.sqlite"))
+        return [path for path in paths if path.is_file()]
 
     def store_for(self, fingerprint: str) -> ReviewStore:
         """The decisions about a data set; a new store where there is none.
@@ -81,11 +101,9 @@ class Reviews:
         Where the store has changed it is computed again, but not for most of the time.
         """
         path = self.path_for(fingerprint)
-        try:
-            status = path.stat()
-        except OSError:
+        signature = signature_of(path)
+        if signature is None:
             return read_progress(None)
-        signature = (status.st_mtime_ns, status.st_size, status.st_ino)
         known, began = self._progress.get(path), time.monotonic()
         if known is None or (known.signature != signature and began > known.rests_until):
             found = self._ask(read_progress, path)
@@ -93,6 +111,27 @@ class Reviews:
             known = Progress(found, signature, ended + _REST * (ended - began))
             self._progress[path] = known
         return known.found
+
+
+def store_path(folder: Path, decisions: Path | None, fingerprint: str) -> Path:
+    """`decisions`, or the store of a data set in `folder`.
+
+    Raises InputError for what is no fingerprint: it comes from a results.json, and names a file.
+    """
+    if not re.fullmatch(r"[0-9a-f]{64}", fingerprint):
+        raise InputError(
+            f"data.fingerprint={fingerprint[:80]!r}: expected 64 hexadecimal digits: train again"
+        )
+    return decisions or folder / f"{fingerprint[:16]}.sqlite"
+
+
+def signature_of(path: Path) -> Signature:
+    """What tells a file from what it was before; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _make_folder(folder: Path) -> None:

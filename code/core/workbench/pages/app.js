@@ -2,6 +2,7 @@
 import { Compare } from "./compare.js";
 import { Experiment } from "./experiment.js";
 import { Experiments, experimentsPath } from "./experiments.js";
+import { Gain } from "./gain.js";
 import { Component, html, render } from "./markup.js";
 import { New } from "./new.js";
 import { Poll } from "./polling.js";
@@ -43,7 +44,7 @@ class App extends Component {
     const link = (page, text) => html`<a href=${writeAddress({ ...place, page, key: "" })} aria-current=${place.page === page ? "page" : undefined}>${text}</a>`;
     return html`<header>
         <strong>Workbench</strong>
-        <nav aria-label="Pages">${link("experiments", "Experiments")}${link("compare", place.selected.length ? `Compare (${place.selected.length})` : "Compare")}${link("strips", "Strips")}${link("review", "Review")}${link("new", "New")}</nav>
+        <nav aria-label="Pages">${link("experiments", "Experiments")}${link("compare", place.selected.length ? `Compare (${place.selected.length})` : "Compare")}${link("strips", "Strips")}${link("review", "Review")}${link("gain", "Gain")}${link("new", "New")}</nav>
         <span class="soft">${checked && !trouble ? `checked ${checked.toLocaleTimeString("en-GB")}` : ""}</span>
       </header>
       <main class=${place.page}>
@@ -55,6 +56,7 @@ class App extends Component {
   page(place, content) {
     if (place.page === "experiment") return html`<${Experiment} state=${place} />`;
     if (place.page === "review") return html`<${Review} state=${place} go=${this.go} />`;
+    if (place.page === "gain") return html`<${Gain} state=${place} go=${this.go} />`;
     if (place.page === "compare") return html`<${Compare} state=${place} go=${this.go} />`;
     if (place.page === "strips") return html`<${Strips} state=${place} go=${this.go} />`;
     if (place.page === "new") return html`<${New} state=${place} go=${this.go} />`;

@@ -1,0 +1,94 @@
+"""Pages of the workbench as axe-core sees them, light and dark, wide and on a telephone."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from browsed_strips import write_trained
+from reviewable import Reviewer, write_reviewable
+from running_workbench import running
+from test_workbench_browser import CHROMIUM, browser, opened, playwright  # noqa: F401
+from trained_twice import FINGERPRINT, write_both, write_review
+
+# .ci/run fetches it, and says where: it is too large to be kept here.
+_CACHED = Path.home() / ".cache" / "steel-defect-classification" / "axe-core-4.14.1" / "axe.min.js"
+AXE = Path(os.environ.get("AXE_CORE") or _CACHED)
+AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+RUN = """async (tags) => (await axe.run(document, { runOnly: tags })).violations
+  .map(({ id, nodes }) => [id, nodes.slice(0, 3).map((node) => node.html.slice(0, 160))])"""
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
+]
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    if not AXE.is_file():
+        pytest.skip(f"axe-core is not in {AXE.parent}")
+    content = AXE.read_bytes()
+    assert hashlib.sha256(content).hexdigest() == AXE_SHA256
+    return content.decode()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A folder with trainings to compare, one whose strips are there, and one to review."""
+    folder = tmp_path_factory.mktemp("pages")
+    write_reviewable(folder)
+    results = folder / "results"
+    write_trained(results, folder / "trained_on")
+    write_both(results, 400, 1.5, 1.5)
+    (results / "reviews").mkdir()
+    write_review(results / "reviews" / f"{FINGERPRINT[:16]}.sqlite", results, 120)
+    with running(results) as workbench:
+        Reviewer(workbench, "Bob").next(1)
+        yield workbench
+
+
+def gain(page):
+    playwright.expect(page.get_by_role("region", name="the reviewed labels")).to_be_visible()
+    page.get_by_text("How to measure it").click()
+
+
+def strips(page):
+    page.locator(".strip-row").first.click()
+    playwright.expect(page.locator(".strip-canvas img.strip")).to_be_visible()
+
+
+def review(page):
+    page.get_by_label("Reviewer").fill("Ann")
+    page.keyboard.press("Tab")
+    playwright.expect(page.get_by_role("region", name="Strip")).to_be_visible()
+    page.keyboard.press("?")
+
+
+@pytest.mark.parametrize(
+    ("show", "address"),
+    [(gain, "#gain"), (strips, "#strips?place={trained}"), (review, "#review?key={reviewable}")],
+    ids=["gain", "strips", "review"],
+)
+def test_a_page_has_no_violation_and_fits_a_phone(browser, served, axe, show, address):  # noqa: F811
+    keys = {name: row["key"] for name, row in served.rows().items()}
+    # Half way through a transition of colours, contrast is low.
+    how = {"bypass_csp": True, "reduced_motion": "reduce"}
+    with opened(browser, served, address.format(**keys), **how) as page:
+        show(page)
+        page.evaluate(axe)
+        for size in ({"width": 1280, "height": 800}, {"width": 390, "height": 844}):
+            page.set_viewport_size(size)
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                assert page.evaluate(RUN, TAGS) == [], (size, scheme)
+            assert page.locator("html").evaluate("page => page.scrollWidth") <= size["width"]
+
+
+def test_without_corrected_labels_the_page_says_the_commands(browser, tmp_path):  # noqa: F811
+    with running(tmp_path) as served, opened(browser, served, "#gain") as page:
+        playwright.expect(page.get_by_text("No training has corrected labels yet")).to_be_visible()
+        playwright.expect(page.get_by_text("data.corrections=null")).to_be_visible()
+        playwright.expect(page.get_by_role("link", name="Gain")).to_have_attribute(
+            "aria-current", "page"
+        )
