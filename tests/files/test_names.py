@@ -99,7 +99,7 @@ KNOWN = {
     ],
     "core/workbench/launching/places.py": ["found.path / name"],  # constants
     "core/workbench/reviews.py": [  # hexadecimal, which is checked where it is read
-        "self._index.results_dir / 'reviews' / f'{fingerprint[:16]}.sqlite'"
+        "folder / f'{fingerprint[:16]}.sqlite'"
     ],
     "core/workbench/strip_data.py": ["root / name"],  # constants
     "core/workbench/strip_maps.py": ["path / f\"fold_{int(row['fold'])}\""],  # a number
