@@ -1,6 +1,7 @@
 """`code/corrections.py`: what it exports is read back by training as the decided labels."""
 
 import hashlib
+import logging
 import runpy
 import shutil
 import sys
@@ -63,6 +64,8 @@ def run(monkeypatch, capsys):
 
     def run(*words: object) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["corrections.py", *map(str, words)])
+        # Each command configures logging for the standard output of its own process.
+        logging.getLogger().handlers.clear()
         try:
             runpy.run_path(str(REPOSITORY / "code" / "corrections.py"), run_name="__main__")
             code = 0
@@ -113,8 +116,10 @@ def test_originals_and_other_files_are_never_written(root, store, run, tmp_path)
     before, other = hashes(tmp_path), tmp_path / "labels.csv"
     for output in (root / "labels.csv", root / "train.csv", root / "new" / "labels.csv"):
         code, printed = run("export", store.path, root, "--output", output)
-        assert (code, printed.count("\n")) == (2, 1), printed
-        assert "give a file in another folder" in printed
+        *_, last = printed.splitlines()
+        assert (code, printed.count("error: ")) == (2, 1), printed
+        assert last.startswith("error: --output")
+        assert last.endswith("give a file in another folder")
     other.write_text("mine")
     (tmp_path / "classes.txt").write_text("mine")
     assert run("export", store.path, root, "--output", other)[0] == 2

@@ -1,5 +1,6 @@
 """What corrected labels are worth: the figures, their intervals, and what is refused."""
 
+import logging
 import runpy
 import sys
 from pathlib import Path
@@ -258,6 +259,8 @@ def run(monkeypatch, capsys):
 
     def run(*words: object) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["corrections.py", *map(str, words)])
+        # Each command configures logging for the standard output of its own process.
+        logging.getLogger().handlers.clear()
         try:
             runpy.run_path(str(REPOSITORY / "code" / "corrections.py"), run_name="__main__")
             code = 0
