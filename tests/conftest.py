@@ -4,6 +4,7 @@ import copy
 import fcntl
 import gc
 import hashlib
+import logging
 import os
 import shutil
 import sys
@@ -64,6 +65,17 @@ def pytest_collection_modifyitems(config, items) -> None:
     if hasattr(config, "workerinput"):
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    forget_logs()
+
+
+def forget_logs() -> None:
+    """A command sends its log to the output of its test, which is closed after it."""
+    root = logging.getLogger()
+    root.handlers[:] = [each for each in root.handlers if "_pytest" in type(each).__module__]
 
 
 def pytest_collection_finish() -> None:
@@ -255,8 +267,6 @@ def exported_once(onnx_exports) -> Iterator[None]:
 @pytest.fixture
 def train_command(monkeypatch, capsys) -> Callable[..., Ended]:
     """Run `python code/train.py ARGUMENTS` in this process; `curves=True` draws history.png."""
-    import logging
-
     from hydra._internal.hydra import Hydra
     from hydra.core.global_hydra import GlobalHydra
 

@@ -1,11 +1,13 @@
 """Commands whose reader leaves early, and terminals that lack letters."""
 
+import io
+import logging
 import os
 import subprocess
 import sys
 
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, forget_logs
 from experiment_factory import read_results, write_experiment, write_results
 
 ENTRY_POINTS = sorted(path.name for path in (REPOSITORY / "code").glob("*.py"))
@@ -96,3 +98,11 @@ def test_a_table_keeps_its_rows_on_a_terminal_without_the_letters(tmp_path):
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert b"Kratzer \\u50b7 \\u2192" in ended.stdout
     assert b"defect_4" in ended.stdout
+
+
+def test_the_log_of_a_command_ends_with_its_test():
+    root = logging.getLogger()
+    of_pytest = list(root.handlers)
+    root.addHandler(logging.StreamHandler(io.StringIO()))
+    forget_logs()
+    assert root.handlers == of_pytest != []

@@ -1,17 +1,14 @@
 """`code/corrections.py`: what it exports is read back by training as the decided labels."""
 
 import hashlib
-import logging
-import runpy
 import shutil
-import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from conftest import REPOSITORY
-from reviewing import decision
+from reviewing import decision, run_corrections
 
 from core.data.annotations import read_label_table
 from core.data.corrections import corrected
@@ -60,21 +57,7 @@ def store(root, given) -> ReviewStore:
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Exit code, and what was printed."""
-
-    def run(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["corrections.py", *map(str, words)])
-        # Each command configures logging for the standard output of its own process.
-        logging.getLogger().handlers.clear()
-        try:
-            runpy.run_path(str(REPOSITORY / "code" / "corrections.py"), run_name="__main__")
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code)
-        printed = capsys.readouterr()
-        return code, printed.out + printed.err
-
-    return run
+    return partial(run_corrections, monkeypatch, capsys)
 
 
 def hashes(folder: Path) -> dict[Path, str]:

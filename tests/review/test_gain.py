@@ -1,14 +1,12 @@
 """What corrected labels are worth: the figures, their intervals, and what is refused."""
 
-import logging
-import runpy
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 from experiment_factory import CLASS_NAMES, read_results, write_results
+from reviewing import run_corrections
 from trained_twice import (
     SEEDS,
     decide,
@@ -255,21 +253,7 @@ def test_pairings_are_found_among_other_experiments(tmp_path):
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Exit code, and what was printed."""
-
-    def run(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["corrections.py", *map(str, words)])
-        # Each command configures logging for the standard output of its own process.
-        logging.getLogger().handlers.clear()
-        try:
-            runpy.run_path(str(REPOSITORY / "code" / "corrections.py"), run_name="__main__")
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code)
-        printed = capsys.readouterr()
-        return code, printed.out + printed.err
-
-    return run
+    return partial(run_corrections, monkeypatch, capsys)
 
 
 def test_the_command_finds_the_experiments_or_takes_those_named(made, store, run):
