@@ -18,8 +18,8 @@ from benchmarks.novelty_scores import VARIANTS, PoolDetectors, Scoring
 from benchmarks.novelty_strips import Pool, draw_pool, read_tiles
 from benchmarks.novelty_table import tables
 from benchmarks.options import Options
+from benchmarks.sweep import check_names, keep_settings
 from core.command.terminal import show
-from core.errors import InputError
 from core.files.reading import read_json
 from core.files.writing import to_json, write_json
 from core.novelty.evaluation import KnownStrips, evaluate
@@ -46,9 +46,7 @@ def results(options: Options, folder: Path) -> tuple[list[dict[str, Any]], str]:
     Raises:
         InputError: an unknown detector, or a folder of a sweep with other settings.
     """
-    for name in options.detectors:
-        if name not in VARIANTS:
-            raise InputError(f"--detectors {name}: expected some of {', '.join(VARIANTS)}")
+    check_names("--detectors", options.detectors, VARIANTS)
     sweep = Sweep(options)
     if not options.only_table:
         sweep.run()
@@ -80,7 +78,7 @@ class Sweep:
 
     def run(self) -> None:
         """Compute what is not finished."""
-        self._check_settings()
+        keep_settings(self.options.sweep_dir, self.options, _SETTINGS)
         for key in self.planned():
             if not self.file(key).exists():
                 start = time.process_time()
@@ -89,18 +87,6 @@ class Sweep:
                 self.file(key).parent.mkdir(parents=True, exist_ok=True)
                 write_json(self.file(key), to_json(row))
                 show(f"{' '.join(map(str, key))}  {row['cpu_seconds']:.0f} s")
-
-    def _check_settings(self) -> None:
-        own = to_json({key: getattr(self.options, key) for key in _SETTINGS})
-        file = self.options.sweep_dir / "sweep.json"
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_json(file, own)
-        elif (before := read_json(file)) != own:
-            raise InputError(
-                f"--sweep-dir {file.parent}: holds a sweep with other settings ({before}): give "
-                "the same, or another folder"
-            )
 
     def _row(self, part: str, name: str, number: int, seed: int) -> dict[str, Any]:
         detectors = self._tiles if part == "tiles" else self._strips

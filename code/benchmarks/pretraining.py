@@ -16,21 +16,16 @@ from hydra import compose, initialize_config_dir
 from benchmarks.options import Options
 from benchmarks.pretraining_strips import MOST_LABELLED, SweepStrips
 from benchmarks.pretraining_table import Fine, rows_of, table_of
-from core.command import choosers
-from core.command.config import check_config, fill_config_store
-from core.command.help import store_help
+from benchmarks.sweep import check_names, keep_settings
+from benchmarks.workload import CONFIG_DIR, training_config
 from core.command.terminal import show
 from core.errors import InputError
 from core.experiments.reading import read_results
-from core.files.reading import read_json
-from core.files.writing import to_json, write_json
 from core.pretraining import command
 from core.pretraining.composition import pretrain
 from core.pretraining.encoder import ENCODER_FILE
 from core.running.composition import train
 
-_CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
-_SETTINGS_FILE = "sweep.json"
 _SETTINGS = ("image_size", "num_images", "test_images", "num_steps", "num_epochs")
 
 _SLIM = ("model=resnet10_slim", "model.pooling=average_max", "model.pretrained=false")
@@ -80,9 +75,7 @@ def results(options: Options, folder: Path) -> tuple[list[dict[str, Any]], str]:
     Raises:
         InputError: an unknown start, or a folder of a sweep with other settings.
     """
-    for name in options.starts:
-        if name not in STARTS:
-            raise InputError(f"--starts {name}: expected some of {', '.join(STARTS)}")
+    check_names("--starts", options.starts, STARTS)
     if max(options.labels) > MOST_LABELLED:
         raise InputError(f"--labels {max(options.labels)}: expected at most {MOST_LABELLED}")
     sweep = Sweep(options)
@@ -102,16 +95,7 @@ class Sweep:
         self.strips = SweepStrips(
             self.folder / "strips", options.image_size, options.num_images, options.test_images
         )
-        own = to_json({key: getattr(options, key) for key in _SETTINGS})
-        file = self.folder / _SETTINGS_FILE
-        if not file.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(file, own)
-        elif (before := read_json(file)) != own:
-            raise InputError(
-                f"--sweep-dir {self.folder}: holds a sweep with other settings ({before}): give "
-                "the same, or another folder"
-            )
+        keep_settings(self.folder, options, _SETTINGS)
 
     def runs(self) -> Iterator[tuple[str, int, int]]:
         """Start, number of labels and seed of each run, in their order."""
@@ -149,12 +133,7 @@ class Sweep:
             encoder = self._pretrained(start.method, seed) / ENCODER_FILE
             words.append(f"model.weights={encoder.resolve()}")
         words += self._shared("trained", (name, labels, seed))
-        fill_config_store()
-        store_help()
-        with initialize_config_dir(str(_CONFIG_DIR), version_base="1.3"):
-            given = choosers.short_forms(words)
-            config = check_config(compose("train_config", overrides=given))
-        train(config)
+        train(training_config(words))
 
     def _pretrained(self, method: str, seed: int) -> Path:
         """The finished pretraining by this method, made unless it is there."""
@@ -167,7 +146,7 @@ class Sweep:
         words += [f"training.warmup_epochs={0.15 * epochs:.3f}", "data.watched_images=64"]
         words += self._shared("pretrained", (method, seed))
         command.fill_store()
-        with initialize_config_dir(str(_CONFIG_DIR), version_base="1.3"):
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             pretrain(command.check_config(compose("pretrain_config", overrides=words)))
         return self.finished("pretrained", (method, seed))
 

@@ -14,22 +14,18 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-from hydra import compose, initialize_config_dir
 
 from benchmarks.options import Options
 from benchmarks.review_reviewer import Truth, review
 from benchmarks.review_table import Found, Trained, found_rows, tables, worth_rows
-from core.command import choosers
-from core.command.config import TrainConfig, check_config, fill_config_store
-from core.command.help import store_help
+from benchmarks.sweep import check_names, keep_settings
+from benchmarks.workload import training_config
+from core.command.config import TrainConfig
 from core.command.terminal import show
 from core.data.label_table import LabelTable
 from core.data.weak_supervision import NoiseKind
-from core.errors import InputError
 from core.experiments.reading import read_results
-from core.files.reading import read_json
 from core.files.tables import read_records, write_table
-from core.files.writing import to_json, write_json
 from core.review.overlay import write_corrections
 from core.review.store import ReviewStore
 from core.review.verdicts import current_verdicts
@@ -44,7 +40,6 @@ KINDS: tuple[str, ...] = get_args(NoiseKind)
 SHARE = 0.05
 """Of the images with a planted error, and of the list that is reviewed."""
 _GIVEN, _REVIEWED, _TRUE = "given", "reviewed", "true"
-_CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
 _SETTINGS = ("image_size", "num_images", "test_images", "num_epochs")
 _FOLDS, _TEST_SEED, _CLASS_SHARES = 5, 4242, (0.15,) * 4
 # The trainings are tested on other strips: of these, the parts for validation and test are small.
@@ -57,9 +52,8 @@ def results(options: Options, folder: Path) -> tuple[list[dict[str, Any]], str]:
     Raises:
         InputError: an unknown kind, or a folder of a run with other settings.
     """
-    for kind in options.kinds:
-        if kind not in KINDS:
-            raise InputError(f"--kinds {kind}: expected some of {', '.join(KINDS)}")
+    check_names("--kinds", options.kinds, KINDS)
+    keep_settings(options.sweep_dir, options, _SETTINGS)
     loop = Loop(options)
     if not options.only_table:
         loop.run()
@@ -80,7 +74,6 @@ class Loop:
 
     def run(self) -> None:
         """Do what is not finished."""
-        self._check_settings()
         for kind in self.options.kinds:
             if self._finished(f"folds_{kind}") is None:
                 show(f"{kind}: cross-validation")
@@ -114,18 +107,6 @@ class Loop:
             yield "", _TRUE, seed
             for kind, labels in product(self.options.kinds, (_GIVEN, _REVIEWED)):
                 yield kind, labels, seed
-
-    def _check_settings(self) -> None:
-        own = to_json({key: getattr(self.options, key) for key in _SETTINGS})
-        file = self.folder / "sweep.json"
-        if not file.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(file, own)
-        elif (before := read_json(file)) != own:
-            raise InputError(
-                f"--sweep-dir {self.folder}: holds a review with other settings ({before}): give "
-                "the same, or another folder"
-            )
 
     def _finished(self, name: str) -> Path | None:
         path = self._begun(name)
@@ -210,11 +191,7 @@ class Loop:
             "runtime.channels_last=false", f"runtime.num_threads={options.threads}", *more,
         ]  # fmt: skip
         words += [f"data.label_noise={SHARE}", f"data.label_noise_kind={kind}"] if kind else []
-        fill_config_store()
-        store_help()
-        with initialize_config_dir(str(_CONFIG_DIR), version_base="1.3"):
-            given = choosers.short_forms(words)
-            return check_config(compose("train_config", overrides=given))
+        return training_config(words)
 
 
 def _name(kind: str, labels: str, seed: int) -> str:

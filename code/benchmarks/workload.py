@@ -32,7 +32,7 @@ from core.synthetic.store import ensure_strips
 # The training part of the 12,568 strips: for it `auto` has its 20 seconds.
 NUM_TRAINING_IMAGES = 8797
 AUTOMATIC = ("runtime.precision=auto", "runtime.channels_last=auto", "data.num_workers=0")
-_CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
+CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
 
 
 def data_root(options: Options, folder: Path) -> Path:
@@ -108,11 +108,15 @@ def experiment(options: Options, folder: Path, *others: str) -> TrainConfig:
     """
     usual = ["loss=bce_with_logits", "augmentation=none", "data.cache=memory"]
     usual += ["runtime.precision=float32", "runtime.deterministic=false"]
+    return training_config([*overrides(options, folder), *usual, *others])
+
+
+def training_config(words: Sequence[str]) -> TrainConfig:
+    """The checked config that these words of a command line compose."""
     fill_config_store()
     store_help()
-    with initialize_config_dir(str(_CONFIG_DIR), version_base="1.3"):
-        given = short_forms([*overrides(options, folder), *usual, *others])
-        return check_config(compose("train_config", overrides=given))
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return check_config(compose("train_config", overrides=short_forms(words)))
 
 
 def training(config: TrainConfig) -> TrainingSetup:

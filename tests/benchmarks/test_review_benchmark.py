@@ -57,7 +57,7 @@ def test_what_is_finished_is_not_repeated(done, sweep_dir, monkeypatch):
     assert results(Options(**TINY, sweep_dir=sweep_dir), sweep_dir) == done
     with pytest.raises(AssertionError, match="done again"):
         results(Options(**TINY | {"seeds": (1, 2)}, sweep_dir=sweep_dir), sweep_dir)
-    with pytest.raises(InputError, match="holds a review with other settings"):
+    with pytest.raises(InputError, match="holds a sweep with other settings"):
         results(Options(**TINY | {"num_epochs": 2}, sweep_dir=sweep_dir), sweep_dir)
 
 
