@@ -65,7 +65,7 @@ def review(results_dir: Path, store: Path, truth: Truth, number: int, seed: int)
         while done < number and answer["strips"]:
             (strip,) = answer["strips"]
             decided = {
-                "request": f"{seed:08d}-{generator.bytes(8).hex()}",
+                "request": f"{seed:08d}-{done:06d}-{generator.bytes(8).hex()}",
                 "strip": strip["key"],
                 "blind": strip["blind"],
                 "answers": _answers(truth, strip, generator),

@@ -1,12 +1,13 @@
 """The benchmark of a whole review: its steps, its tables, and what it does when called again."""
 
 import csv
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import review
+from benchmarks import review, review_reviewer
 from benchmarks.options import Options
 from benchmarks.review import results
 from benchmarks.review_reviewer import Truth
@@ -123,3 +124,24 @@ def test_a_difference_is_shown_only_where_its_interval_leaves_zero(tmp_path):
     for row in rows:
         assert row["interval"][0] <= row["difference"] <= row["interval"][1]
         assert row["difference"] == pytest.approx(row["reviewed"] - row["given"])
+
+
+def test_an_interrupted_reviewer_goes_on_under_other_requests(tmp_path, monkeypatch):
+    strips = [{"key": f"{n}", "name": f"{n}.jpg", "blind": False, "column": 0} for n in range(9)]
+    decided = []
+
+    def ask(path, content=None):
+        if path.endswith("decide"):
+            decided.append(content)
+        if path == "/api/experiments":
+            return {"experiments": [{"key": "e"}]}
+        if "progress" in path:
+            return {"strips": len(decided)}
+        return {"strips": strips[len(decided) :][:1]}
+
+    monkeypatch.setattr(review_reviewer, "running_workbench", lambda *_: nullcontext(ask))
+    truth = Truth(NAMES, {strip["name"]: [0, 1] for strip in strips}, set())
+    review_reviewer.review(tmp_path, tmp_path / "store", truth, 3, seed=1)
+    review_reviewer.review(tmp_path, tmp_path / "store", truth, 6, seed=1)
+    assert [each["strip"] for each in decided] == list("012345")
+    assert len({each["request"] for each in decided}) == 6

@@ -8,6 +8,7 @@ import pytest
 from experiment_factory import CLASS_NAMES, read_results, write_results
 from reviewing import run_corrections
 from trained_twice import (
+    FINGERPRINT,
     SEEDS,
     decide,
     given_labels,
@@ -25,6 +26,7 @@ from core.metrics.classification import classification_metrics
 from core.metrics.intervals import Bootstrap
 from core.review.gain import measure
 from core.review.gain_table import SCORED_BY, headline, notes
+from core.review.leases import chosen
 from core.review.paired_gains import NO_DIFFERENCE, Seed, paired_gains
 from core.review.pairing import find_pairings, pair
 from core.review.store import ReviewStore
@@ -73,6 +75,16 @@ def test_a_true_gain_is_found_and_its_interval_holds_the_difference():
     worse = paired_gains(labels, CLASS_NAMES, turned, [MACRO_AP], FEW)[MACRO_AP]
     assert worse.verdict == "worse"
     assert worse.interval == pytest.approx((-high, -low))
+
+
+def test_one_strip_that_shows_the_class_shows_no_difference():
+    labels = np.zeros((40, 1), int)
+    labels[0] = 1
+    missed, found = np.zeros((40, 1)), labels.astype(float)
+    seeds = [Seed(np.arange(40), (missed, 0.5), (found, 0.5)) for _ in SEEDS]
+    gain = paired_gains(labels, ["pit"], seeds, [MACRO_F1], FEW)[MACRO_F1]
+    assert gain.difference == 1
+    assert not gain.is_shown
 
 
 def test_a_class_without_positives_has_no_figures():
@@ -146,7 +158,19 @@ def test_strips_that_are_not_decided_in_every_class_are_left_out(made, store):
     (pairing,), _ = found_in(made)
     found = measure(pairing, store, FEW)
     assert (found.num_strips, found.num_open) == (120, 1)
-    assert any("not every class is decided: 1 strips" in note for note in notes(found))
+    assert any("not every class is decided blind: 1 strips" in note for note in notes(found))
+
+
+def test_a_strip_of_the_sample_that_was_not_decided_blind_waits_no_more(made, store):
+    (pairing,), _ = found_in(made)
+    before, given = measure(pairing, store, FEW), given_labels(made / "given_1")
+    drawn = [name for name in given if chosen(FINGERPRINT, name, 0.1, "random")]
+    waiting = [name for name in drawn if name not in {e.image_id for e in store.entries()}]
+    assert before.num_waiting == len(waiting) > 0
+    decide(store, given, {waiting[0]: given[waiting[0]]}, blind=False)
+    after = measure(pairing, store, FEW)
+    assert (after.num_waiting, after.num_open) == (len(waiting) - 1, before.num_open + 1)
+    assert after.num_strips == before.num_strips
 
 
 def test_equal_models_show_no_difference(tmp_path):

@@ -16,7 +16,6 @@ from core.review.leases import (
     chosen,
     lease_next,
     order_of_review,
-    release,
 )
 from core.review.store import ReviewStore
 
@@ -40,8 +39,7 @@ def test_a_strip_is_leased_to_one_reviewer_for_ten_minutes(store):
     # Ann renews hers; that of Bob ends.
     assert names(lease_next(store, "Ann", order, 2, now=300)) == ["a", "b"]
     assert names(lease_next(store, "Eve", order, 3, now=LEASE_SECONDS + 1)) == ["c"]
-    release(store, "Ann")
-    assert names(lease_next(store, "Bob", order, 3, now=LEASE_SECONDS + 1)) == ["a", "b"]
+    assert names(lease_next(store, "Bob", order, 3, now=2 * LEASE_SECONDS + 2)) == list("abc")
 
 
 def test_a_strip_is_shown_until_enough_reviewers_decided(store):
@@ -52,7 +50,15 @@ def test_a_strip_is_shown_until_enough_reviewers_decided(store):
     store.append([decision("a.jpg", reviewer="Bob")])
     assert lease_next(store, "Eve", order) == []
     store.undo("Ann")
-    assert names(lease_next(store, "Eve", order)) == ["b.jpg"]
+    assert names(lease_next(store, "Eve", order, 2)) == ["a.jpg", "b.jpg"]
+
+
+def test_a_decision_ends_the_lease(store):
+    order = [Assignment("a.jpg", True, "ranked", 2)]
+    assert names(lease_next(store, "Ann", order)) == ["a.jpg"]
+    assert lease_next(store, "Bob", order) == []
+    store.append([decision("a.jpg")])
+    assert names(lease_next(store, "Bob", order)) == ["a.jpg"]
 
 
 def test_each_strip_stands_once_in_the_order_and_the_shares_hold():
@@ -126,8 +132,8 @@ def test_what_is_open_is_what_the_log_says(store, steps):
             store.append([decision(step, reviewer=name), decision(step, "keep", reviewer=name)])
     entries = ReviewStore(store.path).entries()
     order = [Assignment(name, True, "ranked", 2) for name in "ab"]
-    for reviewer in ("Ann", "Bob", "Eve"):
+    for number, reviewer in enumerate(("Ann", "Bob", "Eve")):
         by = {name: {e.reviewer for e in entries if e.image_id == name} for name in "ab"}
         wanted = [name for name in "ab" if reviewer not in by[name] and len(by[name]) < 2]
-        assert names(lease_next(store, reviewer, order, 2, now=0)) == wanted
-        release(store, reviewer)
+        now = number * 2 * LEASE_SECONDS  # those of the others have ended
+        assert names(lease_next(store, reviewer, order, 2, now=now)) == wanted

@@ -56,6 +56,17 @@ def test_what_is_written_is_read_by_another_process_in_its_order(store):
     assert store.fingerprint() == FINGERPRINT
 
 
+def test_what_a_reviewer_decides_again_is_not_blind(store):
+    first = [decision("a.jpg", blind=True), decision("a.jpg", class_name="crack", blind=True)]
+    assert store.append(first, "click 1") == store.append(first, "click 1") == [1, 2]
+    assert store.append([decision("a.jpg", "keep", blind=True)], "click 2") == [3]
+    assert store.append([decision("a.jpg", "keep", blind=True)], "click 2") == [3]
+    assert store.append([decision("a.jpg", reviewer="Bob", blind=True)]) == [4]
+    store.undo("Bob")
+    store.append([decision("a.jpg", reviewer="Bob", blind=True)])
+    assert [entry.blind for entry in store.entries()] == [True, True, False, False]
+
+
 def test_decisions_are_written_all_or_none(store):
     other = decision("b.jpg", fingerprint="cd" * 32)
     with pytest.raises(InputError, match=r"abababababab.*cdcdcdcdcdcd.*another file"):

@@ -81,6 +81,12 @@ def test_a_change_of_the_review_or_of_the_trainings_is_seen(changeable):
     assert "seeds: 2 match" in found["problems"][0]
 
 
+def test_the_commands_name_the_store_of_the_pairing(changeable):
+    ReviewStore(changeable / "reviews" / f"{'0' * 16}.sqlite", create=True)
+    with running(changeable) as served:
+        assert f"{FINGERPRINT[:16]}.sqlite" in asked(served)["commands"][2]
+
+
 def test_too_few_reviewed_strips_are_refused_in_a_line(changeable):
     store = changeable / "reviews" / f"{FINGERPRINT[:16]}.sqlite"
     store.unlink()

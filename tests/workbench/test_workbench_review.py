@@ -189,7 +189,7 @@ def test_two_reviewers_at_once_never_overwrite_each_other(served, store):
         by_strip.setdefault(entry.image_id, set()).add(entry.reviewer)
     shared = [name for name, reviewers in by_strip.items() if len(reviewers) == 2]
     assert len(by_strip) == 80 - len(shared)
-    assert {e.blind for e in store.entries() if e.image_id in shared} <= {True}
+    assert {e.blind for e in store.entries() if e.image_id in shared} == {True}
 
 
 def test_the_export_is_what_was_decided_and_the_originals_stay(served, store, made, tmp_path):
@@ -220,7 +220,7 @@ def test_the_export_is_what_was_decided_and_the_originals_stay(served, store, ma
 
 
 def test_progress_is_that_of_the_command(served, store, monkeypatch):
-    monkeypatch.setattr("core.workbench.reviews._REST", 0)
+    monkeypatch.setattr("core.workbench.rested._REST", 0)
     key = served.key("reviewable")
     ask = lambda: served.ask(f"/api/review/progress?key={key}").json()  # noqa: E731
     assert ask()["strips"] == 0
@@ -234,7 +234,7 @@ def test_progress_is_that_of_the_command(served, store, monkeypatch):
 
 
 def test_progress_is_not_computed_all_the_time(served, store, monkeypatch):
-    monkeypatch.setattr("core.workbench.reviews._REST", 1e6)
+    monkeypatch.setattr("core.workbench.rested._REST", 1e6)
     key, ann = served.key("reviewable"), Reviewer(served)
     asked = [served.ask(f"/api/review/progress?key={key}").json()["strips"]]
     ann.decide(ann.next()["strips"][0], [1, 1, 1, 1])

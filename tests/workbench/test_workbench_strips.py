@@ -182,6 +182,28 @@ def mask_of(served, source, name, number):
     return cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
+def test_the_data_set_of_an_experiment_that_changes_is_read_again(tmp_path):
+    path = write_trained(tmp_path / "results", tmp_path / "data")
+    with running(tmp_path / "results") as served:
+        source = served.key(path.name)
+        found = listed(served, source)
+        name = found["ids"][found["labels"].index([])]
+        masks = f"/api/strips/{source}/{strip_key(name)}/masks"
+        before = served.ask(masks).json()
+        table = tmp_path / "data" / "train.csv"
+        table.write_text(table.read_text() + f"{name},1,1 40\n")
+        after = served.ask(masks).json()
+    assert after["masks"] == [0]
+    assert before != after
+
+
+@pytest.mark.parametrize("what", ["maps/nonsense/0/heat", "maps/grad_cam/0/mask", "masks/7"])
+def test_a_picture_that_cannot_be_made_is_not_found(served, what):
+    source = served.key("trained")
+    key = listed(served, source)["keys"][0]
+    assert served.ask(f"/api/strips/{source}/{key}/{what}").status == 404
+
+
 def test_a_true_mask_is_a_picture_of_its_pixels(served):
     address = f"/api/strips/data/{strip_key(HOSTILE[0])}/masks"
     middle = [(WIDTH - 1) // 2, (HEIGHT - 1) // 2]

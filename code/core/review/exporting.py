@@ -20,7 +20,6 @@ from core.review.store import ReviewStore
 from core.review.verdicts import current_verdicts
 
 Layout = Literal["labels", "train", "corrections"]
-LAYOUTS: tuple[Layout, ...] = ("labels", "train", "corrections")
 # Images may have any sizes: no pixel of them is read.
 _ANY_SIZE = Resize((64, 64), "stretch")
 

@@ -4,7 +4,7 @@ The labels that score both models come from the blind random sample of a review 
 that were corrected where a model disagrees would flatter that model.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -156,7 +156,7 @@ def _num_learned(pairing: Pairing, entries: Sequence[Entry], store: ReviewStore)
 
 
 def _sample(
-    entries: Iterable[Entry], parts: Sequence[Predictions], names: Sequence[str], fingerprint: str
+    entries: Sequence[Entry], parts: Sequence[Predictions], names: Sequence[str], fingerprint: str
 ) -> _Sample:
     """Of the strips of these test parts, what was decided blind in the random sample."""
     tested = {name for part in parts for name in part.image_ids}
@@ -172,7 +172,9 @@ def _sample(
         if all(name in by_class for name in names)
     }
     drawn = {name for name in tested if chosen(fingerprint, name, Shares().random, "random")}
-    return _Sample(labels, len(decided) - len(labels), len(drawn - decided.keys()))
+    reviewed = {entry.image_id for entry in entries}
+    num_open = len((drawn & reviewed) | decided.keys()) - len(labels)
+    return _Sample(labels, num_open, len(drawn - reviewed))
 
 
 def _check_enough(number: int, part: Predictions, sample: _Sample, pairing: Pairing) -> None:

@@ -80,8 +80,8 @@ def notes(found: Measured) -> list[str]:
         lines.append("The review has gone on since: the trainings had other decisions.")
     if found.num_open:
         lines.append(
-            f"Left out, since not every class is decided: {found.num_open} strips, which may be "
-            "the hardest."
+            f"Left out, since not every class is decided blind: {found.num_open} strips, which may "
+            "be the hardest."
         )
     if found.num_waiting:
         lines.append(

@@ -95,12 +95,6 @@ def lease_next(
     return [replace(each, blind=each.blind and each.image_id not in seen) for each in found]
 
 
-def release(store: ReviewStore, reviewer: str) -> None:
-    """End all leases of a reviewer who leaves."""
-    with writing(store.path) as connection:
-        connection.execute("DELETE FROM leases WHERE reviewer = ?", [reviewer])
-
-
 def _open_to(
     connection: sqlite3.Connection, reviewer: str, order: Sequence[Assignment]
 ) -> Iterator[Assignment]:

@@ -43,9 +43,11 @@ class Gain:
 
     @property
     def is_shown(self) -> bool:
-        """Whether the interval leaves zero out."""
+        """Whether the interval leaves zero out. One without a width says nothing: all depends on
+        the one or two strips that show the class.
+        """
         low, high = self.interval
-        return not low <= 0 <= high
+        return low < high and not low <= 0 <= high
 
     @property
     def verdict(self) -> str:

@@ -11,6 +11,8 @@ from core.review.decisions import Decision, Entry
 from core.validation import validate
 
 _OF_DECISION = tuple(Decision.model_fields)
+# Whether a decision was blind is for the store to say, so that it is no part of what is sent.
+_SENT = set(_OF_DECISION) - {"blind"}
 
 
 class ReviewStore:
@@ -31,7 +33,8 @@ class ReviewStore:
         """Write decisions, all or none, and return their numbers.
 
         With a `request`, a name that the sender gives to this call, sending it twice writes it
-        once, and returns the same numbers.
+        once, and returns the same numbers. A decision is not blind, whatever it says, where the
+        reviewer has decided on the strip before: its labels were shown after that.
 
         Raises:
             InputError: decisions about another data set, or another call of this name.
@@ -40,10 +43,20 @@ class ReviewStore:
             if request and (known := self._sent(connection, decisions, request)):
                 return known
             self._check_data(connection, decisions)
+            seen = [_has_decided(connection, each.reviewer, each.image_id) for each in decisions]
             numbers = _insert(connection, [
-                {**decision.model_dump(), "request": f"{number} {request}" if request else None}
+                {
+                    **decision.model_dump(),
+                    "blind": decision.blind and not seen[number],
+                    "request": f"{number} {request}" if request else None,
+                }
                 for number, decision in enumerate(decisions)
             ])  # fmt: skip
+            # A second reviewer of the strip need not wait until the lease has ended.
+            connection.executemany(
+                "DELETE FROM leases WHERE reviewer = ? AND image_id = ?",
+                {(decision.reviewer, decision.image_id) for decision in decisions},
+            )
         return numbers
 
     def last(self, reviewer: str) -> list[Entry]:
@@ -109,8 +122,10 @@ class ReviewStore:
             for number in range(len(decisions) + 1)
         ]
         written = [self._entry(row) for row in rows if row is not None]
-        again = [Decision(**entry.model_dump(include=set(_OF_DECISION))) for entry in written]
-        if written and again != list(decisions):
+        before, now = (
+            [each.model_dump(include=_SENT) for each in found] for found in (written, decisions)
+        )
+        if written and before != now:
             raise InputError(
                 f"request {request[:80]!r}: was sent before with other decisions: give each its own"
             )
@@ -134,6 +149,12 @@ class ReviewStore:
 def _fingerprint(connection: sqlite3.Connection) -> str | None:
     row = connection.execute("SELECT fingerprint FROM decisions ORDER BY number LIMIT 1").fetchone()
     return None if row is None else row[0]
+
+
+def _has_decided(connection: sqlite3.Connection, reviewer: str, image_id: str) -> bool:
+    """Whether the reviewer has decided on a strip, even if that was taken back."""
+    query = "SELECT 1 FROM decisions WHERE reviewer = ? AND image_id = ? LIMIT 1"
+    return connection.execute(query, [reviewer, image_id]).fetchone() is not None
 
 
 def _insert(connection: sqlite3.Connection, entries: Sequence[dict[str, object]]) -> list[int]:

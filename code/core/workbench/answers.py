@@ -28,14 +28,18 @@ def answer(request: Request, content: Any) -> Response:
 
 def encoded(content: Any) -> Encoded:
     """Strict JSON, and what names it."""
-    text = json.dumps(content, allow_nan=False).encode()
-    return text, f'"{hashlib.sha256(text).hexdigest()[:32]}"'
+    return named(json.dumps(content, allow_nan=False).encode())
 
 
-def sent(request: Request, known: Encoded) -> Response:
-    """The JSON, or 304 where the page has the same already."""
-    text, tag = known
+def named(content: bytes) -> Encoded:
+    """Bytes, and what names them."""
+    return content, f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+
+
+def sent(request: Request, known: Encoded, media_type: str = "application/json") -> Response:
+    """The content, or 304 where the page has the same already."""
+    content, tag = known
     headers = {"ETag": tag}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
-    return Response(text, media_type="application/json", headers=headers)
+    return Response(content, media_type=media_type, headers=headers)

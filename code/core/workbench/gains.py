@@ -1,7 +1,6 @@
 """What corrected labels are worth, for the trainings that `corrections.py gain` would pair."""
 
 import shlex
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,12 +17,11 @@ from core.review.pairing import CORRECTIONS, MIN_SEEDS, Pairing, find_pairings
 from core.review.store import ReviewStore
 from core.workbench.answers import answer
 from core.workbench.index import ExperimentIndex, Found
-from core.workbench.reviews import Reviews, Signature, signature_of, store_path
+from core.workbench.rested import Rested, signature_of
+from core.workbench.reviews import Reviews, store_path
 from core.workbench.summary import shown
 
 _KIND = "classification"
-# Times as long as it took, it is not computed again for a store that changes.
-_REST = 4
 _MOST_REMEMBERED = 8
 _KEY = Annotated[str, Query(max_length=200)]
 _Tried = tuple[tuple[str, Found], ...]
@@ -34,7 +32,7 @@ class Gains:
 
     def __init__(self, index: ExperimentIndex, ask: Callable[..., Any], reviews: Reviews) -> None:
         self._index, self._ask, self._reviews = index, ask, reviews
-        self._known: dict[tuple[_Tried, str], tuple[list[Signature], float, dict[str, Any]]] = {}
+        self._known = Rested(_MOST_REMEMBERED)
 
     def has(self, key: str) -> bool:
         """Whether it is the key of an experiment."""
@@ -45,26 +43,22 @@ class Gains:
         """The pairings, and the figures of the one that has this experiment, or of the first."""
         tried, stores = self._trainings(), self._reviews.stores()
         found = self._remembered(tried, stores, key) if tried else {}
-        how = commands(stores, self._index.results_dir)
+        own = found.get("store") or next(iter(stores), None)
         empty = {"choices": [], "problems": [], "chosen": ""}
-        return {**empty, **found, "least": MIN_STRIPS, "commands": how}
+        how = commands(own, self._index.results_dir)
+        shown = {key: value for key, value in found.items() if key != "store"}
+        return {**empty, **shown, "least": MIN_STRIPS, "commands": how}
 
     def _remembered(self, tried: _Tried, stores: Sequence[Path], key: str) -> dict[str, Any]:
-        signatures, began = [signature_of(path) for path in stores], time.monotonic()
-        known = self._known.get((tried, key))
-        if known is None or (known[0] != signatures and began > known[1]):
-            places = [(each, found.path) for each, found in tried]
-            try:
-                found = self._ask(
-                    read_gain, places, self._reviews.folder, self._reviews.decisions, key
-                )
-            except InputError as error:
-                return {"problems": [for_terminal(str(error))]}
-            ended = time.monotonic()
-            known = signatures, ended + _REST * (ended - began), found
-            self._known = dict(list(self._known.items())[1 - _MOST_REMEMBERED :])
-            self._known[tried, key] = known
-        return known[2]
+        places = [(each, found.path) for each, found in tried]
+        where = self._reviews.folder, self._reviews.decisions
+        signatures = [signature_of(path) for path in stores]
+        try:
+            return self._known.get(
+                (tried, key), signatures, lambda: self._ask(read_gain, places, *where, key)
+            )
+        except InputError as error:
+            return {"problems": [for_terminal(str(error))]}
 
     def _trainings(self) -> _Tried:
         """Completed trainings, by key; none where not one of them has corrected labels."""
@@ -89,11 +83,10 @@ def add_gain(app: FastAPI, gains: Gains) -> None:
         return answer(request, gains.found(key))
 
 
-def commands(stores: Sequence[Path], results_dir: Path) -> list[str]:
+def commands(own: Path | None, results_dir: Path) -> list[str]:
     """How to come to a gain: decided labels as a file, trainings on both, the table."""
     store, folder = (
-        shlex.quote(for_terminal(str(path)))
-        for path in (stores[0] if stores else "DECISIONS", results_dir)
+        shlex.quote(for_terminal(str(path))) for path in (own or "DECISIONS", results_dir)
     )
     seeds, file = ",".join(map(str, range(1, MIN_SEEDS + 1))), "reviewed/corrections.csv"
     where = "" if results_dir == RESULTS_DIR else f" --results-dir {folder}"
@@ -129,6 +122,7 @@ def read_gain(
     return {
         **found,
         "chosen": members[chosen][-1],
+        "store": store,
         "trainings": [
             [keys[one.path], shown(one.name), keys[other.path], shown(other.name), shown(seed)]
             for one, other, seed in zip(

@@ -202,5 +202,4 @@ def _last(strips: ReviewList, entries: Sequence[Entry]) -> dict[str, Any] | None
         "given": [int(entry.given) for entry in entries],
         "probabilities": [entry.probability for entry in entries],
         "answers": [entry.label for entry in entries],
-        "here": strip_key(entries[0].image_id) in strips.strips,
     }

@@ -1,9 +1,7 @@
 """What the server keeps of reviews: the lists of experiments, and the stores of decisions."""
 
 import re
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,26 +11,14 @@ from core.files.escaping import for_terminal
 from core.review.store import ReviewStore
 from core.workbench.answers import find
 from core.workbench.index import ExperimentIndex, Found
+from core.workbench.rested import Rested, signature_of
 from core.workbench.review_lists import Order, ReviewList, read_review_list
 from core.workbench.summary import shown
 
 # A list of 12,568 strips takes some 15 MB.
 _MOST_LISTS = 6
-# Times as long as it took, progress is not computed again: a reviewer's machine has other work.
-_REST = 4
+_MOST_STORES = 8
 _FOLDER = "reviews"
-
-
-Signature = tuple[int, int, int] | None
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What was found in a store of this signature, and until when that is recent enough."""
-
-    found: dict[str, Any]
-    signature: Signature
-    rests_until: float
 
 
 class Reviews:
@@ -51,7 +37,7 @@ class Reviews:
         self._listed = lru_cache(_MOST_LISTS)(
             lambda found, order, only: ask(read_review_list, found.path, order, only)
         )
-        self._progress: dict[Path, Progress] = {}
+        self._progress = Rested(_MOST_STORES)
 
     def list_of(self, key: str, order: Order, only: str) -> tuple[Found, ReviewList]:
         """An experiment and its list. Raises InputError, or HTTPException for an unknown key."""
@@ -104,13 +90,7 @@ class Reviews:
         signature = signature_of(path)
         if signature is None:
             return read_progress(None)
-        known, began = self._progress.get(path), time.monotonic()
-        if known is None or (known.signature != signature and began > known.rests_until):
-            found = self._ask(read_progress, path)
-            ended = time.monotonic()
-            known = Progress(found, signature, ended + _REST * (ended - began))
-            self._progress[path] = known
-        return known.found
+        return self._progress.get(path, signature, lambda: self._ask(read_progress, path))
 
 
 def store_path(folder: Path, decisions: Path | None, fingerprint: str) -> Path:
@@ -123,15 +103,6 @@ def store_path(folder: Path, decisions: Path | None, fingerprint: str) -> Path:
             f"data.fingerprint={fingerprint[:80]!r}: expected 64 hexadecimal digits: train again"
         )
     return decisions or folder / f"{fingerprint[:16]}.sqlite"
-
-
-def signature_of(path: Path) -> Signature:
-    """What tells a file from what it was before; None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _make_folder(folder: Path) -> None:

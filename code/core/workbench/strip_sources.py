@@ -38,10 +38,14 @@ class Strips:
     """The strips of one place: what the page gets, and where each image is."""
 
     def __init__(self, place: Place, listed: Listed) -> None:
-        self.place, self.class_names = place, listed.class_names
+        self.place, self.class_names, self.data_stamp = place, listed.class_names, listed.stamp
         self.ids = {strip_key(image_id): image_id for image_id in listed.strips}
         self._files, self._images = listed.files, listed.images
         self.encoded = _listing(place.name, listed, list(self.ids))
+
+    def is_current(self) -> bool:
+        """Whether the data set is as it was when the strips were read."""
+        return data_stamp(self._images.root) == self.data_stamp
 
     def file(self, key: str) -> Path:
         """The image of a strip, by its key.
@@ -93,10 +97,12 @@ class StripSources:
     def of(self, key: str) -> Strips:
         """Raises KeyError for an unknown key, InputError where the strips cannot be read."""
         place = self._place(key)
-        if known := self._read.get(place):  # without waiting for others that are read
+        known = self._read.get(place)
+        if known and known.is_current():  # without waiting for others that are read
             return known
         with self._lock:
-            if place not in self._read:
+            known = self._read.get(place)
+            if not (known and known.is_current()):
                 listed = self._ask(read_strips, place.experiment, self.data_root)
                 self._read[place] = Strips(place, listed)
                 for old in list(self._read)[:-_MOST_REMEMBERED]:
@@ -109,11 +115,7 @@ class StripSources:
         Raises KeyError for an unknown strip, InputError for what is no image.
         """
         file = strips.file(key)
-        try:
-            status = file.stat()
-        except OSError as error:
-            raise InputError(f"{file.name}: cannot be read ({error.strerror})") from None
-        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        stamp = _stamp(file)
         tag = hashlib.sha256(repr((os.fspath(file), stamp)).encode(errors="replace")).hexdigest()
         return lambda: read_picture(file) or self._converted(file, stamp), f'"{tag[:32]}"'
 
@@ -122,7 +124,7 @@ class StripSources:
 
         Raises KeyError for an unknown strip.
         """
-        return self._masks(strips.place, strips.ids[key])
+        return self._masks(strips.place, strips.ids[key], strips.data_stamp)
 
     def maps(self, strips: Strips, key: str, method: str) -> Maps:
         """Heat maps by this method; "": the default one.
@@ -132,7 +134,8 @@ class StripSources:
         """
         if strips.place.experiment is None:
             raise InputError("a data set without an experiment has no model to explain")
-        return self._maps(strips.place, strips.ids[key], strips.file(key), method)
+        file = strips.file(key)
+        return self._maps(strips.place, strips.ids[key], file, method, _stamp(file))
 
     def similar(self, strips: Strips, key: str) -> list[dict[str, Any]] | None:
         """The nearest strips; None where the command that finds them has not run.
@@ -153,10 +156,10 @@ class StripSources:
             if strip_key(name) in strips.ids
         ]
 
-    def _read_masks(self, place: Place, image_id: str) -> dict[int, MaskPicture] | None:
+    def _read_masks(self, place: Place, image_id: str, stamp: Any) -> dict[int, MaskPicture] | None:
         return self._ask(mask_pictures, place.experiment, self.data_root, image_id)
 
-    def _read_maps(self, place: Place, image_id: str, file: Path, method: str) -> Maps:
+    def _read_maps(self, place: Place, image_id: str, file: Path, method: str, stamp: Any) -> Maps:
         return self._ask_model(read_maps, place.experiment, image_id, file, method)
 
     def _convert(self, file: Path, stamp: Any) -> Picture:
@@ -180,6 +183,15 @@ def _told(ask: Callable[..., Any], function: Callable[..., Any], *arguments: Any
         raise
     except Exception as error:
         raise InputError(f"cannot be read: {described(error)}") from error
+
+
+def _stamp(file: Path) -> tuple[int, int, int]:
+    """What tells a file from what it was before. Raises InputError where it cannot be read."""
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise InputError(f"{file.name}: cannot be read ({error.strerror})") from None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def strip_key(image_id: str) -> str:

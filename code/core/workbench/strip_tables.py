@@ -17,7 +17,7 @@ from core.experiments.reading import Experiment, read_begun
 from core.experiments.schema import NOVELTY
 from core.experiments.strips import SPLIT_FILE, ImageFolder
 from core.files.tables import read_records
-from core.workbench.strip_data import root_of, table_in, table_of
+from core.workbench.strip_data import data_stamp, root_of, table_in, table_of
 
 MODEL_FILE = "model_final.pt"
 _TRAIN, _SCORES_FILE = "train", "scores.csv"
@@ -55,6 +55,7 @@ class Listed:
     class_names: Sequence[str]
     images: ImageFolder
     strips: dict[str, Strip]
+    stamp: Any = None
     thresholds: Sequence[float] | None = None
     novelty_threshold: float | None = None
     files: dict[str, str] = field(default_factory=dict)
@@ -72,8 +73,9 @@ def read_strips(experiment: Path | None, data_root: Path | None) -> Listed:
     """
     if experiment is not None:
         return _of_experiment(read_begun(experiment), data_root)
+    stamp = data_stamp(data_root)  # before it is read, so that a change meanwhile is noticed
     table, problems = table_in(data_root)
-    listed = Listed(table.class_names, ImageFolder(data_root), {}, problems=list(problems))
+    listed = Listed(table.class_names, ImageFolder(data_root), {}, stamp, problems=list(problems))
     listed.strips = {image_id: Strip() for image_id in table.image_ids}
     _add_table(listed, table)
     return listed
@@ -101,7 +103,7 @@ def _of_experiment(experiment: Experiment, data_root: Path | None) -> Listed:
     if not names:
         raise InputError(f"{experiment.path} has no classes: it is no training, or has just begun")
     images = ImageFolder(root_of(experiment, data_root))
-    listed = Listed(list(names), images, {})
+    listed = Listed(list(names), images, {}, data_stamp(images.root))
     _add_model(listed, experiment)
     try:
         if experiment.kind == NOVELTY:

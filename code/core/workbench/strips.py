@@ -7,7 +7,7 @@ from fastapi import FastAPI, HTTPException, Query, Request
 from starlette.responses import PlainTextResponse, Response
 
 from core.errors import InputError
-from core.workbench.answers import answer, sent
+from core.workbench.answers import answer, named, sent
 from core.workbench.strip_sources import Strips, StripSources
 from core.workbench.summary import shown
 
@@ -69,10 +69,13 @@ def _add_masks(app: FastAPI, sources: StripSources) -> None:
         return answer(request, {"masks": list(pictures), "middles": middles})
 
     @app.get("/api/strips/{source}/{strip}/masks/{number}")
-    def mask(source: str, strip: str, number: int) -> Response:
-        pictures = _known(sources.masks, _of(sources, source), strip)
-        picture = (pictures or {}).get(number)
-        return _png(picture.content if picture else None)
+    def mask(request: Request, source: str, strip: str, number: int) -> Response:
+        def find() -> bytes | None:
+            pictures = _known(sources.masks, _of(sources, source), strip)
+            picture = (pictures or {}).get(number)
+            return picture.content if picture else None
+
+        return _png(request, find)
 
 
 def _add_maps(app: FastAPI, sources: StripSources) -> None:
@@ -92,15 +95,25 @@ def _add_maps(app: FastAPI, sources: StripSources) -> None:
         return answer(request, {"method": found.method, "methods": found.methods, "maps": names})
 
     @app.get("/api/strips/{source}/{strip}/maps/{method}/{number}/{what}")
-    def one_map(source: str, strip: str, method: str, number: int, what: _WHAT) -> Response:
-        found = _known(sources.maps, _of(sources, source), strip, method).maps
-        return _png(getattr(found[number], what) if 0 <= number < len(found) else None)
+    def one_map(
+        request: Request, source: str, strip: str, method: str, number: int, what: _WHAT
+    ) -> Response:
+        def find() -> bytes | None:
+            found = _known(sources.maps, _of(sources, source), strip, method).maps
+            return getattr(found[number], what) if 0 <= number < len(found) else None
+
+        return _png(request, find)
 
 
-def _png(content: bytes | None) -> Response:
+def _png(request: Request, find: Callable[[], bytes | None]) -> Response:
+    """The picture that `find` makes; the browser asks again, as a mask or a model may change."""
+    try:
+        content = find()
+    except InputError as error:
+        raise HTTPException(404, str(error)) from None
     if content is None:
         raise HTTPException(404, "No such picture")
-    return Response(content, media_type="image/png", headers={"Cache-Control": _KEPT})
+    return sent(request, named(content), "image/png")
 
 
 def _of(sources: StripSources, source: str) -> Strips:

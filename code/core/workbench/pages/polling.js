@@ -1,8 +1,8 @@
 /** Asks the server again and again, as long as the page is visible. */
 import { Component } from "./markup.js";
+import { SILENT } from "./sending.js";
 
 const INTERVAL = 2000;
-const SILENT = "The server does not answer. Is code/workbench.py still running?";
 
 export class Poll {
   /** `tell` gets {content, checked, trouble}; content only where it changed. */

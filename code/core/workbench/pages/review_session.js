@@ -1,9 +1,9 @@
 /** What one reviewer has before them: strips, decisions on their way to the server, and undo. */
 import { forget, recall, remember } from "./remembered.js";
+import { requestName, SILENT } from "./sending.js";
 
 const RETRY = 2000;
 const COUNT = 4;
-const SILENT = "The server does not answer. Is code/workbench.py still running?";
 
 export class Session {
   /** `about` says which list and who reviews; `show` gets {strips, last, waiting, trouble, ended}. */
@@ -27,10 +27,10 @@ export class Session {
   }
 
   /** The label of each class: 1, 0, or null for unsure. The next strip is shown at once. */
-  decide(answers, seconds, reason = "") {
+  decide(answers, seconds) {
     const strip = this.strips.shift();
-    const request = `${Date.now().toString(16)}-${[...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(16)).join("-")}`;
-    const body = { ...this.about, request, strip: strip.key, blind: strip.blind, answers, seconds, reason };
+    const request = requestName();
+    const body = { ...this.about, request, strip: strip.key, blind: strip.blind, answers, seconds };
     this.decided.add(strip.key);
     this.unsent.push(body);
     remember(this.store, { ...recall(this.store, {}), [request]: body });
@@ -85,8 +85,8 @@ export class Session {
 
   undone(found) {
     this.undos -= 1;
-    if (!found.undone) return; // somebody of this name was quicker, on another page
     this.decided.delete(this.last.key);
+    if (!found.undone) return; // it was taken back already: on another page, or its answer was lost
     // It is shown again with what was decided, ahead of the others.
     const again = found.strips.find((strip) => strip.key === this.last.key);
     if (again) this.strips = [{ ...again, answers: this.last.answers }, ...this.strips.filter((strip) => strip.key !== again.key)];

@@ -1,5 +1,7 @@
 /** Asks the server to do something. */
 
+export const SILENT = "The server does not answer. Is code/workbench.py still running?";
+
 /** What the server answers; {problem} where it refuses or is silent. */
 export async function send(path, content = {}) {
   try {
@@ -10,7 +12,7 @@ export async function send(path, content = {}) {
     if (response.ok || found?.problem) return found;
     return { problem: `${response.status}: ${JSON.stringify(found?.detail ?? "refused").slice(0, 300)}` };
   } catch {
-    return { problem: "The server does not answer. Is code/workbench.py still running?" };
+    return { problem: SILENT };
   }
 }
 

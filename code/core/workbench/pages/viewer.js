@@ -126,7 +126,6 @@ export class Viewer extends Component {
   loaded(picture) {
     const size = [picture.naturalWidth, picture.naturalHeight];
     if (String(size) !== String(this.state.size)) this.setState({ size });
-    this.props.onShown?.();
   }
 
   /** The whole strip, small, with a frame around what is in sight; a click goes there. */
