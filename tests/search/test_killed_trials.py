@@ -3,16 +3,19 @@
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from conftest import REPOSITORY
 from search_runs import optuna
 
 from core.errors import InputError
-from core.search.sampler import CONTINUES, SeededSampler, place
+from core.search import searching
+from core.search import study as studies
+from core.search import trial as trials
+from core.search.sampler import CONTINUES, FIRST, SeededSampler, place
 from core.search.settings import SearchSettings
 from core.search.study import (
-    FIRST,
     HOST,
     ended,
     folder_of,
@@ -138,7 +141,77 @@ def test_a_database_that_cannot_be_used_is_one_line_without_its_password(tmp_pat
     assert "secret" not in str(refused.value)
 
 
-def test_the_lock_of_a_trial_leaves_no_file(study, tmp_path):
-    with trial_lock(tmp_path, 7):
-        assert list(tmp_path.glob(".trial_*"))
+def test_the_lock_of_a_trial_leaves_no_file(tmp_path):
+    def locked():
+        with trial_lock(tmp_path, 7):
+            assert list(tmp_path.glob(".trial_*"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        locked()
     assert not list(tmp_path.glob(".trial_*"))
+
+
+def test_a_trial_that_ends_while_others_look_for_killed_ones_is_not_queued(
+    study, tmp_path, monkeypatch
+):
+    begin(study)
+    other, is_worked_on = open_study("study", tmp_path, SearchSettings()), studies._is_worked_on
+
+    def ends_meanwhile(trial, folder):
+        other.tell(trial.number, 0.7)
+        return is_worked_on(trial, folder)
+
+    monkeypatch.setattr(studies, "_is_worked_on", ends_meanwhile)
+    recover(study, tmp_path)
+    assert states(study) == ["COMPLETE"]
+
+
+def test_a_trial_is_locked_until_the_study_has_its_figure(tmp_path, study, monkeypatch):
+    """Another process would fail it between its training and that."""
+    seen = []
+    search = searching.Search.__new__(searching.Search)
+    search.study, search.folder = study, tmp_path
+    search.settings = SearchSettings(num_trials=1)
+    search.config = SimpleNamespace(
+        space=SimpleNamespace(suggest=lambda trial, chosen: {}), chosen={}
+    )
+    monkeypatch.setattr(searching.Search, "_figures", lambda self, trial, values: 0.5)
+    tell = study._storage.set_trial_state_values
+
+    def told(number, state, values=None):
+        seen.append((state.name, len(list(tmp_path.glob(".trial_*_lock")))))
+        return tell(number, state, values)
+
+    monkeypatch.setattr(study._storage, "set_trial_state_values", told)
+    assert search._one_more()
+    assert seen[-1] == ("COMPLETE", 1)
+    assert not list(tmp_path.glob(".trial_*"))
+
+
+def test_a_trial_killed_before_its_values_leaves_their_draw_to_the_one_that_goes_on(
+    study, tmp_path
+):
+    study.ask()
+    recover(study, tmp_path)
+    first, second = study.ask(), study.ask()
+    assert [place(study, study.get_trials()[each.number]) for each in (first, second)] == [0, 1]
+    assert first.suggest_float("x", 0, 1) != second.suggest_float("x", 0, 1)
+
+
+def test_a_trial_that_goes_on_takes_what_may_change(monkeypatch, compose, tiny, tmp_path):
+    """Such as the place of the data, which may differ on each machine."""
+    config, given = compose(*tiny, "runtime.device=cpu"), {}
+
+    def find_training(wanted, values, results_dir):
+        given.update(values)
+        return config, lambda callbacks: {"status": "completed"}
+
+    monkeypatch.setattr(trials, "find_training", find_training)
+    monkeypatch.setattr(trials, "read_results", lambda path: {"status": "interrupted"})
+    folder = tmp_path / "trial_000_x"
+    folder.mkdir()
+    (folder / trials.CONFIG_FILE).touch()
+    trials.run_trial(config, folder, SimpleNamespace(pruned_at=None))
+    assert given["data.root"] == str(config.data.root)
+    assert given["runtime.device"] == "cpu"

@@ -199,19 +199,14 @@ def test_trouble_with_the_server_is_one_warning(server, folder, trouble, monkeyp
     server.is_hanging = trouble == "hangs"
     if trouble == "refuses":
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    begun = time.monotonic()
     with training(own := folder()):
         own.record(history=[record(1)])
         if trouble in ("dies", "hangs later"):
             until(lambda: ("train/loss", 1) in server.metrics())
             server.is_hanging = trouble == "hangs later"
             server.dies_after = len(server.asked) if trouble == "dies" else server.dies_after
-            begun = time.monotonic()
-        for _ in range(50):  # a training that waited for its tracker would take seconds for each
-            own.record(history=[record(1), record(2)])
-        waited = time.monotonic() - begun
+        own.record(history=[record(1), record(2)])
         finish(own)
-    assert waited < TIMEOUT_SECONDS or trouble == "refuses"
     warnings = [each.message for each in caplog.records if "training.trackers" in each.message]
     assert len(warnings) == 1
     assert warnings[0].startswith("training.trackers: mlflow is off, the training goes on: ")

@@ -3,8 +3,8 @@
 import json
 import logging
 import threading
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +12,7 @@ from core.errors import InputError
 from core.experiments.folder import ExperimentFolder
 from core.training import trackers
 from core.training.settings import TrainingSettings
-from core.training.trackers import TRACKERS, check_trackers, following, tracked
+from core.training.trackers import TRACKERS, check_trackers, following, mlflow, tracked
 from core.training.trackers.following import Tracker, numbers
 
 
@@ -140,15 +140,58 @@ def test_what_mlflow_needs_is_said_before_the_start(monkeypatch, found, address,
     assert message in str(refused.value)
 
 
-def test_waiting_results_take_the_place_of_earlier_ones(follow, tmp_path, monkeypatch):
+def test_waiting_results_take_the_place_of_earlier_ones(tmp_path, monkeypatch):
     """A slow tracker does not fall behind: it goes from the first results to the last."""
+    begun, released = threading.Event(), threading.Event()
 
     class Slow(Remote):
         def follow(self, results: dict) -> None:
             super().follow(results)
-            time.sleep(0.05)
+            begun.set()
+            released.wait()
 
     monkeypatch.setitem(globals(), "Slow", Slow)
-    follow(Slow)
-    assert len(Slow.told) <= 5
-    assert Slow.told[-2:] == ["completed", "closed"]
+    monkeypatch.setitem(TRACKERS, "Slow", f"{__name__}:Slow")
+    folder = ExperimentFolder.at(tmp_path / "run")
+    with tracked(folder, ["Slow"]):
+        folder.record(status="running")
+        begun.wait()
+        for _ in range(9):
+            folder.record(status="running")
+        folder.record(status="completed")
+        released.set()
+    assert Slow.told == ["run", "running", "completed", "closed"]
+
+
+def test_a_process_that_is_refused_begins_no_tracker(tmp_path):
+    """It would empty the logs of the training that is running there."""
+    logs = tmp_path / "run" / "tensorboard"
+    logs.mkdir(parents=True)
+    (logs / "events").write_text("of another process")
+    folder = ExperimentFolder.at(tmp_path / "run")
+    with pytest.raises(InputError), tracked(folder, ["tensorboard"]):
+        raise InputError("another process is training in it")
+    assert (logs / "events").is_file()
+
+
+def test_classes_in_any_letters_have_figures_of_their_own_in_mlflow():
+    names = ["test/per_class/划痕/f1", "test/per_class/裂纹/f1", "a(b"]
+    assert [mlflow._named(name) for name in names] == [*names[:2], "a_b"]
+
+
+def test_an_experiment_that_another_training_makes_meanwhile_is_taken(tmp_path):
+    class Client:
+        """The experiment is there once somebody tried to make it."""
+
+        found = None
+
+        def get_experiment_by_name(self, name):
+            return self.found
+
+        def create_experiment(self, name):
+            self.found = SimpleNamespace(experiment_id="7")
+            raise RuntimeError("RESOURCE_ALREADY_EXISTS")
+
+    tracker = mlflow.MLflow.__new__(mlflow.MLflow)
+    tracker.client = Client()
+    assert tracker._experiment({"config": {"experiment": {"name": "steel"}}}) == "7"

@@ -11,8 +11,8 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial
 
-CONTINUES = "continues"
-"""The attribute of a trial that goes on with a killed one: the number of that one."""
+FIRST, CONTINUES = "first", "continues"
+"""Attributes of a trial that goes on with a killed one: the first one's number, and that one's."""
 
 
 class SeededSampler(BaseSampler):
@@ -53,5 +53,6 @@ class SeededSampler(BaseSampler):
 
 def place(study: Study, trial: FrozenTrial) -> int:
     """The trial's number in a study in which nothing was killed."""
-    earlier = study.get_trials(deepcopy=False)[: trial.number]
-    return trial.number - sum(CONTINUES in each.user_attrs for each in earlier)
+    number = trial.user_attrs.get(FIRST, trial.number)
+    earlier = study.get_trials(deepcopy=False)[:number]
+    return number - sum(CONTINUES in each.user_attrs for each in earlier)

@@ -64,32 +64,34 @@ class Search:
 
     def _one_more(self) -> bool:
         """Run one trial; false where enough have ended or are running."""
-        with ExitStack() as claim:
+        with ExitStack() as held, ExitStack() as claim:
             claim.enter_context(study_lock(self.folder))
             recover(self.study, self.folder)
             running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             if len(ended(self.study)) + len(running) >= self.settings.num_trials:
                 return False
-            objective = partial(self._objective, claim=claim)
+            objective = partial(self._objective, claim=claim, held=held)
             self.study.optimize(objective, n_trials=1, catch=(Exception,))
         return True
 
-    def _objective(self, trial: Trial, claim: ExitStack) -> float | Sequence[float]:
+    def _objective(
+        self, trial: Trial, claim: ExitStack, held: ExitStack
+    ) -> float | Sequence[float]:
         """Train the trial; `claim` is released as soon as others can see that it runs."""
-        with trial_lock(self.folder, trial.number):
-            try:
-                trial.set_user_attr(HOST, THIS_HOST)
-                values = self.config.space.suggest(trial, self.config.chosen)
-                claim.close()
-                return self._figures(trial, values)
-            except KeyboardInterrupt:
-                queue_again(self.study, self._known(trial))
-                raise
-            except TrialPruned:
-                raise
-            except Exception as error:
-                self._tell_failure(trial, error)
-                raise
+        held.enter_context(trial_lock(self.folder, trial.number))  # until the study has its figure
+        try:
+            trial.set_user_attr(HOST, THIS_HOST)
+            values = self.config.space.suggest(trial, self.config.chosen)
+            claim.close()
+            return self._figures(trial, values)
+        except KeyboardInterrupt:
+            queue_again(self.study, self._known(trial))
+            raise
+        except TrialPruned:
+            raise
+        except Exception as error:
+            self._tell_failure(trial, error)
+            raise
 
     def _figures(self, trial: Trial, values: dict[str, str]) -> float | Sequence[float]:
         known = self._known(trial)

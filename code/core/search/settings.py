@@ -13,7 +13,7 @@ class SearchSettings(Settings):
     )
     pruning: bool = Field(
         True,
-        description="end a trial whose validation figure is below the median of the others at the "
+        description="end a trial whose best figure so far is below the median of the others at the "
         "same epoch, once the learning rate's warm-up is over",
     )
     latency: bool = Field(

@@ -17,10 +17,10 @@ from optuna.trial import FrozenTrial, TrialState
 from core.errors import InputError
 from core.experiments.lock import is_locked
 from core.files.locks import acquire
-from core.search.sampler import CONTINUES, SeededSampler
+from core.search.sampler import CONTINUES, FIRST, SeededSampler
 from core.search.settings import SearchSettings
 
-HOST, FOLDER, FIRST = "host", "folder", "first"
+HOST, FOLDER = "host", "folder"
 """Attributes of a trial: the machine that trains it, the name of its experiment's folder, and,
 where it goes on with a killed one, the number of the first of these."""
 THIS_HOST = platform.node()
@@ -87,8 +87,10 @@ def trial_lock(folder: Path, number: int) -> Iterator[None]:
     file = _lock_file(folder, number)
     with file.open("w") as stream:
         acquire(stream)
-        yield
-        file.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
 
 
 def _lock_file(folder: Path, number: int) -> Path:
@@ -116,6 +118,8 @@ def recover(study: optuna.Study, folder: Path) -> None:
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if trial.user_attrs.get(HOST, THIS_HOST) != THIS_HOST or _is_worked_on(trial, folder):
             continue
+        if study.get_trials(deepcopy=False)[trial.number].state.is_finished():
+            continue  # it ended meanwhile
         queue_again(study, trial)
         # Only now: a process that is killed in between leaves a trial that is recovered once more.
         study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)

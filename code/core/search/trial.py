@@ -12,10 +12,10 @@ from optuna import Trial, TrialPruned
 
 from core.command.config import TrainConfig
 from core.errors import InputError
-from core.experiments.reading import read_results
+from core.experiments.reading import look_up, read_results
 from core.predicting.trained_model import TrainedModel
 from core.running.composition import train
-from core.running.resuming import CONFIG_FILE, find_training
+from core.running.resuming import CONFIG_FILE, FREE, find_training
 from core.training.callbacks import Callback
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,9 @@ class Watch(Callback):
         self.trial.report(figure, step=epoch)
         if self.first < epoch < self.num_epochs and self.trial.should_prune():
             self.pruned_at = epoch
-            log.info("Pruned: the median of the other trials is better at epoch %d", epoch)
+            log.info(
+                "Pruned: its best figure is below the median of the other trials at epoch %d", epoch
+            )
         return self.pruned_at is not None
 
 
@@ -63,7 +65,8 @@ def run_trial(config: TrainConfig, path: Path | None, watch: Watch) -> dict[str,
     elif (results := read_results(path)).get("status") == "completed":
         watch.on_resume(results["history"], results["best_epoch"])
     else:
-        _, go_on = find_training(str(path), {}, path.parent)
+        free = {key: look_up(config.resolved(), *key.split(".")) for key in FREE}
+        _, go_on = find_training(str(path), free, path.parent)
         results = go_on(callbacks=[watch])
     if watch.pruned_at is not None:
         raise TrialPruned

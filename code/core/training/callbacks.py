@@ -11,7 +11,7 @@ from core.files.writing import copy_file
 from core.machine.distributed import is_first
 from core.training.progress import Criterion
 from core.training.settings import TrainingSettings
-from core.training.trackers.tensorboard import TensorBoard  # noqa: F401  where people look for it
+from core.training.trackers.tensorboard import TensorBoard  # noqa: F401  a tracker, where people look
 
 log = logging.getLogger(__name__)
 

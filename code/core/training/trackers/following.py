@@ -46,16 +46,22 @@ class Following:
 
     def __init__(self, name: str, build: Callable[[Path], Tracker], path: Path) -> None:
         self.name, self.is_on = name, True
+        self._build = lambda: build(path)
         self.tracker: Tracker | None = None
-        self._do(lambda: setattr(self, "tracker", build(path)))
 
     def follow(self, results: dict[str, Any]) -> None:
         """Called with what was written to results.json."""
-        self._do(lambda: self.tracker.follow(results))
+        self._do(lambda: self._begun().follow(results))
+
+    def _begun(self) -> Tracker:
+        """Built with the first results: only then does this process hold the folder's lock."""
+        self.tracker = self.tracker or self._build()
+        return self.tracker
 
     def close(self) -> None:
         """The training has ended."""
-        self._do(lambda: self.tracker.close())
+        if self.tracker:
+            self._do(self.tracker.close)
 
     def _do(self, work: Callable[[], None]) -> None:
         if not self.is_on:
@@ -106,10 +112,12 @@ class FollowingInThread(Following):
 
     def _run(self, build: Callable[[Path], Tracker], path: Path) -> None:
         try:
-            tracker = build(path)
+            tracker = None
             while (results := self._next()) is not None:
+                tracker = tracker or build(path)
                 tracker.follow(results)
-            tracker.close()
+            if tracker:
+                tracker.close()
         except Exception as error:
             self.give_up(described(error))
 

@@ -81,8 +81,8 @@ class MLflow(Tracker):
             self._log(numbers(_without_intervals(figures)), step)
 
     def close(self) -> None:
-        if "run_id" not in self.known:
-            return
+        if not self._is_begun:
+            return  # it ended before it told anything: the run of an earlier process stays as it is
         self.client.set_tag(self.run_id, "status", self.status)
         self.client.set_terminated(self.run_id, _ENDS.get(self.status, "FAILED"))
         if self.status == "completed" and self._takes_files():
@@ -113,8 +113,14 @@ class MLflow(Tracker):
 
     def _experiment(self, results: dict[str, Any]) -> str:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or results["config"]["experiment"]["name"]
-        found = self.client.get_experiment_by_name(name)
-        return found.experiment_id if found else self.client.create_experiment(name)
+        if found := self.client.get_experiment_by_name(name):
+            return found.experiment_id
+        try:
+            return self.client.create_experiment(name)
+        except Exception:  # another training may have made it meanwhile
+            if found := self.client.get_experiment_by_name(name):
+                return found.experiment_id
+            raise
 
     def _tags(self, results: dict[str, Any]) -> dict[str, str]:
         environment = results.get("environment") or {}
@@ -185,4 +191,4 @@ def _without_intervals(figures: dict[str, Any]) -> dict[str, Any]:
 
 def _named(key: str) -> str:
     """The key in the letters that MLflow allows."""
-    return re.sub(r"[^\w\-. :/]", "_", key, flags=re.ASCII)
+    return re.sub(r"[^\w\-. :/]", "_", key)
