@@ -172,6 +172,13 @@ def test_the_command_line_is_that_of_what_was_changed(page, results_dir):
     assert (checked["wants"], checked["num_devices"]) in (("cpu", 1), ("gpu", 1))
     assert f"srun --ntasks=1 {checked['command']}\n" in checked["script"]
     assert check(page, {"experiment": "quickstart"})["name"] == "quickstart"
+    assert "#SBATCH --gpus=1\n" in checked["script"]
+    assert "--gpus" not in check(page, {"runtime.device": "cpu"})["script"]
+
+
+def test_costs_are_of_classes_by_their_names(page):
+    checked = check(page, {"evaluation.cost_miss": {"rolled-in scale": 5, "1": 2, "profile": 3}})
+    assert "evaluation.cost_miss={rolled-in scale:5,1:2,profile:3}" in checked["words"]
 
 
 @pytest.mark.parametrize(
@@ -193,6 +200,9 @@ def test_the_command_line_is_that_of_what_was_changed(page, results_dir):
         ({"mask_loss.type": "dice_loss", "model.mask_head": True,
           "augmentation.mixup.probability": 0.5}, "augmentation.mixup.probability",
          "a blend of two strips has no mask that mask_loss could learn"),
+        ({"training.trackers": ["mlflow"]}, "training.trackers", "training.trackers: mlflow needs"),
+        ({"training.folds": 3, "data.split_strategy": "stratified_80_10_10"}, "training.folds",
+         "makes its own splits"),
         ({"training.optimizer": "adamx"}, "training.optimizer", "timm has no optimizer of that"),
         ({"model.name": "resnet51"}, "model.name", "expected one of"),
     ],
@@ -233,6 +243,7 @@ HOSTILE = [
     {"training.num_epochs": "1,2"}, {"training.num_epochs": "choice(1,2)"},
     {"training.num_epochs": "range(1,9)"}, {"training.num_epochs": float("inf")},
     {"training.num_epochs": float("nan")}, {"training.num_epochs": 1e300},
+    {"training.num_epochs": 10**400}, {"evaluation.cost_miss": {"a:1,b": 2}},
     {"training.optimizer": "sgd\x00"}, {"training.optimizer": "s" * 5000},
     {"data.unused_masks": ["x"] * 3000}, {"loss.components": [[[[[[[[1]]]]]]]]},
 ]  # fmt: skip
@@ -302,8 +313,11 @@ def test_a_hostile_config_is_cloned_as_text(tmp_path):
     folder = write_experiment(tmp_path / "results", name="evil")
     results = read_results(folder)
     results["config"] = {
-        "data": {"root": "${oc.env:SECRET}", "class_names": ["<b>", "${x}"]},
-        "hydra": {"run": {"dir": "/"}}, "model": {"name": "../x", "weights": "/etc/passwd"},
+        "data": {"root": "${oc.env:SECRET}", "split_file": {"a": 1},
+                 "class_names": ["<b>", "${x}"]},
+        "loss": {"type": [1]},
+        "hydra": {"run": {"dir": "/"}},
+        "model": {"name": "../x", "weights": "/etc/passwd"},
         "training": {"num_epochs": {"a": {"b": [1] * 9000}}, "optimizer": "\x1b[31m"},
     }  # fmt: skip
     write_results(folder, results)

@@ -14,6 +14,7 @@ import pytest
 from conftest import REPOSITORY
 
 from core.errors import InputError
+from core.experiments.lock import is_locked
 from core.workbench.child import directly
 from core.workbench.launching import runner as runner_module
 from core.workbench.launching.jobs import ENDED, QUEUED, RUNNING, JobQueue
@@ -107,6 +108,68 @@ def test_what_does_not_stop_is_killed_with_its_workers(queue, results_dir, monke
     assert not any(member.is_alive() for member in members)
 
 
+def test_of_two_servers_one_sends_ctrl_c_and_it_comes_first_however_late(queue, results_dir):
+    runners = [runner_of(queue, results_dir) for _ in range(2)]
+    number = submit(queue, results_dir, "stubborn")
+    tick_until(runners[0], in_state(queue, number, RUNNING))
+    queue.ask_to_stop(number)
+    with sqlite3.connect(queue.database) as connection:
+        connection.execute("UPDATE jobs SET stop_asked_at = stop_asked_at - 1000")
+    seen = queue.find(number)
+    sent = []
+    for runner in runners:  # both saw that nothing was sent yet
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Process, "send", lambda process, number: sent.append(number))
+            runner._stop(seen)
+    assert sent == [signal.SIGINT]
+    runners[0].tick()
+    assert queue.find(number).signals == 1  # the minute begins with it
+
+
+def test_a_job_that_ended_is_not_held_by_who_has_its_experiment(queue, results_dir):
+    """Such as a training in a terminal, because of which it was refused."""
+    folder = results_dir / "run"
+    command = [*FAKE, str(results_dir), "loops", f"resume={folder}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as terminal:
+        assert terminal.stdout.readline().startswith("Experiment")
+        assert is_locked(folder)
+        number = submit(queue, results_dir, "fails", experiment="run")
+        try:
+            ended = tick_until(runner_of(queue, results_dir), in_state(queue, number, ENDED))
+        finally:
+            terminal.kill()
+    assert ended.status == "failed"
+    assert ended.message == "error: training.num_epochs=0: expected more"
+
+
+def test_after_a_new_start_of_the_machine_nobody_is_killed(queue, results_dir, monkeypatch):
+    runner = runner_of(queue, results_dir)
+    number = submit(queue, results_dir, "loops")
+    job = tick_until(runner, in_state(queue, number, RUNNING))
+    monkeypatch.setattr(runner_module, "boot_id", lambda: "another")
+    runner.tick()
+    assert (queue.find(number).state, queue.find(number).status) == (ENDED, "no process")
+    assert job.process.is_alive()
+    job.process.send(signal.SIGKILL)
+
+
+def test_an_error_about_one_job_leaves_the_others(queue, results_dir, monkeypatch, caplog):
+    runner = runner_of(queue, results_dir, num_gpus=1)
+    number = submit(queue, results_dir, "loops", wants="gpu")
+    tick_until(runner, in_state(queue, number, RUNNING))
+    look_at = Runner._look_at
+
+    def fails(self, job):
+        if job.number == number:
+            raise PermissionError
+        look_at(self, job)
+
+    monkeypatch.setattr(Runner, "_look_at", fails)
+    other = submit(queue, results_dir, "ends")
+    tick_until(runner, in_state(queue, other, ENDED))
+    assert f"Job {number} could not be looked after" in caplog.text
+
+
 def test_a_queued_job_is_removed_and_never_starts(queue, results_dir):
     number = submit(queue, results_dir, "ends")
     assert queue.ask_to_stop(number)
@@ -161,6 +224,26 @@ def test_each_device_has_one_job_and_none_is_overtaken(queue, results_dir):
     other = str(results_dir.with_name("other").resolve())
     assert queue.claim(other, devices, own).number == 6
     assert claimed() is None  # the processor is in use, by a job of another folder
+
+
+def test_a_job_that_wants_more_than_there_are_lets_others_pass(queue, results_dir):
+    submit(queue, results_dir, "ends", wants="gpu", num_devices=2)
+    second = submit(queue, results_dir, "ends", wants="gpu")
+    claimed = queue.claim(str(results_dir.resolve()), ["cpu", "0"], Process.own())
+    assert claimed.number == second
+
+
+def test_an_experiment_is_in_the_queue_once(queue, results_dir):
+    def resume(number):
+        try:
+            return submit(queue, results_dir, "resume=x", request=f"r {number}", experiment="x")
+        except InputError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(resume, range(4)))
+    assert found.count("x: is in the queue already") == 3
+    assert resume(1) in (1, "x: is in the queue already")
 
 
 def test_a_job_sees_the_devices_that_it_was_given(queue, results_dir, monkeypatch):
@@ -246,8 +329,11 @@ def test_a_queue_that_cannot_be_read_is_one_sentence(tmp_path):
     queue = JobQueue(tmp_path / "queue")
     queue.folder.mkdir()
     queue.database.write_bytes(b"no database at all" * 100)
-    with pytest.raises(InputError, match=r"cannot be used .* to begin a new queue"):
+    with pytest.raises(InputError, match=r"damaged .* to begin a new queue"):
         queue.jobs()
+    queue.database.write_bytes(b"")  # as a disk that was full may leave it
+    assert queue.jobs() == []
+    assert queue.known("request") is None
     if os.getuid():
         (tmp_path / "mine").mkdir(0o500)
         with pytest.raises(InputError, match="set XDG_STATE_HOME"):

@@ -47,6 +47,15 @@ from core.training.trackers import tracked
 log = logging.getLogger(__name__)
 
 
+def check_split_strategy(config: TrainConfig) -> None:
+    """Raise InputError for a split that a cross-validation would not use."""
+    if config.data.split_strategy != DataSettings().split_strategy:
+        raise InputError(
+            f"training.folds={config.training.folds}: makes its own splits, so "
+            f"data.split_strategy={config.data.split_strategy} would not be used: leave out one"
+        )
+
+
 def cross_validate(
     config: TrainConfig, resumed: Path | None = None, changed: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -58,11 +67,7 @@ def cross_validate(
     begun fold continues from its last checkpoint; `changed` lists the changes to its config.
     Raises InputError for invalid data or values, or other data than the resumed folder's.
     """
-    if config.data.split_strategy != DataSettings().split_strategy:
-        raise InputError(
-            f"training.folds={config.training.folds}: makes its own splits, so "
-            f"data.split_strategy={config.data.split_strategy} would not be used: leave out one"
-        )
+    check_split_strategy(config)
     given, config = config, replace(config, data=with_image_size(config.data))
     data = read_data(config.data)
     config = with_num_classes(config, data.table)

@@ -3,13 +3,20 @@
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.losses.factory import loss_for_training
+from core.machine.device import choose_device
+from core.running.cross_validation import check_split_strategy
 from core.running.launching import check_devices
 from core.running.mask_supervision import check_mask_keys
+from core.training.trackers import check_trackers
 
 
 def check_early(config: TrainConfig) -> None:
     """Raise InputError, in the words of the training, for what it would refuse with any data."""
     check_devices(config)
+    check_trackers(config.training.trackers)
+    choose_device(config.runtime.device)
+    if config.training.folds:
+        check_split_strategy(config)
     check_mask_keys(config)
     AugmentationPipeline(
         config.augmentation,

@@ -41,6 +41,8 @@ def check_words(words: Sequence[str], results_dir: str) -> dict[str, Any]:
     return {
         "words": words,
         "name": config.experiment.name,
+        # For a cluster, whose devices are not those of this machine.
+        "num_gpus": 0 if config.runtime.device == "cpu" else config.runtime.devices,
         **devices_of(config.runtime.device, config.runtime.devices),
     }
 

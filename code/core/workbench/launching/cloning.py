@@ -47,7 +47,7 @@ def cloned(
                 lost.append(f"{key}={value}: no key of this version")
         elif key in places and value is not None:
             known = {path: name for name, path in places[key].items()}
-            if value in known:
+            if isinstance(value, str) and value in known:
                 values[key] = known[value]
             else:
                 lost.append(f"{key}={value}: not one of the places that can be chosen here")
@@ -61,7 +61,7 @@ def _defaults(config: Mapping[str, Any], form: Mapping[str, Any]) -> dict[str, A
     defaults: dict[str, Any] = {}
     for group, about in form["components"].items():
         defaults[about["key"]] = about["default"]
-        chosen = about["options"].get(config.get(about["key"], about["default"]), {})
+        chosen = about["options"].get(str(config.get(about["key"], about["default"])), {})
         for name, schema in chosen.get("parameters", {}).items():
             defaults[f"{group}.{name}"] = schema.get("default", ...)
     for section, about in form["settings"].items():

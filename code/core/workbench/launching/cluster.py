@@ -13,7 +13,7 @@ def command_line(words: Sequence[str]) -> str:
     return for_terminal(shlex.join(["python", _SCRIPT, *words]))
 
 
-def batch_script(name: str, words: Sequence[str], num_devices: int) -> str:
+def batch_script(name: str, words: Sequence[str], num_gpus: int) -> str:
     """The text of a script for `sbatch`, to be submitted from the folder of the project.
 
     SLURM sends the signal that lets a training save itself, two minutes before its time is over;
@@ -22,7 +22,7 @@ def batch_script(name: str, words: Sequence[str], num_devices: int) -> str:
     lines = [
         "#!/bin/bash",
         f"#SBATCH --job-name={name}",
-        f"#SBATCH --gpus={num_devices}",
+        *([f"#SBATCH --gpus={num_gpus}"] if num_gpus else []),
         "#SBATCH --cpus-per-task=8",
         "#SBATCH --time=12:00:00",
         "#SBATCH --signal=INT@120",

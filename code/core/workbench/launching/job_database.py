@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS jobs (
   runner_began INTEGER,
   pid INTEGER,
   began INTEGER,
+  boot TEXT,
   stop_asked_at REAL,
   signals INTEGER NOT NULL DEFAULT 0,
   experiment TEXT,
@@ -65,6 +66,7 @@ class Job:
     runner_began: int | None
     pid: int | None
     began: int | None
+    boot: str | None
     stop_asked_at: float | None
     signals: int
     experiment: str | None
@@ -104,7 +106,6 @@ def writing(database: Path) -> Iterator[sqlite3.Connection]:
         ) from None
     with connected(database) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(_TABLE)
         yield connection
         connection.execute("COMMIT")
 
@@ -115,12 +116,19 @@ def connected(database: Path) -> Iterator[sqlite3.Connection]:
     try:
         opened = sqlite3.connect(database, _WAIT_SECONDS, isolation_level=None)
         with closing(opened) as connection:
-            # Where the file system has no WAL, SQLite keeps to what it has.
-            connection.execute("PRAGMA journal_mode = WAL")
+            # Where the file system has no WAL, SQLite keeps to what it has; another process may be
+            # switching to it just now.
+            with suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(_TABLE)
             yield connection
+    except sqlite3.OperationalError as error:
+        raise InputError(
+            f"{database}: cannot be used ({error}): make room, or let its user write to it, or set "
+            "XDG_STATE_HOME to another folder"
+        ) from None
     except sqlite3.DatabaseError as error:
         raise InputError(
-            f"{database}: cannot be used ({error}): give it back to its user, or move it away to "
-            "begin a new queue"
+            f"{database}: damaged ({error}): move it away to begin a new queue"
         ) from None

@@ -15,8 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from core.errors import InputError
+from core.files.escaping import for_terminal
 from core.workbench.launching.job_database import COLUMNS, Job, as_job, connected, writing
-from core.workbench.launching.processes import Process
+from core.workbench.launching.processes import Process, boot_id
 
 QUEUED, RUNNING, ENDED = "queued", "running", "ended"
 CPU, GPU = "cpu", "gpu"
@@ -40,8 +42,9 @@ class JobQueue:
     def submit(self, request: str, folder: str, words: Sequence[str], **about: Any) -> int:
         """Add a job, with its `label`, `wants` and `num_devices`, and return its number.
 
-        `request` is a name that the sender gives to this call: sending it twice adds one job.
-        Raises InputError where nothing can be written.
+        `request` is a name that the sender gives to this call: sending it twice adds one job. With
+        an `experiment`, that one is continued.
+        Raises InputError where nothing can be written, or the experiment is in the queue already.
         """
         values = {
             "request": request, "folder": folder, "words": json.dumps(list(words)),
@@ -51,6 +54,9 @@ class JobQueue:
             known = "SELECT number FROM jobs WHERE request = ?"
             if found := connection.execute(known, [request]).fetchone():
                 return found[0]
+            active = "SELECT 1 FROM jobs WHERE state <> 'ended' AND folder = ? AND experiment = ?"
+            if connection.execute(active, [folder, about.get("experiment")]).fetchone():
+                raise InputError(f"{for_terminal(about['experiment'])}: is in the queue already")
             self._forget_the_oldest(connection)
             names = ", ".join(values)
             marks = ", ".join("?" * len(values))
@@ -85,7 +91,7 @@ class JobQueue:
         """Take the next job of `folder` for which enough of the `devices` are free.
 
         A device is `cpu`, or the number of a GPU. A job is not overtaken by a later one that wants
-        the same kind of device.
+        the same kind of device, unless it wants more than there are.
         """
         with writing(self.database) as connection:
             used = connection.execute("SELECT devices FROM jobs WHERE state = 'running'")
@@ -96,7 +102,10 @@ class JobQueue:
             )  # fmt: skip
             passed: set[str] = set()
             for job in map(as_job, waiting.fetchall()):
-                free = [d for d in devices if (d == CPU) == (job.wants == CPU) and d not in busy]
+                alike = [d for d in devices if (d == CPU) == (job.wants == CPU)]
+                if len(alike) < job.num_devices:
+                    continue  # it waits for a server that has more
+                free = [d for d in alike if d not in busy]
                 if job.wants in passed or len(free) < job.num_devices:
                     passed.add(job.wants)
                     continue
@@ -114,8 +123,8 @@ class JobQueue:
     def register(self, number: int, claim: str, process: Process) -> bool:
         """Note which process is the job; false where it was given to another one meanwhile."""
         return self._update(
-            "pid = ?, began = ? WHERE number = ? AND claim = ? AND pid IS NULL "
-            "AND state = 'running'", process.pid, process.began, number, claim,
+            "pid = ?, began = ?, boot = ? WHERE number = ? AND claim = ? AND pid IS NULL "
+            "AND state = 'running'", process.pid, process.began, boot_id(), number, claim,
         )  # fmt: skip
 
     def give_back(self, job: Job) -> bool:
@@ -137,12 +146,18 @@ class JobQueue:
             now, number,
         )  # fmt: skip
 
-    def note(self, number: int, **values: Any) -> bool:
-        """Write the `signals` that were sent to a running job, or its `experiment`."""
-        names = ", ".join(f"{name} = ?" for name in values)
+    def count_signal(self, job: Job) -> bool:
+        """Whether the next signal is for the caller to send; with the first, the waiting begins."""
         return self._update(
-            f"{names} WHERE number = ? AND state = 'running'", *values.values(), number
-        )
+            "signals = signals + 1, "
+            "stop_asked_at = CASE WHEN signals = 0 THEN ? ELSE stop_asked_at END "
+            "WHERE number = ? AND state = 'running' AND signals = ?",
+            time.time(), job.number, job.signals,
+        )  # fmt: skip
+
+    def note_experiment(self, number: int, name: str) -> bool:
+        """Write which experiment a running job trains."""
+        return self._update("experiment = ? WHERE number = ? AND state = 'running'", name, number)
 
     def end(self, job: Job, status: str, message: str) -> bool:
         """Note how a running job ended; false where another server did so already."""

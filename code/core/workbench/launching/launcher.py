@@ -22,7 +22,7 @@ from core.workbench.launching.checking import (
 from core.workbench.launching.cloning import cloned, read_config
 from core.workbench.launching.cluster import batch_script, command_line
 from core.workbench.launching.job_database import Job
-from core.workbench.launching.jobs import ENDED, QUEUED, RUNNING, JobQueue
+from core.workbench.launching.jobs import CPU, ENDED, QUEUED, RUNNING, JobQueue
 from core.workbench.launching.overrides import hydra_text, override_words
 from core.workbench.launching.places import Places, described, places
 from core.workbench.launching.processes import IS_SUPPORTED
@@ -80,7 +80,7 @@ class Launcher:
         return {
             **checked,
             "command": command_line(checked["words"]),
-            "script": batch_script(checked["name"], checked["words"], checked["num_devices"]),
+            "script": batch_script(checked["name"], checked["words"], checked["num_gpus"]),
         }
 
     def estimate(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,9 +132,6 @@ class Launcher:
             raise InputError(f"{name}: cannot be resumed: expected a training that was interrupted")
         if is_locked(found.path):
             raise InputError(f"{name}: another process is training in it: wait for it, or stop it")
-        waiting = self.queue.jobs(QUEUED, RUNNING)
-        if any((job.folder, job.experiment) == (self.runner.folder, found.name) for job in waiting):
-            raise InputError(f"{name}: is in the queue already")
         values = row["values"]
         device, number = values.get("runtime.device", "auto"), values.get("runtime.devices", 1)
         about = self._ask(devices_of, device, number)
@@ -173,12 +170,18 @@ class Launcher:
         return {
             **shown,
             "command": command_line(job.words),
-            "message": job.message or "",
+            "message": job.message or self._why_waiting(job),
             "stopping": job.stop_asked_at is not None and job.state != ENDED,
             "elsewhere": None if is_here else for_terminal(job.folder),
             "experiment": row and {"key": row["key"], "name": row["name"]},
             "epochs": [values.get("epochs") or 0, values.get("planned_epochs")],
         }
+
+    def _why_waiting(self, job: Job) -> str:
+        if job.state != QUEUED or job.wants == CPU:
+            return ""
+        found = self.runner.num_devices(job.wants)
+        return f"wants {job.num_devices} GPUs of {found}" if found < job.num_devices else ""
 
     def _queue(self, request: str, words: list[str], **about: Any) -> dict[str, Any]:
         if not IS_SUPPORTED:

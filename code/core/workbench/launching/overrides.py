@@ -21,6 +21,8 @@ _PLAIN = re.compile(
     r"(?!(?:true|false|null|inf|nan)$)(?:\.{0,2}/)?[A-Za-z_][\w./-]*", re.ASCII | re.IGNORECASE
 )
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+# Of a class, as Hydra takes it for a key without quotes.
+_CLASS = re.compile(r"[\w-]+(?: [\w-]+)*", re.ASCII)
 # Of the further arguments of a network: those that would have it read a file.
 _OF_FILES = re.compile(r"path|file|dir|url|hub|cfg|checkpoint|cache|custom_load", re.IGNORECASE)
 _PATH_MARKS = set("/\\:~")
@@ -89,7 +91,7 @@ class _Writer:
         if value is None or isinstance(value, bool):
             return {None: "null", True: "true", False: "false"}[value]
         if isinstance(value, (int, float)):
-            if not math.isfinite(value) or abs(value) > 2**63:
+            if abs(value) > 2**63 or not math.isfinite(value):
                 self._refuse("a finite number")
             return repr(value)
         if isinstance(value, str):
@@ -112,7 +114,10 @@ class _Writer:
         return hydra_text(text)
 
     def _name(self, name: str) -> str:
-        if not _NAME.fullmatch(name) or _OF_FILES.search(name):
+        of_network = self.key.startswith("model.")
+        if not (_NAME if of_network else _CLASS).fullmatch(name) or (
+            of_network and _OF_FILES.search(name)
+        ):
             self._refuse(f"other keys in it than {name[:_LONGEST_TEXT]!r}")
         return name
 

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -30,7 +31,7 @@ class Process:
 
     def send(self, number: int) -> bool:
         """Send a signal to this process and no other; false where it has ended."""
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):
             descriptor = os.pidfd_open(self.pid)
             try:
                 # The descriptor stays with the process that has the number now.
@@ -51,6 +52,15 @@ class Process:
             for found in _all()
             if found["session"] == self.pid and found["state"] not in "ZX"
         ]
+
+
+@cache
+def boot_id() -> str:
+    """What tells this start of the machine from others."""
+    try:
+        return (_PROC / "sys" / "kernel" / "random" / "boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _all() -> Iterator[dict]:

@@ -21,7 +21,7 @@ from core.files.escaping import for_terminal
 from core.workbench.index import ABANDONED
 from core.workbench.launching.job_database import Job
 from core.workbench.launching.jobs import CPU, QUEUED, RUNNING, JobQueue
-from core.workbench.launching.processes import Process
+from core.workbench.launching.processes import Process, boot_id
 from core.workbench.launching.starting import CODE, starting
 from core.workbench.summary import read_row
 
@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 TRAIN = (sys.executable, str(CODE / "train.py"))
 _INTERVAL_SECONDS = 1.0
-# After how many seconds which signal follows. The first lets a training save and end by itself.
+# After how many seconds which signal follows. The first lets a training save and end by itself; the
+# seconds count from when it was sent, so that it is the first whenever a server is there again.
 STEPS = ((0, signal.SIGINT), (60, signal.SIGTERM), (75, signal.SIGKILL))
 _MOST_BYTES = 1 << 18
 # The first line of a training that names its folder, see core/running.
@@ -76,7 +77,12 @@ class Runner:
         for child in self._children.values():
             child.poll()  # a child that ended stays a zombie until it is asked
         for job in self.queue.jobs(RUNNING):
-            self._look_at(job)
+            try:
+                self._look_at(job)
+            except InputError:
+                raise
+            except Exception:  # the other jobs have to be looked after
+                log.exception("Job %d could not be looked after; trying again", job.number)
         while self.queue.jobs(QUEUED) and (
             job := self.queue.claim(self.folder, self._devices(), Process.own())
         ):
@@ -88,11 +94,15 @@ class Runner:
                 self.tick()
             except InputError:  # a queue that cannot be read is reported where it is asked for
                 pass
-            except Exception:  # the other jobs have to be looked after
+            except Exception:
                 if not self._ended.is_set():
                     log.exception("The queue could not be looked after; trying again")
             self._woken.wait(_INTERVAL_SECONDS)
             self._woken.clear()
+
+    def num_devices(self, wants: str) -> int:
+        """How many devices of this kind there are."""
+        return sum((device == CPU) == (wants == CPU) for device in self._devices())
 
     def _devices(self) -> list[str]:
         names = [str(number) for number in range(self._count_gpus())]
@@ -120,11 +130,15 @@ class Runner:
             self._look_at_claim(job)
             return
         experiment = job.experiment or self._find_experiment(job)
-        if job.process.is_alive() or (experiment and is_locked(Path(job.folder, experiment))):
+        # After a new start of the machine, its numbers are those of others.
+        left = job.process.session() if job.boot == boot_id() else []
+        is_alive = bool(left) and job.process.is_alive()
+        # Another process may hold the lock: a training in a terminal, which refused this one.
+        if is_alive or (left and experiment and is_locked(Path(job.folder, experiment))):
             self._stop(job)
             return
-        for left in job.process.session():  # workers outlive a training that was killed
-            left.send(signal.SIGKILL)
+        for each in left:  # workers outlive a training that was killed
+            each.send(signal.SIGKILL)
         self.queue.end(job, *self._outcome(job, experiment))
         self._children.pop(job.number, None)
 
@@ -139,16 +153,18 @@ class Runner:
     def _stop(self, job: Job) -> None:
         if job.stop_asked_at is None:
             return
-        waited = time.time() - job.stop_asked_at
-        due = [number for seconds, number in STEPS if waited >= seconds]
-        if len(due) <= job.signals:
+        if job.signals == len(STEPS):
             return
-        self.queue.note(job.number, signals=len(due))
-        if due[-1] == signal.SIGKILL:
+        seconds, number = STEPS[job.signals]
+        is_due = job.signals == 0 or time.time() - job.stop_asked_at >= seconds
+        # Of several servers over one queue, one sends it: a second Ctrl-C would lose the step.
+        if not is_due or not self.queue.count_signal(job):
+            return
+        if number == signal.SIGKILL:
             for each in job.process.session():
                 each.send(signal.SIGKILL)
         else:  # to the leader alone: it tells its workers
-            job.process.send(due[-1])
+            job.process.send(number)
 
     def _find_experiment(self, job: Job) -> str | None:
         """The name of its folder in `job.folder`, from what it printed."""
@@ -158,7 +174,7 @@ class Runner:
         name = Path(os.fsdecode(found[1] or found[2])).name
         if not Path(job.folder, name, RESULTS_FILE).is_file():
             return None
-        self.queue.note(job.number, experiment=name)
+        self.queue.note_experiment(job.number, name)
         return name
 
     def _outcome(self, job: Job, experiment: str | None) -> tuple[str, str]:

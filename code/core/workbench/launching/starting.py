@@ -27,8 +27,8 @@ def starting(queue: JobQueue, job: Job, command: list[str]) -> list[str]:
 
 def main() -> None:
     folder, number, claim, *command = sys.argv[1:]
-    if not JobQueue(Path(folder)).register(int(number), claim, Process.own()):
-        sys.exit("The queue has given this job to another process")
     # A server that was started in the background ignores Ctrl-C, which ends a training tidily.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if not JobQueue(Path(folder)).register(int(number), claim, Process.own()):
+        sys.exit("The queue has given this job to another process")
     os.execv(command[0], command)

@@ -192,7 +192,9 @@ export class New extends Component {
     const words = this.state.wanted.toLowerCase().split(/\s+/).filter(Boolean);
     const found = (key, schema) => words.every((word) => `${name}.${key} ${schema.description} ${Object.keys(schema.parameters ?? {})}`.toLowerCase().replaceAll("_", " ").includes(word.replaceAll("_", " ")));
     const fields = Object.entries(parameters).filter(([key, schema]) => key !== "source" && found(key, schema));
-    if (words.length && !fields.length) return null;
+    const source = name === "data" && found("source", parameters.source);
+    const isChosen = group && found(group.key.split(".")[1], { description: Object.keys(group.options).join(" ") });
+    if (words.length && !fields.length && !source && !isChosen) return null;
     const changed = Object.keys(this.values).filter((key) => key === group?.key || key.startsWith(`${name}.`)).length;
     const context = this.forFields();
     const problem = context.problem?.path ?? "";
@@ -200,7 +202,7 @@ export class New extends Component {
     return html`<details class="keys" key=${name} open=${open} onToggle=${(event) => this.setState({ [name]: event.target.open })}>
       <summary>${GROUPS[name] ?? SECTIONS[name]}${chosen ? ` · ${chosen}` : ""}${changed ? html` <b>· ${changed} changed</b>` : null}</summary>
       ${open ? html`${group ? this.component(name, group, chosen, context) : null}
-        ${name === "data" && !words.length ? field("data.source", parameters.source, context) : null}
+        ${source ? field("data.source", parameters.source, context) : null}
         ${fields.map(([key, schema]) => (schema.switch ? switchable : field)(`${name}.${key}`, schema, context))}` : null}
     </details>`;
   }
