@@ -86,7 +86,11 @@ class Options:
         "these alone", nargs="+", metavar="NAME",
     )  # fmt: skip
     labels: Sequence[int] = _option(
-        (150, 60, 600), "labelled strips, at most 600", type=positive, nargs="+", metavar="N"
+        (150, 60, 600),
+        "labelled strips, at most 600; with --data-root, of each class",
+        type=positive,
+        nargs="+",
+        metavar="N",
     )
     seeds: Sequence[int] = _option((1, 2, 3), "seeds", type=positive, nargs="+", metavar="N")
     test_images: int = _option(1500, "labelled strips to test on", type=positive, metavar="N")
@@ -160,8 +164,8 @@ SUBJECTS = {
         ("device", "checks and speed of a GPU: parity, strips a second, kernels",
          ("minutes", "num_images", *_MODEL), {"num_images": 768, "batch_size": 16}),
         ("pretraining", "few labels after each kind of pretraining, from scratch and ImageNet",
-         ("starts", "labels", "seeds", "num_images", "image_size", "test_images", "num_steps",
-          "num_epochs", "sweep_dir", "only_table", "threads"),
+         ("starts", "labels", "seeds", "data_root", "num_images", "image_size", "test_images",
+          "num_steps", "num_epochs", "sweep_dir", "only_table", "threads"),
          {"num_images": 1500, "image_size": (64, 400)}),
         ("novelty", "detectors of novelty on magnetic tiles and procedural strips",
          ("detectors", "seeds", "data_root", "num_images", "image_size", "test_images",

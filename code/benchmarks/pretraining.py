@@ -1,8 +1,9 @@
-"""What pretraining without labels gains where labels are few: one sweep on procedural strips.
+"""What pretraining without labels gains where labels are few: a sweep on one data set.
 
-Networks from scratch, from each method of pretraining and from ImageNet weights learn from a few
-labelled strips, with as many steps each. Every run is a folder, and a finished one is not repeated:
-after an interruption, the same command goes on.
+It is of procedural strips, or of photographs. Networks from scratch, from each method of
+pretraining and from ImageNet weights learn from a few labelled ones, with as many steps each.
+Every run is a folder, and a finished one is not repeated: after an interruption, the same command
+goes on.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 
 from benchmarks.options import Options
-from benchmarks.pretraining_strips import MOST_LABELLED, SweepStrips
+from benchmarks.pretraining_strips import MOST_LABELLED, Photographs, ProceduralStrips
 from benchmarks.pretraining_table import Fine, rows_of, table_of
 from benchmarks.sweep import check_names, keep_settings
 from benchmarks.workload import CONFIG_DIR, training_config
@@ -26,7 +27,7 @@ from core.pretraining.composition import pretrain
 from core.pretraining.encoder import ENCODER_FILE
 from core.running.composition import train
 
-_SETTINGS = ("image_size", "num_images", "test_images", "num_steps", "num_epochs")
+_SETTINGS = ("data_root", "image_size", "num_images", "test_images", "num_steps", "num_epochs")
 
 _SLIM = ("model=resnet10_slim", "model.pooling=average_max", "model.pretrained=false")
 _MASKS = "model.mask_head=true"
@@ -73,10 +74,11 @@ def results(options: Options, folder: Path) -> tuple[list[dict[str, Any]], str]:
     """A row for each start and number of labels, of all finished runs, and their table.
 
     Raises:
-        InputError: an unknown start, or a folder of a sweep with other settings.
+        InputError: an unknown start, one that needs masks where there are none, or a folder of a
+            sweep with other settings.
     """
     check_names("--starts", options.starts, STARTS)
-    if max(options.labels) > MOST_LABELLED:
+    if options.data_root is None and max(options.labels) > MOST_LABELLED:
         raise InputError(f"--labels {max(options.labels)}: expected at most {MOST_LABELLED}")
     sweep = Sweep(options)
     if not options.only_table:
@@ -84,7 +86,10 @@ def results(options: Options, folder: Path) -> tuple[list[dict[str, Any]], str]:
     fine = [Fine(*key, path) for key in sweep.runs() if (path := sweep.finished("trained", key))]
     beside = {name: start.beside for name, start in STARTS.items()}
     rows = rows_of(fine, beside)
-    return rows, table_of(rows)
+    text = table_of(rows)
+    if options.data_root is not None:
+        text += f"\nLabels are those of each class of {options.data_root}."
+    return rows, text
 
 
 class Sweep:
@@ -92,9 +97,12 @@ class Sweep:
 
     def __init__(self, options: Options) -> None:
         self.options, self.folder = options, options.sweep_dir
-        self.strips = SweepStrips(
-            self.folder / "strips", options.image_size, options.num_images, options.test_images
-        )
+        strips, size, root = self.folder / "strips", options.image_size, options.data_root
+        if root is None:
+            self.strips = ProceduralStrips(strips, size, options.num_images, options.test_images)
+        else:
+            self.strips = Photographs(strips, root, size)
+            self._check_masks()
         keep_settings(self.folder, options, _SETTINGS)
 
     def runs(self) -> Iterator[tuple[str, int, int]]:
@@ -102,6 +110,14 @@ class Sweep:
         options = self.options
         for labels, start, seed in product(options.labels, options.starts, options.seeds):
             yield start, labels, seed
+
+    def _check_masks(self) -> None:
+        for name in self.options.starts:
+            if _MASKS in STARTS[name].training and not self.strips.has_masks:
+                raise InputError(
+                    f"--starts {name}: trains a mask head, and {self.options.data_root} has no "
+                    "masks: leave it out"
+                )
 
     def run(self) -> None:
         """Run what is not finished."""
@@ -120,11 +136,13 @@ class Sweep:
 
     def _train(self, name: str, labels: int, seed: int) -> None:
         start = STARTS[name]
-        root, split_file = self.strips.labelled(labels, seed)
-        epochs = max(1, round(self.options.num_steps / -(-labels // 8)))
+        root, split_file, num_train = self.strips.labelled(labels, seed)
+        epochs = max(1, round(self.options.num_steps / -(-num_train // 8)))
         words = ["data=severstal", f"data.root={root}", "data.batch_size=8"]
         words += ["data.split_strategy=file", f"data.split_file={split_file}"]
-        words += ["data.group_duplicates=false", "loss=bce_with_logits"]
+        grouped = str(self.options.data_root is not None).lower()
+        words += [f"data.group_duplicates={grouped}", "data.missing_masks=ignore"]
+        words += ["loss=bce_with_logits"]
         words += [f"augmentation.{key}=null" for key in ("rotation", "gaussian_blur")]
         words += ["augmentation.brightness_contrast=null", f"training.num_epochs={epochs}"]
         words += [f"training.warmup_epochs={0.15 * epochs:.3f}", "training.tested_epoch=last"]
@@ -153,8 +171,9 @@ class Sweep:
     def _shared(self, kind: str, key: tuple[Any, ...]) -> list[str]:
         height, width = self.options.image_size
         folder = self.folder / kind / "_".join(map(str, key))
+        size = "image_size" if self.options.data_root is None else "resize"
         return [
-            f"data.image_size=[{height},{width}]",
+            f"data.{size}=[{height},{width}]",
             "data.cache=memory",
             f"experiment.seed={key[-1]}",
             f"experiment.results_dir={folder}",

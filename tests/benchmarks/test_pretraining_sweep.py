@@ -2,14 +2,18 @@
 
 import csv
 import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from benchmarks import pretraining
 from benchmarks.options import Options
 from benchmarks.pretraining import STARTS, results
-from benchmarks.pretraining_strips import SweepStrips
+from benchmarks.pretraining_strips import Photographs, ProceduralStrips
 from core.errors import InputError
 from core.pretraining.methods import get_registry
 
@@ -80,9 +84,10 @@ def test_every_method_that_needs_no_labels_is_in_the_sweep():
 
 
 def test_parts_are_disjoint_and_fewer_labels_are_the_first_of_more(tmp_path):
-    strips, parts = SweepStrips(tmp_path, (32, 64), 6, 30), {}
+    strips, parts = ProceduralStrips(tmp_path, (32, 64), 6, 30), {}
     for number, seed in ((8, 1), (20, 1), (20, 2)):
-        root, file = strips.labelled(number, seed)
+        root, file, num_train = strips.labelled(number, seed)
+        assert num_train == number
         with file.open(newline="") as stream:
             part_of = {row["image_id"]: row["split"] for row in csv.DictReader(stream)}
         assert set(part_of) == {path.name for path in (root / "train_images").iterdir()}
@@ -94,3 +99,53 @@ def test_parts_are_disjoint_and_fewer_labels_are_the_first_of_more(tmp_path):
     assert [len(parts[20, 1][part]) for part in ("train", "test")] == [20, 30]
     unlabelled = strips.unlabelled()
     assert len(list(unlabelled.glob("*.jpg"))) == len(list(unlabelled.iterdir())) == 6
+
+
+@pytest.fixture
+def photographs(tmp_path) -> Path:
+    """150 photographs of two sizes with two classes, of which each seventh image shows one."""
+    root = tmp_path / "photographs"
+    (root / "images").mkdir(parents=True)
+    rows = ["ImageId,scratch,pit"]
+    for number in range(150):
+        name = f"{number:03d}.png"
+        image = np.random.default_rng(number).integers(0, 255, (20 + number % 2, 30), np.uint8)
+        cv2.imwrite(str(root / "images" / name), image)
+        rows.append(f"{name},{int(number % 7 == 0)},{int(number % 7 == 1)}")
+    (root / "labels.csv").write_text("\n".join(rows))
+    return root
+
+
+def test_few_photographs_of_each_class_are_labelled(photographs, tmp_path):
+    source, drawn = Photographs(tmp_path / "strips", photographs, (32, 32)), {}
+    for number, seed in ((2, 1), (4, 1), (4, 2)):
+        root, file, num_train = source.labelled(number, seed)
+        with file.open(newline="") as stream:
+            part_of = {row["image_id"]: row["split"] for row in csv.DictReader(stream)}
+        with (root / "labels.csv").open(newline="") as stream:
+            kinds = [(row["scratch"], row["pit"]) for row in csv.DictReader(stream)
+                     if part_of[row["ImageId"]] == "train"]  # fmt: skip
+        assert Counter(kinds) == {("1", "0"): number, ("0", "1"): number, ("0", "0"): number}
+        assert num_train == 3 * number
+        drawn[number, seed] = {part: {n for n, p in part_of.items() if p == part}
+                               for part in ("train", "validation", "test")}  # fmt: skip
+    assert drawn[2, 1]["train"] < drawn[4, 1]["train"] != drawn[4, 2]["train"]
+    assert drawn[2, 1]["test"] == drawn[4, 2]["test"]
+    unlabelled = {path.name for path in source.unlabelled().iterdir()}
+    assert drawn[4, 1]["train"] | drawn[4, 2]["train"] <= unlabelled
+    assert not unlabelled & (drawn[4, 1]["test"] | drawn[4, 1]["validation"])
+    assert len(unlabelled) + 40 + len(drawn[4, 1]["test"]) == 150
+
+
+def test_photographs_are_resized_and_compared(photographs, tmp_path):
+    chosen = {**TINY, "image_size": (32, 32), "labels": (2,), "starts": ("scratch", "simclr")}
+    options = Options(**chosen, data_root=photographs, sweep_dir=tmp_path / "sweep")
+    rows, text = results(options, tmp_path)
+    assert [(row["start"], row["labels"]) for row in rows] == [("scratch", 2), ("simclr", 2)]
+    assert rows[1]["differences"][1]["value"] == pytest.approx(
+        rows[1]["seeds"][1] - rows[0]["seeds"][1]
+    )
+    assert f"of each class of {photographs}" in text
+    masked = replace(options, starts=("scratch_mask_head",))
+    with pytest.raises(InputError, match="--starts scratch_mask_head: trains a mask head"):
+        results(masked, tmp_path)
