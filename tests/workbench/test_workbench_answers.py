@@ -52,6 +52,18 @@ def test_what_has_not_changed_is_not_sent_again(served, path):
     assert served.ask(path, If_None_Match='"other"').body == first.body
 
 
+def test_a_browser_keeps_what_belongs_to_the_first_page(served):
+    first = served.ask("/")
+    addresses = re.findall(rb'(?:href|src)="([^"]+)"', first.body)
+    assert first.headers["cache-control"] == "no-cache"
+    assert len(addresses) > 3
+    for address in addresses:
+        sent = served.ask(f"/{address.decode()}")
+        assert (sent.status, "immutable" in sent.headers["cache-control"]) == (200, True)
+    other = addresses[0].replace(b"pages/", b"pages/0").decode()
+    assert served.ask(f"/{other}").status == 404
+
+
 def compared(served, names, sort="macro_f1"):
     keys = "&".join(f"key={served.key(name)}" for name in names)
     return served.ask(f"/api/comparison?{keys}&sort={sort}").json()
@@ -138,10 +150,11 @@ def test_no_page_styles_what_is_another_pages():
 
 
 def test_the_pages_are_light(served):
-    sent = [served.ask(f"/pages/{name}", accept_encoding="gzip") for name in read_assets()]
+    _, assets = read_assets()
+    sent = [served.ask(f"/pages/{name}", accept_encoding="gzip") for name in assets]
     assert sum(len(one.body) for one in sent) < 75_000
     assert {one.headers["content-encoding"] for one in sent} == {"gzip"}
-    for asset, one in zip(read_assets().values(), sent, strict=True):
+    for asset, one in zip(assets.values(), sent, strict=True):
         assert gzip.decompress(one.body) == asset.content
 
 

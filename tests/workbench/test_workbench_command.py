@@ -34,7 +34,7 @@ def test_it_prints_its_address_serves_and_ends_with_ctrl_c(tmp_path):
         )
         browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
         page = browser.open(address[0], timeout=60)
-        assert b"pages/app.js" in page.read()
+        assert b"app.js" in page.read()
         assert "token" not in page.url
         listed = browser.open(page.url + "api/experiments", timeout=60)
         assert listed.status == 200

@@ -12,7 +12,7 @@ from core.errors import InputError
 from core.files.escaping import for_terminal
 from core.workbench.answers import Encoded, answer, encoded, find, sent
 from core.workbench.comparing import MOST_COMPARED, compare
-from core.workbench.files import OF_EXPERIMENT, files_of, read_assets, read_file
+from core.workbench.files import FIRST_PAGE, OF_EXPERIMENT, files_of, read_assets, read_file
 from core.workbench.gains import Gains, add_gain
 from core.workbench.index import ExperimentIndex, Found
 from core.workbench.launching.addresses import add_launching
@@ -26,6 +26,8 @@ from core.workbench.summary import COLUMN_TITLES
 # A report has its style and pictures in itself. Its script does not run: whoever wrote the folder
 # could otherwise ask the server as the user.
 _REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+# Another content has another address.
+_FOR_GOOD = "private, max-age=31536000, immutable"
 _MOST_REMEMBERED = 32
 _KEY = Annotated[str, Query(max_length=200)]
 _KEYS = Annotated[list[_KEY], Query(min_length=1, max_length=MOST_COMPARED)]
@@ -54,13 +56,18 @@ def build_app(
 
 
 def _add_pages(app: FastAPI) -> None:
-    assets = read_assets()
+    version, assets = read_assets()
 
-    def page(request: Request, name: str = "index.html") -> Response:
-        asset = assets.get(name)
+    # In the loop itself: there is nothing to wait for, and a page asks for thirty of them.
+    async def page(request: Request, name: str = FIRST_PAGE) -> Response:
+        folder, _, below = name.partition("/")
+        is_kept = folder == version
+        asset = assets.get(below if is_kept else name)
         if asset is None:
             raise HTTPException(404)
         headers = {"ETag": asset.tag, "Vary": "Accept-Encoding"}
+        if is_kept:
+            headers["Cache-Control"] = _FOR_GOOD
         if request.headers.get("if-none-match") == asset.tag:
             return Response(status_code=304, headers=headers)
         content = asset.content
@@ -68,7 +75,7 @@ def _add_pages(app: FastAPI) -> None:
             content, headers["Content-Encoding"] = asset.zipped, "gzip"
         return Response(content, media_type=asset.media_type, headers=headers)
 
-    app.get("/")(partial(page, name="index.html"))
+    app.get("/")(partial(page, name=FIRST_PAGE))
     app.get("/pages/{name:path}")(page)
 
 

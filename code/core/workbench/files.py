@@ -34,6 +34,7 @@ OF_EXPERIMENT = {
     "painted_strips.jpg": "image/jpeg",
 }
 _MOST_BYTES = 64 * MEBIBYTE
+FIRST_PAGE = "index.html"
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,22 @@ class Asset:
     zipped: bytes
 
 
-def read_assets() -> dict[str, Asset]:
-    """The pages' own files, by the name under which a browser asks for them."""
+def read_assets() -> tuple[str, dict[str, Asset]]:
+    """The pages' own files, by the name under which a browser asks for them, and their version.
+
+    The first page asks for the others in a folder of that name, so that a browser may keep them.
+    """
     folder = Path(__file__).with_name("pages")
-    assets = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in _TYPES:
-            content = path.read_bytes()
-            tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-            asset = Asset(content, _TYPES[path.suffix], tag, gzip.compress(content))
-            assets[path.relative_to(folder).as_posix()] = asset
-    return assets
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix in _TYPES]
+    contents = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+    version = hashlib.sha256(b"".join(contents.values())).hexdigest()[:16]
+    contents[FIRST_PAGE] = contents[FIRST_PAGE].replace(b"pages/", f"pages/{version}/".encode())
+    return version, {name: _asset(name, content) for name, content in contents.items()}
+
+
+def _asset(name: str, content: bytes) -> Asset:
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    return Asset(content, _TYPES[Path(name).suffix], tag, gzip.compress(content, mtime=0))
 
 
 def files_of(folder: Path) -> list[str]:
