@@ -129,6 +129,32 @@ def test_it_is_used_by_keys_alone(browser, results_dir):
         )
 
 
+def test_a_curve_is_smoothed_beside_its_values(browser, results_dir):
+    with running(results_dir) as served:
+        address = f"#experiment?key={served.key('a')}"
+        with opened(browser, served, address) as page:
+            chart = page.get_by_role("img", name="validation.macro_f1")
+            lines = chart.locator("path.line")
+            playwright.expect(lines).to_have_count(1)
+            values = lines.first.get_attribute("d")
+            page.get_by_label("Smoothing").select_option("0.9")
+            playwright.expect(lines).to_have_count(2)
+            assert lines.first.get_attribute("d") == values
+            assert lines.last.get_attribute("d") != values
+            page.reload()
+            playwright.expect(lines).to_have_count(2)
+            means = page.evaluate(
+                """async () => {
+                  const chart = document.querySelector("script").src.replace("app", "chart");
+                  const { smoothed } = await import(chart);
+                  const line = [[1, 2], [2, null], [3, 2]];
+                  return [smoothed(line, 0.9), smoothed([[1, 0], [2, 1]], 0.5)];
+                }"""
+            )
+    assert means[0] == [[1, 2], [2, None], [3, 2]]
+    assert means[1] == [[1, 0], [2, 1 / 1.5]]
+
+
 def test_updates_leave_scroll_focus_and_selection(browser, results_dir):
     source = read_results(results_dir / "live")
     for number in range(150):

@@ -54,7 +54,7 @@ class App extends Component {
   }
 
   page(place, content) {
-    if (place.page === "experiment") return html`<${Experiment} state=${place} />`;
+    if (place.page === "experiment") return html`<${Experiment} state=${place} go=${this.go} />`;
     if (place.page === "review") return html`<${Review} state=${place} go=${this.go} />`;
     if (place.page === "gain") return html`<${Gain} state=${place} go=${this.go} />`;
     if (place.page === "compare") return html`<${Compare} state=${place} go=${this.go} />`;

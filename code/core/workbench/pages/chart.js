@@ -9,17 +9,21 @@ const FIRST = ["validation.macro_f1", "validation.macro_average_precision", "val
   "validation.effective_rank", "validation.retrieval", "learning_rate"];
 const MOST_OPEN = 6;
 export const MOST_RUNS = 8;
+const SHARES = [["", "off"], ["0.5", "0.5"], ["0.8", "0.8"], ["0.9", "0.9"], ["0.95", "0.95"]];
 
-/** `runs` are {name, history}; one chart for each curve that any of them has. */
-export function curves(runs) {
+/** `runs` are {name, history}; one chart for each curve that any of them has, smoothed as `state` says. */
+export function curves(runs, state, go) {
   const drawn = runs.slice(0, MOST_RUNS);
   const names = [...new Set(drawn.flatMap((run) => Object.keys(run.history)))].filter((name) => name !== "epoch");
   const rank = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
   names.sort((a, b) => rank(a) - rank(b));
   if (!names.length) return html`<p class="soft">No epoch has ended yet.</p>`;
-  const charts = (some) => html`<div class="charts">${some.map((name) => html`<${Chart} key=${name} name=${name} runs=${drawn} />`)}</div>`;
+  const share = SHARES.some(([value]) => value === state.smooth) ? Number(state.smooth) : 0;
+  const charts = (some) => html`<div class="charts">${some.map((name) => html`<${Chart} key=${name} name=${name} runs=${drawn} share=${share} />`)}</div>`;
   return html`${runs.length > MOST_RUNS ? html`<p class="soft">The first ${MOST_RUNS} of ${runs.length} are drawn.</p>` : null}
     ${drawn.length > 1 ? legend(drawn) : null}
+    <p><label>Smoothing <select onChange=${(event) => go({ smooth: event.target.value })}>${SHARES.map(([value, title]) => html`<option value=${value} selected=${value === state.smooth}>${title}</option>`)}</select></label>
+      ${share ? html` <span class="soft">bold: exponential means; the tables hold the values themselves</span>` : null}</p>
     ${charts(names.slice(0, MOST_OPEN))}
     ${names.length > MOST_OPEN ? html`<details><summary>${names.length - MOST_OPEN} more curves</summary>${charts(names.slice(MOST_OPEN))}</details>` : null}`;
 }
@@ -30,7 +34,7 @@ function legend(runs) {
 }
 
 class Chart extends Component {
-  render({ name, runs }, { log, at, open }) {
+  render({ name, runs, share }, { log, at, open }) {
     const lines = runs.map((run, position) => ({ position, run: run.name, points: points(run.history, name) }));
     const values = lines.flatMap((line) => line.points.map(([, y]) => y)).filter((y) => y !== null);
     const missing = lines.flatMap((line) => line.points).filter(([, y]) => y === null).length;
@@ -38,13 +42,13 @@ class Chart extends Component {
     const map = mapping(lines.flatMap((line) => line.points.map(([x]) => x)), values, log && scalable);
     return html`<figure>
       <figcaption>${name} ${scalable ? html`<label class="log"><input type="checkbox" checked=${Boolean(log)} onChange=${() => this.setState({ log: !log })} /> log</label>` : null}</figcaption>
-      ${map ? this.drawing(name, lines, map, at) : html`<p class="soft">Undefined in every epoch.</p>`}
+      ${map ? this.drawing(name, lines, map, at, share) : html`<p class="soft">Undefined in every epoch.</p>`}
       <p class="reading soft">${at === undefined ? (missing ? `undefined in ${missing} ${missing === 1 ? "epoch" : "epochs"}: a gap` : " ") : reading(lines, at)}</p>
       <details onToggle=${(event) => this.setState({ open: event.target.open })}><summary>Values</summary>${open ? plainTable(twin(lines), `Values of ${name}`) : null}</details>
     </figure>`;
   }
 
-  drawing(name, lines, map, at) {
+  drawing(name, lines, map, at, share) {
     const point = (event) => {
       const box = event.currentTarget.getBoundingClientRect();
       this.setState({ at: map.nearest(((event.clientX - box.left) / box.width) * WIDTH) });
@@ -55,7 +59,8 @@ class Chart extends Component {
         <text x=${EDGE.left - 6} y=${map.y(tick) + 4} text-anchor="end">${map.title(tick)}</text></g>`)}
       ${map.epochs.map((epoch) => html`<text x=${map.x(epoch)} y=${HEIGHT - 8} text-anchor="middle">${epoch}</text>`)}
       ${at === undefined ? null : html`<line class="grid" x1=${map.x(at)} x2=${map.x(at)} y1=${EDGE.top} y2=${HEIGHT - EDGE.bottom} />`}
-      ${lines.map((line) => html`<path class=${`line series-${line.position}`} d=${path(line.points, map)} />`)}
+      ${lines.map((line) => html`<path class=${`line series-${line.position}${share ? " faint" : ""}`} d=${path(line.points, map)} />`)}
+      ${share ? lines.map((line) => html`<path class=${`line series-${line.position}`} d=${path(smoothed(line.points, share), map)} />`) : null}
     </svg>`;
   }
 }
@@ -64,6 +69,16 @@ function points(history, name) {
   const epochs = history.epoch ?? [];
   const values = history[name];
   return values ? values.map((value, position) => [epochs[position] ?? position + 1, value]) : [];
+}
+
+/** Exponential means without the pull to zero of the first ones (Kingma and Ba, 2015); a gap stays one. */
+export function smoothed(line, share) {
+  let [sum, weight] = [0, 0];
+  return line.map(([epoch, value]) => {
+    if (value === null) return [epoch, null];
+    [sum, weight] = [share * sum + value, share * weight + 1];
+    return [epoch, sum / weight];
+  });
 }
 
 /** A gap where a value is undefined; a lone point is a short line. */

@@ -17,7 +17,7 @@ export function Compare({ state, go }) {
       ${content ? comparison(content, state, go) : html`<p role="status">Comparing; pairs take about a second each …</p>`}`}<//>
     <h2>Curves</h2>
     <${Live} path=${`api/curves?${new URLSearchParams(keys.slice(0, MOST_RUNS))}`}>${({ content, trouble }) => (
-      content ? curves(content.runs) : html`<p role="status">${trouble || "Reading …"}</p>`)}<//>
+      content ? curves(content.runs, state, go) : html`<p role="status">${trouble || "Reading …"}</p>`)}<//>
   </section>`;
 }
 

@@ -5,7 +5,7 @@ export const DEFAULT_COLUMNS = [
   "model", "loss", "seed",
 ];
 
-const TEXTS = { filter: "", kind: "", status: "", sort: "-created", by: "macro_f1", key: "" };
+const TEXTS = { filter: "", kind: "", status: "", sort: "-created", by: "macro_f1", smooth: "", key: "" };
 const STRIPS = {
   place: "", strip: "", find: "", part: "", given: "", predicted: "", verdict: "", rank: "", other: "",
   zoom: "", at: "", map: "", method: "",
