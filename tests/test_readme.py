@@ -52,6 +52,14 @@ def test_the_two_commands():
     assert "-m pytest\n" in run
 
 
+def test_what_is_optional_is_tested_in_the_version_that_a_guide_names():
+    told = "".join(path.read_text() for path in guides())
+    wanted = (REPOSITORY / ".ci" / "optional.txt").read_text().split()
+    assert wanted
+    for requirement in wanted:
+        assert f"pip install {requirement}" in told
+
+
 def test_the_readme_is_short():
     assert README.read_text().count("\n") <= 250
 
