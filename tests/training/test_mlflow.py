@@ -6,15 +6,14 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from training.followed import finish, record, training
 
 from core.experiments.folder import ExperimentFolder
-from core.training.trackers import tracked
 from core.training.trackers.mlflow import RUN_FILE
 
 pytest.importorskip("mlflow", reason="mlflow-skinny is an optional package")
@@ -107,26 +106,6 @@ def server(monkeypatch):
         server.shutdown()
 
 
-def record(epoch: int) -> dict:
-    return {"epoch": epoch, "train": {"loss": 1 / epoch}, "validation": {"macro_auroc": None}}
-
-
-@contextmanager
-def training(folder: ExperimentFolder):
-    """A training that has just described itself."""
-    with tracked(folder, ["mlflow"]):
-        config = {"experiment": {"name": "pits", "seed": 3}, "loss": {"gamma": 2.0, "alpha": None}}
-        folder.record(status="running")
-        folder.record(config=config, data={"fingerprint": "abc"})
-        yield
-
-
-def finish(folder: ExperimentFolder, **how: str) -> None:
-    folder.record(history=[record(1), record(2)], tested_epoch=2)
-    folder.record(test={"num_images": 9, "macro": {"f1": 0.5}, "intervals": {"f1": [0.4, 0.6]}})
-    folder.record(**how or {"status": "completed"})
-
-
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Callable[[], ExperimentFolder]:
     monkeypatch.setattr(ExperimentFolder.schema, "model_validate", lambda *_, **__: None)
@@ -143,7 +122,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def test_a_run_holds_what_the_experiment_does(server, folder):
-    with training(own := folder()):
+    with training(own := folder(), "mlflow"):
         (own.path / "config.yaml").write_text("a: 1")
         finish(own)
     (run,) = server.runs
@@ -166,13 +145,13 @@ def test_a_run_holds_what_the_experiment_does(server, folder):
 
 @pytest.mark.parametrize(("status", "end"), [("failed", "FAILED"), ("interrupted", "KILLED")])
 def test_how_a_training_ended_is_told_and_it_goes_on_in_its_run(server, folder, status, end):
-    with training(own := folder()):
+    with training(own := folder(), "mlflow"):
         own.record(history=[record(1)])
         own.record(status=status)
     assert server.of("runs/update")[-1]["status"] == end
     assert not server.files
     again = folder()
-    with training(again):
+    with training(again, "mlflow"):
         finish(again)
     assert len(server.runs) == 1
     assert [each["status"] for each in server.of("runs/update")] == [end, "RUNNING", "FINISHED"]
@@ -183,9 +162,9 @@ def test_how_a_training_ended_is_told_and_it_goes_on_in_its_run(server, folder, 
 
 
 def test_folds_are_children(server, folder):
-    with training(parent := folder("crossed")):
+    with training(parent := folder("crossed"), "mlflow"):
         (parent.path / "config.yaml").write_text("a: 1")
-        with training(fold := folder("crossed/fold_1")):
+        with training(fold := folder("crossed/fold_1"), "mlflow"):
             finish(fold)
         finish(parent)
     tags = [{tag["key"]: tag["value"] for tag in run["tags"]} for run in server.runs]
@@ -199,7 +178,7 @@ def test_trouble_with_the_server_is_one_warning(server, folder, trouble, monkeyp
     server.is_hanging = trouble == "hangs"
     if trouble == "refuses":
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with training(own := folder()):
+    with training(own := folder(), "mlflow"):
         own.record(history=[record(1)])
         if trouble in ("dies", "hangs later"):
             until(lambda: ("train/loss", 1) in server.metrics())
@@ -215,7 +194,7 @@ def test_trouble_with_the_server_is_one_warning(server, folder, trouble, monkeyp
 
 
 def test_telemetry_is_off_and_nothing_is_tried_again(server, folder):
-    with training(own := folder()):
+    with training(own := folder(), "mlflow"):
         finish(own)
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == os.environ["DO_NOT_TRACK"] == "true"
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"

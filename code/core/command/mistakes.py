@@ -14,7 +14,9 @@ from core.errors import EXIT_CODE, InputError
 from core.files.escaping import TerminalFormatter
 from core.validation import nearest
 
-TALKATIVE = ("matplotlib", "PIL", "timm", "httpx", "huggingface_hub", "onnx_ir", "torch.onnx")
+TALKATIVE = (
+    "matplotlib", "PIL", "timm", "httpx", "huggingface_hub", "onnx_ir", "torch.onnx", "wandb",
+)  # fmt: skip
 
 # By their names, since a command without Hydra need not import it.
 _OF_A_CONFIG = {

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 TRACKERS = {
     "tensorboard": "core.training.trackers.tensorboard:TensorBoard",
     "mlflow": "core.training.trackers.mlflow:MLflow",
+    "wandb": "core.training.trackers.wandb:WandB",
 }
 """Where the class of each tracker is; `training.trackers` chooses from these names."""
 

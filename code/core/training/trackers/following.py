@@ -11,6 +11,7 @@ from core.errors import described
 
 log = logging.getLogger(__name__)
 
+_PARTS = ("test", "test_at_thresholds", "train", "spread")
 # To send what is left when a training has ended.
 _LAST_SECONDS = 30.0
 
@@ -138,3 +139,12 @@ def numbers(nested: dict[str, Any], prefix: str = "") -> dict[str, float]:
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             found[f"{prefix}{key}"] = float(value)
     return found
+
+
+def figures(results: dict[str, Any]) -> dict[str, Any]:
+    """The figures of each part that results.json holds by now, without their intervals."""
+    return {
+        part: {key: value for key, value in results[part].items() if key != "intervals"}
+        for part in _PARTS
+        if isinstance(results.get(part), dict)
+    }

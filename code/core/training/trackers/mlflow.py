@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from core.errors import InputError
 from core.files.reading import read_json
 from core.files.writing import write_json
-from core.training.trackers.following import Tracker, numbers
+from core.training.trackers.following import Tracker, figures, numbers
 
 RUN_FILE = "mlflow.json"
 """Which run an experiment's folder has: a resumed training goes on in it."""
@@ -28,7 +28,6 @@ _DEFAULTS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _ENDS = {"completed": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
-_PARTS = ("test", "test_at_thresholds", "train", "spread")
 _FILES = (
     "results.json", "config.yaml", "train.log", "report.html", "MODEL_CARD.md", "history.png",
     "predictions.csv", "split.csv", "model_final.pt",
@@ -77,8 +76,7 @@ class MLflow(Tracker):
         self.status = results["status"]
         if self.status in _ENDS:
             step = results.get("tested_epoch") or len(history)
-            figures = {part: results[part] for part in _PARTS if part in results}
-            self._log(numbers(_without_intervals(figures)), step)
+            self._log(numbers(figures(results)), step)
 
     def close(self) -> None:
         if not self._is_begun:
@@ -179,14 +177,6 @@ def _texts(nested: dict[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             found[f"{prefix}{key}"] = "null" if value is None else str(value)
     return found
-
-
-def _without_intervals(figures: dict[str, Any]) -> dict[str, Any]:
-    return {
-        part: {key: value for key, value in content.items() if key != "intervals"}
-        for part, content in figures.items()
-        if isinstance(content, dict)
-    }
 
 
 def _named(key: str) -> str:
