@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     how = (given.tta == "flips", given.thresholds == "0.5", given.batch_size)
     options = PredictionOptions(given.output, *how, given.overlay, given.force)
     draw = partial(overlays, given.overlay) if given.overlay else None
-    added = novelty.NoveltyColumns(given.novelty) if given.novelty else None
+    added = None if given.novelty is None else novelty.NoveltyColumns(given.novelty)
     outcome = predict_to_file([given.model, *given.ensemble], given.images, options, draw, added)
     pictures = f", pictures: {given.overlay}/" if given.overlay else ""
     show(f"{outcome.summary()}\nrows: {given.output}{pictures}")

@@ -68,7 +68,8 @@ class Sweep:
             if options.data_root is not None or options.only_table:
                 wanted += [("tiles", name, 0, seed) for name in _ON_TILES]
             wanted += [("strips", name, 0, seed) for name in VARIANTS]
-            wanted += [("curve", *key, seed) for key in product(_IN_CURVE, _NUM_FITTED)]
+            numbers = [number for number in _NUM_FITTED if number <= options.num_images // 2]
+            wanted += [("curve", *key, seed) for key in product(_IN_CURVE, numbers)]
         chosen = [key for key in wanted if key[1] in options.detectors]
         return sorted(chosen, key=lambda key: (_is_trained(key[1]), key[0] != "tiles"))
 
@@ -79,6 +80,8 @@ class Sweep:
     def run(self) -> None:
         """Compute what is not finished."""
         keep_settings(self.options.sweep_dir, self.options, _SETTINGS)
+        if self.options.data_root is not None:
+            keep_settings(self.options.sweep_dir / "tiles", self.options, ("data_root",))
         for key in self.planned():
             if not self.file(key).exists():
                 start = time.process_time()

@@ -34,7 +34,7 @@ def test_rows_hold_every_kind_and_the_curve(swept):
         assert set(NEVER_LABELLED) < set(row["test"]["per_class"])
         assert row["threshold"]["num_strips"] == 10
     curve = [row["number"] for row in rows if row["part"] == "curve"]
-    assert curve == [20, 50, 100, 200, 400]
+    assert curve == [20]  # a half of the clean strips is all that is fitted on
     for row in strips:
         assert f"{row['test']['any_defect']['auroc']:.3f}" in text
 

@@ -89,3 +89,23 @@ def test_no_mask_vanishes(mode):
 def test_without_a_mode_nothing_is_resized():
     assert size_rule([64, 320], None) == (64, 320)
     assert size_rule([64, 320], "letterbox") == Resize((64, 320), "letterbox")
+
+
+@pytest.mark.parametrize("mode", ["stretch", "letterbox"])
+@pytest.mark.parametrize(("size", "stored"), [((64, 192), (32, 96)), ((40, 50), (90, 70))])
+def test_a_box_is_that_of_the_same_pixels_in_the_stored_image(mode, size, stored):
+    mark = np.zeros(stored, np.uint8)
+    mark[12:20, 30:44] = 255
+    resize = Resize(size, mode)
+    rows, columns = np.nonzero(resize.image(mark) > 60)
+    box = (columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1)
+    x, y, width, height = resize.stored_box(tuple(map(int, box)), stored)
+    scale = max(1, *(old / new for old, new in zip(stored, resize.inner_size(stored), strict=True)))
+    assert abs(x - 30) <= scale
+    assert abs(y - 12) <= scale
+    assert abs(x + width - 44) <= scale
+    assert abs(y + height - 20) <= scale
+
+
+def test_a_box_in_the_padding_is_at_the_border():
+    assert Resize((100, 50), "letterbox").stored_box((10, 0, 20, 5), (40, 40)) == (8, 0, 16, 1)

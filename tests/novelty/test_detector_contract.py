@@ -53,6 +53,13 @@ def test_its_maps_are_finite_and_not_negative(name, channels):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_its_stride_is_that_of_its_maps(name, channels):
+    detector, batch = learned(name, channels), images(channels=channels)
+    expected = [-(-length // detector.stride) for length in batch.shape[-2:]]
+    assert list(maps(detector, batch).shape[-2:]) == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_map_does_not_depend_on_the_other_images_of_its_batch(name, channels):
     detector, batch = learned(name, channels), images(5, channels, seed=9)
     alone = torch.cat([maps(detector, one[None]) for one in batch])

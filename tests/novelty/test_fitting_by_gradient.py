@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from core.errors import InputError
 from core.novelty.detector_file import FittedDetector
+from core.novelty.learning import learned_and_watched
 from core.training.trainer import Trainer
 
 SMALL = [
@@ -189,3 +190,18 @@ def test_keys_of_a_training_are_refused_where_nothing_is_trained(
     (path,) = tmp_path.iterdir()
     assert novelty(monkeypatch, "fit", f"resume={path}") == 2
     assert "is fitted in one piece" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("copies", "num_watched"), [(1, 256), (25, 250)])
+def test_all_strips_are_learned_from_or_choose_the_epoch(copies, num_watched):
+    groups = np.arange(3550) // copies
+    learned, watched = learned_and_watched(groups, 42)
+    assert len(watched) == num_watched
+    assert sorted([*learned, *watched]) == list(range(3550))
+    assert not set(groups[learned]) & set(groups[watched])
+
+
+def test_a_group_is_watched_where_none_fits_into_a_tenth():
+    learned, watched = learned_and_watched(np.repeat(range(4), 5), 0)
+    assert (len(learned), len(watched)) == (15, 5)
+    assert [len(each) for each in learned_and_watched(np.zeros(9, int), 0)] == [9, 0]

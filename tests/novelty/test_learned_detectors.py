@@ -122,8 +122,8 @@ def test_the_trained_autoencoder_is_hottest_where_a_mark_is():
     with torch.no_grad():
         clean, found = detector.eval()(torch.cat([images(1), marked]))
     row, column = divmod(int((found - clean).argmax()), found.shape[1])
-    assert 10 <= row * detector.cell + 2 < 18
-    assert 20 <= column * detector.cell + 2 < 28
+    assert 10 <= row * detector.stride + 2 < 18
+    assert 20 <= column * detector.stride + 2 < 28
     assert found.max() > 1.5 * clean.max()
 
 

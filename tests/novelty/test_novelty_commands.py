@@ -28,6 +28,7 @@ from core.experiments.finding import find_experiment
 from core.experiments.reading import read_any, read_experiment
 from core.experiments.schema import NOVELTY
 from core.novelty.detector_file import DETECTOR_FILE, DETECTOR_VERSION, FittedDetector
+from core.novelty.detectors import get_registry
 from core.novelty.scoring import HEADER
 from core.predicting.stream import read_strip
 
@@ -195,6 +196,9 @@ def test_it_is_no_training_and_the_latest_of_its_kind_alone(experiment):
         (["scoring.false_alarms_per_1000=0"], "false_alarms_per_1000=0"),
         (["data.unlabelled=nowhere"], "no such file or folder"),
         (["detector.name=high_pass", "detector.num_patches=3"], "only of memory_bank"),
+        (["data.root=x", "data.threshold_share=0.4"], "no effect without data.unlabelled"),
+        (["data.root=x", "data.allow_all=true"], "no effect without data.unlabelled"),
+        (["detector.name=autoencoder", "detector.reconstruction_weight=0"], "greater than 0"),
     ],
     ids=str,
 )
@@ -205,6 +209,22 @@ def test_a_mistake_is_one_line(overrides, expected, tmp_path, monkeypatch, capsy
     assert line.startswith("error: ")
     assert expected in line
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("memory_bank", {"backbone_options": {"pretrained": True}}, "pretrained: is detector.pre"),
+        ("gaussian", {"backbone_options": {"weights": "x"}}, "weights: is detector.weights: give"),
+        (
+            "autoencoder", {"bottleneck": "rvq", "bottleneck_options": {"channels": 4}},
+            "channels: is detector.latent_channels: give that",
+        ),
+    ],
+)  # fmt: skip
+def test_an_option_that_has_a_key_of_its_own_is_refused(name, options, expected):
+    with pytest.raises(InputError, match=expected):
+        get_registry().instantiate(name, **options)
 
 
 def test_the_short_form_of_the_rate_is_taken():
@@ -224,6 +244,74 @@ def test_a_set_without_clean_strips_is_refused(tmp_path):
 def test_images_of_a_labelled_set_are_not_learned_from_by_accident(labelled, tmp_path):
     with pytest.raises(InputError, match=r"give data\.root="):
         fitted(tmp_path, f"data.unlabelled={labelled / 'images'}", *BANK)
+
+
+def lighter(source, file):
+    """The same strip, photographed a grey value lighter."""
+    image = cv2.imread(str(source), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(file), cv2.add(image, 1))
+
+
+def test_near_duplicates_of_the_test_part_are_not_learned_from(labelled, experiment, tmp_path):
+    tested = [r["image"] for r in rows_of(experiment / "strips.csv") if r["part"] == "test"]
+    folder = write_folder(tmp_path / "strips", range(400, 440))
+    lighter(tested[0], folder / "again.png")
+    words = [f"data.unlabelled={folder}", f"data.root={labelled}", "detector.name=high_pass"]
+    with pytest.raises(InputError, match=r"again\.png shows the same strip as strip_\d+\.png"):
+        fitted(tmp_path / "results", *words)
+    assert not (tmp_path / "results").exists()
+    (folder / "again.png").unlink()
+    results = fitted(tmp_path / "results", *words)
+    # Nothing is held out for a test, since the labelled part is that.
+    assert results["data"]["num_fit"] + results["threshold"]["num_strips"] == 40
+    assert results["data"]["num_test"] == len(tested)
+
+
+def test_too_few_strips_to_tell_are_said_to_be(tmp_path, caplog):
+    folder = write_folder(tmp_path / "strips", range(25))
+    results = fitted(tmp_path / "results", f"data.unlabelled={folder}", *BANK)
+    assert not results["seen"]["is_enough"]
+    assert "too few to tell" in caplog.text
+
+
+def test_a_place_is_that_in_the_file_also_where_it_is_resized(tmp_path, monkeypatch):
+    folder = write_folder(tmp_path / "strips", range(30))
+    twice = [2 * length for length in SIZE]
+    fitted(
+        tmp_path / "results", f"data.unlabelled={folder}", f"data.resize={twice}".replace(" ", ""),
+        "detector.name=high_pass",
+    )  # fmt: skip
+    (path,) = (tmp_path / "results").iterdir()
+    write_strip(tmp_path / "spot.png", 300, with_spot=True)
+    words = ["score", path, tmp_path / "spot.png", "--output", tmp_path / "scores"]
+    assert run(monkeypatch, "novelty", *words) == 0
+    (row,) = rows_of(tmp_path / "scores" / "novelty.csv")
+    x, y, width, height = (int(row[key]) for key in ("x", "y", "width", "height"))
+    assert x <= 64 <= x + width <= SIZE[1]
+    assert y <= 14 <= y + height <= SIZE[0]
+    assert width < 40
+
+
+def test_nothing_is_made_for_an_experiment_that_is_not_there(tmp_path, monkeypatch):
+    words = ["score", tmp_path / "nowhere", tmp_path, "--output", tmp_path / "out"]
+    assert run(monkeypatch, "novelty", *words) == EXIT_CODE
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["scoring.smoothing=1", "scoring.largest=50", "scoring.false_alarms_per_1000=300"],
+)
+def test_what_scores_also_sets_the_threshold(word, labelled, tmp_path):
+    results = fitted(tmp_path, f"data.root={labelled}", "detector.name=high_pass", word)
+    (path,) = tmp_path.iterdir()
+    detector = FittedDetector(path)
+    clean = [r["image"] for r in rows_of(path / "strips.csv") if r["part"] == "threshold"]
+    scores = sorted(s for s, _ in detector(np.stack([read_strip(p, detector) for p in clean])))
+    rate = results["threshold"]["chosen_per_1000"] / 1000
+    assert rate == results["config"]["scoring"]["false_alarms_per_1000"] / 1000
+    place = max(1, int(rate * (len(clean) + 1)))
+    assert detector.threshold == pytest.approx(scores[-place])
 
 
 def test_strips_of_another_size_are_refused(tmp_path):

@@ -38,6 +38,17 @@ def test_a_box_lies_within_the_image(size):
     assert (x + width, y + height) == (size[1], size[0])
 
 
+@pytest.mark.parametrize(("stride", "size", "mark"), [(64, (32, 96), 52), (16, (200, 100), 45)])
+def test_the_box_surrounds_a_spot_where_the_last_place_is_cut_off(stride, size, mark):
+    images = torch.full((1, 1, *size), 120, dtype=torch.uint8)
+    images[..., 14:22, mark : mark + 8] = 255
+    detector = get_registry().instantiate("high_pass", stride=stride)
+    (heat,) = ScoredDetector(detector, smoothing=0.0, largest=1)(images)[1]
+    x, _, width, _ = hottest_box(heat.numpy(), size, detector.stride)
+    assert x <= mark
+    assert x + width >= mark + 8
+
+
 def test_a_spot_on_flat_steel_is_found_where_it_is():
     images = torch.full((1, 1, 64, 320), 120, dtype=torch.uint8)
     images[..., 24:32, 200:208] = 255

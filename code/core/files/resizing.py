@@ -1,5 +1,6 @@
 """One map from images of any size, and from their masks, to the size that a model takes."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,6 +49,22 @@ class Resize:
         if smaller != (width, height):
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
         return self._padded(image)
+
+    def stored_box(self, box: tuple[int, int, int, int], stored: Size) -> tuple[int, int, int, int]:
+        """The x, y, width and height in an image of `stored` size of a box in the resized one.
+
+        It holds every pixel that the given box touches; what lies in the padding is cut off.
+        """
+        spans = []
+        for place, length, new, inner, old in zip(
+            box[1::-1], box[:1:-1], self.size, self.inner_size(stored), stored, strict=True
+        ):
+            before, scale = (new - inner) // 2, old / inner
+            first = min(max(0, math.floor((place - before) * scale)), old - 1)
+            last = min(old, max(first + 1, math.ceil((place + length - before) * scale)))
+            spans.append((first, last - first))
+        (y, height), (x, width) = spans
+        return x, y, width, height
 
     def masks(self, masks: np.ndarray) -> np.ndarray:
         """The value that is nearest to each pixel; a mask too small for that keeps what it touches.

@@ -74,6 +74,13 @@ class Chosen:
 def choose_strips(config: NoveltyConfig) -> Chosen:
     """Read what `data.*` names. Raises InputError for too few strips, or none without a defect."""
     data, seed = config.data, config.experiment.seed
+    if data.unlabelled is None:
+        for key in ("threshold_share", "held_out_share", "allow_all"):
+            if getattr(data, key) != NoveltyData.model_fields[key].default:
+                raise InputError(
+                    f"data.{key}={getattr(data, key)}: has no effect without data.unlabelled: "
+                    "leave it out"
+                )
     labelled = None
     if data.unlabelled is None or data.root is not None:
         labelled = _choose_labelled(data, seed)
@@ -123,7 +130,12 @@ def _choose_unlabelled(data: NoveltyData, seed: int, labelled: Chosen | None) ->
     images = open_images(paths, data)
     images.read(0)  # images of another size are refused before a folder is made
     groups = _groups(paths, data)
-    held_out = split_by_groups(groups, (data.threshold_share, data.held_out_share), seed)
+    if labelled is not None and data.group_duplicates and not data.allow_all:
+        _check_no_copies(where, paths, labelled, data)
+    shares = (data.threshold_share, data.held_out_share)
+    if labelled is not None:  # its test part takes the place of the second share
+        shares = (sum(shares),)
+    held_out = split_by_groups(groups, shares, seed)
     strips = Strips(images, paths)
     parts = [Part(strips, rows, groups[rows]) for rows in held_out]
     if not all(map(len, parts)):
@@ -152,6 +164,19 @@ def _groups(paths: PathList, data: NoveltyData) -> np.ndarray:
     groups = duplicate_groups(len(paths), find_duplicate_pairs(described))
     warn_of_large_group(groups)
     return groups
+
+
+def _check_no_copies(where: str, paths: PathList, labelled: Chosen, data: NoveltyData) -> None:
+    """Raise InputError for a near-duplicate of a strip of the labelled test part."""
+    tested = [Path(labelled.test.strips.names[row]) for row in labelled.test.rows]
+    both = [*paths, *tested]
+    described = kept_descriptors(both, data.image_format, data.cache_folder)
+    for one, other in find_duplicate_pairs(described):
+        if one < len(paths) <= other:
+            raise InputError(
+                f"{where}: {both[one]} shows the same strip as {both[other].name} of the test part "
+                "of data.root: leave such images out, or give data.allow_all=true"
+            )
 
 
 def split_by_groups(groups: np.ndarray, shares: tuple[float, ...], seed: int) -> list[np.ndarray]:

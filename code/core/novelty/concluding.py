@@ -84,7 +84,8 @@ def has_seen_enough(
 
     As many of the latter as were held out would set a threshold, above which the former lie
     `false_alarms` times. Where both rates are clearly apart, more strips would still change what
-    is normal. Shape: held_out (strips,), the scores of those that set the real threshold
+    is normal. So few strips that they could never be clearly apart do not tell, and are not enough.
+    Shape: held_out (strips,), the scores of those that set the real threshold
     """
     generator = np.random.default_rng(config.experiment.seed)
     number = min(len(chosen.fit), len(chosen.threshold))
@@ -94,8 +95,16 @@ def has_seen_enough(
     rate = config.scoring.false_alarms_per_1000
     at: Threshold = choose_threshold(scores, rate, learned.groups)
     alarms = false_alarms(held_out, at.threshold, chosen.threshold.groups)
-    is_enough = alarms["interval_per_1000"][0] <= at.interval_per_1000[1]
-    if not is_enough:
+    highest = false_alarms(np.ones_like(held_out), 0.0, chosen.threshold.groups)
+    can_tell = highest["interval_per_1000"][0] > at.interval_per_1000[1]
+    is_enough = can_tell and alarms["interval_per_1000"][0] <= at.interval_per_1000[1]
+    if not can_tell:
+        log.warning(
+            "%d clean strips set the threshold, too few to tell whether the detector has learned "
+            "from enough: give more",
+            len(chosen.threshold),
+        )
+    elif not is_enough:
         log.warning(
             "Fitted on %d strips, which are too few: %d of %d other clean strips score higher than "
             "%d of those that were learned from: fit it on more, of all looks that are normal",

@@ -101,7 +101,7 @@ class FittedDetector:
 
     def box(self, smoothed_map: np.ndarray) -> Box:
         """The place of the hottest region, in pixels of the image as it is scored."""
-        return hottest_box(smoothed_map, self.image_format.size)
+        return hottest_box(smoothed_map, self.image_format.size, self.scored.detector.stride)
 
 
 def image_format(experiment: Experiment) -> ImageFormat:

@@ -45,7 +45,7 @@ def write_hottest(
         row = int(part.rows[place])
         images = as_batch([part.strips.images.read(row)])
         heat = scored(images.to(device))[1][0].cpu().numpy()
-        box = hottest_box(heat, tuple(images.shape[-2:]))
+        box = hottest_box(heat, tuple(images.shape[-2:]), scored.detector.stride)
         name, score = str(part.strips.names[row]), float(scores[place])
         alarm = score > threshold
         strips.append(HotStrip(score, place, name, alarm, box, heat, images[0].numpy()))

@@ -47,8 +47,7 @@ class Learning:
         """A tenth of the part, whole groups of near-duplicates, is not learned from but chooses the
         best epoch. Raises InputError where there are too few strips.
         """
-        learned, watched = split_by_groups(part.groups, (_WATCHED_SHARE,), config.experiment.seed)
-        watched = watched[:_MOST_WATCHED]
+        learned, watched = learned_and_watched(part.groups, config.experiment.seed)
         if not (len(learned) and len(watched)):
             raise InputError(
                 f"detector.name={config.detector['name']}: {len(part)} clean strips to learn from, "
@@ -109,6 +108,17 @@ class Learning:
                     f"out of memory on {self.learner.device.type} with data.batch_size="
                     f"{config.data.batch_size}: give a smaller one, or views.window=[128,256]"
                 ) from error
+
+
+def learned_and_watched(groups: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to learn from, and others: a tenth, at most 256, or the smallest group if none fits."""
+    share = min(_WATCHED_SHARE, _MOST_WATCHED / max(1, len(groups)))
+    learned, watched = split_by_groups(groups, (share,), seed)
+    if len(watched) or len(np.unique(groups)) < 2:
+        return learned, watched
+    sizes = np.bincount(groups)
+    is_watched = groups == np.where(sizes > 0, sizes, len(groups) + 1).argmin()
+    return np.flatnonzero(~is_watched), np.flatnonzero(is_watched)
 
 
 def build_loaders(

@@ -40,18 +40,19 @@ def scores(maps: Tensor, largest: int) -> Tensor:
     return flat.topk(min(largest, flat.shape[1]), dim=1).values.mean(dim=1)
 
 
-def hottest_box(smoothed_map: np.ndarray, size: tuple[int, int]) -> Box:
+def hottest_box(smoothed_map: np.ndarray, size: tuple[int, int], stride: int | None = None) -> Box:
     """The box around the hottest region of an image of this (height, width).
 
     The region is what is connected to the largest value and lies above the middle between it and
-    the map's median. Shape: (rows, columns)
+    the map's median. `stride` is the detector's: the last places of a map may be cut off.
+    Shape: (rows, columns)
     """
     peak = np.unravel_index(int(smoothed_map.argmax()), smoothed_map.shape)
     level = (float(np.median(smoothed_map)) + float(smoothed_map[peak])) / 2
     hot = (smoothed_map >= level).astype(np.uint8)
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(hot, connectivity=8)
     x, y, width, height = boxes[labels[peak]][:4].tolist()
-    across, down = size[1] / smoothed_map.shape[1], size[0] / smoothed_map.shape[0]
+    down, across = (stride or old / new for old, new in zip(size, smoothed_map.shape, strict=True))
     left, top = int(x * across), int(y * down)
     right = min(size[1], math.ceil((x + width) * across))
     return left, top, right - left, min(size[0], math.ceil((y + height) * down)) - top

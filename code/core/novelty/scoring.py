@@ -12,12 +12,15 @@ from tqdm import tqdm
 
 from core.command.terminal import show, show_error
 from core.data.image_folder import EXTENSIONS
+from core.data.images import stored_size
 from core.errors import InputError
 from core.experiments.folder import make_unused_folder
+from core.files.resizing import Resize
 from core.files.tables import write_table
 from core.files.writing import make_empty_folder
 from core.novelty.detector_file import FittedDetector
 from core.novelty.pictures import HotStrip, Hottest, write_pictures
+from core.novelty.score import Box
 from core.predicting.image_list import ImageList, check_no_models
 from core.predicting.stream import Row, TakesImages, predict_images, read_strip
 
@@ -39,9 +42,9 @@ def score_to_folder(
     """
     check_no_models(images, "score with one experiment at a time")
     listed = ImageList(images, EXTENSIONS, sys.stdin)
+    detector = FittedDetector(experiment)
     if output is not None:
         make_empty_folder(output, "--output")
-    detector = FittedDetector(experiment)
     folder = output or make_unused_folder(detector.experiment.path, "scores")
     table = Scores(detector)
     read = partial(read_strip, signature=detector)
@@ -85,7 +88,15 @@ class Scores:
             self.num_alarms += is_alarm
             found = HotStrip(score, self.num_images, row.image, is_alarm, box, heat, row.pixels)
             self.hottest.add(found)
-            yield [row.image, score, int(is_alarm), *box, version, ""]
+            yield [row.image, score, int(is_alarm), *self._in_file(row, box), version, ""]
+
+    def _in_file(self, row: Row, box: Box) -> Box:
+        """The box in pixels of the image's file, which was resized to be scored."""
+        resize = self.detector.image_format.image_size
+        if not isinstance(resize, Resize):
+            return box
+        stored = stored_size(Path(row.image), resize)
+        return box if stored is None else resize.stored_box(box, stored)
 
     def summary(self) -> str:
         """How many were scored, and how many raise the alarm."""

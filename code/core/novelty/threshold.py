@@ -18,8 +18,8 @@ class Threshold:
     """A strip raises the alarm where its score is above `threshold`.
 
     `interval_per_1000` holds the rate of false alarms with a probability of 95 %: it is as wide as
-    the strips are few. `is_enough` is false where the chosen rate is lower than any that so many
-    strips can set; `expected_per_1000` is then that lowest one.
+    the groups of strips are few. `is_enough` is false where the chosen rate is lower than any that
+    so many groups can set; `expected_per_1000` is then that lowest one.
     """
 
     threshold: float
@@ -45,9 +45,9 @@ class Threshold:
         if not self.is_enough:
             needed = math.ceil(PER_1000 / self.chosen_per_1000) - 1
             lines.append(
-                f"{self.num_strips} clean strips are too few for {self.chosen_per_1000:g} false "
-                f"alarms per 1,000, which takes at least {needed}: the threshold is the largest of "
-                "their scores"
+                f"{self.num_groups} groups of clean strips are too few for "
+                f"{self.chosen_per_1000:g} false alarms per 1,000, which takes at least {needed}: "
+                "the threshold is the largest of their scores"
             )
         return lines
 
@@ -57,30 +57,39 @@ def choose_threshold(
 ) -> Threshold:
     """The k-th largest of n clean scores, with k the whole part of rate * (n + 1), at least 1.
 
-    The expected rate of later clean strips above it is k / (n + 1), whatever the distribution, and
-    the rate itself has the beta distribution (k, n - k + 1). For its interval, strips of one group
-    (near-duplicates) count as one: k and n are scaled by groups over strips.
+    Strips of one group (near-duplicates) pass a threshold together, so a group counts as one strip
+    with its largest score: n is the number of groups. The expected rate of later clean groups with
+    a score above the threshold is k / (n + 1), whatever the distribution, and the rate itself has
+    the beta distribution (k, n - k + 1). The rate of strips is that, or less where the strips of a
+    group differ.
 
     Shape: scores (strips,), groups (strips,) of group numbers
     Source: Wilks 1941 (tolerance limits)
     """
     scores = checked_scores(scores)
-    number, rate = len(scores), false_alarms_per_1000 / PER_1000
-    num_groups = number if groups is None else len(np.unique(groups))
+    highest = np.sort(scores if groups is None else _highest(scores, groups))
+    number, rate = len(highest), false_alarms_per_1000 / PER_1000
     wanted = math.floor(rate * (number + 1) + 1e-9)
     place = max(1, wanted)
-    share = num_groups / number
     tail = (1 - _CONFIDENCE) / 2
-    rates = beta.ppf([tail, 1 - tail], place * share, (number - place) * share + 1)
+    rates = beta.ppf([tail, 1 - tail], place, number - place + 1)
     return Threshold(
-        threshold=float(np.sort(scores)[-place]),
+        threshold=float(highest[-place]),
         chosen_per_1000=false_alarms_per_1000,
         expected_per_1000=PER_1000 * place / (number + 1),
         interval_per_1000=(PER_1000 * rates).tolist(),
-        num_strips=number,
-        num_groups=num_groups,
+        num_strips=len(scores),
+        num_groups=number,
         is_enough=wanted >= 1,
     )
+
+
+def _highest(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The largest score of each group."""
+    names, member_of = np.unique(groups, return_inverse=True)
+    highest = np.full(len(names), -np.inf)
+    np.maximum.at(highest, member_of, scores)
+    return highest
 
 
 def false_alarms(

@@ -69,7 +69,7 @@ class AutoencoderDetector(LearnedDetector):
             Literal["l1", "l2", "ssim"], Field(description="how reconstructions are compared")
         ] = "l1",
         reconstruction_weight: Annotated[
-            float, Field(ge=0, allow_inf_nan=False, description="weight of the reconstruction")
+            float, Field(gt=0, allow_inf_nan=False, description="weight of the reconstruction")
         ] = 100.0,
         weights: Annotated[
             Options, Field(description="weights of the bottleneck's terms, such as {kl: 1e-3}")
@@ -79,13 +79,17 @@ class AutoencoderDetector(LearnedDetector):
         ] = 4,
     ) -> None:
         super().__init__()
-        self.cell = cell
+        self.stride = cell
         self.values: Mapping[str, Any] = {
             "bottleneck": bottleneck,
             "latent_channels": latent_channels,
             "stride": stride,
             "bottleneck_options": bottleneck_options,
         }
+        if "channels" in (bottleneck_options or {}):
+            raise InputError(
+                "detector.bottleneck_options: channels: is detector.latent_channels: give that"
+            )
         try:
             self.loss = check_loss_settings(
                 {
@@ -116,4 +120,4 @@ class AutoencoderDetector(LearnedDetector):
     def distance_maps(self, images: Tensor) -> Tensor:
         residual = self.network(images)["reconstruction"].float() - images.float() / 255
         distances = residual.abs().mean(dim=1, keepdim=True)
-        return F.avg_pool2d(distances, self.cell, ceil_mode=True).squeeze(1)
+        return F.avg_pool2d(distances, self.stride, ceil_mode=True).squeeze(1)

@@ -18,6 +18,11 @@ class Detector(nn.Module, ABC):
     learned_by_gradient: ClassVar[bool]
     """Whether the trainer trains it, as a `LearnedDetector`, or `fit` a `OnePassDetector`."""
 
+    stride: int | None = None
+    """Pixels of the image from one place of the map to the next; None: its places share the image
+    evenly, because the network resizes it.
+    """
+
     def attach(self, channels: int, size: tuple[int, int]) -> None:
         """Make what depends on the images: their channels (1 or 3), and (height, width).
 

@@ -79,7 +79,12 @@ class Gaussian(PatchDetector):
         deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
         correlation = covariance / (deviation[:, None] * deviation)
         correlation.diagonal().add_(self.regularization)
-        factor = torch.linalg.cholesky(correlation)
+        factor, problem = torch.linalg.cholesky_ex(correlation)
+        if problem:
+            raise InputError(
+                f"detector.regularization={self.regularization}: is too small for these images: "
+                "give a larger one"
+            )
         identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
         inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
         whitening = inverse.T / deviation[:, None]

@@ -80,7 +80,12 @@ class Gaussians(PatchDetector):
         diagonal = covariance.diagonal(dim1=1, dim2=2)
         added = self.regularization * float(diagonal.mean()) or self.regularization
         diagonal += added
-        factor = torch.linalg.cholesky(covariance)
+        factor, problems = torch.linalg.cholesky_ex(covariance)
+        if problems.any():
+            raise InputError(
+                f"detector.regularization={self.regularization}: is too small for the covariance "
+                f"of {number} images: give a larger one"
+            )
         identity = torch.eye(factor.shape[-1], device=factor.device)
         inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
         self.means, self.whitening = origin + mean, inverse.mT.contiguous()

@@ -115,6 +115,9 @@ def build_backbone(
     if weights is not None and (experiment := _experiment_of(weights)) is not None:
         return _of_experiment(experiment, name)
     name = name or DEFAULT_BACKBONE
+    for key in ("pretrained", "weights"):
+        if (options or {}).get(key):
+            raise InputError(f"detector.backbone_options: {key}: is detector.{key}: give that")
     values = {"num_classes": 1, **(options or {}), "pretrained": pretrained, "weights": weights}
     model = get_registry().instantiate(name, **values)
     return as_encoder(model, f"detector.backbone={name}"), _rebuilt(name, options or {})

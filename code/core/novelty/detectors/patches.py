@@ -28,6 +28,7 @@ class PatchDetector(OnePassDetector):
         super().__init__()
         model, self._rebuilt = build_backbone(backbone, backbone_options, pretrained, weights)
         self.features = PatchFeatures(model, **of_features)
+        self.stride = None if model.input_layer.size else self.features.strides[0]
 
     def rebuilt_by(self) -> dict[str, Any]:
         return {**self._rebuilt, "pretrained": False, "weights": None}

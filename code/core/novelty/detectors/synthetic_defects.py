@@ -46,6 +46,7 @@ class SyntheticDefectsDetector(LearnedDetector):
     Self-Supervised Anomaly Detection and Localization"
     """
 
+    stride = MASK_STRIDE
     criterion = Criterion("loss", "loss", larger_is_better=False)
 
     def __init__(
