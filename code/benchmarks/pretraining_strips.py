@@ -3,7 +3,7 @@
 import csv
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -164,6 +164,14 @@ def _labelled(
     return Labelled(folder, split_file, len(parts["train"]))
 
 
+def _image_of(header: list[str]) -> Callable[[list[str]], str]:
+    """The image's id in a row of a table with this header."""
+    if header[0] == "ImageId_ClassId":  # the older form of train.csv
+        return lambda row: row[0].rpartition("_")[0]
+    place = header.index("ImageId")
+    return lambda row: row[place]
+
+
 def _link(images: Mapping[str, Path], folder: Path, source: Path | None = None) -> None:
     """Links to these images in a folder; as a data set with their rows, where it has a source.
 
@@ -179,7 +187,8 @@ def _link(images: Mapping[str, Path], folder: Path, source: Path | None = None) 
         for name in (name for name in find_sources(source) if name.endswith(".csv")):
             with (source / name).open(newline="") as file:
                 header, *rows = csv.reader(file)
-            write_table(temporary / name, header, [row for row in rows if row[0] in images])
+            image_of = _image_of(header)
+            write_table(temporary / name, header, [row for row in rows if image_of(row) in images])
         if (source / CLASS_FILE).exists():
             shutil.copyfile(source / CLASS_FILE, temporary / CLASS_FILE)
     try:

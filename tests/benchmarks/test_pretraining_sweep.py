@@ -16,6 +16,8 @@ from benchmarks.pretraining import STARTS, results
 from benchmarks.pretraining_strips import Photographs, ProceduralStrips
 from core.errors import InputError
 from core.pretraining.methods import get_registry
+from core.pretraining.settings import PretrainingData
+from core.running.loading import read_data
 
 TINY = {"image_size": (32, 64), "num_images": 12, "test_images": 30, "num_steps": 2,
         "num_epochs": 1, "labels": (16,), "seeds": (1,)}  # fmt: skip
@@ -135,6 +137,27 @@ def test_few_photographs_of_each_class_are_labelled(photographs, tmp_path):
     assert drawn[4, 1]["train"] | drawn[4, 2]["train"] <= unlabelled
     assert not unlabelled & (drawn[4, 1]["test"] | drawn[4, 1]["validation"])
     assert len(unlabelled) + 40 + len(drawn[4, 1]["test"]) == 150
+
+
+@pytest.mark.parametrize("form", ["older", "columns"])
+def test_labels_are_kept_in_every_form_of_a_table(photographs, tmp_path, form):
+    """Each table is copied for the images of a draw."""
+    rows = (photographs / "labels.csv").read_text().splitlines()[1:]
+    cells = [row.split(",") for row in rows]
+    if form == "older":
+        (photographs / "labels.csv").unlink()
+        (photographs / "images").rename(photographs / "train_images")
+        lines = ["ImageId_ClassId,EncodedPixels"]
+        lines += [f"{name}_{c + 1},{'1 9' if int(v) else ''}" for name, *of in cells
+                  for c, v in enumerate(of)]  # fmt: skip
+        (photographs / "train.csv").write_text("\n".join(lines))
+        (photographs / "classes.txt").write_text("scratch\npit\n")
+    else:
+        lines = ["scratch,pit,ImageId", *(f"{a},{b},{name}" for name, a, b in cells)]
+        (photographs / "labels.csv").write_text("\n".join(lines))
+    drawn = Photographs(tmp_path / "strips", photographs, (32, 32)).labelled(2, 1)
+    table = read_data(PretrainingData(root=drawn.root, resize=(32, 32))).table
+    assert table.labels.sum(axis=0).min() >= 5
 
 
 def test_photographs_are_resized_and_compared(photographs, tmp_path):

@@ -112,6 +112,13 @@ def test_the_images_of_a_labelled_set_are_refused(labelled):
     assert len(chosen.train) + len(chosen.watched) == 40
 
 
+@pytest.mark.parametrize("word", [".", "*.jpg", "link"])
+def test_a_labelled_folder_is_known_by_any_name(labelled, word, tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(labelled / "images")
+    monkeypatch.chdir(tmp_path if word == "link" else labelled / "images")
+    assert f"is labelled by {labelled / 'labels.csv'}" in refusal(f"data.unlabelled={word}")
+
+
 def test_a_copy_of_a_test_image_is_found_by_its_content(labelled, tmp_path):
     folder = write_strips(tmp_path / "strips", range(100, 110))
     words = [f"data.unlabelled={folder}", f"data.root={labelled}"]

@@ -227,6 +227,8 @@ def test_strips_that_do_not_fit_are_refused(strip, sources, message):
         ({"size": (0.4, 0.1)}, "size=(0.4, 0.1): expected least and most, above 0 and up to 1"),
         ({"size": (0.1, float("nan"))}, "size=(0.1, nan)"),
         ({"contrast": (0.0, 2.0)}, "contrast=(0.0, 2.0): expected least and most, above 0"),
+        ({"contrast": (8.0, 1.5)}, "contrast=(8.0, 1.5): expected least and most, above 0"),
+        ({"contrast": (1.5, float("inf"))}, "contrast=(1.5, inf): expected least and most"),
         ({"cut_paste": -1.0}, "cut_paste=-1.0: expected a finite share from 0"),
         (NONE, "expected one of them above 0"),
     ],

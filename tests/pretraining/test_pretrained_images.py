@@ -13,7 +13,7 @@ from core.errors import InputError
 from core.files.same_content import same_content
 from core.pretraining.composition import pretrain
 from core.running.loading import choose_split, read_data
-from core.running.pretrained_images import check_unseen
+from core.running.pretrained_images import check_unseen, record_of_seen
 
 OTHER_SEED = "experiment.seed=7"
 
@@ -109,7 +109,7 @@ def test_of_a_file_on_its_own_only_a_warning_says_what_is_not_known(
     assert "was pretrained on" not in caplog.text
 
 
-def test_a_test_image_in_a_folder_without_labels(encoder_of, check, labelled, tmp_path):
+def test_a_test_image_in_a_folder_without_labels(encoder_of, check, labelled, tmp_path, caplog):
     folder = write_strips(tmp_path / "strips", range(100, 110))
     held_out = check()[-1]
     foreign = encoder_of(f"data.unlabelled={folder}")
@@ -119,6 +119,31 @@ def test_a_test_image_in_a_folder_without_labels(encoder_of, check, labelled, tm
     assert f"1 image of the validation or test part, such as {held_out}: pretrain on" in message
     shutil.rmtree(folder)
     check(f"model.weights={foreign}")
+    assert f"{folder}, which is not there any more: whether validation or test" in caplog.text
+
+
+def test_a_folder_is_found_from_another_one(encoder_of, check, labelled, tmp_path, monkeypatch):
+    folder = write_strips(tmp_path / "strips", range(100, 110))
+    shutil.copy(labelled / "images" / check()[-1], folder)
+    monkeypatch.chdir(tmp_path)
+    foreign = encoder_of("data.unlabelled=strips")
+    monkeypatch.chdir(labelled)
+    refusal(check, f"model.weights={foreign}")
+
+
+def test_what_an_earlier_pretraining_saw_is_not_forgotten(
+    encoder_of, check, labelled, compose, words
+):
+    first = encoder_of(f"data.root={labelled}", OTHER_SEED)
+    second = encoder_of(f"data.root={labelled}", f"model.weights={first}")
+    refusal(check, f"model.weights={second}")
+    first = encoder_of(f"data.root={labelled}", "data.allow_all=true")
+    second = encoder_of(f"data.root={labelled}", f"model.weights={first}")
+    config = compose(*words, f"model.weights={second}")
+    table = (data := read_data(config.data)).table
+    split = choose_split(config, data)
+    check_unseen(config, table, [split])
+    assert record_of_seen(config, table, split) == {"held_out_images_seen": len(split["test"])}
 
 
 def test_the_command_refuses_in_one_line_and_leaves_nothing(

@@ -21,8 +21,9 @@ from core.errors import InputError
 from core.experiments.finding import find_experiments
 from core.experiments.reading import read_experiment
 from core.models.registry import get_registry
-from core.pretraining import composition
+from core.pretraining import composition, task
 from core.pretraining.choosing import choose_strips
+from core.pretraining.command import short_forms
 from core.pretraining.methods import get_registry as methods
 from core.training.learner import Learner
 from core.training.trainer import Trainer, update
@@ -116,6 +117,10 @@ def test_an_encoder_of_another_network_is_refused(pretrained):
         get_registry().get("timm", backbone="test_convnext", pretrained=False, weights=file)
 
 
+def test_the_group_of_a_training_is_taken_for_the_source():
+    assert short_forms(["data=synthetic", "data.x=1"]) == ["data.source=synthetic", "data.x=1"]
+
+
 def test_latest_is_the_latest_training(pretrained):
     with pytest.raises(InputError, match="latest: no completed experiment"):
         find_experiments(["latest"], pretrained.parent)
@@ -170,6 +175,45 @@ def test_a_folder_without_labels(plain_folder, tmp_path):
     assert (results["data"]["num_images"], results["data"]["num_watched"]) == (20, 6)
     assert results["best_epoch"] == 2  # without a probe it is the last
     assert "probe_average_precision" not in results["history"][0]["validation"]
+
+
+def test_of_epochs_without_a_probe_the_last_is_taken(labelled, tmp_path, monkeypatch):
+    """The loss of MoCo rises while its queue fills, so that its first epoch has the lowest."""
+    monkeypatch.setattr(task, "average_precision_of_probe", lambda *_: None)
+    words = [f"data.root={labelled}", "method.name=moco", "method.queue_size=18"]
+    results = results_of(run(tmp_path, *words, "training.num_epochs=3"))
+    assert results["best_epoch"] == results["tested_epoch"] == 3
+
+
+def test_a_resumed_pretraining_keeps_its_split_and_what_it_began_from(
+    labelled, pretrained, tmp_path, monkeypatch, capsys
+):
+    split_file = tmp_path / "split.csv"
+    split_file.write_bytes((pretrained / "split.csv").read_bytes())
+    words = [*SMALL, "method.name=vicreg", *SMALL_EMBEDDINGS, "model.cbam_stages=[3]",
+             f"data.root={labelled}", "data.split_strategy=file", f"data.split_file={split_file}",
+             f"model.weights={pretrained / 'encoder.safetensors'}"]  # fmt: skip
+    assert run_script(monkeypatch, *words, f"experiment.results_dir={tmp_path / 'whole'}") == 0
+    (whole,) = (tmp_path / "whole").iterdir()
+    after_step = Trainer._after_step
+
+    def asked(self, progress):
+        self.interruption.requested |= self.learner.num_updates == 6
+        after_step(self, progress)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_after_step", asked)
+        results_dir = f"experiment.results_dir={tmp_path / 'stopped'}"
+        assert run_script(monkeypatch, *words, results_dir) == 130
+    (stopped,) = (tmp_path / "stopped").iterdir()
+    swapped = {"train": "test", "test": "train"}
+    lines = split_file.read_text().splitlines()
+    parted = [line.rpartition(",") for line in lines]
+    split_file.write_text("\n".join(f"{a},{swapped.get(c, c)}" for a, _, c in parted))
+    assert run_script(monkeypatch, f"resume={stopped}") == 0
+    assert (stopped / "split.csv").read_bytes() == (whole / "split.csv").read_bytes()
+    assert outcome(stopped) == outcome(whole)
+    assert outcome(stopped)["encoder"]["card"]["initial_weights"]
 
 
 def test_moco_resumes_within_an_epoch_bit_for_bit(plain_folder, tmp_path, monkeypatch, capsys):

@@ -1,7 +1,7 @@
 """Mistakes on the command line of a pretraining: one line, exit code 2, and nothing is left."""
 
 import pytest
-from pretraining_runs import SMALL, run_script, write_strips
+from pretraining_runs import SMALL, run_script, write_labelled, write_strips
 
 from core.pretraining.methods import get_registry
 
@@ -38,6 +38,33 @@ MISTAKES = {
         [*SMALL, "data.on_bad_image=skip", "data.unlabelled={strips}"],
         "data.on_bad_image=skip: has no effect on data.unlabelled",
     ),
+    "a window larger than the strips": (
+        [*SMALL, "views.window=[64,64]", "data.unlabelled={strips}"],
+        "views.window=[64, 64]: is larger than the strips, 32x64 pixels",
+    ),
+    "a network that takes windows but no strips": (
+        [
+            *SMALL,
+            "model.backbone=test_vit",
+            "model.backbone_options={{img_size: [32, 32]}}",
+            "views.window=[32,32]",
+            "data.root={labelled}",
+        ],
+        "images are 32x64, and this network accepts 32x32 only",
+    ),
+    "patience without a probe": (
+        [*SMALL, "training.early_stopping_patience=3", "data.unlabelled={strips}"],
+        "training.early_stopping_patience=3: has no effect without a probe",
+    ),
+    "patience that ends before the first probe": (
+        [
+            *SMALL,
+            "training.early_stopping_patience=2",
+            "training.probe_every=5",
+            "data.root={labelled}",
+        ],
+        "a probe is taken only every 5 epochs (training.probe_every): expected at least 5",
+    ),
     "labels of strips without labels": (
         [*SMALL, "method.name=clip", "data.unlabelled={strips}"],
         "data.unlabelled={strips}: method.name=clip learns from labels",
@@ -51,6 +78,7 @@ def folders(tmp_path_factory) -> dict[str, str]:
     (where / "empty").mkdir()
     folders = {"one": write_strips(where / "one", [1]), "empty": where / "empty"}
     folders["strips"] = write_strips(where / "strips", range(9))
+    folders["labelled"] = write_labelled(where / "labelled")
     return {name: str(folder) for name, folder in folders.items()}
 
 

@@ -1,8 +1,10 @@
 """The whole of find_similar.py: what it writes, what it marks, and what it refuses."""
 
 import csv
+import io
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -174,13 +176,23 @@ def test_strips_without_labels_are_found_and_not_scored(classifier, strips, tmp_
         (["model.onnx", "{query}", "--in", "{plain}"], "returns probabilities and no features"),
         (["{classifier}", "{plain}/broken.png", "--in", "{plain}"], "broken.png: not an image"),
         (["{classifier}", "{query}", "--in", "{query}"], "is the query itself"),
+        (["{classifier}", "{query}", "--in", "{broken}"], "none of the 1 images can be used, such"),
+        (
+            ["{classifier}", "--in", "{broken}"],
+            "none of the 1 images can be used, such as: .*broke",
+        ),
+        (["{classifier}", "-", "--in", "{plain}"], "standard input lists no image"),
     ],
 )
-def test_what_is_refused(words, message, classifier, strips, tmp_path):
+def test_what_is_refused(words, message, classifier, strips, tmp_path, monkeypatch):
     plain = Path(shutil.copytree(strips / "images", tmp_path / "plain"))
-    (plain / "broken.png").write_bytes(b"no image")
+    for folder in (plain, broken := tmp_path / "broken"):
+        folder.mkdir(exist_ok=True)
+        (folder / "broken.png").write_bytes(b"no image")
     query = strips / "images" / "strip_01.png"
-    words = [word.format(classifier=classifier, plain=plain, query=query) for word in words]
+    places = {"classifier": classifier, "plain": plain, "query": query, "broken": broken}
+    words = [word.format(**places) for word in words]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     with pytest.raises(InputError, match=message):
         search(*words, output=tmp_path / "found")
     assert not (tmp_path / "found").exists()

@@ -145,18 +145,24 @@ def check_no_labelled_folder(where: str, paths: Iterable[Path]) -> None:
         if path.parent in checked:
             continue
         checked.add(path.parent)
-        for folder in list(path.parents)[1:4]:
-            for source in sources_in(folder):
-                try:
-                    images = image_folder(folder, source)
-                except InputError:
-                    continue
-                if path.is_relative_to(images):
-                    raise InputError(
-                        f"{where}: {images} is labelled by {folder / source}, and its test images "
-                        f"would be learned from: give data.root={folder} instead, whose training "
-                        "part is taken, or data.allow_all=true"
-                    )
+        # As it is named, and where it is: `.` has no parents, and a link has others.
+        for place in dict.fromkeys((path.parent.absolute(), path.parent.resolve())):
+            for folder in list(place.parents)[:3]:
+                _check_not_labelled_in(where, place, folder)
+
+
+def _check_not_labelled_in(where: str, place: Path, folder: Path) -> None:
+    for source in sources_in(folder):
+        try:
+            images = image_folder(folder, source)
+        except InputError:
+            continue
+        if place.is_relative_to(images):
+            raise InputError(
+                f"{where}: {images} is labelled by {folder / source}, and its test images "
+                f"would be learned from: give data.root={folder} instead, whose training "
+                "part is taken, or data.allow_all=true"
+            )
 
 
 def check_unseen(where: str, paths: Iterable[Path], unseen: Iterable[Path]) -> None:

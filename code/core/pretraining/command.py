@@ -19,7 +19,13 @@ from core.command.sections import chosen, group_list
 from core.errors import InputError
 from core.experiments.schema import PRETRAINING
 from core.files.reading import read_yaml
-from core.pretraining.settings import SETTINGS, PretrainConfig, check_values, default_values
+from core.pretraining.settings import (
+    SETTINGS,
+    PretrainConfig,
+    check_patience,
+    check_values,
+    default_values,
+)
 
 RESUME = "resume"
 _CHOICES = {"model.name": "model", "method.name": "method"}
@@ -78,6 +84,8 @@ def short_forms(arguments: Iterable[str]) -> list[str]:
 
 def _short_form(argument: str) -> str:
     key, equals, value = argument.partition("=")
+    if equals and key == "data":  # a group of train.py
+        return f"data.source={value}"
     group = _CHOICES.get(key, key)
     if not equals or group not in _CHOICES.values():
         return argument
@@ -96,8 +104,11 @@ def explain_key(error: Exception) -> str | None:
 def check_config(config: DictConfig) -> PretrainConfig:
     """Validate a config that Hydra composed. Raises InputError."""
     content = at_home(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-    content.pop(RESUME, None)
-    return check_values(content)
+    resumes = content.pop(RESUME, None) is not None
+    config = check_values(content)
+    if not resumes:  # then it has a config of its own
+        check_patience(config.training, config.data)
+    return config
 
 
 def find_pretraining(

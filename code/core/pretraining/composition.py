@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from operator import gt
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from core.errors import InputError
 from core.experiments.folder import ExperimentFolder
 from core.experiments.reading import read_results
 from core.experiments.schema import PretrainingResults
+from core.experiments.strips import SPLIT_FILE
 from core.machine.device import choose_device, keep_freed_memory
 from core.machine.distributed import first_before_others, from_first, is_first, rank, size
 from core.machine.interruption import Interruption
@@ -72,7 +74,8 @@ def continue_pretraining(
 
     Raises InputError where the strips are others, or the checkpoints do not fit.
     """
-    chosen, checkpoints = choose_strips(config), Checkpoints(path / "checkpoints")
+    chosen = choose_strips(_with_own_split(config, path))
+    checkpoints = Checkpoints(path / "checkpoints")
     known = read_results(path).get("data", {}).get("fingerprint")
     if known not in (None, chosen.fingerprint):
         raise InputError(
@@ -85,7 +88,7 @@ def continue_pretraining(
         precision = found.state.get("precision", config.runtime.precision)
         runtime = config.runtime.model_copy(update={"precision": precision})
         built = replace(config, model=without_weights(config.model), runtime=runtime)
-    setup = build(built, chosen)
+    setup = build(built, chosen, described=config)
     if found.state is not None:
         restore(setup.learner, found.state, found.file)
         from_first(lambda: checkpoints.mend(found))
@@ -96,17 +99,32 @@ def continue_pretraining(
     return run(config, setup, ExperimentFolder.reopen(path, resumption), found.state)
 
 
-def build(config: PretrainConfig, chosen: Chosen) -> Setup:
-    """Build what the config names. Raises InputError for values that do not fit the strips."""
+def _with_own_split(config: PretrainConfig, path: Path) -> PretrainConfig:
+    """With the split that it began with, whatever data.split_file holds now."""
+    file = path / SPLIT_FILE
+    if not file.is_file():
+        return config
+    own = {"split_strategy": "file", "split_file": file}
+    return replace(config, data=config.data.model_copy(update=own))
+
+
+def build(config: PretrainConfig, chosen: Chosen, described: PretrainConfig | None = None) -> Setup:
+    """Build what the config names. Raises InputError for values that do not fit the strips.
+
+    `described` is the config for the encoder's card, where weights come from a checkpoint instead.
+    """
     device = choose_device(config.runtime.device, config.runtime.num_threads)
     keep_freed_memory()
     set_determinism(config.runtime.deterministic)
     seed = config.experiment.seed
     seed_everything(seed)
+    _check_window(config.views.window, chosen.image_format.size)
     image_size = config.views.window or chosen.image_format.size
     with first_before_others():
         has_masks = get_registry().get(config.method["name"]).mask_head
         encoder = build_encoder(config.model, image_size, has_masks)
+    if chosen.labelled is not None:
+        encoder.check_image_size(*chosen.labelled.image_format.size)  # whole strips are probed
     choose_gradients(encoder, config, device)
     params = {key: value for key, value in config.method.items() if key != "name"}
     method = get_registry().instantiate(config.method["name"], **params)
@@ -126,9 +144,17 @@ def build(config: PretrainConfig, chosen: Chosen) -> Setup:
     if chosen.labelled is not None:
         every = min(config.training.probe_every, config.training.num_epochs)
         probe = Probe(loaders["probe_train"], loaders["probe_validation"], every)
-    card = encoder_card(config, chosen, encoder)
+    card = encoder_card(described or config, chosen, encoder)
     task = PretrainingTask(method, loaders["train"], loaders["watched"], seed, probe, card)
     return Setup(chosen, task, learner)
+
+
+def _check_window(window: tuple[int, int] | None, size: tuple[int, int]) -> None:
+    if window is not None and any(map(gt, window, size)):
+        raise InputError(
+            f"views.window={list(window)}: is larger than the strips, {size[0]}x{size[1]} pixels "
+            "(height x width): give a smaller one, or null"
+        )
 
 
 def build_loaders(

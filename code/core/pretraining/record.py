@@ -1,6 +1,7 @@
 """What a pretraining writes before its first step, and what its encoder's card holds."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -44,7 +45,8 @@ def describe(
             "devices": size(),
         },
         data={
-            "source": chosen.source,
+            # Found again from another folder, to compare it with the test part of a training.
+            "source": "-" if chosen.source == "-" else str(Path(chosen.source).absolute()),
             "part": chosen.part,
             "fingerprint": chosen.fingerprint,
             "image_size": list(chosen.image_format.size),

@@ -41,8 +41,8 @@ class PretrainingData(DataSettings):
     )
     allow_all: bool = Field(
         False,
-        description="learn from validation and test images as well: figures of a later training "
-        "on this data set are then too good",
+        description="learn from the test part of root as well, and from a folder that holds "
+        "validation or test images: figures of a later training on them are then too good",
     )
 
 
@@ -122,6 +122,21 @@ def check_values(content: Mapping[str, Any]) -> PretrainConfig:
     config = PretrainConfig(dict(content["model"]), dict(content["method"]), **checked)
     check_method(config)
     return config
+
+
+def check_patience(training: PretrainingSettings, data: PretrainingData) -> None:
+    """Raise InputError for a patience that no probe can satisfy."""
+    patience, every = training.early_stopping_patience, training.probe_every
+    if patience is None:
+        return
+    where = f"training.early_stopping_patience={patience}"
+    if data.unlabelled is not None and data.root is None:
+        raise InputError(f"{where}: has no effect without a probe: give data.root=DIR, or null")
+    if patience < every:
+        raise InputError(
+            f"{where}: a probe is taken only every {every} epochs (training.probe_every): expected "
+            f"at least {every}"
+        )
 
 
 def check_method(config: PretrainConfig) -> None:

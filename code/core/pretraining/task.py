@@ -25,6 +25,19 @@ log = logging.getLogger(__name__)
 PROBE = "probe_average_precision"
 
 
+class ProbeCriterion(Criterion):
+    """Epochs without a probe are worse than those with one, and of two such the later is better.
+
+    Their losses say nothing: that of MoCo rises while its queue fills.
+    """
+
+    def rank(self, record: Mapping[str, Any]) -> tuple[float, float]:
+        """A key that is larger for a better epoch."""
+        if record["validation"][self.figure] is None:
+            return float("-inf"), record["epoch"]
+        return super().rank(record)
+
+
 @get_registry().register("pretraining")
 class PretrainingTask(Task):
     """A method learns from pairs of views, or of a painted strip and its mask.
@@ -51,7 +64,7 @@ class PretrainingTask(Task):
         super().__init__(method, train_batches, seed)
         self.watched, self.probe, self.card = watched, probe, dict(card or {})
         if probe is not None:
-            self.criterion = Criterion(PROBE, "average precision of the probe")
+            self.criterion = ProbeCriterion(PROBE, "average precision of the probe")
 
     def forward(self, learner: Learner, batch: Batch) -> tuple[Tensor, Tensor]:
         """The features of both views of this process's images."""

@@ -4,6 +4,7 @@ import io
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,29 +37,28 @@ def check_unseen(config: TrainConfig, table: LabelTable, splits: Iterable[Split]
     `data.allow_all=true` is not refused. Neither is a file of which nothing is known; a warning
     says so where its card names this data set.
     """
-    results = _pretraining_of(config)
-    if results is None:
+    pretrainings, splits = list(_pretrainings(config)), list(splits)
+    if not pretrainings:
         _warn_of_unknown(config, table)
-        return
-    if _allows_all(results):
-        return
-    folder = _folder_of(config)
-    for split in splits:
-        if seen := _seen(results, folder, table, split):
-            images = "1 image" if len(seen) == 1 else f"{len(seen)} images"
-            raise InputError(
-                f"model.weights={config.model['weights']}: was pretrained on {images} of the "
-                f"validation or test part, such as {min(seen)}: {_remedy(config, table, folder)} "
-                "data.allow_all=true, which is recorded"
-            )
+    for results, folder in pretrainings:
+        if _allows_all(results):
+            continue
+        for split in splits:
+            if seen := _seen(results, folder, table, split):
+                images = "1 image" if len(seen) == 1 else f"{len(seen)} images"
+                raise InputError(
+                    f"model.weights={config.model['weights']}: was pretrained on {images} of the "
+                    f"validation or test part, such as {min(seen)}: "
+                    f"{_remedy(config, table, folder)} data.allow_all=true, which is recorded"
+                )
 
 
 def record_of_seen(config: TrainConfig, table: LabelTable, split: Split) -> dict[str, int]:
     """`held_out_images_seen`, where data.allow_all=true was given and some were; warns of it."""
-    results = _pretraining_of(config)
-    if results is None or not _allows_all(results):
-        return {}
-    seen = _seen(results, _folder_of(config), table, split)
+    seen: set[str] = set()
+    for results, folder in _pretrainings(config):
+        if _allows_all(results):
+            seen |= _seen(results, folder, table, split)
     if not seen:
         return {}
     log.warning(
@@ -80,16 +80,19 @@ def _warn_of_unknown(config: TrainConfig, table: LabelTable) -> None:
         )  # fmt: skip
 
 
-def _folder_of(config: TrainConfig) -> Path:
-    return Path(config.model["weights"]).absolute().parent
+def _pretrainings(config: TrainConfig) -> Iterator[tuple[Mapping[str, Any], Path]]:
+    """The pretraining in model.weights, the one that it went on from, and so on, by their folders.
 
-
-def _pretraining_of(config: TrainConfig) -> Mapping[str, Any] | None:
-    """The results.json beside the file in model.weights, if a pretraining wrote it."""
-    if not config.model.get("weights"):
-        return None
-    results = read_results(_folder_of(config))
-    return results if results.get("kind") == PRETRAINING else None
+    The results.json beside a file says so, if a pretraining wrote it.
+    """
+    weights, known = config.model.get("weights"), set()
+    while weights and (folder := Path(weights).absolute().parent) not in known:
+        known.add(folder)
+        results = read_results(folder)
+        if results.get("kind") != PRETRAINING:
+            return
+        yield results, folder
+        weights = look_up(results, "config", "model", "weights")
 
 
 def _allows_all(results: Mapping[str, Any]) -> bool:
@@ -104,7 +107,15 @@ def _seen(results: Mapping[str, Any], folder: Path, table: LabelTable, split: Sp
     if learned is not None and look_up(results, "data", "fingerprint") == table.fingerprint():
         return learned & {table.image_ids[row] for row in held_out}
     by_path = {table.image_paths[row]: table.image_ids[row] for row in held_out}
-    files = _learned_files(str(look_up(results, "data", "source")), learned)
+    source = str(look_up(results, "data", "source"))
+    files = _learned_files(source, learned)
+    if (first := next(files, None)) is None:
+        log.warning(
+            "%s was pretrained on %s, which is not there any more: whether validation or test "
+            "images were among them is not known", folder, source,
+        )  # fmt: skip
+        return set()
+    files = chain([first], files)
     return {by_path[known] for _, known in same_content(files, by_path)}
 
 

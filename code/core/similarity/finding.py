@@ -81,11 +81,15 @@ def find_similar(
         of_queries = features.of_all(listed)
     else:
         blocks = list(blocks)
+        features.check_some_were_read()
         listed = [image for names, _ in blocks for image in names]
         if not any(labels.of(image) is not None for image in listed):
             raise InputError("no query is named, and no label to score by is known: name a query")
         of_queries = np.concatenate([block for _, block in blocks])
     found, gallery = _find(listed, of_queries, blocks, labels, options.top)
+    features.check_some_were_read()
+    if not any(found.neighbours):
+        raise InputError("nothing to find: every image that is searched is the query itself")
     if features.num_unreadable:
         shown = "\n".join(features.problems)
         log.warning("Left out, since they cannot be read: %d\n%s", features.num_unreadable, shown)
@@ -111,8 +115,6 @@ def _find(
         if is_scored:
             gallery.add(names, block)
     neighbours = [nearest.of(row) for row in range(len(queries))]
-    if not any(neighbours):
-        raise InputError("nothing to find: every image that is searched is the query itself")
     return Found(queries, neighbours, labels), gallery
 
 

@@ -31,6 +31,7 @@ class Features:
     batch_size: int
     problems: list[str] = field(default_factory=list, init=False)
     num_unreadable: int = field(default=0, init=False)
+    num_read: int = field(default=0, init=False)
 
     def blocks(self, images: Iterable[str], total: int | None) -> Iterator[Block]:
         """Names and features of images in their order, so many of them at once."""
@@ -46,6 +47,7 @@ class Features:
                 if row.error:
                     self._leave_out(row.error)
             known = [row for row in group if not row.error]
+            self.num_read += len(known)
             if known:
                 yield [row.image for row in known], np.stack([row.probabilities for row in known])
 
@@ -53,6 +55,17 @@ class Features:
         self.num_unreadable += 1
         if len(self.problems) < MOST_LISTED:
             self.problems.append(problem)
+
+    def check_some_were_read(self) -> None:
+        """Raise InputError where no image that was searched could be read."""
+        if self.num_read:
+            return
+        if not self.num_unreadable:
+            raise InputError("nothing to search: no image is named")
+        raise InputError(
+            f"nothing to search: none of the {self.num_unreadable} images can be used, such as: "
+            f"{self.problems[0]}"
+        )
 
     def of_all(self, images: Sequence[str]) -> np.ndarray:
         """The features of these images. Raises InputError for one that cannot be read."""
@@ -62,6 +75,8 @@ class Features:
             if row.error:
                 raise InputError(row.error)
             found.append(row.probabilities)
+        if not found:
+            raise InputError("no query is named: standard input lists no image")
         return np.stack(found)
 
 

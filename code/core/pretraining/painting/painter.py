@@ -46,13 +46,12 @@ class Painter:
     contrast: tuple[float, float] = (1.5, 8.0)
 
     def __post_init__(self) -> None:
-        ordered = self.size[0] <= self.size[1] and self.contrast[0] <= self.contrast[1]
         _require("clean", self.clean, 0 <= self.clean <= 1, "a share in 0..1")
         _require("count", self.count, 1 <= self.count[0] <= self.count[1], "least and most, from 1")
-        _require("size", self.size, ordered and self.size[0] > 0 and self.size[1] <= 1,
+        _require("size", self.size, 0 < self.size[0] <= self.size[1] <= 1,
                  "least and most, above 0 and up to 1")  # fmt: skip
-        _require("contrast", self.contrast, ordered and 0 < self.contrast[0] < math.inf,
-                 "least and most, above 0")  # fmt: skip
+        _require("contrast", self.contrast, 0 < self.contrast[0] <= self.contrast[1] < math.inf,
+                 "least and most, above 0 and finite")  # fmt: skip
         for name, share in zip(KINDS, self._shares, strict=True):
             _require(name, share, 0 <= share < math.inf, "a finite share from 0")
         _require(", ".join(KINDS), self._shares, any(self._shares), "one of them above 0")
