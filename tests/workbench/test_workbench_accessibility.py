@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from browsed_strips import write_trained
+from launching_workbench import launching
 from reviewable import Reviewer, write_reviewable
 from running_workbench import running
 from test_workbench_browser import CHROMIUM, browser, opened, playwright  # noqa: F401
@@ -43,9 +44,29 @@ def served(tmp_path_factory):
     write_both(results, 400, 1.5, 1.5)
     (results / "reviews").mkdir()
     write_review(results / "reviews" / f"{FINGERPRINT[:16]}.sqlite", results, 120)
-    with running(results) as workbench:
-        Reviewer(workbench, "Bob").next(1)
-        yield workbench
+    with launching(results, folder / "queue") as workbench:
+        workbench.launcher.form()  # the first time takes seconds
+        Reviewer(workbench.served, "Bob").next(1)
+        yield workbench.served
+
+
+def experiments(page):
+    page.get_by_text("Columns (9)").click()
+
+
+def experiment(page):
+    playwright.expect(page.get_by_role("heading", name="Curves")).to_be_visible()
+
+
+def compare(page):
+    playwright.expect(page.get_by_role("heading", name="What differs")).to_be_visible()
+    page.get_by_label("Smoothing").select_option("0.9")
+
+
+def new(page):
+    page.get_by_text("Training", exact=True).click()
+    page.get_by_label("num_epochs", exact=True).fill("0")
+    playwright.expect(page.locator('[data-key="training.num_epochs"] .wrong')).to_be_visible()
 
 
 def gain(page):
@@ -67,8 +88,16 @@ def review(page):
 
 @pytest.mark.parametrize(
     ("show", "address"),
-    [(gain, "#gain"), (strips, "#strips?place={trained}"), (review, "#review?key={reviewable}")],
-    ids=["gain", "strips", "review"],
+    [
+        (experiments, "#experiments"),
+        (experiment, "#experiment?key={trained}"),
+        (compare, "#compare?selected={given_1}&selected={corrected_1}"),
+        (strips, "#strips?place={trained}"),
+        (review, "#review?key={reviewable}"),
+        (new, "#new"),
+        (gain, "#gain"),
+    ],
+    ids=["experiments", "experiment", "compare", "strips", "review", "new", "gain"],
 )
 def test_a_page_has_no_violation_and_fits_a_phone(browser, served, axe, show, address):  # noqa: F811
     keys = {name: row["key"] for name, row in served.rows().items()}
