@@ -1,6 +1,7 @@
 """Whole pretrainings: what they leave, their resuming, and what a training makes of them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,26 @@ def test_a_folder_without_labels(plain_folder, tmp_path):
     assert "probe_average_precision" not in results["history"][0]["validation"]
 
 
+@pytest.fixture
+def whole_and_stopped(tmp_path, monkeypatch) -> Callable[..., tuple[Path, Path]]:
+    """The same pretraining twice: one is stopped after its sixth step, and may be resumed."""
+    after_step = Trainer._after_step
+
+    def asked(self, progress):
+        self.interruption.requested |= self.learner.num_updates == 6
+        after_step(self, progress)
+
+    def pretrain(*words: str) -> tuple[Path, Path]:
+        into = "experiment.results_dir={}"
+        assert run_script(monkeypatch, *words, into.format(tmp_path / "whole")) == 0
+        with monkeypatch.context() as patched:
+            patched.setattr(Trainer, "_after_step", asked)
+            assert run_script(monkeypatch, *words, into.format(tmp_path / "stopped")) == 130
+        return tuple(next((tmp_path / name).iterdir()) for name in ("whole", "stopped"))
+
+    return pretrain
+
+
 def test_of_epochs_without_a_probe_the_last_is_taken(labelled, tmp_path, monkeypatch):
     """The loss of MoCo rises while its queue fills, so that its first epoch has the lowest."""
     monkeypatch.setattr(task, "average_precision_of_probe", lambda *_: None)
@@ -186,26 +207,14 @@ def test_of_epochs_without_a_probe_the_last_is_taken(labelled, tmp_path, monkeyp
 
 
 def test_a_resumed_pretraining_keeps_its_split_and_what_it_began_from(
-    labelled, pretrained, tmp_path, monkeypatch, capsys
+    labelled, pretrained, whole_and_stopped, tmp_path, monkeypatch
 ):
     split_file = tmp_path / "split.csv"
     split_file.write_bytes((pretrained / "split.csv").read_bytes())
     words = [*SMALL, "method.name=vicreg", *SMALL_EMBEDDINGS, "model.cbam_stages=[3]",
              f"data.root={labelled}", "data.split_strategy=file", f"data.split_file={split_file}",
              f"model.weights={pretrained / 'encoder.safetensors'}"]  # fmt: skip
-    assert run_script(monkeypatch, *words, f"experiment.results_dir={tmp_path / 'whole'}") == 0
-    (whole,) = (tmp_path / "whole").iterdir()
-    after_step = Trainer._after_step
-
-    def asked(self, progress):
-        self.interruption.requested |= self.learner.num_updates == 6
-        after_step(self, progress)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "_after_step", asked)
-        results_dir = f"experiment.results_dir={tmp_path / 'stopped'}"
-        assert run_script(monkeypatch, *words, results_dir) == 130
-    (stopped,) = (tmp_path / "stopped").iterdir()
+    whole, stopped = whole_and_stopped(*words)
     swapped = {"train": "test", "test": "train"}
     lines = split_file.read_text().splitlines()
     parted = [line.rpartition(",") for line in lines]
@@ -216,28 +225,17 @@ def test_a_resumed_pretraining_keeps_its_split_and_what_it_began_from(
     assert outcome(stopped)["encoder"]["card"]["initial_weights"]
 
 
-def test_moco_resumes_within_an_epoch_bit_for_bit(plain_folder, tmp_path, monkeypatch, capsys):
+def test_moco_resumes_within_an_epoch_bit_for_bit(
+    plain_folder, whole_and_stopped, monkeypatch, capsys
+):
     words = [*SMALL, *SMALL_EMBEDDINGS, "method.name=moco", "method.queue_size=18"]
     words.append("model.drop_rate=0.2")
     words = [*words, f"data.unlabelled={plain_folder}", "model.drop_path_rate=0.1"]
-    assert run_script(monkeypatch, *words, f"experiment.results_dir={tmp_path / 'whole'}") == 0
-    (whole,) = (tmp_path / "whole").iterdir()
-
-    after_step = Trainer._after_step
-
-    def asked(self, progress):
-        self.interruption.requested |= self.learner.num_updates == 6
-        after_step(self, progress)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "_after_step", asked)
-        results_dir = f"experiment.results_dir={tmp_path / 'stopped'}"
-        assert run_script(monkeypatch, *words, results_dir) == 130
-    (stopped,) = (tmp_path / "stopped").iterdir()
+    whole, stopped = whole_and_stopped(*words)
     state = torch.load(stopped / "checkpoints" / "last.pt", weights_only=True)
     assert state["epoch_progress"]["progress"]["step"] == 2
     assert f"python code/pretrain.py resume={stopped}" in capsys.readouterr().out
-    assert run_script(monkeypatch, "resume=latest", results_dir) == 0
+    assert run_script(monkeypatch, "resume=latest", f"experiment.results_dir={stopped.parent}") == 0
     assert outcome(stopped) == outcome(whole)
     (queue,) = [k for k in state["objective"] if k.endswith("queue.keys")]
     assert state["objective"][queue].abs().sum() > 0
