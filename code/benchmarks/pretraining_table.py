@@ -14,6 +14,10 @@ from core.metrics.intervals import Bootstrap
 
 _FIGURE = "macro_average_precision"
 _RESAMPLES = 1000
+_COLUMNS = (
+    "labels", "start", "minus", "seeds", "macro AP", "sd", "mean difference", "gains", "losses",
+    "by seed",
+)  # fmt: skip
 
 
 class Fine(NamedTuple):
@@ -49,11 +53,12 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> str:
     """Mean and spread over the seeds, and the differences seed by seed."""
     if not rows:
         return "no training is finished yet"
-    lines = [["labels", "start", "minus", "seeds", "macro AP", "sd", "mean difference", "by seed"]]
+    lines = [list(_COLUMNS)]
     for row in rows:
         values = list(row["seeds"].values())
         found = [row["differences"][seed] for seed in sorted(row["differences"])]
         gains = [each["value"] for each in found]
+        bounds = [each["interval"] for each in found]
         lines.append(
             [
                 str(row["labels"]),
@@ -63,8 +68,13 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> str:
                 number(statistics.mean(values)),
                 number(statistics.stdev(values)) if len(values) > 1 else "-",
                 f"{statistics.mean(gains):+.3f}" if gains else "-",
+                str(sum(low > 0 for low, _ in bounds)) if gains else "-",
+                str(sum(high < 0 for _, high in bounds)) if gains else "-",
                 "  ".join(f"{e['value']:+.3f} {interval_text(e['interval'])}" for e in found),
             ]
         )
-    note = "Intervals of 95 % for the difference of one seed, over the same test strips."
+    note = (
+        "Intervals of 95 % for the difference of one seed, over the same test strips; gains and "
+        "losses are the seeds whose interval lies above and below zero."
+    )
     return "\n".join([*aligned(lines, text_columns=3), "", note])
