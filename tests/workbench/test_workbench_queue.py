@@ -81,6 +81,23 @@ def test_jobs_run_one_after_another_and_end_with_the_status_of_their_experiment(
     assert failed.message == "error: training.num_epochs=0: expected more"
 
 
+def test_a_job_that_names_its_folder_and_ends_between_two_looks(queue, results_dir, monkeypatch):
+    find, looks = Runner._find_experiment, []
+
+    def too_early(runner, job):
+        looks.append(job.number)
+        if len(looks) > 1:
+            return find(runner, job)
+        runner._children[job.number].wait()
+        return None
+
+    monkeypatch.setattr(Runner, "_find_experiment", too_early)
+    number = submit(queue, results_dir, "ends")
+    ended = tick_until(runner_of(queue, results_dir), in_state(queue, number, ENDED))
+    assert (ended.status, ended.message) == ("completed", "")
+    assert looks == [number, number]
+
+
 def test_a_stop_is_ctrl_c_and_resuming_goes_on_in_the_same_folder(queue, results_dir):
     runner = runner_of(queue, results_dir)
     number = submit(queue, results_dir, "loops")

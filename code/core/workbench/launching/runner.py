@@ -139,6 +139,8 @@ class Runner:
             return
         for each in left:  # workers outlive a training that was killed
             each.send(signal.SIGKILL)
+        # It may have named its folder after it was looked for, and then ended.
+        experiment = experiment or self._find_experiment(job)
         self.queue.end(job, *self._outcome(job, experiment))
         self._children.pop(job.number, None)
 
