@@ -60,11 +60,6 @@ def pytest_unconfigure() -> None:
         shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: some tests wait for a process or a browser of their own."""
-    return 1 + (os.cpu_count() or 1)
-
-
 def pytest_collection_modifyitems(config, items) -> None:
     """Give the worker processes the files with slow tests first, so that none ends long after."""
     if hasattr(config, "workerinput"):

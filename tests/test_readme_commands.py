@@ -172,8 +172,11 @@ def write_decisions(folder: Path, trained: Path) -> None:
 
 
 def write_coco(folder: Path, root: str) -> None:
-    """A COCO file with a box in one of the strips, which are linked as `images`."""
-    (folder / "images").symlink_to(Path(root) / "train_images")
+    """A COCO file with a box in one of the strips, to which there are links in `images`."""
+    # A link to their folder would be known as that of a labelled data set.
+    (folder / "images").mkdir()
+    for path in (Path(root) / "train_images").iterdir():
+        (folder / "images" / path.name).symlink_to(path)
     name = min(path.name for path in (folder / "images").iterdir())
     content = {
         "images": [{"id": 1, "file_name": name, "height": 32, "width": 160}],
