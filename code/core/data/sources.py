@@ -1,5 +1,6 @@
 """The label sources in a data set's folder, and the images that they label."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from core.data.checks import Errors, check_image_id, collecting
@@ -52,6 +53,16 @@ def image_folder(root: Path, source: str) -> Path:
             "unpack the images there"
         )
     return folders[0]
+
+
+def labelled_folders(root: Path) -> Iterator[tuple[str, Path]]:
+    """Each label source in `root` that has an image folder, with that folder."""
+    for source in sources_in(root):
+        try:
+            folder = image_folder(root, source)
+        except InputError:
+            continue
+        yield source, folder
 
 
 def list_images(root: Path, source: str, errors: Errors = None) -> dict[str, Path]:

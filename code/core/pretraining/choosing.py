@@ -15,7 +15,7 @@ from core.data.image_cache import open_images
 from core.data.image_folder import EXTENSIONS
 from core.data.images import ImageFormat
 from core.data.settings import DataSettings
-from core.data.sources import image_folder, sources_in
+from core.data.sources import labelled_folders
 from core.data.split_file import Split
 from core.data.splitting import split_by_strategy
 from core.errors import InputError
@@ -152,11 +152,7 @@ def check_no_labelled_folder(where: str, paths: Iterable[Path]) -> None:
 
 
 def _check_not_labelled_in(where: str, place: Path, folder: Path) -> None:
-    for source in sources_in(folder):
-        try:
-            images = image_folder(folder, source)
-        except InputError:
-            continue
+    for source, images in labelled_folders(folder):
         if place.is_relative_to(images):
             raise InputError(
                 f"{where}: {images} is labelled by {folder / source}, and its test images "

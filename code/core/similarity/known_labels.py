@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from core.data.annotations import read_label_table
-from core.data.sources import image_folder, sources_in
+from core.data.sources import image_folder, labelled_folders, sources_in
 from core.errors import InputError
 from core.files.resizing import Resize, Size
 
@@ -42,11 +42,7 @@ class KnownLabels:
     def _find(self, folder: Path) -> LabelsByName:
         """The labels of this folder's images, by the data set that the folder belongs to."""
         for root in [folder, *folder.parents][1 : _MOST_FOLDERS + 1]:
-            for source in sources_in(root):
-                try:
-                    images = image_folder(root, source)
-                except InputError:
-                    continue
+            for _, images in labelled_folders(root):
                 if folder.is_relative_to(images):
                     return self._read(root).get(folder, {})
         return {}
