@@ -19,6 +19,7 @@ from benchmarks.pretraining_strips import MOST_LABELLED, Photographs, Procedural
 from benchmarks.pretraining_table import Fine, rows_of, table_of
 from benchmarks.sweep import check_names, keep_settings
 from benchmarks.workload import CONFIG_DIR, training_config
+from core.analysis.text_tables import number
 from core.command.terminal import show
 from core.errors import InputError
 from core.experiments.reading import read_results
@@ -86,10 +87,10 @@ def results(options: Options, folder: Path) -> tuple[list[dict[str, Any]], str]:
     fine = [Fine(*key, path) for key in sweep.runs() if (path := sweep.finished("trained", key))]
     beside = {name: start.beside for name, start in STARTS.items()}
     rows = rows_of(fine, beside)
-    text = table_of(rows)
+    lines = [table_of(rows), *sweep.retrievals()]
     if options.data_root is not None:
-        text += f"\nLabels are those of each class of {options.data_root}."
-    return rows, text
+        lines.append(f"Labels are those of each class of {options.data_root}.")
+    return rows, "\n".join(lines)
 
 
 class Sweep:
@@ -133,6 +134,16 @@ class Sweep:
             if read_results(file.parent).get("status") == "completed":
                 return file.parent
         return None
+
+    def retrievals(self) -> Iterator[str]:
+        """How often each method that compares views finds the second view of an image."""
+        for name in self.options.starts:
+            found = [
+                self.finished("pretrained", (STARTS[name].method, s)) for s in self.options.seeds
+            ]
+            tests = [read_results(path)["test"] for path in found if path is not None]
+            if values := [number(test["retrieval"]) for test in tests if "retrieval" in test]:
+                yield f"{name}: retrieval of the second view {', '.join(values)} after pretraining"
 
     def _train(self, name: str, labels: int, seed: int) -> None:
         start = STARTS[name]

@@ -169,6 +169,9 @@ def test_photographs_are_resized_and_compared(photographs, tmp_path):
         rows[1]["seeds"][1] - rows[0]["seeds"][1]
     )
     assert f"of each class of {photographs}" in text
+    (file,) = (tmp_path / "sweep" / "pretrained" / "simclr_1").glob("*/results.json")
+    retrieval = json.loads(file.read_text())["test"]["retrieval"]
+    assert f"simclr: retrieval of the second view {retrieval:.3f} after" in text
     masked = replace(options, starts=("scratch_mask_head",))
     with pytest.raises(InputError, match="--starts scratch_mask_head: trains a mask head"):
         results(masked, tmp_path)
