@@ -3,6 +3,7 @@
 import difflib
 import unicodedata
 from collections.abc import Iterable
+from importlib.util import find_spec
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -24,6 +25,11 @@ class Settings(BaseModel):
         # An experiment may be called 20261128.
         coerce_numbers_to_str=True,
     )
+
+
+def is_installed(package: str) -> bool:
+    """Whether an optional package can be imported; a folder of that name is none."""
+    return getattr(find_spec(package), "origin", None) is not None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

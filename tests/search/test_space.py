@@ -164,7 +164,7 @@ def test_a_mistake_on_the_command_line_is_one_line(words, message):
 
 
 def test_without_optuna_one_line_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("core.search.command.find_spec", lambda name: None)
+    monkeypatch.setattr("core.search.command.is_installed", lambda name: False)
     with pytest.raises(InputError, match=r"pip install optuna=="):
         check_command(["space=small"])
 

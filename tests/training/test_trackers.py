@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -133,11 +134,20 @@ def test_numbers_of_a_record():
     ],
 )
 def test_what_mlflow_needs_is_said_before_the_start(monkeypatch, found, address, message):
-    monkeypatch.setattr("core.training.trackers.mlflow.find_spec", lambda name: found)
+    monkeypatch.setattr("core.training.trackers.mlflow.is_installed", lambda name: found)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     with pytest.raises(InputError, match=r"training\.trackers: mlflow") as refused:
         check_trackers(["tensorboard", "mlflow"])
     assert message in str(refused.value)
+
+
+def test_a_folder_of_that_name_is_no_package(monkeypatch, tmp_path):
+    """Weights & Biases leaves one where it is used."""
+    (tmp_path / "wandb").mkdir()
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    with pytest.raises(InputError, match=r"training\.trackers: wandb needs .* pip install wandb=="):
+        check_trackers(["wandb"])
 
 
 def test_waiting_results_take_the_place_of_earlier_ones(tmp_path, monkeypatch):

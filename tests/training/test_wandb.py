@@ -2,15 +2,12 @@
 
 import json
 import struct
-import sys
 import time
 
 import pytest
 from training.followed import finish, record, training
 
-from core.errors import InputError
 from core.experiments.folder import ExperimentFolder
-from core.training.trackers import check_trackers
 
 pytest.importorskip("wandb.sdk", reason="wandb is an optional package")
 _BLOCK = 1 << 15
@@ -121,11 +118,3 @@ def test_an_error_is_one_warning(folder, monkeypatch, caplog):
     (warning,) = [each.message for each in caplog.records if "training.trackers" in each.message]
     assert warning.startswith("training.trackers: wandb is off, the training goes on: ")
     assert json.loads(own.results_file.read_text())["status"] == "completed"
-
-
-def test_a_folder_of_that_name_is_no_package(monkeypatch, tmp_path):
-    (tmp_path / "wandb").mkdir()
-    monkeypatch.delitem(sys.modules, "wandb")
-    monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    with pytest.raises(InputError, match=r"training\.trackers: wandb needs .* pip install wandb=="):
-        check_trackers(["wandb"])

@@ -3,7 +3,6 @@
 Every writer takes an `EndToEndModel`, example images, the file, and the signature as JSON.
 """
 
-import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from core.models.output import logits_of
 from core.predicting.onnx_model import SIGNATURE_KEY, OnnxModel
 from core.predicting.predictor import Predict
 from core.predicting.trained_model import TrainedModel
+from core.validation import is_installed
 
 INPUT, OUTPUT = "images", "probabilities"
 
@@ -137,7 +137,7 @@ def open_openvino(path: Path, precision: str = "f32") -> Predict:
 
 def has_openvino() -> bool:
     """Whether the optional package openvino is installed."""
-    return importlib.util.find_spec("openvino") is not None
+    return is_installed("openvino")
 
 
 def _openvino():

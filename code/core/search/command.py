@@ -1,7 +1,6 @@
 """The command line of a search: its own keys, those of a training, help and mistakes."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -16,7 +15,7 @@ from core.errors import InputError
 from core.search.composition import SearchConfig, check_search, composed
 from core.search.settings import SearchSettings
 from core.search.space import SPACES, read_space
-from core.validation import validate
+from core.validation import is_installed, validate
 
 OPTUNA = "optuna==5.0.0"
 _SEARCH, _SPACE = "search", "space"
@@ -72,7 +71,7 @@ def check_command(arguments: Sequence[str]) -> SearchConfig:
     settings = validate(
         SearchSettings, {key.partition(".")[2]: value for key, value in own.items()}, _SEARCH
     )
-    if find_spec("optuna") is None:
+    if not is_installed("optuna"):
         raise InputError(f"code/search.py needs the package optuna: pip install {OPTUNA}")
     fill_config_store()
     store_help()

@@ -5,7 +5,6 @@ import platform
 import re
 import time
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from core.errors import InputError
 from core.files.reading import read_json
 from core.files.writing import write_json
 from core.training.trackers.following import Tracker, figures, numbers
+from core.validation import is_installed
 
 RUN_FILE = "mlflow.json"
 """Which run an experiment's folder has: a resumed training goes on in it."""
@@ -44,7 +44,7 @@ class MLflow(Tracker):
 
     @classmethod
     def check(cls) -> None:
-        if find_spec("mlflow") is None:
+        if not is_installed("mlflow"):
             raise InputError(
                 f"training.trackers: mlflow needs a package: pip install {_REQUIREMENT}"
             )

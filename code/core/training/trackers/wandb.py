@@ -2,7 +2,6 @@
 
 import os
 import secrets
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from core.errors import InputError
 from core.files.reading import read_json
 from core.files.writing import write_json
 from core.training.trackers.following import Tracker, figures, numbers
+from core.validation import is_installed
 
 RUN_FILE = "wandb.json"
 """Which run an experiment's folder has: a resumed training goes on in it."""
@@ -29,8 +29,7 @@ class WandB(Tracker):
 
     @classmethod
     def check(cls) -> None:
-        # A folder `wandb`, which the package leaves where it is used, can be found as well.
-        if getattr(find_spec("wandb"), "origin", None) is None:
+        if not is_installed("wandb"):
             raise InputError(
                 f"training.trackers: wandb needs a package: pip install {_REQUIREMENT}"
             )
