@@ -22,6 +22,7 @@ from benchmarks.sweep import check_names, keep_settings
 from core.command.terminal import show
 from core.files.reading import read_json
 from core.files.writing import to_json, write_json
+from core.novelty.detectors.autoencoder import AutoencoderDetector
 from core.novelty.evaluation import KnownStrips, evaluate
 from core.novelty.threshold import choose_threshold, false_alarms
 
@@ -107,6 +108,9 @@ class Sweep:
             return row | self._of_curve(pool, tested, (own, found), fit.size)
         known = KnownStrips(pool.labels[tested], pool.class_names, pool.groups[tested])
         row |= {"threshold": threshold.record(), "test": evaluate(found, threshold, known)}
+        if isinstance(detector, AutoencoderDetector):
+            clean_tested = tested[~pool.labels[tested].any(axis=1)]
+            row["reconstruction"] = detectors.reconstruction(detector, clean_tested)
         if pool.masks:
             row["pixel_auroc"] = pixel_auroc(maps, [pool.masks[i] for i in tested])
         return row

@@ -1,6 +1,6 @@
 """One detector of the sweep, fitted on rows of a pool, and its scores of others."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from benchmarks.novelty_strips import Pool
 from core.novelty.choosing import Part
 from core.novelty.detectors import Detector, get_registry
+from core.novelty.detectors.autoencoder import AutoencoderDetector
 from core.novelty.learning import Learning
 from core.novelty.score import scores
 from core.novelty.settings import SETTINGS, NoveltyConfig, check_values, default_values
@@ -25,7 +26,8 @@ _BATCH = 8
 _BANK = {"num_patches": 1000, "num_candidates": 20_000}
 _EVEN = {"stages": (3, 4), "even_light": 8.0, "standardized": True}
 _FINE = {"stages": (2, 3), "even_light": None, "standardized": False}
-_CODES = {"num_quantizers": 2, "codebook_size": 32}
+_CODES = {"bottleneck_options": {"num_quantizers": 2, "codebook_size": 32}}
+_KL = {"weights": {"kl": 0.01}}  # by default it is 1e-6, which limits nothing
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,13 @@ class Variant:
     learning_rate: float = 1e-3
 
 
+def _autoencoder(bottleneck: str, *options: Mapping[str, Any]) -> Variant:
+    params = {"bottleneck": bottleneck}
+    for each in options:
+        params |= each
+    return Variant("autoencoder", params)
+
+
 VARIANTS = {
     "high_pass": Variant("high_pass"),
     "gaussians": Variant("gaussians"),
@@ -45,8 +54,12 @@ VARIANTS = {
     "gaussian": Variant("gaussian"),
     "gaussian_fine": Variant("gaussian", _FINE),
     "autoencoder_none": Variant("autoencoder"),
-    "autoencoder_vae": Variant("autoencoder", {"bottleneck": "vae", "weights": {"kl": 0.01}}),
-    "autoencoder_rvq": Variant("autoencoder", {"bottleneck": "rvq", "bottleneck_options": _CODES}),
+    "autoencoder_vae": _autoencoder("vae", _KL),
+    "autoencoder_rvq": _autoencoder("rvq", _CODES),
+    "autoencoder_rvq_vae": _autoencoder("rvq_vae", _CODES, _KL),
+    "autoencoder_dac_rvq": _autoencoder("dac_rvq", _CODES),
+    "autoencoder_dac_rvq_vae": _autoencoder("dac_rvq_vae", _CODES, _KL),
+    "autoencoder_wasserstein": _autoencoder("wasserstein"),
     "synthetic_defects": Variant("synthetic_defects", learning_rate=4e-3),
 }
 
@@ -105,6 +118,25 @@ class PoolDetectors:
         maps = torch.cat(found)
         return scores(maps, scoring.largest).numpy(), maps
 
+    @torch.inference_mode()
+    def reconstruction(self, detector: AutoencoderDetector, rows: np.ndarray) -> dict[str, Any]:
+        """How well an autoencoder reconstructs these rows, and how many of its codes they use.
+
+        `error` is the squared error as a share of that of predicting each image's mean grey;
+        `codes_used` the share of all codes of all quantizers, None where there are none.
+        """
+        network = detector.network
+        error = variance = 0.0
+        codes: list[Tensor] = []
+        for part in rows_by_batch(rows):
+            images = torch.from_numpy(self.pool.images[part])
+            output, scaled = network(images), network.scaled(images)
+            error += float((output["reconstruction"] - scaled).square().sum())
+            variance += float((scaled - scaled.mean((1, 2, 3), keepdim=True)).square().sum())
+            if "codes" in output:
+                codes.append(output["codes"].transpose(0, 1).flatten(1))
+        return {"error": error / variance, "codes_used": _share_used(codes)}
+
     def _features(self, features: nn.Module) -> KeptFeatures:
         own = features.indices, features.even_light, features.standardized, features.mirrored
         key = str(own)
@@ -151,6 +183,14 @@ class _Planes:
 
     def read(self, row: int) -> np.ndarray:
         return self.images[row, 0]
+
+
+def _share_used(codes: Sequence[Tensor]) -> float | None:
+    """Of parts of shape (quantizers, positions)."""
+    if not codes:
+        return None
+    used = [stage.unique().numel() for stage in torch.cat(list(codes), dim=1)]
+    return sum(used) / (len(used) * _CODES["bottleneck_options"]["codebook_size"])
 
 
 def rows_by_batch(rows: np.ndarray) -> Iterator[np.ndarray]:

@@ -24,6 +24,13 @@ def tables(rows: Sequence[Row]) -> str:
     for part, title in _TITLES.items():
         if own := [row for row in rows if row["part"] == part]:
             parts += [title, "", *_by_detector(own), "", *_recall(own), ""]
+    if own := [row for row in rows if "reconstruction" in row]:
+        parts += [
+            "Autoencoders: how well they reconstruct clean strips",
+            "",
+            *_reconstruction(own),
+            "",
+        ]
     if own := [row for row in rows if row["part"] == "curve"]:
         parts += ["Number of clean strips: AUROC, and false alarms per 1,000", "", *_curve(own), ""]
     return "\n".join([*parts, _NOTE]) if parts else "nothing is finished yet"
@@ -55,6 +62,24 @@ def _recall(rows: Sequence[Row]) -> list[str]:
         low, high = alarms[0]["interval_per_1000"]
         mean = statistics.mean(each["per_1000"] for each in alarms)
         lines.append([*line, f"{mean:.3g}", f"[{low:.3g}, {high:.3g}]"])
+    return aligned(lines)
+
+
+def _reconstruction(rows: Sequence[Row]) -> list[str]:
+    """The squared error beside that of predicting each strip's mean grey, codes and time."""
+    lines = [["detector", "seeds", "error", "codes used", "AUROC", "CPU seconds"]]
+    for name, own in _grouped(rows, "detector").items():
+        coded = [row for row in own if row["reconstruction"]["codes_used"] is not None]
+        lines.append(
+            [
+                name,
+                str(len(own)),
+                _spread(own, lambda row: row["reconstruction"]["error"]),
+                _spread(coded, lambda row: row["reconstruction"]["codes_used"]),
+                _spread(own, lambda row: row["test"]["any_defect"]["auroc"]),
+                f"{statistics.mean(row['cpu_seconds'] for row in own):.0f}",
+            ]
+        )
     return aligned(lines)
 
 

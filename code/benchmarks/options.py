@@ -82,7 +82,8 @@ class Options:
     detectors: Sequence[str] = _option(
         ("high_pass", "memory_bank", "memory_bank_even", "gaussian",
          "gaussian_fine", "gaussians", "autoencoder_none", "autoencoder_vae",
-         "autoencoder_rvq", "synthetic_defects"),
+         "autoencoder_rvq", "autoencoder_rvq_vae", "autoencoder_dac_rvq",
+         "autoencoder_dac_rvq_vae", "autoencoder_wasserstein", "synthetic_defects"),
         "these alone", nargs="+", metavar="NAME",
     )  # fmt: skip
     labels: Sequence[int] = _option(

@@ -6,14 +6,15 @@ import torch
 
 from benchmarks import novelty
 from benchmarks.novelty import auroc, pixel_auroc, results
-from benchmarks.novelty_scores import VARIANTS
+from benchmarks.novelty_scores import VARIANTS, PoolDetectors
 from benchmarks.novelty_strips import NEVER_LABELLED, Pool, draw_pool
 from benchmarks.options import Options
 from core.errors import InputError
+from core.novelty.bottlenecks import get_registry as bottlenecks
 from core.novelty.detectors import get_registry
 
 TINY = {"image_size": (32, 64), "num_images": 40, "test_images": 2, "num_steps": 2, "seeds": (1,)}
-CHOSEN = ("high_pass", "autoencoder_none")
+CHOSEN = ("high_pass", "autoencoder_rvq")
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,11 @@ def test_rows_hold_every_kind_and_the_curve(swept):
         assert row["threshold"]["num_strips"] == 10
     curve = [row["number"] for row in rows if row["part"] == "curve"]
     assert curve == [20]  # a half of the clean strips is all that is fitted on
+    assert "reconstruction" not in strips[0]
+    reconstruction = strips[1]["reconstruction"]
+    assert reconstruction["error"] > 0
+    assert 1 / 32 <= reconstruction["codes_used"] <= 1
+    assert f"{reconstruction['codes_used']:.3f}" in text
     for row in strips:
         assert f"{row['test']['any_defect']['auroc']:.3f}" in text
 
@@ -57,7 +63,30 @@ def test_mistakes_are_named(swept, sweep_dir, tmp_path):
         results(other, sweep_dir)
 
 
-def test_every_detector_is_in_the_sweep():
+def test_the_error_is_1_for_an_autoencoder_that_predicts_each_strips_mean(monkeypatch):
+    images = draw_pool(8, 1, (32, 64)).images[:8]
+    pool = Pool(images, np.zeros((8, 1), bool), ("spot",), np.arange(8))
+    detectors = PoolDetectors(pool, num_steps=1, threads=1)
+    detector = get_registry().instantiate("autoencoder", bottleneck="rvq")
+    detector.attach(1, (32, 64))
+
+    def means(scaled):
+        return scaled.mean((1, 2, 3), keepdim=True).expand_as(scaled)
+
+    codes = torch.arange(64).view(1, 1, 8, 8) % 16
+    network = detector.network
+    monkeypatch.setattr(
+        network,
+        "forward",
+        lambda each: {"reconstruction": means(network.scaled(each)), "codes": codes},
+    )
+    found = detectors.reconstruction(detector, np.arange(8))
+    assert found == {"error": pytest.approx(1), "codes_used": 16 / 32}
+
+
+def test_every_detector_and_bottleneck_is_in_the_sweep():
+    autoencoders = [each for each in VARIANTS.values() if each.detector == "autoencoder"]
+    assert {each.params.get("bottleneck", "none") for each in autoencoders} == set(bottlenecks())
     assert {each.detector for each in VARIANTS.values()} == set(get_registry())
     assert set(Options().detectors) == set(VARIANTS)
 
