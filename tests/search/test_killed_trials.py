@@ -134,9 +134,16 @@ def test_with_a_database_the_trials_of_a_silent_machine_are_queued_again(tmp_pat
     assert begin(study).params == trial.params
 
 
-def test_a_database_that_cannot_be_used_is_one_line_without_its_password(tmp_path):
-    settings = SearchSettings(storage="nosuch://ann:secret@here/studies")
-    with pytest.raises(InputError, match=r"search\.storage: the database cannot") as refused:
+@pytest.mark.parametrize(
+    ("driver", "reason"),
+    [("nosuch", "NoSuchModuleError"), ("oracle+cx_oracle", "No module named 'cx_Oracle'")],
+)
+def test_a_database_that_cannot_be_used_is_one_line_without_its_password(
+    driver, reason, tmp_path
+):
+    settings = SearchSettings(storage=f"{driver}://ann:secret@here/studies")
+    message = rf"search\.storage: the database cannot be used \({reason}\)"
+    with pytest.raises(InputError, match=message) as refused:
         open_study("study", tmp_path, settings)
     assert "secret" not in str(refused.value)
 

@@ -62,10 +62,12 @@ def _storage(folder: Path, settings: SearchSettings) -> BaseStorage:
                 grace_period=_SILENT_SECONDS,
                 heartbeat_stale_trial_callback=queue_again,
             )
-    except Exception as error:  # of SQLAlchemy's, which may name the password
+    except Exception as error:  # of SQLAlchemy's, whose text may hold the password
+        driver = error.__cause__
+        reason = str(driver) if isinstance(driver, ModuleNotFoundError) else type(error).__name__
         raise InputError(
-            f"search.storage: the database cannot be used ({type(error).__name__}): expected a URL "
-            "of SQLAlchemy's with its driver installed, such as postgresql://USER@HOST/NAME"
+            f"search.storage: the database cannot be used ({reason}): expected a URL of "
+            "SQLAlchemy's with its driver installed, such as postgresql+psycopg://USER@HOST/NAME"
         ) from None
 
 
