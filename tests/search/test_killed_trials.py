@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import REPOSITORY
 from search_runs import optuna
+from sqlalchemy.exc import IntegrityError
 
 from core.errors import InputError
 from core.search import searching
@@ -134,13 +135,29 @@ def test_with_a_database_the_trials_of_a_silent_machine_are_queued_again(tmp_pat
     assert begin(study).params == trial.params
 
 
+def test_a_database_whose_tables_another_machine_is_making_is_opened_once_more(
+    tmp_path, monkeypatch
+):
+    calls, made = [], studies.RDBStorage
+
+    def first_too_late(*args, **options):
+        calls.append(args)
+        if len(calls) == 1:
+            raise IntegrityError("CREATE TABLE studies", None, Exception("duplicate key"))
+        return made(*args, **options)
+
+    monkeypatch.setattr(studies, "RDBStorage", first_too_late)
+    monkeypatch.setattr(studies, "_TABLES_SECONDS", 0.01)
+    settings = SearchSettings(storage=f"sqlite:///{tmp_path}/study.db")
+    assert open_study("study", tmp_path, settings).get_trials() == []
+    assert len(calls) == 2
+
+
 @pytest.mark.parametrize(
     ("driver", "reason"),
     [("nosuch", "NoSuchModuleError"), ("oracle+cx_oracle", "No module named 'cx_Oracle'")],
 )
-def test_a_database_that_cannot_be_used_is_one_line_without_its_password(
-    driver, reason, tmp_path
-):
+def test_a_database_that_cannot_be_used_is_one_line_without_its_password(driver, reason, tmp_path):
     settings = SearchSettings(storage=f"{driver}://ann:secret@here/studies")
     message = rf"search\.storage: the database cannot be used \({reason}\)"
     with pytest.raises(InputError, match=message) as refused:

@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -13,6 +14,7 @@ from optuna.pruners import MedianPruner
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, fail_stale_trials
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from core.errors import InputError
 from core.experiments.lock import is_locked
@@ -27,7 +29,7 @@ THIS_HOST = platform.node()
 JOURNAL = "study.journal"
 # A machine that is silent for so long is gone. Shorter times end trials of machines that are busy.
 _HEARTBEAT_SECONDS, _SILENT_SECONDS = 60, 300
-_POLL_SECONDS = 0.1
+_POLL_SECONDS, _TABLES_SECONDS = 0.1, 1.0
 # Of all trials, and at the same epoch, before any is pruned.
 _FIRST_TRIALS, _FEWEST_AT_EPOCH = 5, 3
 
@@ -55,13 +57,7 @@ def _storage(folder: Path, settings: SearchSettings) -> BaseStorage:
     if settings.storage is None:
         return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
     try:
-        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
-            return RDBStorage(
-                settings.storage,
-                heartbeat_interval=_HEARTBEAT_SECONDS,
-                grace_period=_SILENT_SECONDS,
-                heartbeat_stale_trial_callback=queue_again,
-            )
+        return _database(settings.storage)
     except Exception as error:  # of SQLAlchemy's, whose text may hold the password
         driver = error.__cause__
         reason = str(driver) if isinstance(driver, ModuleNotFoundError) else type(error).__name__
@@ -69,6 +65,23 @@ def _storage(folder: Path, settings: SearchSettings) -> BaseStorage:
             f"search.storage: the database cannot be used ({reason}): expected a URL of "
             "SQLAlchemy's with its driver installed, such as postgresql+psycopg://USER@HOST/NAME"
         ) from None
+
+
+def _database(url: str) -> RDBStorage:
+    """Several machines may make the tables at once: all but one fail, and then find them made."""
+    connect = partial(
+        RDBStorage,
+        url,
+        heartbeat_interval=_HEARTBEAT_SECONDS,
+        grace_period=_SILENT_SECONDS,
+        heartbeat_stale_trial_callback=queue_again,
+    )
+    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+        try:
+            return connect()
+        except (IntegrityError, ProgrammingError):
+            time.sleep(_TABLES_SECONDS)
+            return connect()
 
 
 @contextmanager
