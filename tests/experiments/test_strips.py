@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from experiment_factory import read_results, write_experiment, write_results
 
+from core.data.sources import image_folder
 from core.errors import InputError
 from core.experiments.reading import Experiment, read_experiment
-from core.experiments.strips import Strips
+from core.experiments.strips import ImageFolder, Strips
 
 
 @pytest.fixture
@@ -36,6 +37,22 @@ def test_parts_are_those_of_the_split_and_files_are_found_by_id(experiment):
         assert ids == sorted(ids)
         place = "b" if part == "validation" else "a"
         assert strips.files(ids) == [strips.root / place / image_id for image_id in ids]
+
+
+@pytest.mark.parametrize(
+    ("source", "read"),
+    [("train.csv", "train_images"), ("ann", "img"), ("labels.csv", "images")],
+)
+def test_the_folder_that_training_reads_comes_before_others_with_the_same_names(
+    source, read, tmp_path
+):
+    places = {".", "annotated", "images", "img", read}
+    for place in places:
+        (tmp_path / place).mkdir(exist_ok=True)
+        (tmp_path / place / "a.jpg").write_text("")
+    assert ImageFolder(tmp_path, source).find("a.jpg") == tmp_path / read / "a.jpg"
+    assert image_folder(tmp_path, source) == tmp_path / read
+    assert ImageFolder(tmp_path).find("a.jpg").parent.name in ("train_images", "img")
 
 
 def test_a_root_that_is_given_wins(experiment, tmp_path):

@@ -15,8 +15,9 @@ from core.data.kaggle_csv import read_kaggle_csv
 from core.data.label_agreement import MissingMasks, agreed
 from core.data.label_csv import read_label_csv
 from core.data.label_table import LabelTable
-from core.data.sources import LABEL_CSV, RUN_LENGTH_CSV, find_sources, image_folder, list_images
+from core.data.sources import find_sources, image_folder, list_images
 from core.errors import InputError
+from core.files.image_folders import LABEL_CSV, RUN_LENGTH_CSV
 from core.files.names import check_class_names
 from core.files.resizing import Resize, Size
 from core.files.threads import map_in_threads

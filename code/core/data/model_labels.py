@@ -7,8 +7,9 @@ from typing import Literal
 from core.data.annotations import read_label_table
 from core.data.class_names import CLASS_FILE
 from core.data.label_table import LabelTable
-from core.data.sources import RUN_LENGTH_CSV, find_sources
+from core.data.sources import find_sources
 from core.errors import InputError
+from core.files.image_folders import RUN_LENGTH_CSV
 from core.files.resizing import Resize, Size
 
 

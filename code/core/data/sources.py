@@ -6,21 +6,15 @@ from pathlib import Path
 from core.data.checks import Errors, check_image_id, collecting
 from core.data.image_folder import EXTENSIONS, image_ids, images_below
 from core.errors import InputError
+from core.files.image_folders import IMAGE_FOLDERS, LABEL_CSV, image_folders
 
-# Label sources in the order in which they are looked for, each with its image folders.
-RUN_LENGTH_CSV, _BITMAP_FOLDER, LABEL_CSV = "train.csv", "ann", "labels.csv"
 # Beside another source, only this one is quick enough to compare before every training.
 COMPARED_SOURCES = (LABEL_CSV,)
-_IMAGE_FOLDERS = {
-    RUN_LENGTH_CSV: ("train_images",),
-    _BITMAP_FOLDER: ("train_images", "img"),
-    LABEL_CSV: ("train_images", "images"),
-}
 
 
 def sources_in(root: Path) -> list[str]:
     """The label sources in `root`, if any."""
-    return [name for name in _IMAGE_FOLDERS if (root / name).exists()]
+    return [name for name in IMAGE_FOLDERS if (root / name).exists()]
 
 
 def find_sources(root: Path) -> list[str]:
@@ -45,14 +39,14 @@ def find_sources(root: Path) -> list[str]:
 
 def image_folder(root: Path, source: str) -> Path:
     """The folder of the images that a source in `root` labels. Raises InputError without one."""
-    folders = [root / name for name in _IMAGE_FOLDERS[source] if (root / name).is_dir()]
-    if not folders:
-        expected = " or ".join(f"{name}/" for name in _IMAGE_FOLDERS[source])
+    found = next(image_folders(root, source), None)
+    if found is None:
+        expected = " or ".join(f"{name}/" for name in IMAGE_FOLDERS[source])
         raise InputError(
             f"{root}: found {source} but no image folder; expected {expected} beside it: "
             "unpack the images there"
         )
-    return folders[0]
+    return found
 
 
 def labelled_folders(root: Path) -> Iterator[tuple[str, Path]]:

@@ -8,16 +8,22 @@ from pathlib import Path, PurePosixPath
 from core.errors import InputError
 from core.experiments.predictions import read_rows
 from core.experiments.reading import Experiment
+from core.files.image_folders import image_folders
 
 SPLIT_FILE = "split.csv"
 
 
 class ImageFolder:
-    """Finds images by their id in a data set's root or one of its folders."""
+    """Finds images by their id in a data set's root or one of its folders.
 
-    def __init__(self, root: Path) -> None:
+    The folder that a training reads comes first: others may hold files of the same names, such as
+    marked copies. `source` is the label source, as in `data.source` of results.json.
+    """
+
+    def __init__(self, root: Path, source: str | None = None) -> None:
         self.root = root
-        self.folders = list(_folders_below(root)) if root.is_dir() else []
+        below = _folders_below(root) if root.is_dir() else ()
+        self.folders = list(dict.fromkeys([*image_folders(root, source), *below]))
 
     def find(self, image_id: str) -> Path | None:
         """The image's file; None where there is none."""
@@ -37,7 +43,8 @@ class Strips(ImageFolder):
 
     def __init__(self, experiment: Experiment, data_root: Path | str | None = None) -> None:
         """Raises InputError where `data_root` is given and is no folder."""
-        super().__init__(Path(str(data_root or experiment.look_up("data", "root"))))
+        root = Path(str(data_root or experiment.look_up("data", "root")))
+        super().__init__(root, experiment.look_up("data", "source"))
         self.experiment = experiment
         if data_root and not self.folders:
             raise InputError(f"--data-root {data_root} is not a folder: give the data set's folder")

@@ -8,8 +8,8 @@ from core.data.annotations import read_label_table
 from core.data.class_names import CLASS_FILE
 from core.data.corrections import corrected
 from core.data.label_table import LabelTable
-from core.data.sources import LABEL_CSV, RUN_LENGTH_CSV
 from core.errors import InputError
+from core.files.image_folders import LABEL_CSV, RUN_LENGTH_CSV
 from core.files.overwriting import check_replaceable
 from core.files.resizing import Resize
 from core.files.run_length import encode

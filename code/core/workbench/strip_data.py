@@ -14,10 +14,11 @@ from core.data.annotations import read_labels, read_other_labels
 from core.data.label_agreement import agreed
 from core.data.label_table import LabelTable
 from core.data.model_labels import names_to_read
-from core.data.sources import LABEL_CSV, find_sources, sources_in
+from core.data.sources import find_sources, sources_in
 from core.errors import InputError
 from core.experiments.reading import Experiment, read_begun
 from core.experiments.strips import Strips
+from core.files.image_folders import LABEL_CSV
 from core.files.resizing import MOST_PIXELS, Resize
 from core.workbench.strip_images import painted
 

@@ -102,7 +102,7 @@ def _of_experiment(experiment: Experiment, data_root: Path | None) -> Listed:
     names = experiment.look_up("data", "class_names")
     if not names:
         raise InputError(f"{experiment.path} has no classes: it is no training, or has just begun")
-    images = ImageFolder(root_of(experiment, data_root))
+    images = ImageFolder(root_of(experiment, data_root), experiment.look_up("data", "source"))
     listed = Listed(list(names), images, {}, data_stamp(images.root))
     _add_model(listed, experiment)
     try:
