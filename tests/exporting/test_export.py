@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,9 @@ from benchmarks.latency import BATCH_SIZES, measure_latency
 from core.command.mistakes import run_command
 from core.errors import InputError
 from core.exporting import formats
-from core.exporting.formats import FORMATS
+from core.exporting.formats import FORMATS, EndToEndModel
 from core.exporting.parity import NUM_STRIPS, TOLERANCE, check_parity, measure_parity
+from core.metrics.scaling import Scaling
 from core.predicting import bundle
 from core.predicting.bundle import CHECKSUMS, LARGEST, MODEL, THRESHOLDS, open_bundle
 from core.predicting.onnx_model import OnnxModel
@@ -176,6 +178,16 @@ def test_an_export_that_answers_otherwise_is_refused(calibrated, tmp_path, monke
     assert list(tmp_path.iterdir()) == []
 
 
+def test_extreme_logits_are_calibrated_as_their_probabilities_are():
+    """A sigmoid of 100 is 1, and a scaling with a small slope still tells it from 1."""
+    logits = torch.tensor([[100.0], [-100.0], [3.0]])
+    scaling = Scaling(np.array([0.1]), np.array([0.2]))
+    trained = SimpleNamespace(model=lambda images: logits, scaling=scaling)
+    expected = scaling(logits.double().sigmoid().numpy())
+    found = EndToEndModel(trained)(torch.zeros(3, 1, 4, 4))
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+
+
 def test_parity_sees_a_graph_that_is_bound_to_its_batch_size():
     strips = np.random.default_rng(0).integers(0, 255, (32, 1, 4, 8), np.uint8)
 
@@ -285,7 +297,18 @@ def test_oversized_members_are_refused(calibrated, tmp_path, monkeypatch):
         return entries
 
     monkeypatch.setattr(zipfile.ZipFile, "infolist", lying)
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="not a whole zip file"):
+        open_bundle(copy)
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_members_that_are_decompressed_without_a_bound_are_refused(kind, calibrated, tmp_path):
+    copy = tmp_path / "model.zip"
+    with zipfile.ZipFile(calibrated / "model.zip") as archive, zipfile.ZipFile(copy, "w") as made:
+        for name in archive.namelist():
+            compression = kind if name == "MODEL_CARD.md" else zipfile.ZIP_DEFLATED
+            made.writestr(name, archive.read(name), compression)
+    with pytest.raises(InputError, match=r"MODEL_CARD\.md is not compressed as in a bundle"):
         open_bundle(copy)
 
 

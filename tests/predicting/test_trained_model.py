@@ -21,6 +21,7 @@ SCALING = {name: {"slope": 0.5, "intercept": -1.0} for name in NAMES}
 NEW_KEYS = (
     "schema_version", "experiment", "threshold_criterion", "scaling", "scaled_thresholds",
 )  # fmt: skip
+INFINITE, TURNED = {"slope": np.inf, "intercept": 0.0}, {"slope": -2.0, "intercept": 0.0}
 LATE = {"scaling": SCALING, "scaled_thresholds": False}
 
 
@@ -119,6 +120,10 @@ WRONG = {
     "a scaling of other classes": ({"scaling": {"a": SCALING["defect_1"]}}, "one scaling or none"),
     "an unknown key": ({"news": 1}, "news=1"),
     "no weights": ({"state_dict": None}, "state_dict=None"),
+    "a threshold that is no number": ({"thresholds": dict.fromkeys(NAMES, np.nan)}, "threshold"),
+    "a threshold below 0": ({"thresholds": dict.fromkeys(NAMES, -1.0)}, "threshold"),
+    "a scaling to one value": ({"scaling": {**SCALING, "defect_2": INFINITE}}, "scaling"),
+    "a scaling that turns the order": ({"scaling": {**SCALING, "defect_2": TURNED}}, "scaling"),
     "weights of another model": ({"state_dict": {}}, "does not fit model timm"),
 }
 
@@ -159,6 +164,14 @@ def test_options_that_build_for_minutes_are_refused_in_seconds(name, experiment,
     assert time.process_time() - begun < building.SECONDS
     assert resource.getrlimit(resource.RLIMIT_AS) == limits
     torch.nn.Sequential(*[torch.nn.Identity() for _ in range(3000)])  # nothing counts any more
+
+
+def test_a_model_that_returns_no_numbers_is_an_error_and_no_clean_strip(experiment):
+    state = read_final_model(experiment)["state_dict"]
+    last = list(state)[-1]
+    change_final_model(experiment, state_dict={**state, last: torch.full_like(state[last], np.nan)})
+    with pytest.raises(InputError, match=r"model_final\.pt: returns .*others than probabilities"):
+        TrainedModel(experiment)(np.zeros((2, 1, 64, 320), np.uint8))
 
 
 def test_files_that_are_no_final_model_are_refused(experiment):

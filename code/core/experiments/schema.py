@@ -6,7 +6,7 @@ What is not here cannot be written, and what no run writes fails a test.
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, create_model
 
 from core.errors import InputError
 from core.files.names import check_class_names, file_name
@@ -14,6 +14,7 @@ from core.metrics.scored_predictions import METRICS
 
 SCHEMA_VERSION = 1
 
+Slope = Annotated[FiniteFloat, Field(gt=0)]
 Count = Annotated[int, Field(ge=0, le=1 << 53)]
 Counts = dict[str, Count]
 Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
@@ -139,7 +140,7 @@ ClassCalibration = section(
 CalibrationFigures = section(
     "CalibrationFigures", {"per_class": dict[str, ClassCalibration]}, macro=CalibrationErrors
 )
-ClassScaling = section("ClassScaling", {"slope": float, "intercept": float})
+ClassScaling = section("ClassScaling", {"slope": Slope, "intercept": FiniteFloat})
 Calibration = section(
     "Calibration", method=str, before=CalibrationFigures, scaling=dict[str, ClassScaling],
     after=CalibrationFigures,
@@ -245,6 +246,5 @@ def check_results(results: dict[str, Any], file: Path) -> None:
     check_class_names(checked.data.class_names, f"{file}: data.class_names")
     for fold in checked.folds or ():
         if file_name(fold.name) != fold.name:
-            raise InputError(
-                f"{file}: fold {fold.name[:80]!r}; expected the name of a folder in it"
-            )
+            name = fold.name[:80]
+            raise InputError(f"{file}: fold {name!r}; expected the name of a folder in it")

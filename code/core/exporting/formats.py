@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from core.errors import InputError
+from core.metrics.scaling import to_logits
 from core.models.output import logits_of
 from core.predicting.onnx_model import SIGNATURE_KEY, OnnxModel
 from core.predicting.predictor import Predict
@@ -20,6 +21,7 @@ from core.predicting.trained_model import TrainedModel
 from core.validation import is_installed
 
 INPUT, OUTPUT = "images", "probabilities"
+_LARGEST_LOGIT = float(to_logits(np.ones(1))[0])
 
 Write = Callable[[nn.Module, torch.Tensor, Path, str], None]
 
@@ -42,6 +44,8 @@ class EndToEndModel(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         logits = logits_of(self.model(images)).float()
         if self.is_calibrated:
+            # As `Scaling`, which knows probabilities alone.
+            logits = logits.clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT)
             logits = logits * self.slopes + self.intercepts
         return logits.sigmoid()
 

@@ -76,7 +76,7 @@ def _read_members(path: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             _check_members(path, archive.infolist())
-            return {entry.filename: _read(path, archive, entry) for entry in archive.infolist()}
+            return {entry.filename: _read(archive, entry) for entry in archive.infolist()}
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
@@ -93,6 +93,9 @@ def _check_members(path: Path, entries: list[zipfile.ZipInfo]) -> None:
         # A path that leads elsewhere, such as `../x`, is not a known name either.
         if name not in LARGEST:
             raise InputError(f"{path}: holds {name!r}, which no bundle does: it was not unpacked")
+        # Python decompresses others without a bound: a kilobyte can take gigabytes.
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise InputError(f"{path}: {name} is not compressed as in a bundle: pack it again")
         if entry.file_size > LARGEST[name]:
             raise InputError(
                 f"{path}: {name} claims to be {entry.file_size} bytes large; expected at most "
@@ -104,14 +107,10 @@ def _check_members(path: Path, entries: list[zipfile.ZipInfo]) -> None:
         raise InputError(f"{path}: holds a member twice: pack it again")
 
 
-def _read(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """A member, never more than it may have, whatever its header says."""
-    most = LARGEST[entry.filename]
+def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """A member; no more than it may have is decompressed, whatever its header says."""
     with archive.open(entry) as stream:
-        content = stream.read(most + 1)
-    if len(content) > most:
-        raise InputError(f"{path}: {entry.filename} is larger than {most} bytes")
-    return content
+        return stream.read(LARGEST[entry.filename])
 
 
 def _check_sums(path: Path, content: Mapping[str, bytes]) -> None:

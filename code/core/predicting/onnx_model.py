@@ -58,14 +58,7 @@ class OnnxModel:
         except Exception as error:  # as above
             reason = str(error).partition("\n")[0][:160]
             raise InputError(f"{self.name}: fails on {len(images)} strips ({reason})") from None
-        shape = (len(images), len(self.signature.class_names))
-        # Written so that NaN is refused too.
-        if found.shape != shape or not np.all((found >= 0) & (found <= 1)):
-            raise InputError(
-                f"{self.name}: returns {found.shape} values for {shape[0]} strips of {shape[1]} "
-                "classes, or others than probabilities from 0 to 1: export it again with "
-                "code/export.py"
-            )
+        self.signature.check_probabilities(found, len(images), self.name)
         return found.astype(np.float64)
 
 

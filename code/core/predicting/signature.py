@@ -4,9 +4,11 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
 from core.data.images import ImageFormat
+from core.errors import InputError
 from core.files.names import check_class_names
 from core.files.resizing import ResizeMode, check_area, size_rule
 from core.metrics.scored_predictions import DEFAULT_THRESHOLD
@@ -16,6 +18,7 @@ BitDepth = Literal[8, 10, 12, 16]
 Side = Annotated[int, Field(ge=1, le=1 << 14)]
 ImageSize = Annotated[tuple[Side, Side], AfterValidator(check_area)]
 ClassNames = Annotated[tuple[str, ...], Field(min_length=1, max_length=1000)]
+Threshold = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Signature(Settings):
@@ -33,7 +36,7 @@ class Signature(Settings):
     channels: Literal[1, 3]
     bit_depth: BitDepth = 8
     resize_mode: ResizeMode | None = None
-    thresholds: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]
+    thresholds: tuple[Threshold, ...]
     threshold_version: str
 
     @model_validator(mode="after")
@@ -48,6 +51,17 @@ class Signature(Settings):
         """How the images of this model are read."""
         size = size_rule(self.image_size, self.resize_mode)
         return ImageFormat(size, self.channels, self.bit_depth)
+
+    def check_probabilities(self, found: np.ndarray, num_images: int, name: str) -> None:
+        """Raises InputError where what the model `name` returned are no probabilities."""
+        shape = (num_images, len(self.class_names))
+        # Written so that NaN is refused too.
+        if found.shape != shape or not np.all((found >= 0) & (found <= 1)):
+            raise InputError(
+                f"{name}: returns {found.shape} values for {shape[0]} strips of {shape[1]} "
+                "classes, or others than probabilities from 0 to 1: copy the model again, or train "
+                "or export it again"
+            )
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back."""

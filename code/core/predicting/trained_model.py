@@ -27,6 +27,7 @@ from core.predicting.signature import (
     ClassNames,
     ImageSize,
     Signature,
+    Threshold,
     threshold_version,
 )
 from core.validation import Settings
@@ -52,7 +53,7 @@ class FinalModel(Settings):
     bit_depth: BitDepth = 8
     resize_mode: ResizeMode | None = None
     class_names: ClassNames
-    thresholds: dict[str, float]
+    thresholds: dict[str, Threshold]
     threshold_criterion: str
     scaling: dict[str, ClassScaling] | None
     scaled_thresholds: bool = False
@@ -146,14 +147,19 @@ class TrainedModel:
         keep_freed_memory()
         final = read_final_model(self.experiment)
         self.scaling, self.signature = final.calibration(), final.signature()
-        self.late_scaling = final.late_calibration()
+        self.late_scaling, self.file = final.late_calibration(), final.file
         self.model = final.build().to(self.device)
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities (batch, classes) of images uint8 (batch, channels, height, width)."""
+        """Probabilities (batch, classes) of images uint8 (batch, channels, height, width).
+
+        Raises:
+            InputError: the model returns something else than probabilities.
+        """
         logits = logits_of(self.model(torch.from_numpy(images).to(self.device)))
         probabilities = logits.float().double().sigmoid().cpu().numpy()
+        self.signature.check_probabilities(probabilities, len(images), str(self.file))
         return probabilities if self.scaling is None else self.scaling(probabilities)
 
 
