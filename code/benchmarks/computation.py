@@ -1,7 +1,7 @@
 """Layouts and precisions of networks, in turn, and which of them `auto` chooses."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, repeat
@@ -15,8 +15,9 @@ from benchmarks.options import Options
 from benchmarks.workload import NUM_TRAINING_IMAGES, experiment, training
 from core.analysis.text_tables import aligned
 from core.autotuning.budget import FEWEST_IMAGES, seconds_of
+from core.command.config import TrainConfig
 from core.running.autotuning import choose
-from core.running.computation import Computation
+from core.running.computation import Computation, step_contenders
 from core.running.experiment_record import TrainingSetup
 from core.running.step_trial import StepTrial
 from core.running.trial_step import read_images
@@ -34,8 +35,9 @@ _HOPELESS = 3.0
 def results(options: Options, folder: Path) -> tuple[list[dict[str, Any]], str]:
     """A row for each network: milliseconds a strip of each way, and what auto chose."""
     rows = [_row(replace(options, model=name), folder) for name in options.models]
-    header = ["network", *WAYS, "auto chose", "times as long as the best"]
-    lines = [header, *map(_line, rows)]
+    names = list(dict.fromkeys(name for row in rows for name in row["steps"]))
+    header = ["network", *names, "auto chose", "times as long as the best"]
+    lines = [header, *(_line(row, names) for row in rows)]
     text = "\n".join(aligned(lines))
     return rows, f"milliseconds a strip of a training step (forward alone)\n\n{text}"
 
@@ -47,14 +49,21 @@ def _row(options: Options, folder: Path) -> dict[str, Any]:
     setup = training(config)
     chosen, choice = choose(config, setup, NUM_TRAINING_IMAGES)
     batch = read_images(StepTrial(setup).dataset, options.batch_size)
-    trial = StepTrial(setup)
+    trial, ways = StepTrial(setup), _ways(config, setup)
     with trial.unchanged():
-        steps = _in_turn({name: trial.run(way, batch) for name, way in WAYS.items()}, options)
-    forwards = _in_turn(_forwards(setup, batch["image"]), options)
-    fixed = next(name for name, way in WAYS.items() if way == replace(chosen, num_workers=0))
+        steps = _in_turn({name: trial.run(way, batch) for name, way in ways.items()}, options)
+    forwards = _in_turn(_forwards(setup, batch["image"], ways), options)
+    fixed = next(name for name, way in ways.items() if way == replace(chosen, num_workers=0))
     ratio = steps[fixed] / min(steps.values())
     return {"name": options.model, "steps": steps, "forwards": forwards,
             "chosen": fixed, "ratio": ratio, "choice": choice}  # fmt: skip
+
+
+def _ways(config: TrainConfig, setup: TrainingSetup) -> dict[str, Computation]:
+    """Those of every processor, and what else `auto` may choose on this one."""
+    usual, device = replace(setup.computation, num_workers=0), setup.learner.device
+    others = step_contenders(config, usual, device, setup.learner.model)
+    return WAYS | {str(way): way for way in others if way not in WAYS.values()}
 
 
 def _in_turn(runs: dict[str, Callable[[], float]], options: Options) -> dict[str, float]:
@@ -68,11 +77,13 @@ def _in_turn(runs: dict[str, Callable[[], float]], options: Options) -> dict[str
     return {name: median(seconds) / options.batch_size for name, seconds in taken.items()}
 
 
-def _forwards(setup: TrainingSetup, images: torch.Tensor) -> dict[str, Callable[[], float]]:
+def _forwards(
+    setup: TrainingSetup, images: torch.Tensor, ways: Mapping[str, Computation]
+) -> dict[str, Callable[[], float]]:
     model, device = setup.learner.model.eval(), setup.learner.device
     last, images = copy.deepcopy(model).to(memory_format=torch.channels_last), images.to(device)
     runs = {}
-    for name, way in WAYS.items():
+    for name, way in ways.items():
         used, precision = (
             last if way.channels_last else model,
             Precision(way.precision, device.type),
@@ -97,6 +108,11 @@ def _forward(model: torch.nn.Module, images: torch.Tensor, precision: Precision)
         model(images)
 
 
-def _line(row: dict[str, Any]) -> list[str]:
-    times = [f"{1000 * row['steps'][n]:.0f} ({1000 * row['forwards'][n]:.0f})" for n in WAYS]
+def _line(row: dict[str, Any], names: Sequence[str]) -> list[str]:
+    times = [
+        f"{1000 * row['steps'][name]:.0f} ({1000 * row['forwards'][name]:.0f})"
+        if name in row["steps"]
+        else "-"
+        for name in names
+    ]
     return [row["name"], *times, row["chosen"], f"{row['ratio']:.2f}"]

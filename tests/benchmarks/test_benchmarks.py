@@ -5,6 +5,7 @@ tests/test_readme.py runs each of them, as the README does.
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 
 import benchmark
 from benchmarks import (
+    computation,
     epoch,
     frozen,
     inference,
@@ -27,6 +29,7 @@ from benchmarks.options import SUBJECTS, Options
 from benchmarks.profiling import operator_shares, shares_text
 from benchmarks.workload import our_model
 from core.errors import InputError
+from core.running.computation import Computation
 from core.training.precision import has_bfloat16
 
 
@@ -241,6 +244,18 @@ def test_the_steps_with_both_gradients_have_them(tmp_path):
     for one in (ours, other):
         has_it = one.computation.depthwise_gradient == "matmul"
         assert ("DepthwiseConv2d" in str(one.learner.model)) == has_it
+
+
+def test_whatever_auto_may_choose_on_a_processor_is_in_the_table(tmp_path, monkeypatch):
+    way = Computation("bfloat16", channels_last=True)
+    ways = [*computation.WAYS.values(), way]
+    monkeypatch.setattr(computation, "step_contenders", lambda *given: ways)
+    monkeypatch.setattr(computation, "choose", lambda *given: (replace(way, num_workers=1), {}))
+    small = options(models=["test_resnet"], image_size=(32, 64), batch_size=2, rounds=1)
+    (row,), text = computation.results(small, tmp_path)
+    assert row["chosen"] == str(way)
+    assert set(row["steps"]) == set(row["forwards"]) == {*computation.WAYS, str(way)}
+    assert str(way) in text
 
 
 def test_operators_share_the_time_of_all():
