@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parse(arguments)
     # Imported here because it takes seconds.
     from benchmarks.latency_comparison import compare_latency
-    from core.analysis.model_card import write_model_card
+    from core.analysis.model_card import card_in
     from core.experiments.finding import find_experiment
     from core.exporting.exporting import export, pack
     from core.novelty.exporting import export_detector, is_detector
@@ -49,9 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
         return show(f"Exported: {export_detector(folder, vars(given))}")
     if given.format:
         show(f"Exported: {export(folder, given.format, given.output, root, force)}")
-    card = write_model_card(folder)  # which names what was exported
     if given.bundle:
-        show(f"Packed: {pack(folder, given.bundle, card, root, force)}")
+        show(f"Packed: {pack(folder, given.bundle, card_in(folder), root, force)}")
     if given.latency:
         show(f"Latency: {compare_latency(folder, root)}")
 

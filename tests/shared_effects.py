@@ -62,7 +62,11 @@ SHARED: Effects = {
     "experiment.seed": (["experiment.seed=7"], lambda b: b.weight.sum().item()),
     "runtime.device": (["runtime.device=cpu"], lambda b: b.config.runtime.device),
     "runtime.devices": (["runtime.devices=2"], lambda b: processes_for(b.config)),
-    "runtime.precision": (["runtime.precision=bfloat16"], lambda b: b.learner.precision.name),
+    # What `auto` takes depends on the processor.
+    "runtime.precision": (
+        ["runtime.precision=float32", "runtime.precision=bfloat16"],
+        lambda b: b.learner.precision.name,
+    ),
     "runtime.num_threads": (["runtime.num_threads=2"], lambda b: b.num_threads),
     "runtime.deterministic": (["runtime.deterministic=false"], lambda b: b.deterministic),
 }  # fmt: skip

@@ -13,6 +13,8 @@ import evaluate
 from core.command.mistakes import run_command
 from core.data.annotations import read_label_table
 from core.errors import InputError
+from core.experiments.reading import read_experiment
+from core.experiments.strips import Strips
 from core.explaining.true_masks import TrueMasks
 from core.predicting.trained_model import TrainedModel
 from core.running.reevaluation import reevaluate
@@ -62,6 +64,9 @@ def test_another_folder_is_scored_whole(experiment, tmp_path, capsys, monkeypatc
     rows = (other / "train.csv").read_text().splitlines()
     kept = [row for row in rows if not row.startswith(victim.name)]
     (other / "train.csv").write_text("\n".join(kept) + "\n")
+    # Of files that the model learned from, none would be scored: other bytes, the same pixels.
+    for path in (other / "train_images").iterdir():
+        path.write_bytes(path.read_bytes() + b"\0")
     monkeypatch.setattr(sys, "argv", ["evaluate.py", str(experiment), "--data-root", str(other)])
     run_command(evaluate.main)
     printed = Path(capsys.readouterr().out.strip().splitlines()[-1].removeprefix("Results: "))
@@ -69,6 +74,26 @@ def test_another_folder_is_scored_whole(experiment, tmp_path, capsys, monkeypatc
     assert report["test"]["num_images"] == 59
     assert report["data"]["root"] == str(other)
     assert report["thresholds"] == read(experiment)["thresholds"]
+
+
+def test_images_that_the_model_learned_from_are_left_out(experiment, tmp_path, caplog):
+    root = Path(read(experiment)["data"]["root"])
+    parts = read(experiment)["data"]["split"]["parts"]
+    own, other = read(reevaluate(experiment)), read(reevaluate(experiment, root))
+    assert other["test"] == own["test"]
+    num_learned = parts["train"]["num_images"] + parts["validation"]["num_images"]
+    assert (own["data"]["num_left_out"], other["data"]["num_left_out"]) == (0, num_learned)
+    assert f"{num_learned} of 60 images are left out" in caplog.text
+    learned = tmp_path / "learned"
+    shutil.copytree(root, learned)
+    for image_id in Strips(read_experiment(experiment)).ids("test"):
+        (learned / "train_images" / image_id).unlink()
+    rows = (root / "train.csv").read_text().splitlines()
+    left = {path.name for path in (learned / "train_images").iterdir()}
+    kept = [row for row in rows if row.split(",")[0] in left]
+    (learned / "train.csv").write_text("\n".join([rows[0], *kept]) + "\n")
+    with pytest.raises(InputError, match="the model learned from all of its images"):
+        reevaluate(experiment, learned)
 
 
 def test_what_does_not_fit_is_refused(experiment, tmp_path):

@@ -149,7 +149,8 @@ def workplace(trained, tmp_path_factory) -> Path:
     shutil.copytree(trained.parents[2], folder, dirs_exist_ok=True)
     (folder / "data").mkdir()
     root = json.loads((trained / "results.json").read_text())["data"]["root"]
-    (folder / "data" / "severstal").symlink_to(root)
+    for name in ("severstal", "other_line"):
+        (folder / "data" / name).symlink_to(root)
     write_coco(folder, root)
     write_decisions(folder, trained)
     for sweep in ("loss_comparison", "mask_supervision"):

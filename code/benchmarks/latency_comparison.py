@@ -53,7 +53,7 @@ def compare_latency(experiment: Path, data_root: Path | None = None) -> Path:
         exact, rounded = _contenders(trained, strips, examples, Path(name))
         drops = {}
         if strips is None:
-            rounded["ONNX Runtime int8"] = _left_out(reason)
+            rounded = dict.fromkeys([*rounded, "ONNX Runtime int8"], _left_out(reason))
         else:
             drops = {k: measure_f1_drop(trained, strips, way, k) for k, way in rounded.items()}
         for key, drop in drops.items():

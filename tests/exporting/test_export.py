@@ -373,10 +373,33 @@ def test_only_an_export_is_replaced_without_force(option, calibrated, tmp_path):
         export.main(words)
 
 
+def test_an_export_changes_no_other_file_of_the_experiment(calibrated, tmp_path):
+    folder = Path(shutil.copytree(calibrated, tmp_path / "experiment"))
+    card = folder / "MODEL_CARD.md"
+    card.write_text(card.read_text() + "\nChecked by Ann.\n")
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    bundle = tmp_path / "model.zip"
+    export.main([str(folder), "--bundle", str(bundle)])
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    with zipfile.ZipFile(bundle) as archive:
+        assert archive.read(card.name).endswith(b"Checked by Ann.\n")
+
+
+@pytest.mark.parametrize("name", ["model_final.pt", "last.pt"])
+def test_no_checkpoint_is_replaced_even_with_force(name, calibrated):
+    before = (calibrated / "model_final.pt").read_bytes()
+    words = ["--format", "torchscript", "--output", str(calibrated / name), "--force"]
+    with pytest.raises(InputError, match="is a checkpoint of the experiment"):
+        export.main([str(calibrated), *words])
+    assert (calibrated / "model_final.pt").read_bytes() == before
+
+
 BAD = {
     "nothing to do": ([], "--format"),
     "wrong suffix": (["--format", "onnx", "--output", "model.pt"], "ends in .onnx"),
     "bundle that is no zip": (["--bundle", "model.tar"], "ends in .zip"),
+    "a name too long": (["--format", "onnx", "--output", "m" * 225 + ".onnx"], "a shorter name"),
+    "a name in another code": (["--format", "onnx", "--output", "\udcff.onnx"], "valid UTF-8"),
     "strips of another data set": (["--format", "onnx", "--data-root", "."], "--data-root"),
 }
 

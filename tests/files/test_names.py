@@ -78,6 +78,7 @@ KNOWN = {
     ],
     "core/command/catalogue.py": ["user_cache_folder() / f'components_{place}.json'"],  # a hash
     "core/data/sources.py": ["root / name"],  # constants
+    "core/files/image_folders.py": ["root / name"],  # constants
     "core/data/duplicates.py": ["folder / f'descriptors_{len(paths)}_{key}.npz'"],  # a hash
     "core/data/conversion/writing.py": [  # names of files that are there, and of tables
         "folder / image.path.name",
@@ -126,7 +127,7 @@ KNOWN = {
         "Path(found.module_finder.path) / f'{found.name}.py'"
     ],
     "core/predicting/prediction.py": ["folder / fold['name']"],  # checked by check_results
-    "core/predicting/trained_model.py": ["path / folds[0]['name']"],
+    "core/predicting/trained_model.py": ["experiment.path / folds[0]['name']"],
     "core/running/cross_validation.py": [
         "folder.path / f'fold_{number}'",
         "path / f'fold_{number}'",

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from core.errors import InputError
-from core.predicting.image_list import ImageList
+from core.predicting.image_list import ImageList, check_no_models
 
 
 def listed(*words: str) -> list[str]:
@@ -26,6 +26,14 @@ def test_a_folder_that_exists_is_no_pattern(tmp_path):
     assert listed("[v2]/x[1]/?.jpg") == ["[v2]/x[1]/b.jpg"]
     assert listed("[v2]/**/*.jpg") == ["[v2]/a.jpg", "[v2]/x[1]/b.jpg"]
     assert listed(f"{tmp_path}/[v2]/*.jpg") == [f"{tmp_path}/[v2]/a.jpg"]
+
+
+def test_a_folder_may_be_named_as_a_model_is(tmp_path):
+    (tmp_path / "strips.zip").mkdir()
+    check_no_models(["strips.zip", "v"], "advice")
+    (tmp_path / "model.zip").touch()
+    with pytest.raises(InputError, match=r"model\.zip is a model .* advice"):
+        check_no_models(["model.zip"], "advice")
 
 
 def test_other_patterns_stay_patterns():

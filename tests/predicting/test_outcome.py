@@ -32,6 +32,11 @@ def test_counts_per_class_at_the_thresholds():
     )
 
 
+def test_a_reason_stays_whole_where_the_image_has_a_short_name():
+    found = outcome(Row("e", None, "e: cannot be read (No such file or directory)"))
+    assert "1 image: cannot be read (No such file or directory)" in found.summary()
+
+
 def test_one_image_is_one_image():
     assert outcome(row(1, 0.1, 0.1)).summary() == (
         "1 image, 0 unreadable\nfound: pit 0, rust 0; nothing on 1 image"

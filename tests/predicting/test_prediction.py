@@ -255,6 +255,8 @@ BAD = {
     "no such folder": (["EXPERIMENT", "EMPTY/none"], ["empty/none", "no such file or folder"]),
     "empty word": (["EXPERIMENT", ""], ["'': no such file or folder"]),
     "name that is too long": (["EXPERIMENT", "x" * 300 + ".jpg"], ["name an image or a folder"]),
+    "nothing on standard input": (["EXPERIMENT", "-"], ["-: standard input names no image"]),
+    "a model with a name that is too long": (["x" * 300, "IMAGES"], ["give another path"]),
     "standard input twice": (["EXPERIMENT", "-", "-"], ["once"]),
     "other suffix": (["EXPERIMENT", "IMAGES", "--output", "x.xls"], ["x.xls", ".csv or .jsonl"]),
 }
@@ -270,6 +272,7 @@ def test_mistakes_get_one_line(name, experiment, tmp_path, monkeypatch, capsys):
     for placeholder, place in places.items():
         words = [word.replace(placeholder, place) for word in words]
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
     monkeypatch.setattr(sys, "argv", ["predict.py", *words])
     with pytest.raises(SystemExit) as ended:
         run_command(predict.main)

@@ -17,6 +17,7 @@ from core.analysis.text_tables import (
 )
 from core.experiments.reading import Experiment, read_experiment
 from core.files.escaping import for_markdown, markdown_code
+from core.files.reading import MEBIBYTE, read_bytes
 from core.files.writing import write_text
 
 CARD_FILE = "MODEL_CARD.md"
@@ -46,6 +47,15 @@ def write_model_card(path: Path | str) -> Path:
     card = experiment.path / CARD_FILE
     write_text(card, model_card(experiment))
     return card
+
+
+def card_in(path: Path | str) -> bytes:
+    """The card in the folder of an experiment, as it is; a new one where there is none."""
+    experiment = read_experiment(path)
+    card = experiment.path / CARD_FILE
+    if card.is_file():
+        return read_bytes(card, MEBIBYTE)
+    return model_card(experiment).encode()
 
 
 def model_card(experiment: Experiment) -> str:
@@ -141,9 +151,11 @@ def _thresholds(experiment: Experiment) -> str:
 def limits(experiment: Experiment) -> list[str]:
     """Where the model must not be trusted, one sentence each."""
     look_up = experiment.look_up
+    size, mode = _size(experiment), look_up("data", "resize_mode")
+    taken = f"images of any size, resized to {size} ({mode})" if mode else f"images of {size} only"
     found = [
-        f"Takes images of {_size(experiment)} only, and knows no defects other than its classes: "
-        "what looks like none of them is called clean."
+        f"Takes {taken}, and knows no defects other than its classes: what looks like none of them "
+        "is called clean."
     ]
     if look_up("config", "data", "source") == "synthetic":
         found.append("Trained and tested on procedural strips: says nothing about real steel.")

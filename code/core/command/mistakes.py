@@ -1,6 +1,7 @@
 """How a command ends: one clear line and exit code 2 for a user's mistake, 130 for Ctrl-C."""
 
 import atexit
+import errno
 import gc
 import logging
 import os
@@ -25,6 +26,12 @@ _OF_A_CONFIG = {
     "omegaconf.errors.OmegaConfBaseException",
     "yaml.error.YAMLError",
 }
+
+# What the system refuses about a path that the user named.
+_OF_A_PATH = {
+    errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EROFS,
+    errno.ENOSPC, errno.EDQUOT,
+}  # fmt: skip
 
 Explain = Callable[[Exception], str | None]
 
@@ -86,6 +93,11 @@ def mistakes_in_one_line(explain: Explain = lambda error: None) -> Iterator[None
         _leave(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in _OF_A_PATH or not isinstance(error.filename, str | bytes):
+            raise
+        path = os.fsdecode(error.filename)
+        _leave(f"{path}: {error.strerror}: give another path, or change what it allows")
     except Exception as error:
         if not {f"{cls.__module__}.{cls.__name__}" for cls in type(error).__mro__} & _OF_A_CONFIG:
             raise

@@ -14,21 +14,23 @@ import torch
 from core.errors import InputError
 from core.experiments.environment import package_versions
 from core.experiments.finding import find_experiment
+from core.experiments.reading import RESULTS_FILE
 from core.experiments.strips import Strips
 from core.exporting.example_strips import example_strips
 from core.exporting.formats import FORMATS, EndToEndModel
 from core.exporting.int8 import write_quantized
 from core.exporting.parity import NUM_STRIPS, check_parity, measure_f1_drop, measure_parity
-from core.files.overwriting import check_replaceable, has_keys
-from core.files.reading import read_json
+from core.files.overwriting import check_file_name, check_replaceable, has_keys
+from core.files.reading import MEBIBYTE, read_bytes, read_json
 from core.files.writing import replacing, write_json
-from core.predicting.bundle import MODEL, PARITY, is_bundle, write_bundle
+from core.predicting.bundle import CARD, CONFIG, MODEL, PARITY, is_bundle, write_bundle
 from core.predicting.onnx_model import OnnxModel
 from core.predicting.trained_model import MODEL_FILE, TrainedModel
 
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
+_CHECKPOINTS = (MODEL_FILE, "best.pt", "last.pt")
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino")
 INT8, INT8_SUFFIX = "int8", ".int8.onnx"
 
@@ -68,27 +70,29 @@ def export(
 def pack(
     experiment: Path,
     bundle: Path,
-    card: Path,
+    card: bytes,
     data_root: Path | None = None,
     force: bool = False,
 ) -> Path:
     """Pack the ONNX export of an experiment with config, thresholds, `card` and checksums.
 
     Raises:
-        InputError: what `export` refuses, or a name that does not end in .zip.
+        InputError: what `export` refuses, a name that does not end in .zip, or an experiment
+            without its config.
     """
     if bundle.suffix != ".zip" or bundle.is_dir():
         raise InputError(f"--bundle {bundle}: expected the name of a file that ends in .zip")
     check_replaceable(bundle, "--bundle", is_bundle, force)
     trained = TrainedModel(find_experiment(experiment), torch.device("cpu"))
+    config = read_bytes(trained.experiment.path / CONFIG, MEBIBYTE)
     with all_or_nothing(bundle.parent) as folder:
         model, parity = folder / MODEL, folder / PARITY
         _write_format(trained, "onnx", model, data_root)
         members = {
             MODEL: model.read_bytes(),
             PARITY: parity.read_bytes(),
-            "config.yaml": (trained.experiment.path / "config.yaml").read_bytes(),
-            card.name: card.read_bytes(),
+            CONFIG: config,
+            CARD: card,
         }
         write_bundle(folder / bundle.name, members, trained.signature)
         model.unlink()
@@ -97,7 +101,12 @@ def pack(
 
 
 def check_output(path: Path, force: bool) -> None:
-    """Raises InputError where a file beside or at `path` would be lost that is no export."""
+    """Raises InputError for a name that no file can have, or where a file beside or at `path`
+    would be lost that is no export; the checkpoints of an experiment stay with `force` too.
+    """
+    check_file_name(_parity_file(path), "--output")
+    if path.name in _CHECKPOINTS and (path.parent / RESULTS_FILE).is_file():
+        raise InputError(f"--output {path}: is a checkpoint of the experiment: give another name")
     check_replaceable(path, "--output", _is_own, force)
     check_replaceable(
         _parity_file(path), "--output", lambda file: has_keys(file, ("format", "sha256")), force

@@ -9,6 +9,8 @@ from core.files.reading import MEBIBYTE, opened, read_json
 
 # Only the first line is read, so the file may have any size.
 _ANY_SIZE = 1 << 60
+# Of 255 bytes, `replacing` takes 15 for the temporary file.
+_LONGEST_NAME = 240
 
 
 def check_replaceable(
@@ -39,6 +41,22 @@ def check_replaceable(
     raise InputError(
         f"{option} {path}: exists, and this command did not write it: give another file; {remedy}"
     )
+
+
+def check_file_name(path: Path, option: str) -> None:
+    """Raises InputError for a name that is too long for a file that is written whole or not at all,
+    or not valid UTF-8, which the libraries that write models refuse.
+    """
+    try:
+        length = len(path.name.encode())
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{option} {path}: is not valid UTF-8: give another name") from None
+    if length > _LONGEST_NAME:
+        raise InputError(
+            f"{option} {path}: {path.name} has {length} bytes, and at most {_LONGEST_NAME} are "
+            "possible: give a shorter name"
+        )
 
 
 def first_line(path: Path) -> str:

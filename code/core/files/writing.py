@@ -16,6 +16,7 @@ from core.errors import InputError
 # What a user can correct: no space, no quota, no permission, a failing or read-only disk.
 _STORAGE_ERRORS = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO,
+    errno.ENAMETOOLONG,
 }  # fmt: skip
 _PART = ".part"
 
@@ -28,7 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
     killed. On an exception the temporary file is removed and `path` is untouched.
 
     Raises:
-        InputError: the disk is full, or the folder cannot be written to.
+        InputError: the disk is full, the folder cannot be written to, or the name is too long.
     """
     path = Path(path)
     try:
@@ -38,8 +39,8 @@ def replacing(path: Path) -> Iterator[Path]:
         if error.errno not in _STORAGE_ERRORS:
             raise
         raise InputError(
-            f"{path}: cannot be written ({error.strerror}): make room or give it a folder that "
-            "can be written to; files written before are whole"
+            f"{path}: cannot be written ({error.strerror}): make room, or give another name or a "
+            "folder that can be written to; files written before are whole"
         ) from error
 
 

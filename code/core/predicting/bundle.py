@@ -15,14 +15,14 @@ from core.predicting.onnx_trial import LARGEST_FILE, open_untrusted
 from core.predicting.signature import Signature
 
 MODEL, THRESHOLDS, CHECKSUMS = "model.onnx", "thresholds.json", "SHA256SUMS"
-PARITY = f"{MODEL}.parity.json"
+PARITY, CONFIG, CARD = f"{MODEL}.parity.json", "config.yaml", "MODEL_CARD.md"
 # The members of a bundle, and how large each may be: no more than this is ever read.
 LARGEST = {
     MODEL: LARGEST_FILE,
     PARITY: MEBIBYTE,
-    "config.yaml": MEBIBYTE,
+    CONFIG: MEBIBYTE,
     THRESHOLDS: MEBIBYTE,
-    "MODEL_CARD.md": MEBIBYTE,
+    CARD: MEBIBYTE,
     CHECKSUMS: MEBIBYTE,
 }
 # Always the same, so that equal content gives equal files.

@@ -94,7 +94,8 @@ def check_no_models(words: Sequence[str], advice: str) -> None:
             Path(word).exists()
         except OSError as error:  # a name that is too long, or a folder without permission
             raise InputError(f"{word}: {error.strerror}: name an image or a folder") from None
-        if (Path(word) / RESULTS_FILE).is_file() or word.endswith((".onnx", ".zip")):
+        is_file = word.endswith((".onnx", ".zip")) and not Path(word).is_dir()
+        if is_file or (Path(word) / RESULTS_FILE).is_file():
             raise InputError(f"{word} is a model and holds no images: {advice}")
 
 

@@ -30,7 +30,7 @@ class Outcome:
             self.num_images += 1
             if row.probabilities is None:
                 self.num_errors += 1
-                self._note(row.error.replace(row.image, "").lstrip(": "))
+                self._note(row.error.removeprefix(row.image).lstrip(": "))
             else:
                 found = row.probabilities >= self.thresholds
                 self.num_found += found

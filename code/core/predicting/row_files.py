@@ -68,6 +68,8 @@ def write_rows(
             temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
         ):
             write(stream, outcome.counted(rows), signature, columns)
+            if not outcome.num_images:  # a folder or a glob without images was refused before
+                raise InputError("-: standard input names no image; expected one path per line")
     except OSError as error:
         raise InputError(f"--output {path}: cannot be written ({error.strerror})") from None
     return outcome

@@ -138,11 +138,6 @@ class TrainedModel:
             InputError: `path` is no completed experiment of this version.
         """
         self.experiment = read_experiment(path)
-        if folds := self.experiment.look_up("folds"):
-            raise InputError(
-                f"{path} is a cross-validation of {len(folds)} models: name the folder of one of "
-                f"them, such as {path / folds[0]['name']}"
-            )
         self.device = device or choose_device()
         keep_freed_memory()
         final = read_final_model(self.experiment)
@@ -169,6 +164,11 @@ def read_final_model(experiment: Experiment) -> FinalModel:
     Raises:
         InputError: there is no such file, or not one that a training writes.
     """
+    if folds := experiment.look_up("folds"):
+        raise InputError(
+            f"{experiment.path} is a cross-validation of {len(folds)} models: name the folder of "
+            f"one of them, such as {experiment.path / folds[0]['name']}"
+        )
     file = experiment.path / MODEL_FILE
     content = load_checkpoint(file)
     try:

@@ -1,6 +1,7 @@
 """A finished experiment, scored again on its own test part or on another labelled folder."""
 
 import logging
+import os
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +22,8 @@ from core.experiments.folder import make_unused_folder
 from core.experiments.predictions import PREDICTIONS_FILE, read_groups, write_predictions
 from core.experiments.reading import RESULTS_FILE, Experiment, read_experiment
 from core.experiments.schema import SCHEMA_VERSION
-from core.experiments.strips import SPLIT_FILE
+from core.experiments.strips import SPLIT_FILE, Strips
+from core.files.same_content import same_content
 from core.files.writing import write_json
 from core.machine.device import choose_device, keep_freed_memory
 from core.metrics.evaluation import with_intervals
@@ -40,10 +42,13 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     """Score the final model of an experiment, and return the folder of the new figures.
 
     The folder is `<experiment>/evaluation_<date>_<time>/`, so no old figures are overwritten.
-    Thresholds are those that were chosen on the validation part. Raises InputError where the
-    experiment is not completed, or the data does not fit it.
+    Thresholds are those that were chosen on the validation part. Images of `data_root` that the
+    model learned from, or was tuned on, are left out. Raises InputError where the experiment is not
+    completed or cannot be written to, the data does not fit it, or all images are left out.
     """
     experiment = read_experiment(find_experiment(path))
+    if not os.access(experiment.path, os.W_OK):  # before minutes of scoring
+        raise InputError(f"{experiment.path}: cannot be written to: copy it to another folder")
     try:
         config = check_values(experiment.results["config"])
     except InputError as error:
@@ -61,7 +66,8 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
         trained_on = experiment.look_up("data", "source")
         size = final.image_format.image_size
         table = read_model_labels(data_root, final.class_names, trained_on, size, on_bad_image)
-        indices = np.arange(len(table))
+        indices = _not_learned(experiment, table)
+    num_left_out = 0 if data_root is None else len(table) - len(indices)
     # The loss of the image labels alone: another folder need not have masks.
     statistics = _training_statistics(experiment)
     objective = Objective(build_loss(config.loss, table.class_names, *statistics))
@@ -81,7 +87,7 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     report = {
         "schema_version": SCHEMA_VERSION,
         "experiment": experiment.name,
-        "data": describe_table(table, indices),
+        "data": {**describe_table(table, indices), "num_left_out": num_left_out},
         "thresholds": final.thresholds,
         # The weights of a compound loss may be learned or follow a schedule. It is built here with
         # its initial weights, so its value would be another loss.
@@ -118,6 +124,35 @@ def _grouped(outputs: ModelOutputs, predictions: Path) -> ModelOutputs:
     groups = read_groups(predictions, "test") if predictions.is_file() else None
     is_known = groups is not None and groups.keys() >= set(outputs.image_ids)
     return with_groups(outputs, groups) if is_known else outputs
+
+
+def _not_learned(experiment: Experiment, table: LabelTable) -> np.ndarray:
+    """The rows of the images, by their content, that had no part in making the model.
+
+    Raises InputError where there are none.
+    """
+    strips = Strips(experiment)
+    names = [*strips.ids("train"), *strips.ids("validation")]
+    known = [path for path in map(strips.find, names) if path is not None]
+    if len(known) < len(names):
+        log.warning(
+            "%s holds %d of the %d images that the model learned from or was tuned on: the others, "
+            "if they are in %s, are not noticed and make the figures too good",
+            *(strips.root, len(known), len(names), table.root),
+        )
+    seen = {path for path, _ in same_content(table.image_paths, known)}
+    rows = [row for row, path in enumerate(table.image_paths) if path not in seen]
+    if not rows:
+        raise InputError(
+            f"--data-root {table.root}: the model learned from all of its images or was tuned on "
+            "them: give others, or leave out --data-root to score its own test part"
+        )
+    if seen:
+        log.warning(
+            "%d of %d images are left out: the model learned from them or was tuned on them",
+            *(len(seen), len(table)),
+        )
+    return np.array(rows)
 
 
 def _warn_of_changes(experiment: Experiment, table: LabelTable) -> None:
