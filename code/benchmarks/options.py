@@ -73,6 +73,9 @@ class Options:
     models: Sequence[str] = _option(
         _NETWORKS, "registered models, or networks of timm", nargs="+", metavar="NAME"
     )
+    precision: str = _option(
+        "auto", "that ours computes in", choices=("auto", "float32", "bfloat16"), metavar="NAME"
+    )
     threads: int = _option(1, "threads of torch on the CPU", type=positive, metavar="N")
     starts: Sequence[str] = _option(
         ("scratch", "scratch_mask_head", "synthetic_defects", "imagenet", "simclr", "vicreg",
@@ -160,7 +163,7 @@ SUBJECTS = {
          {"num_images": 400, "image_size": (128, 800), "batch_size": 16, **_SLIM}),
         ("frozen", "epochs that keep what frozen stages compute", _EPOCH,
          {"image_size": (64, 400), "batch_size": 8, "model": "resnet18"}),
-        ("trainer", "whole trainings: a loop like timm's, fastai, ours", _EPOCH,
+        ("trainer", "whole trainings: a loop like timm's, fastai, ours", (*_EPOCH, "precision"),
          {"rounds": 2, "num_images": 40}, _FASTAI),
         ("device", "checks and speed of a GPU: parity, strips a second, kernels",
          ("minutes", "num_images", *_MODEL), {"num_images": 768, "batch_size": 16}),

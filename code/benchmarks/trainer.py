@@ -43,12 +43,14 @@ def contenders(options: Options, folder: Path) -> list[Contender]:
 
     All train the same network on the same strips in batches of one size, mirror them at random,
     read them in one process, and score the validation part; each with its own other defaults. Ours
-    computes as `auto` chooses. timm and fastai leave out the last strips of the training part that
-    do not fill a batch, so each is counted by the strips that it reads.
+    computes as `auto` chooses, in `precision` where that is given. timm and fastai leave out the
+    last strips of the training part that do not fill a batch, so each is counted by the strips that
+    it reads.
     """
     config = experiment(
         *(options, folder, "training.num_epochs=1000", "data.cache=none", *AUTOMATIC),
         *("augmentation.horizontal_flip=true", "augmentation.vertical_flip=true"),
+        f"runtime.precision={options.precision}",
     )
     config, chosen = fastest(config)
     ours = training(config)
