@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from core.data.strip_hash import StripDescriptors, strip_relief
+from core.data.images import ImageFormat
+from core.data.strip_hash import StripDescriptors, strip_relief, thumbnail_size
 
 
 def encoded(image: np.ndarray, quality: int = 75) -> np.ndarray:
@@ -43,7 +44,14 @@ COPIES = {
 
 def describe(images: Iterable[np.ndarray]) -> StripDescriptors:
     """Descriptors of images that are no files."""
-    return StripDescriptors.of(strip_relief(np.ascontiguousarray(image)) for image in images)
+    return StripDescriptors.of(relief_of(image) for image in images)
+
+
+def relief_of(image: np.ndarray) -> tuple[np.ndarray, float]:
+    """What describes an image, in a thumbnail of its own proportions."""
+    return strip_relief(
+        np.ascontiguousarray(image), thumbnail_size([], ImageFormat(image.shape[:2]))
+    )
 
 
 def joined(*several: StripDescriptors) -> StripDescriptors:

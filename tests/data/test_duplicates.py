@@ -4,7 +4,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from duplicate_examples import COPIES, describe, encoded, joined
+from duplicate_examples import COPIES, describe, encoded, joined, relief_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strip_folders import strip_ids, write_strips
@@ -20,9 +20,9 @@ from core.data.strip_hash import (
     least_correlation,
     relief_hash,
     strip_descriptors,
-    strip_relief,
 )
 from core.errors import InputError
+from core.files.resizing import Resize
 from core.synthetic.generator import StripSettings, generate_strips
 
 SIZE = (256, 1600)
@@ -138,6 +138,23 @@ def pairs_of(items: np.ndarray) -> itertools.combinations:
     return itertools.combinations(items, 2)
 
 
+@pytest.mark.parametrize("sizes", [[SMALL] * 3, [(64, 320), (80, 60), (40, 330)]])
+def test_descriptors_do_not_depend_on_a_resize(tmp_path, sizes):
+    """Bars that a letterbox adds would be alike in all images of one shape."""
+    for name, size in zip(strip_ids(3), sizes, strict=True):
+        write_strips(tmp_path, [name], size)
+    paths = sorted(tmp_path.iterdir())
+    rules = [Resize((32, 400), "letterbox"), Resize((96, 80)), Resize(SMALL)]
+    formats = [ImageFormat(rule) for rule in rules]
+    if len(set(sizes)) == 1:
+        formats.append(ImageFormat(SMALL))
+    first, *others = (strip_descriptors(paths, image_format) for image_format in formats)
+    assert first.reliefs.shape[1:] == (32, 160)
+    for other in others:
+        for field in ("hashes", "reliefs", "steel"):
+            np.testing.assert_array_equal(getattr(other, field), getattr(first, field))
+
+
 def differing_bits(one: np.ndarray, other: np.ndarray) -> int:
     """Bits that differ in the best of the four ways, word by word."""
     ways = [(0, 0, 0, 0), (0, 1, 0, 1), (0, 0, 1, 1), (0, 1, 1, 0)]
@@ -152,10 +169,7 @@ def differing_bits(one: np.ndarray, other: np.ndarray) -> int:
 def test_a_turned_relief_has_the_hash_of_its_way(down, across):
     image = np.random.default_rng(0).integers(0, 256, SIZE, np.uint8)
     image = cv2.GaussianBlur(image, (0, 0), 9)
-    one, other = (
-        relief_hash(strip_relief(np.ascontiguousarray(i))[0])
-        for i in (image, image[::down, ::across])
-    )
+    one, other = (relief_hash(relief_of(turned)[0]) for turned in (image, image[::down, ::across]))
     # Rounding may turn a sign of a coefficient near 0.
     assert differing_bits(one, other) <= 3
 

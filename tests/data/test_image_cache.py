@@ -26,6 +26,7 @@ from core.data.loaders import make_loader
 from core.data.settings import DataSettings
 from core.errors import InputError
 from core.files.locks import acquire
+from core.files.resizing import Resize
 
 NUM_IMAGES = 70  # more than are decoded ahead
 
@@ -347,7 +348,7 @@ def test_an_image_that_cannot_be_read_leaves_nothing(root, paths):
 def test_descriptors_are_computed_once(root, paths, tmp_path, monkeypatch):
     kept = tmp_path / "kept"
     first = kept_descriptors(paths, ImageFormat(SIZE), kept)
-    monkeypatch.setattr("core.data.strip_hash.read_image", None)
+    monkeypatch.setattr("core.data.strip_hash.read_stored", None)
     again = kept_descriptors(paths, ImageFormat(SIZE), kept)
     for field in ("hashes", "reliefs", "steel"):
         np.testing.assert_array_equal(getattr(again, field), getattr(first, field))
@@ -356,6 +357,9 @@ def test_descriptors_are_computed_once(root, paths, tmp_path, monkeypatch):
     os.utime(paths[0], ns=(0, 1))
     kept_descriptors(paths, ImageFormat(SIZE), kept)
     assert len(list(kept.iterdir())) == 2
+    for rule in (Resize((32, 32)), Resize((64, 96), "letterbox")):  # neither is described anew
+        kept_descriptors(paths, ImageFormat(rule), kept)
+    assert len(list(kept.iterdir())) == 3
     file.write_bytes(file.read_bytes()[:200])
     os.utime(paths[0], ns=(0, 2))
     assert len(kept_descriptors(paths, ImageFormat(SIZE), kept)) == NUM_IMAGES

@@ -21,13 +21,14 @@ from core.data.strip_hash import (
     strip_descriptors,
 )
 from core.errors import InputError
+from core.files.resizing import Resize
 from core.files.tables import write_table
 from core.files.writing import replacing
 
 log = logging.getLogger(__name__)
 
 # Version of the descriptors: raise it whenever strip_hash computes something else.
-_FORMAT = 1
+_FORMAT = 2
 # Of 256 bits. Copies of the kinds that are always found differ in 2 to 70; 244,650 pairs of
 # distinct strips (100 real, 600 synthetic) differ in 82 or more, and ten of them in 90 or less.
 _FEW_DIFFERENT_BITS = 76
@@ -45,13 +46,15 @@ def kept_descriptors(
 ) -> StripDescriptors:
     """The descriptors of `paths`, from `folder` if they were kept there, else computed and kept.
 
-    Their key depends on the files, so that changed files are described again. A folder that cannot
-    be written to only costs time at the next start.
+    Their key depends on the files, so that changed files are described again, but not on a resize.
+    A folder that cannot be written to only costs time at the next start.
 
     Raises:
         InputError: an image that cannot be read, or of another size.
     """
-    key = content_key(paths, _FORMAT, *image_format)
+    size = image_format.image_size
+    only_size = None if isinstance(size, Resize) else size  # others were refused
+    key = content_key(paths, _FORMAT, only_size, image_format.bit_depth)
     file = folder / f"descriptors_{len(paths)}_{key}.npz"
     known = _read_descriptors(file, len(paths))
     if known is not None:

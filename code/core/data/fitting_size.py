@@ -1,4 +1,4 @@
-"""`data.resize=auto`: a size for images that nobody gave one."""
+"""The size of most images of a data set, and `data.resize=auto`: one that fits them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,21 +19,29 @@ _MOST_HEADERS = 500
 def fitting_size(paths: Sequence[Path]) -> Size:
     """Height and width with the proportions of the images at `paths`, from their headers.
 
-    The median height and width, of about 500 evenly spaced images, made smaller to `MOST_PIXELS`
-    but never larger, each rounded to a multiple of 32. Raises InputError where no image has a
-    header that can be read.
+    Those of `median_size`, made smaller to `MOST_PIXELS` but never larger, each rounded to a
+    multiple of 32. Raises InputError where no image has a header that can be read.
     """
-    some = paths[:: max(1, len(paths) // _MOST_HEADERS)]
-    any_size = Resize((_MULTIPLE, _MULTIPLE))
-    sizes = [size for path in some if (size := stored_size(path, any_size)) is not None]
-    if not sizes:
+    median_sides = median_size(paths)
+    if median_sides is None:
         raise InputError(
             f"data.resize=auto: found no image of which the size could be read, among {len(paths)} "
             "files: give data.resize=[HEIGHT,WIDTH]"
         )
-    height, width = (median(sides) for sides in zip(*sizes, strict=True))
+    height, width = median_sides
     scale = min(1.0, (MOST_PIXELS / (height * width)) ** 0.5)
     return _rounded(height * scale), _rounded(width * scale)
+
+
+def median_size(paths: Sequence[Path]) -> tuple[float, float] | None:
+    """Median stored height and width of about 500 evenly spaced images, from their headers.
+
+    None where no header can be read.
+    """
+    some = paths[:: max(1, len(paths) // _MOST_HEADERS)]
+    any_size = Resize((_MULTIPLE, _MULTIPLE))
+    sizes = [size for path in some if (size := stored_size(path, any_size)) is not None]
+    return tuple(median(sides) for sides in zip(*sizes, strict=True)) if sizes else None
 
 
 def _rounded(side: float) -> int:

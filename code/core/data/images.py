@@ -81,10 +81,19 @@ def read_image(
         InputError: unreadable, no image, truncated, not decodable, of another size, or with
             values that a number of `bit_depth` bits cannot hold.
     """
-    image, bits = decode(path, image_size, channels)
-    if image.dtype != np.uint8:
-        image = _upper_bits(path, image, bits, bit_depth)
+    image = read_stored(path, image_size, channels, bit_depth)
     return image_size.image(image) if isinstance(image_size, Resize) else image
+
+
+def read_stored(
+    path: Path, image_size: Size | Resize, channels: int = 1, bit_depth: int = 8
+) -> np.ndarray:
+    """As `read_image`, but of the size that it has in its file.
+
+    Shape: (height, width); (height, width, 3) with 3 channels.
+    """
+    image, bits = decode(path, image_size, channels)
+    return image if image.dtype == np.uint8 else _upper_bits(path, image, bits, bit_depth)
 
 
 def _upper_bits(path: Path, image: np.ndarray, bits: int, bit_depth: int) -> np.ndarray:

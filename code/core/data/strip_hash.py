@@ -8,7 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from core.data.images import ImageFormat, read_image
+from core.data.fitting_size import median_size
+from core.data.images import ImageFormat, read_stored
+from core.files.resizing import Resize, Size
 from core.files.threads import map_in_threads
 
 # Pixels of a strip of 256x1600 fall on 8x8 of its thumbnail's: finer keeps the camera's noise,
@@ -59,26 +61,38 @@ class StripDescriptors:
 
 
 def strip_descriptors(paths: Sequence[Path], image_format: ImageFormat) -> StripDescriptors:
-    """Read and describe each strip. Raises InputError for an image that cannot be used."""
-    read = partial(_describe_file, image_format=image_format._replace(channels=1))
+    """Read and describe each strip, as it is stored: what a resize makes of it does not matter.
+
+    Raises InputError for an image that cannot be used.
+    """
+    thumbnail = thumbnail_size(paths, image_format)
+    read = partial(_describe_file, image_format=image_format._replace(channels=1), size=thumbnail)
     return StripDescriptors.of(map_in_threads(read, paths, bar="hashing strips"))
 
 
-def strip_relief(image: np.ndarray) -> tuple[np.ndarray, float]:
+def thumbnail_size(paths: Sequence[Path], image_format: ImageFormat) -> Size:
+    """Height and width of the reliefs of a data set, with the proportions of most of its images."""
+    height, width = image_format.size
+    if isinstance(image_format.image_size, Resize):
+        height, width = median_size(paths) or (height, width)
+    columns = round(_ROWS * width / height)
+    return _ROWS, min(max(columns, len(_COLUMN_FREQUENCIES)), _MOST_COLUMNS)
+
+
+def strip_relief(image: np.ndarray, size: Size) -> tuple[np.ndarray, float]:
     """Small relief of the steel in a strip, even in brightness and contrast, and steel's share.
 
     Grey minus its local mean, weighted by how surely it is steel, minus the mean of each column,
     over local contrast, to which the contrast of the whole strip is added so as not to amplify
     noise.
 
-    Shape: image uint8 (H, W); relief int8 (rows, columns).
+    Shape: image uint8 (H, W); relief int8 `size`.
     """
-    rows, columns = _thumbnail_shape(image.shape)
-    grey = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
+    grey = Resize(size).image(image).astype(np.float32)
     grey = cv2.GaussianBlur(grey, (0, 0), 1.0)
     darkest, brightest = float(grey.min()), float(np.percentile(grey, 99))
     if brightest - darkest < 1:
-        return np.zeros((rows, columns), np.int8), 0.0
+        return np.zeros(size, np.int8), 0.0
     brightness = (grey - darkest) / (brightest - darkest)
     weight = np.clip((brightness - _DARKEST_STEEL) / _STEEL_MARGIN, 0, 1)
     detail = (grey - _local_mean(grey)) * weight
@@ -117,14 +131,8 @@ def least_correlation(steel: np.ndarray | float) -> np.ndarray:
     )
 
 
-def _describe_file(path: Path, image_format: ImageFormat) -> tuple[np.ndarray, float]:
-    return strip_relief(read_image(path, *image_format))
-
-
-def _thumbnail_shape(image_size: tuple[int, int]) -> tuple[int, int]:
-    height, width = image_size
-    columns = round(_ROWS * width / height)
-    return _ROWS, min(max(columns, len(_COLUMN_FREQUENCIES)), _MOST_COLUMNS)
+def _describe_file(path: Path, image_format: ImageFormat, size: Size) -> tuple[np.ndarray, float]:
+    return strip_relief(read_stored(path, *image_format), size)
 
 
 def _local_mean(values: np.ndarray) -> np.ndarray:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.images import ImageFormat, read_header, read_image
+from core.data.images import ImageFormat, read_header, read_stored
 from core.data.label_table import LabelTable
-from core.data.strip_hash import strip_relief
+from core.data.strip_hash import strip_relief, thumbnail_size
 from core.errors import InputError
+from core.files.resizing import Resize, Size
 from core.files.threads import map_in_threads
 
 # The black beside the steel is 0 to 10 of 255 grey levels, with a few brighter specks of noise;
@@ -60,13 +61,22 @@ def inspect_images(
     paths: Sequence[Path], image_format: ImageFormat, table: LabelTable | None, num_threads: int
 ) -> list[Inspection]:
     """Decode and measure every image, and its masks where the table has labels with masks."""
-    inspect = partial(_inspect, image_format=image_format._replace(channels=1), table=table)
+    inspect = partial(
+        _inspect,
+        image_format=image_format._replace(channels=1),
+        table=table,
+        thumbnail=thumbnail_size(paths, image_format),
+    )
     numbered = list(enumerate(paths))
     return list(map_in_threads(inspect, numbered, num_threads=num_threads, bar="checking strips"))
 
 
 def _inspect(
-    numbered: tuple[int, Path], *, image_format: ImageFormat, table: LabelTable | None
+    numbered: tuple[int, Path],
+    *,
+    image_format: ImageFormat,
+    table: LabelTable | None,
+    thumbnail: Size,
 ) -> Inspection:
     index, path = numbered
     size, num_bytes = None, 0
@@ -74,16 +84,19 @@ def _inspect(
         header = read_header(path, image_format.image_size)
         size = header.height, header.width
         num_bytes = path.stat().st_size
-        image = read_image(path, *image_format)
+        image = read_stored(path, *image_format)
     except InputError as error:
         return Inspection(size, num_bytes, error)
     except OSError as error:
         return Inspection(size, num_bytes, InputError(f"{path}: vanished ({error.strerror})"))
+    relief = strip_relief(image, thumbnail)
+    if isinstance(image_format.image_size, Resize):
+        image = image_format.image_size.image(image)
     grey = measure_grey(image)
     has_masks = table is not None and table.masks is not None and table.labels[index].any()
     masks = table.masks[index] if has_masks else None
     figures = None if masks is None else measure_masks(masks, grey)
-    return Inspection(size, num_bytes, None, grey, figures, strip_relief(image))
+    return Inspection(size, num_bytes, None, grey, figures, relief)
 
 
 def measure_grey(image: np.ndarray) -> Grey:
