@@ -231,6 +231,27 @@ def test_a_split_that_training_would_refuse_is_an_error(root, tmp_path):
     assert "no row for image 'strip_001.jpg'" in validation.findings[0].message
 
 
+def test_what_is_measured_does_not_depend_on_a_resize(root):
+    """A letterbox adds black, and a smaller image has smaller masks."""
+    first, *others = (
+        as_json(validate_data(root, settings(**changes)))
+        for changes in ({}, {"resize": (64, 64), "resize_mode": "letterbox"}, {"resize": (32, 80)})
+    )
+    for other in others:
+        for name in ("grey", "black_borders", "masks", "near_duplicates"):
+            assert other[name] == first[name]
+
+
+def test_each_size_is_printed_whole(root):
+    for number, name in enumerate(strip_ids(COUNT)[:15]):
+        image = np.full((64, 320 + number), number, np.uint8)
+        cv2.imwrite(str(root / "train_images" / name), image)
+    text = as_text(validate_data(root, settings(resize=(64, 320))), examples=0)
+    (line,) = (line for line in text.splitlines() if line.startswith("sizes"))
+    assert line.startswith("sizes            64x320 (10), 64x321 (1), ")
+    assert line.endswith("64x329 (1), and 5 more")
+
+
 def test_borders_and_masks_are_measured_by_pixels():
     image = np.full((32, 100), 100, np.uint8)
     image[:, :10] = 3

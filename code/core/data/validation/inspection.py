@@ -11,7 +11,7 @@ from core.data.images import ImageFormat, read_header, read_stored
 from core.data.label_table import LabelTable
 from core.data.strip_hash import strip_relief, thumbnail_size
 from core.errors import InputError
-from core.files.resizing import Resize, Size
+from core.files.resizing import Size
 from core.files.threads import map_in_threads
 
 # The black beside the steel is 0 to 10 of 255 grey levels, with a few brighter specks of noise;
@@ -47,9 +47,9 @@ class MaskFigures:
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """What is known about an image; with an `error` most of the rest is unknown."""
+    """What is known about an image as it is stored; with an `error` most is unknown."""
 
-    size: tuple[int, int] | None
+    size: Size | None
     num_bytes: int
     error: InputError | None = None
     grey: Grey | None = None
@@ -89,14 +89,11 @@ def _inspect(
         return Inspection(size, num_bytes, error)
     except OSError as error:
         return Inspection(size, num_bytes, InputError(f"{path}: vanished ({error.strerror})"))
-    relief = strip_relief(image, thumbnail)
-    if isinstance(image_format.image_size, Resize):
-        image = image_format.image_size.image(image)
     grey = measure_grey(image)
-    has_masks = table is not None and table.masks is not None and table.labels[index].any()
-    masks = table.masks[index] if has_masks else None
-    figures = None if masks is None else measure_masks(masks, grey)
-    return Inspection(size, num_bytes, None, grey, figures, relief)
+    masks = None if table is None else table.masks
+    has_masks = masks is not None and table.labels[index].any() and index not in masks.missing
+    figures = measure_masks(masks.stored(index), grey) if has_masks else None
+    return Inspection(size, num_bytes, None, grey, figures, strip_relief(image, thumbnail))
 
 
 def measure_grey(image: np.ndarray) -> Grey:
@@ -117,7 +114,7 @@ def measure_grey(image: np.ndarray) -> Grey:
 
 def measure_masks(masks: np.ndarray, grey: Grey) -> MaskFigures:
     """Areas, overlap and pixels on a black border. Shape: masks uint8 (C, H, W)."""
-    total = masks.sum(axis=0, dtype=np.int64)
+    total = masks.sum(axis=0, dtype=np.uint16)
     width = masks.shape[2]
     on_border = total[:, : grey.left_border].astype(bool).sum()
     on_border += total[:, max(width - grey.right_border, grey.left_border) :].astype(bool).sum()

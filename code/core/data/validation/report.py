@@ -20,6 +20,7 @@ SCHEMA_VERSION = 1
 # By which a report is recognised.
 REPORT_KEYS = ("schema_version", "num_usable_images", "near_duplicates", "findings")
 _PERCENTILES = {"lowest": 0, "percentile_5": 5, "median": 50, "percentile_95": 95, "highest": 100}
+_PRINTED_SIZES = 10
 _GREY = ("mean", "standard_deviation", "black_share", "white_share")
 
 
@@ -39,7 +40,11 @@ def as_json(validation: Validation) -> dict[str, Any]:
     greys = [one.grey for one in inspections if one.grey is not None]
     sizes = Counter("x".join(map(str, one.size)) for one in inspections if one.size)
     size = validation.settings.image_format.size
-    borders = [(grey.left_border + grey.right_border) / size[1] for grey in greys]
+    borders = [
+        (one.grey.left_border + one.grey.right_border) / one.size[1]
+        for one in inspections
+        if one.grey is not None
+    ]
     borders = [share for share in borders if share > 0]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -152,11 +157,13 @@ def _label_lines(content: dict[str, Any]) -> list[str]:
 def _figure_lines(content: dict[str, Any]) -> list[str]:
     grey, borders = content["grey"], content["black_borders"]
     mean, deviation = grey["mean"], grey["standard_deviation"]
-    sizes = ", ".join(f"{size} ({number})" for size, number in content["sizes"].items())
+    sizes = [f"{size} ({number})" for size, number in content["sizes"].items()]
+    if len(sizes) > _PRINTED_SIZES:
+        sizes[_PRINTED_SIZES:] = [f"and {len(sizes) - _PRINTED_SIZES} more"]
     share = borders["width_share"]
     width = f", {100 * share['median']:.0f} % of their width (median)" if share else ""
     lines = [
-        f"sizes            {sizes[:200]}",
+        f"sizes            {', '.join(sizes)}",
         f"grey             {mean['mean']:.1f} mean ({mean['lowest']:.1f} to {mean['highest']:.1f}),"
         f" standard deviation {deviation['mean']:.1f}",
         f"black borders    {borders['num_images']} images{width}",
