@@ -1,5 +1,7 @@
 """Spaces of settings: what their files may hold, and the config of each trial."""
 
+import cv2
+import numpy as np
 import pytest
 
 from core.command.config import fill_config_store
@@ -7,6 +9,7 @@ from core.command.help import store_help
 from core.errors import InputError
 from core.search.command import check_command
 from core.search.composition import SearchConfig, check_search, composed
+from core.search.searching import Search
 from core.search.settings import SearchSettings
 from core.search.space import SPACES, Choices, read_space
 
@@ -141,6 +144,31 @@ def test_another_space_or_config_is_another_study_and_another_machine_is_not(che
     assert len(names) == 4
     assert name(wide, "data.root=/elsewhere", "runtime.device=cpu") == name(wide)
     assert name(wide).startswith("own_")
+
+
+@pytest.mark.parametrize(
+    ("space", "words"),
+    [
+        ("data.resize: {choices: [[64, 64], [96, 64]]}", []),
+        ("data.resize: {choices: [[64, 64], auto]}", ["data.resize_mode=letterbox"]),
+        ("data.resize_mode: {choices: [stretch, letterbox]}", ["data.resize=[64,64]"]),
+        (
+            "data.resize_mode: {choices: [letterbox, stretch]}\n"
+            "data.resize: {choices: [[64, 64], [96, 64]]}",
+            [],
+        ),
+    ],
+)
+def test_images_of_several_sizes_may_be_searched_for_their_size(tmp_path, space, words):
+    (tmp_path / "own.yaml").write_text(space)
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        image = np.full((70 + number, 90), 100 + number, np.uint8)
+        cv2.imwrite(str(tmp_path / "images" / f"{number}.png"), image)
+    (tmp_path / "labels.csv").write_text("ImageId,pit\n0.png,1\n1.png,0\n2.png,1\n")
+    where = [f"data.root={tmp_path}", f"experiment.results_dir={tmp_path / 'results'}"]
+    config = check_command([f"space={tmp_path / 'own.yaml'}", SLIM[0], *where, *words])
+    assert Search(config).folder.is_dir()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from core.command.help_topics import section_topic, train_topic
 from core.command.quoting import quoted
 from core.command.terminal import show
 from core.errors import InputError
-from core.search.composition import SearchConfig, check_search, composed
+from core.search.composition import SearchConfig, check_search, composed, words
 from core.search.settings import SearchSettings
 from core.search.space import SPACES, read_space
 from core.validation import is_installed, validate
@@ -75,7 +75,7 @@ def check_command(arguments: Sequence[str]) -> SearchConfig:
         raise InputError(f"code/search.py needs the package optuna: pip install {OPTUNA}")
     fill_config_store()
     store_help()
-    base = composed(overrides)
+    base = composed([*overrides, *words(space.first_data)])
     for key, value, usual in (
         ("training.folds", base.training.folds, None),
         ("runtime.devices", base.runtime.devices, 1),

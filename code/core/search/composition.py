@@ -34,7 +34,10 @@ _FIXED_TRAINING = {"folds", "trackers", "checkpoint_minutes", "checkpoint_every_
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """A search whose every value has been checked: `overrides` are the same in all trials."""
+    """A search whose every value has been checked: `overrides` are the same in all trials.
+
+    `base` is their config beside `space.first_data`: the first data that a trial may have.
+    """
 
     space: Space
     search: SearchSettings
@@ -43,9 +46,7 @@ class SearchConfig:
 
     def compose(self, values: Mapping[str, str], *more: str) -> TrainConfig:
         """The config of a trial with these values."""
-        return composed(
-            [*self.overrides, *(f"{key}={text}" for key, text in values.items()), *more]
-        )
+        return composed([*self.overrides, *words(values), *more])
 
     @property
     def chosen(self) -> dict[str, str]:
@@ -72,6 +73,11 @@ class SearchConfig:
         return f"{self.space.name}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
+def words(values: Mapping[str, str]) -> list[str]:
+    """Values by key as they are given on a command line."""
+    return [f"{key}={text}" for key, text in values.items()]
+
+
 def composed(overrides: Sequence[str]) -> TrainConfig:
     """The checked config of a training. Raises InputError for a key or value that does not fit."""
     try:
@@ -94,7 +100,7 @@ def check_search(config: SearchConfig) -> None:
             _check_key(key)
             for beside in _components_with(key, config):
                 for text in parameter.examples:
-                    config.compose({**beside, key: text})
+                    config.compose({**space.first_data, **beside, key: text})
 
 
 @contextmanager

@@ -92,6 +92,12 @@ class Space:
         known = self.parameters
         return {key: known[key].text(values[key]) for key in known if key in values}
 
+    @property
+    def first_data(self) -> dict[str, str]:
+        """The first value of each key of `data`, without which the images may not be readable."""
+        known = self.parameters.items()
+        return {key: each.examples[0] for key, each in known if key.startswith("data.")}
+
     def described(self) -> str:
         """The same text for the same space."""
         return json.dumps({key: repr(each) for key, each in sorted(self.parameters.items())})
