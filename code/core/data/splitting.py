@@ -19,9 +19,9 @@ class StratifiedSplitter:
     """Splits a multi-hot label matrix so that each class is spread by its share.
 
     Each class's count comes within one image of its share, that of clean images and the size of
-    each part within about 1.3, but first every part gets an image of each rare class. Where few
-    images carry many labels each, that can be impossible. The split depends on `random_state` and
-    labels only.
+    each part within about 1.3, but first every part gets an image of each rare class. Large groups,
+    or few images with many labels each, can prevent that. The split depends on `random_state`,
+    labels and groups only.
     """
 
     def __init__(self, random_state: int = 42) -> None:
@@ -114,6 +114,7 @@ def split_by_strategy(
     indices = splitter.split(table.labels, ratios, table.class_names, groups)
     split = dict(zip(PARTS, indices, strict=True))
     _warn_of_absent_classes(table, split)
+    _tell_deviation(table, split, ratios)
     return split
 
 
@@ -122,6 +123,22 @@ def _warn_of_absent_classes(table: LabelTable, split: Split) -> None:
         for name, count in zip(table.class_names, table.labels[indices].sum(axis=0), strict=True):
             if count == 0:
                 _log.warning("No image of %s in part %s: its figures are undefined", name, part)
+
+
+def _tell_deviation(table: LabelTable, split: Split, ratios: Sequence[float]) -> None:
+    """Log the count of a class that is furthest from its share, if by more than one image."""
+    shares = np.outer(ratios, table.labels.sum(axis=0))
+    counts = np.array([table.labels[indices].sum(axis=0) for indices in split.values()])
+    part, column = np.unravel_index(np.abs(counts - shares).argmax(), shares.shape)
+    if abs(counts[part, column] - shares[part, column]) > 1:
+        _log.info(
+            "Part %s has %d images of %s, and its share is %.1f: no split closer to all shares was "
+            "found, with each class in each part and near-duplicates kept together",
+            list(split)[part],
+            counts[part, column],
+            table.class_names[column],
+            shares[part, column],
+        )
 
 
 def _warn_of_straddling_groups(table: LabelTable, split: Split, groups: np.ndarray) -> None:

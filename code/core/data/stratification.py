@@ -12,6 +12,9 @@ from iterstrat.ml_stratifiers import IterativeStratification
 # The table of all exchanges is square in the number of distinct sets of counts.
 _MOST_SETS = 1024
 _LEAST_GAIN = 1e-9
+# Groups of unequal sizes can leave the exchanges far from the shares: one of six splits of 1,344
+# photographs was off by 6 images of a class, the others by less than one.
+_MOST_TRIES = 10
 
 
 def stratify(
@@ -22,11 +25,12 @@ def stratify(
 ) -> np.ndarray:
     """Subset number of each image, with every class, clean images and the sizes spread by share.
 
-    Clean images count as one more class. Iterative stratification leaves the classes within one
-    image of their shares, but the sizes of the subsets off by 0.1 % and sometimes a class without
+    Clean images count as one more class. Iterative stratification leaves the classes near
+    their shares, but the sizes of the subsets off by 0.1 % and sometimes a class without
     an image in a small subset. Moves and exchanges of single units then lower the sum of squared
     deviations until none lowers it further. Iterative stratification counts a group as one image;
-    the moves and exchanges count all of its images.
+    the moves and exchanges count all of its images. Where a class is then off by more than one
+    image, the best of ten such tries is taken.
 
     Shape: labels (N, C), ratios (P,) that sum to 1, groups (N,) of group numbers; returns (N,).
     Source: Sechidis, Tsoumakas & Vlahavas 2011, On the Stratification of Multi-Label Data.
@@ -38,6 +42,21 @@ def stratify(
         members = np.unique(groups, return_inverse=True)[1].reshape(-1)
     counts = np.zeros((members.max() + 1, columns.shape[1] + 1), np.int64)
     np.add.at(counts, members, np.column_stack([columns, np.ones(len(columns), np.int64)]))
+    best, least = members, np.inf
+    for _ in range(_MOST_TRIES):
+        subsets = _even_out(counts, _iterative(counts, ratios, generator), ratios, generator)
+        deviation = np.abs(_excess(counts, subsets, ratios)[:, :-2]).max(initial=0)
+        if deviation < least:
+            best, least = subsets, deviation
+        if least <= 1:
+            break
+    return best[members]
+
+
+def _iterative(
+    counts: np.ndarray, ratios: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """Subset number of each unit by iterative stratification of the columns that it shows."""
     shown = counts[:, :-1] > 0
     # The library knows RandomState only; it never touches numpy's global one.
     state = np.random.RandomState(np.random.MT19937(int(generator.integers(2**63))))
@@ -45,7 +64,7 @@ def stratify(
     order = generator.permutation(len(shown))
     subsets = np.empty(len(shown), np.int64)
     subsets[order] = IterativeStratification(shown[order], np.array(ratios, float), state)
-    return _even_out(counts, subsets, ratios, generator)[members]
+    return subsets
 
 
 def target_counts(totals: np.ndarray, ratios: np.ndarray) -> np.ndarray:
@@ -71,8 +90,7 @@ def _even_out(
     sets, members = np.unique(columns, axis=0, return_inverse=True)
     members = members.reshape(-1)
     subsets = subsets.copy()
-    excess = -target_counts(columns.sum(axis=0), ratios)
-    np.add.at(excess, subsets, columns)
+    excess = _excess(columns, subsets, ratios)
     present = np.zeros((len(ratios), len(sets)), np.int64)
     np.add.at(present, (subsets, members), 1)
     # Each exchange lowers a sum of squares, so this ends; the bound is for rounding only.
@@ -90,6 +108,13 @@ def _even_out(
                 excess[subset] += sign * sets[count_set]
                 present[subset, count_set] += sign
     return subsets
+
+
+def _excess(columns: np.ndarray, subsets: np.ndarray, ratios: np.ndarray) -> np.ndarray:
+    """By how much each subset has more of each column than it should."""
+    excess = -target_counts(columns.sum(axis=0), ratios)
+    np.add.at(excess, subsets, columns)
+    return excess
 
 
 def _best_exchange(
