@@ -23,6 +23,11 @@ SIDE = st.integers(1, 20_000)
         ([(100, 300), (110, 200), (400, 250)], (96, 256)),
         ([(7, 9)], (32, 32)),
         ([(2000, 2000)], (320, 320)),
+        ([(1200, 1600)], (288, 352)),
+        ([(480, 640)], (288, 352)),
+        ([(1080, 1920)], (224, 416)),
+        ([(49, 2090)], (32, 2080)),
+        ([(7, 20_000)], (32, 3200)),
     ],
 )
 def test_known_sizes(monkeypatch, sizes, expected):
@@ -31,14 +36,16 @@ def test_known_sizes(monkeypatch, sizes, expected):
 
 
 @given(SIDE, SIDE)
-def test_never_larger_than_allowed_but_for_the_rounding(height, width):
+def test_never_larger_than_allowed_and_near_the_proportions(height, width):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "stored_size", lambda path, image_size: (height, width))
         found = fitting_size([0])
     assert all(side % 32 == 0 and side >= 32 for side in found)
+    assert found[0] * found[1] <= MOST_PIXELS
     scale = min(1, (MOST_PIXELS / (height * width)) ** 0.5)
-    for side, stored in zip(found, (height, width), strict=True):
-        assert abs(side - max(32, stored * scale)) <= 16
+    wanted = height * scale, width * scale
+    if min(wanted) >= 32:
+        assert all(abs(side - want) <= 32 for side, want in zip(found, wanted, strict=True))
 
 
 def test_unreadable_headers_are_passed_over(tmp_path):

@@ -1,6 +1,7 @@
 """The size of most images of a data set, and `data.resize=auto`: one that fits them."""
 
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from statistics import median
 
@@ -20,7 +21,8 @@ def fitting_size(paths: Sequence[Path]) -> Size:
     """Height and width with the proportions of the images at `paths`, from their headers.
 
     Those of `median_size`, made smaller to `MOST_PIXELS` but never larger, each rounded to a
-    multiple of 32. Raises InputError where no image has a header that can be read.
+    multiple of 32. Where that makes too many pixels, the side that was rounded up most loses 32.
+    Raises InputError where no image has a header that can be read.
     """
     median_sides = median_size(paths)
     if median_sides is None:
@@ -28,9 +30,14 @@ def fitting_size(paths: Sequence[Path]) -> Size:
             f"data.resize=auto: found no image of which the size could be read, among {len(paths)} "
             "files: give data.resize=[HEIGHT,WIDTH]"
         )
-    height, width = median_sides
-    scale = min(1.0, (MOST_PIXELS / (height * width)) ** 0.5)
-    return _rounded(height * scale), _rounded(width * scale)
+    scale = min(1.0, (MOST_PIXELS / prod(median_sides)) ** 0.5)
+    wanted = [side * scale for side in median_sides]
+    sides = [max(1, round(side / _MULTIPLE)) * _MULTIPLE for side in wanted]
+    while prod(sides) > MOST_PIXELS:
+        added = [side - want for side, want in zip(sides, wanted, strict=True)]
+        can_shrink = [index for index in (0, 1) if sides[index] > _MULTIPLE]
+        sides[max(can_shrink, key=added.__getitem__)] -= _MULTIPLE
+    return tuple(sides)
 
 
 def median_size(paths: Sequence[Path]) -> tuple[float, float] | None:
@@ -42,7 +49,3 @@ def median_size(paths: Sequence[Path]) -> tuple[float, float] | None:
     any_size = Resize((_MULTIPLE, _MULTIPLE))
     sizes = [size for path in some if (size := stored_size(path, any_size)) is not None]
     return tuple(median(sides) for sides in zip(*sizes, strict=True)) if sizes else None
-
-
-def _rounded(side: float) -> int:
-    return max(1, round(side / _MULTIPLE)) * _MULTIPLE
