@@ -65,13 +65,20 @@ def test_another_folder_is_scored_whole(experiment, tmp_path, capsys, monkeypatc
     kept = [row for row in rows if not row.startswith(victim.name)]
     (other / "train.csv").write_text("\n".join(kept) + "\n")
     # Of files that the model learned from, none would be scored: other bytes, the same pixels.
-    for path in (other / "train_images").iterdir():
+    strips = sorted((other / "train_images").iterdir())
+    for path in strips:
         path.write_bytes(path.read_bytes() + b"\0")
+    copied = [row.replace(strips[0].name, "copy.jpg") for row in kept if strips[0].name in row]
+    (other / "train.csv").write_text("\n".join([*kept, *copied]) + "\n")
+    shutil.copy(strips[0], other / "train_images" / "copy.jpg")
     monkeypatch.setattr(sys, "argv", ["evaluate.py", str(experiment), "--data-root", str(other)])
     run_command(evaluate.main)
     printed = Path(capsys.readouterr().out.strip().splitlines()[-1].removeprefix("Results: "))
     report = json.loads(printed.read_text())
-    assert report["test"]["num_images"] == 59
+    assert report["test"]["num_images"] == 60
+    # The copy tells no more than its original.
+    unit = {"unit": "groups", "num_units": 59}
+    assert unit.items() <= report["test"]["intervals"].items()
     assert report["data"]["root"] == str(other)
     assert report["thresholds"] == read(experiment)["thresholds"]
 

@@ -11,6 +11,8 @@ import numpy as np
 from core.analysis.text_tables import summary_table
 from core.command.config import TrainConfig, check_values
 from core.data.dataset import StripDataset
+from core.data.duplicate_groups import duplicate_groups
+from core.data.duplicates import find_duplicate_pairs, kept_descriptors
 from core.data.image_source import ImageFiles
 from core.data.label_table import LabelTable
 from core.data.loaders import make_loader
@@ -80,6 +82,8 @@ def reevaluate(path: Path, data_root: Path | None = None) -> Path:
     settings = config.evaluation
     if data_root is None:
         outputs = _grouped(outputs, experiment.path / PREDICTIONS_FILE)
+    elif config.data.group_duplicates and (groups := _groups_of(table, config, final)):
+        outputs = with_groups(outputs, groups)
     bootstrap = Bootstrap(
         settings.bootstrap_resamples, settings.confidence, config.experiment.seed, outputs.groups
     )
@@ -124,6 +128,17 @@ def _grouped(outputs: ModelOutputs, predictions: Path) -> ModelOutputs:
     groups = read_groups(predictions, "test") if predictions.is_file() else None
     is_known = groups is not None and groups.keys() >= set(outputs.image_ids)
     return with_groups(outputs, groups) if is_known else outputs
+
+
+def _groups_of(table: LabelTable, config: TrainConfig, final: FinalModel) -> dict[str, int] | None:
+    """The group of near-duplicates of each image of another folder; None: there are no duplicates.
+
+    Copies of one image tell no more than the image, so the intervals resample groups.
+    """
+    folder = config.data.model_copy(update={"root": table.root}).cache_folder
+    pairs = find_duplicate_pairs(kept_descriptors(table.image_paths, final.image_format, folder))
+    groups = duplicate_groups(len(table), pairs).tolist()
+    return dict(zip(table.image_ids, groups, strict=True)) if pairs else None
 
 
 def _not_learned(experiment: Experiment, table: LabelTable) -> np.ndarray:
