@@ -52,7 +52,25 @@ def read_label_table(
         InputError: no data set, any row, annotation or image header that is wrong, or labels
             that contradict the masks.
     """
-    root = Path(root)
+    table = read_agreed_labels(Path(root), class_names, image_size, missing_masks)
+    if on_bad_image == "skip":
+        return _without_bad_images(table, image_size)
+    for path in table.image_paths:
+        check_header(path, image_size)
+    return table
+
+
+def read_agreed_labels(
+    root: Path,
+    class_names: Sequence[str] | None,
+    image_size: Size | Resize,
+    missing_masks: MissingMasks = "error",
+) -> LabelTable:
+    """The table that `read_label_table` reads, whatever the content of the image files is.
+
+    Raises:
+        InputError: as there, but for an image.
+    """
     source, *others = find_sources(root)
     if others:
         _log.info("%s: reading %s; not trained on: %s", root, source, ", ".join(others))
@@ -73,10 +91,6 @@ def read_label_table(
             _log.warning("Not compared with %s: %s", source, error)
         else:
             table = agreed(table, other, missing_masks)
-    if on_bad_image == "skip":
-        return _without_bad_images(table, image_size)
-    for path in table.image_paths:
-        check_header(path, image_size)
     return table
 
 

@@ -72,7 +72,7 @@ def find_similar(
     if options.output is not None and options.output.exists():
         make_empty_folder(options.output, "--output")  # refused before any work is done
     encoder = open_encoder(experiment)
-    labels = KnownLabels(encoder.image_format.image_size)
+    labels = KnownLabels(encoder.experiment, encoder.image_format.image_size)
     features = Features(encoder, options.batch_size)
     searched, total = _searched(encoder, options)
     blocks: Iterable[Block] = features.blocks(searched, total)
