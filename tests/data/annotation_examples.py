@@ -16,8 +16,9 @@ BOXES = {"a.jpg": [(0, (4, 2, 20, 10)), (1, (30, 5, 31, 32)), (0, (18, 8, 24, 12
 
 
 def strips(root: Path) -> Path:
-    """A folder with the images, one of them deeper."""
+    """A folder with the images, one of them deeper, and copies that a notebook hides."""
     write_strips(root / "images", IMAGES[:2])
+    write_strips(root / "images" / ".ipynb_checkpoints", ["a-checkpoint.jpg", "b.jpg"])
     write_strips(root / "images" / "more", IMAGES[2:])
     return root / "images"
 

@@ -80,6 +80,7 @@ def test_what_is_left_out_is_counted_in_one_line(tmp_path, caplog):
     for name in ("a.pgm", "b.PGM", "notes.txt", "LICENSE", ".DS_Store"):
         (images / name).write_text("")
     write_strips(images / ".ipynb_checkpoints", ["strip_000-checkpoint.jpg"])
+    write_strips(images, [".old_strip_000.jpg"])
     with caplog.at_level(logging.WARNING):
         assert len(read_label_table(root, image_size=SIZE)) == 2
     (line,) = warnings(caplog)
@@ -99,6 +100,13 @@ def test_links_are_followed_and_may_lead_back(tmp_path):
     (folder / "circle").symlink_to(folder / "circle")
     assert [path.name for path in images_below(folder)] == ["b.jpg", "a.jpg"]
     assert ImageFolder(folder).find("a.jpg") == folder / "linked" / "a.jpg"
+
+
+def test_hidden_images_and_folders_are_left_out(tmp_path):
+    write_strips(tmp_path, ["a.jpg", "._a.jpg"])
+    write_strips(tmp_path / ".b.jpg", ["b.jpg"])
+    write_strips(tmp_path / "coil" / ".trash", ["c.jpg"])
+    assert images_below(tmp_path) == [tmp_path / "a.jpg"]
 
 
 def test_a_folder_that_ends_as_images_do_is_refused(tmp_path):

@@ -14,9 +14,10 @@ EXTENSIONS = (
 _MOST_NAMED = 5
 
 
-def is_image(name: str) -> bool:
-    """Whether a file's name ends as those of images do, in capitals or not."""
-    return name.lower().endswith(EXTENSIONS)
+def is_image(file: str) -> bool:
+    """Whether a file's name ends as those of images do, in capitals or not, and is not hidden."""
+    name = file.rpartition(os.sep)[2]
+    return not name.startswith(".") and name.lower().endswith(EXTENSIONS)
 
 
 def images_below(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.image_folder import EXTENSIONS
+from core.data.image_folder import EXTENSIONS, images_below
 from core.data.image_ids import ImageIds, Notices
 from core.data.images import read_header
 from core.errors import InputError
@@ -62,8 +62,7 @@ class ImageFiles:
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise InputError(f"--images {folder}: is no folder: give the folder of the images")
-        found = (path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
-        self.paths = sorted(found, key=lambda path: path.name)
+        self.paths = sorted(images_below(folder), key=lambda path: path.name)
         names = [path.name for path in self.paths]
         for first, second in zip(self.paths, self.paths[1:], strict=False):
             if first.name == second.name:
