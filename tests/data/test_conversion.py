@@ -196,6 +196,18 @@ BAD_COCO = {
     "text as box": (changed((*FIRST, "bbox"), "1 2 3 4"), ["bbox", "list"]),
     "two points": (changed((*FIRST, "segmentation"), [[1, 2, 3, 4]]), ["polygon of 4 numbers"]),
     "outside": (changed((*FIRST, "segmentation"), [[0, 0, 9e9, 0, 9, 9]]), ["reaches from"]),
+    "box outside": (
+        changed(FIRST, coco("boxes")["annotations"][0] | {"bbox": [60, 20, 9, 9]}),
+        ["annotation 0", "reaches from"],
+    ),
+    "negative width": (
+        changed(FIRST, coco("boxes")["annotations"][0] | {"bbox": [20, 20, -10, 4]}),
+        ["annotation 0", "box 20,20 to 10,24 is turned round"],
+    ),
+    "negative height": (
+        changed(FIRST, coco("boxes")["annotations"][0] | {"bbox": [20, 20, 4, -10]}),
+        ["annotation 0", "box 20,20 to 24,10 is turned round"],
+    ),
     "counts too many": (
         changed((*FIRST, "segmentation"), {"size": [32, 64], "counts": [10**18, 10**18]}),
         ["run lengths sum to 2000000000000000000", "2048"],
@@ -230,9 +242,10 @@ def test_a_bad_coco_file_is_named_in_one_line(kind, tmp_path):
     refused(source, tmp_path, words)
 
 
-def refused(source, tmp_path, words) -> None:
+def refused(source, tmp_path, words, boxes_as_masks=True) -> None:
+    options = ConversionOptions(tmp_path / "out", boxes_as_masks=boxes_as_masks)
     with pytest.raises(InputError) as caught:
-        convert(source, strips(tmp_path), ConversionOptions(tmp_path / "out", boxes_as_masks=True))
+        convert(source, strips(tmp_path), options)
     line = str(caught.value)
     assert all(word in line for word in words), line
     assert "\n" not in line
@@ -298,6 +311,19 @@ def test_a_bad_line_is_named_in_one_line(kind, tmp_path):
     source = write_yolo(tmp_path)
     (source / ("a.txt" if content else "z.txt")).write_text(content or "")
     refused(source, tmp_path, words)
+
+
+@pytest.mark.parametrize("kind", ["box outside", "negative width", "counts too many"])
+def test_objects_that_are_not_drawn_are_checked_as_well(kind, tmp_path):
+    content, words = BAD_COCO[kind]
+    content["annotations"][1]["segmentation"] = []  # one without an outline, so labels alone
+    refused(write_coco(tmp_path, content), tmp_path, words, boxes_as_masks=False)
+
+
+def test_a_box_outside_of_the_image_sets_no_label(tmp_path):
+    source = write_voc(tmp_path)
+    (source / "a.xml").write_text(BAD_VOC["outside"][0])
+    refused(source, tmp_path, BAD_VOC["outside"][1], boxes_as_masks=False)
 
 
 def test_two_files_for_one_image_are_refused(tmp_path):

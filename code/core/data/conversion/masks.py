@@ -28,22 +28,50 @@ def draw(mask: np.ndarray, item: AnnotatedObject) -> None:
     Shape: mask uint8 (height, width).
 
     Raises:
-        InputError: it leaves the image, or covers no pixel of it.
+        InputError: as for `check_inside`; it covers no pixel of the image.
     """
+    check_inside(item, mask.shape)
     alone = np.zeros_like(mask)
     if item.counts:
         _fill_runs(alone, item)
     for polygon in item.polygons:
-        _check_inside(polygon, item, mask.shape)
         _fill_polygon(alone, polygon)
     if not item.has_outline and item.box is not None:
-        corners = np.reshape(item.box, (2, 2))
-        _check_inside(corners, item, mask.shape)
         left, top, right, bottom = np.maximum(np.rint(item.box), 0).astype(int).tolist()
         alone[top : max(bottom, top + 1), left : max(right, left + 1)] = 1
     if not alone.any():
         raise InputError(f"{item.where}: covers no pixel of the image: mend or remove it")
     mask |= alone
+
+
+def check_inside(item: AnnotatedObject, size: tuple[int, int]) -> None:
+    """Check that an object fits an image of this height and width, be it drawn or not.
+
+    Raises:
+        InputError: it leaves the image, its box is turned round, or its runs are of another size.
+    """
+    height, width = size
+    if item.counts and (min(item.counts) < 0 or sum(item.counts) != height * width):
+        raise InputError(
+            f"{item.where}: the run lengths sum to {sum(item.counts)}; expected "
+            f"{height * width}, the pixels of the image: export them again"
+        )
+    outlines = item.polygons
+    if not item.has_outline and item.box is not None:
+        left, top, right, bottom = item.box
+        if right < left or bottom < top:
+            raise InputError(
+                f"{item.where}: box {left:g},{top:g} to {right:g},{bottom:g} is turned round; "
+                "expected a width and a height of 0 or more: mend or remove it"
+            )
+        outlines = (np.reshape(item.box, (2, 2)),)
+    for points in outlines:
+        lowest, highest = points.min(axis=0), points.max(axis=0)
+        if not (lowest >= -_SLACK).all() or not (highest <= np.add((width, height), _SLACK)).all():
+            raise InputError(
+                f"{item.where}: reaches from {lowest.tolist()} to {highest.tolist()} (x, y); "
+                f"expected it inside the image of {width}x{height} pixels (width x height)"
+            )
 
 
 def counts_of_text(text: str, where: str) -> tuple[int, ...]:
@@ -76,11 +104,6 @@ def counts_of_text(text: str, where: str) -> tuple[int, ...]:
 
 
 def _fill_runs(alone: np.ndarray, item: AnnotatedObject) -> None:
-    if min(item.counts) < 0 or sum(item.counts) != alone.size:
-        raise InputError(
-            f"{item.where}: the run lengths sum to {sum(item.counts)}; expected "
-            f"{alone.size}, the pixels of the image: export them again"
-        )
     values = np.fromiter(
         (value for value, _ in zip(cycle((0, 1)), item.counts, strict=False)), np.uint8
     )
@@ -108,13 +131,3 @@ def _fill_polygon(alone: np.ndarray, polygon: np.ndarray) -> None:
 
 def _fill(image: np.ndarray, points: np.ndarray) -> None:
     cv2.fillPoly(image, [np.rint(points * (1 << _SHIFT)).astype(np.int32)], 1, shift=_SHIFT)
-
-
-def _check_inside(points: np.ndarray, item: AnnotatedObject, size: tuple[int, int]) -> None:
-    height, width = size
-    lowest, highest = points.min(axis=0), points.max(axis=0)
-    if not (lowest >= -_SLACK).all() or not (highest <= np.add((width, height), _SLACK)).all():
-        raise InputError(
-            f"{item.where}: reaches from {lowest.tolist()} to {highest.tolist()} (x, y); expected "
-            f"it inside the image of {width}x{height} pixels (width x height)"
-        )

@@ -10,7 +10,7 @@ import numpy as np
 from core.data.checks import check_image_id
 from core.data.class_names import CLASS_FILE
 from core.data.conversion.annotated import AnnotatedImage, Annotations
-from core.data.conversion.masks import draw
+from core.data.conversion.masks import check_inside, draw
 from core.data.sources import find_sources
 from core.errors import InputError
 from core.files.run_length import encode
@@ -42,10 +42,10 @@ def has_masks(annotations: Annotations, boxes_as_masks: bool) -> bool:
 def write_data_set(annotations: Annotations, output: Path, masks: bool, force: bool) -> Path:
     """Write the table and link the images in `output`; returns the table.
 
-    Everything is read and drawn before anything is written.
+    Everything is read and checked or drawn before anything is written.
 
     Raises:
-        InputError: an object that cannot be drawn, something in `output` that would be
+        InputError: an object that does not fit its image, something in `output` that would be
             overwritten or would be read with the table, or a folder that cannot be written to.
     """
     table = output / (MASK_TABLE if masks else LABEL_TABLE)
@@ -110,6 +110,8 @@ def _link(file: Path, link: Path) -> None:
 
 def _label_rows(annotations: Annotations) -> Iterator[list[str | int]]:
     for image in annotations.images:
+        for item in image.objects:
+            check_inside(item, image.size)
         shown = {item.category for item in image.objects}
         yield [image.path.name, *(int(c in shown) for c in range(len(annotations.class_names)))]
 
