@@ -17,6 +17,7 @@ CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
 
 @hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="pretrain_config")
 def compose_and_pretrain(config: DictConfig) -> None:
+    from core.command.effects import check_effects
     from core.machine.distributed import from_first
     from core.pretraining.command import RESUME, check_config, find_pretraining, given_keys
     from core.pretraining.composition import pretrain
@@ -26,6 +27,7 @@ def compose_and_pretrain(config: DictConfig) -> None:
     start_log()  # where a launcher of Hydra's calls this in a process of its own
     with mistakes_in_one_line(), as_launched(), SWEEP.job():
         checked = check_config(config)
+        check_effects(checked.data)
         work = partial(pretrain, checked)
         if config[RESUME] is not None:
             found = partial(find_pretraining, str(config[RESUME]), checked, given_keys())

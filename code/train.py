@@ -17,14 +17,13 @@ CONFIG_DIR = str(Path(__file__).resolve().parents[1] / "config")
 
 @hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="train_config")
 def compose_and_train(config: DictConfig) -> None:
-    from core.command.choosers import check_choices
-    from core.command.config import RESUME, check_config
+    from core.command.config import RESUME
+    from core.command.effects import check_command
     from core.running.launched_place import as_launched
 
     start_log()  # where a launcher of Hydra's calls this in a process of its own
     with mistakes_in_one_line(), as_launched(), SWEEP.job():
-        check_choices(config)
-        checked = check_config(config)
+        checked = check_command(config)
         from core.command.given_values import given_values  # from here on, importing takes seconds
         from core.machine.distributed import from_first
         from core.running.composition import train

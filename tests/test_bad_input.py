@@ -202,6 +202,11 @@ def test_bad_values(override, train_command, sound, tmp_path):
     assert all(word in line for word in BAD_VALUES[override]), line
 
 
+def test_values_without_an_effect(train_command, sound, tmp_path):
+    line = refused(train_command, sound, tmp_path, "data.resize=[64,160]")
+    assert "data.image_size=[64, 320]: has no effect, since data.resize" in line
+
+
 def test_blackout_without_masks(train_command, strips, tmp_path):
     (strips / "train.csv").unlink()
     rows = [f"{number:09x}.jpg,{number % 2},{number // 2 % 2}" for number in range(24)]

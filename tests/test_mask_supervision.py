@@ -14,7 +14,8 @@ from outcomes import read
 from core.data.mask_targets import max_pooled
 from core.errors import InputError
 from core.predicting.trained_model import TrainedModel
-from core.running.composition import build
+from core.running.composition import build, train
+from core.running.cross_validation import cross_validate
 from core.running.loading import choose_split, read_data
 
 HEAD = ["model.mask_head=true", "model.mask_head_width=8"]
@@ -179,6 +180,13 @@ def test_what_does_not_fit_is_refused(compose, tiny, overrides, message):
 def test_a_mask_loss_without_masks_is_refused(compose, tiny, labels_only):
     with pytest.raises(InputError, match="image-level labels only"):
         parts_of(compose(*tiny, *HEAD, *labels_only, "mask_loss=dice_loss"))
+
+
+def test_masks_that_may_be_missing_are_refused_where_there_are_none(compose, tiny, labels_only):
+    config = compose(*tiny, *labels_only, "data.missing_masks=ignore", "training.folds=3")
+    for run in (train, cross_validate):
+        with pytest.raises(InputError, match=r"data\.missing_masks=ignore: has no effect"):
+            run(config)
 
 
 def test_masks_and_images_turn_together(compose, tiny):

@@ -89,6 +89,7 @@ def test_errors_end_with_one_and_are_all_in_the_report(validate, strips, tmp_pat
         (["+more.keys=1"], ["more", "known: data, report"]),
         (["data.image_size=[1,2]"], ["data", "image_size"]),
         (["data=nowhere"], ["nowhere", "synthetic"]),
+        (["data.num_images=7"], ["data.num_images=7", "data.source=synthetic only"]),
     ],
 )
 def test_wrong_usage_ends_with_two_and_one_line(validate, tmp_path, arguments, words):

@@ -65,6 +65,10 @@ MISTAKES = {
         ],
         "a probe is taken only every 5 epochs (training.probe_every): expected at least 5",
     ),
+    "a size beside another one": (
+        [*SMALL, "data.resize=[32,32]", "data.unlabelled={strips}"],
+        "data.image_size=[32, 64]: has no effect, since data.resize takes images of any size",
+    ),
     "labels of strips without labels": (
         [*SMALL, "method.name=clip", "data.unlabelled={strips}"],
         "data.unlabelled={strips}: method.name=clip learns from labels",

@@ -26,6 +26,7 @@ def results_dir(tmp_path_factory):
     config = {
         "data.root": str(folder.parent / "strips"), "training.num_epochs": 7,
         "model.cbam_stages": [3], "experiment.name": "a",
+        "data.num_images": 2000,  # of a preset for other data
         "data.image_size": [128, 800], "data.class_names": ["Riß", "b"], "loss.gone": 3,
     }  # fmt: skip
     (folder.parent / "strips").mkdir()
@@ -195,6 +196,7 @@ def test_costs_are_of_classes_by_their_names(page):
         ({"loss.type": "compound", "loss.components": [{"type": "bce"}, {"type": "foo"}]},
          "loss.components", "unknown name 'foo' (did you mean"),
         ({"data.image_size": [5, 5]}, "data.image_size", "data: image_size.0=5: input should be"),
+        ({"data.num_images": 7}, "data.num_images", "data.source=synthetic only"),
         ({"mask_loss.type": "dice_loss"}, "mask_loss.type",
          "the model predicts no masks: give model.mask_head=true"),
         ({"mask_loss.type": "dice_loss", "model.mask_head": True,
@@ -292,6 +294,7 @@ def test_a_clone_has_what_differs_from_the_defaults(page):
     assert values["data.class_names"] == ["Riß", "b"]
     assert values["training.num_epochs"] == 7
     assert values["augmentation.rotation"] is None
+    assert "data.num_images" not in values
     assert found["lost"] == ["loss.gone=3: no key of this version"]
     elsewhere = page.served.ask(f"/api/form/clone?key={page.served.key('b')}").json()
     assert elsewhere["lost"][0].endswith("nowhere: not one of the places that can be chosen here")
@@ -303,6 +306,7 @@ def test_a_clone_trains_with_the_same_config(page, results_dir, form):
     words = check(page, values)["words"]
     config = by_key(composed(words).resolved())
     own = by_key(read_results(results_dir / "a")["config"])
+    assert own.pop("data.num_images") == 2000  # without an effect
     known = {**settable(form)}
     assert {key: config[key] for key in own if key in known and key in config} == {
         key: own[key] for key in own if key in known and key in config

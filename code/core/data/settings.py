@@ -164,6 +164,19 @@ class DataSettings(Settings):
         size = size_rule(self.resize or self.image_size, self.resize_mode if self.resize else None)
         return ImageFormat(size, self.channels, depth)
 
+    def without_effect(self) -> dict[str, str]:
+        """The keys with a value of their own that do nothing beside the other ones, and why."""
+        found = {}
+        if self.source != "synthetic":
+            synthetic = "has an effect with data.source=synthetic only"
+            found |= dict.fromkeys(("num_images", "class_shares"), synthetic)
+            if not self.label_noise:
+                found["generation_seed"] = f"{synthetic}, or with data.label_noise=SHARE"
+            if self.resize:
+                found["image_size"] = "has no effect, since data.resize takes images of any size"
+        fields = type(self).model_fields
+        return {key: why for key, why in found.items() if getattr(self, key) != fields[key].default}
+
     @field_validator("image_size", "resize", mode="before")
     @classmethod
     def _two_sides(cls, value: Any, info: ValidationInfo) -> Any:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from core.command import sections
 from core.command.catalogue import offered
 from core.command.config import at_home
+from core.command.effects import check_effects
 from core.command.help import help_width, keys_text, store_help_text
 from core.command.help_topics import section_topic, show_topics
 from core.command.quoting import quoted
@@ -116,6 +117,7 @@ def work_of(config: DictConfig) -> tuple[NoveltyConfig, Callable[[], dict[str, A
     checked = check_config(config)
     if config[RESUME] is not None:
         return from_first(partial(find_fit, str(config[RESUME]), checked, given_keys()))
+    check_effects(checked.data)
     check_training_keys(checked)
     return checked, partial(fit, checked)
 

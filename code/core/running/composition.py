@@ -32,7 +32,12 @@ from core.running.components import (
 from core.running.computation import Computation, applied
 from core.running.experiment_record import LoadedData, TrainingSetup, describe, overview
 from core.running.loading import build_loaders, choose_split, read_data, with_image_size
-from core.running.mask_supervision import check_mask_supervision, pixel_shares_of, usable_model
+from core.running.mask_supervision import (
+    check_mask_supervision,
+    check_missing_masks,
+    pixel_shares_of,
+    usable_model,
+)
 from core.running.out_of_memory import explaining_out_of_memory, note_settled, settle_batch_size
 from core.running.pretrained_images import check_unseen
 from core.running.trial_step import try_step
@@ -58,6 +63,7 @@ def train(config: TrainConfig, callbacks: Sequence[Callback] = ()) -> dict[str, 
     """
     given, config = config, replace(config, data=with_image_size(config.data))
     data = read_data(config.data)
+    check_missing_masks(config, data.table)
     config = with_num_classes(config, data.table)
     split = choose_split(config, data)
     from_first(partial(check_unseen, config, data.table, [split]))

@@ -39,6 +39,7 @@ from core.running.continuation import (
 )
 from core.running.experiment_record import LoadedData, describe_input
 from core.running.loading import read_data, with_image_size
+from core.running.mask_supervision import check_missing_masks
 from core.running.out_of_memory import note_settled, settle_batch_size
 from core.running.pretrained_images import check_unseen
 from core.running.trial_step import try_step
@@ -77,6 +78,7 @@ def cross_validate(
     )
     splits = [fold_split(folds, fold, num_folds) for fold in range(num_folds)]
     if resumed is None:
+        check_missing_masks(config, table)
         from_first(partial(check_unseen, config, table, splits))
     of_first = partial(build, data=data, split=splits[0])
     config = settle_batch_size(config, of_first)

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel
 
 from core.command.config import at_home, store_data_groups
+from core.command.effects import check_effects
 from core.command.help import help_width, keys_text, store_help_text
 from core.command.help_topics import section_topic
 from core.data.settings import DataSettings
@@ -65,6 +66,7 @@ def run_validation(config: DictConfig) -> int:
         if name not in SECTIONS:
             raise InputError(_unknown_section(name))
     data = validate(DataSettings, content["data"], "data")
+    check_effects(data)
     report = validate(ReportSettings, content["report"], "report")
     check_replaceable(report.file, "report.file", lambda file: has_keys(file, REPORT_KEYS))
     from core.data.validation.validate import validate_data  # takes seconds, unlike all above

@@ -55,6 +55,15 @@ def check_mask_keys(config: TrainConfig) -> None:
             )
 
 
+def check_missing_masks(config: TrainConfig, table: LabelTable) -> None:
+    """Raise InputError where masks may be missing, and there are none at all."""
+    if config.data.missing_masks != "error" and table.masks is None:
+        raise InputError(
+            f"data.missing_masks={config.data.missing_masks}: has no effect, as {table.source} has "
+            "image-level labels only: leave it out"
+        )
+
+
 def check_mask_supervision(
     config: TrainConfig, table: LabelTable, pipeline: AugmentationPipeline
 ) -> None:

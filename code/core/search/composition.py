@@ -19,6 +19,7 @@ from core.command.config import (
     check_config,
     explain_override,
 )
+from core.command.effects import check_effects
 from core.command.given_values import CONFIG_NAME
 from core.command.mistakes import one_line
 from core.errors import InputError
@@ -92,6 +93,7 @@ def check_search(config: SearchConfig) -> None:
 
     Every bound and every choice is composed once, beside the values of the command line.
     """
+    check_effects(config.base.data, config.overrides)
     space, given = config.space, {word.partition("=")[0].lstrip("+") for word in config.overrides}
     for key, parameter in space.parameters.items():
         if given & {key, CHOICES.get(key, key)}:

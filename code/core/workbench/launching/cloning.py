@@ -2,10 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from core.experiments.reading import read_begun
+from core.data.settings import DataSettings
+from core.errors import InputError
+from core.experiments.reading import look_up, read_begun
+from core.validation import validate
 
 _LONGEST_VALUE = 4000
 _OF_THE_PLACE = {"experiment.results_dir", "data.cache_dir"}
@@ -15,9 +19,20 @@ _TRANSFORMS = "augmentation"
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The values of an experiment by key. Raises InputError where it cannot be read."""
-    config = list(by_key(read_begun(path).look_up("config")).items())[:_MOST_KEYS]
-    return {key: value for key, value in config if len(json.dumps(value)) <= _LONGEST_VALUE}
+    """The values of an experiment by key, without those that did nothing.
+
+    Raises InputError where it cannot be read.
+    """
+    nested = read_begun(path).look_up("config")
+    config, unused = list(by_key(nested).items())[:_MOST_KEYS], set()
+    with suppress(InputError):  # of another version
+        data = validate(DataSettings, look_up(nested, "data"), "data")
+        unused = {f"data.{key}" for key in data.without_effect()}
+    return {
+        key: value
+        for key, value in config
+        if key not in unused and len(json.dumps(value)) <= _LONGEST_VALUE
+    }
 
 
 def by_key(config: Any) -> dict[str, Any]:
