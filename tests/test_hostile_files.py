@@ -116,7 +116,7 @@ def test_a_field_of_a_table_that_would_fill_the_memory(num_mebibytes, tmp_path):
         if num_mebibytes < 100:
             stream.write(b"1 2 " * (num_mebibytes * MEBIBYTE // 4))
         stream.truncate(max(stream.tell(), num_mebibytes * MEBIBYTE))
-    images = ["a.jpg", *(f"{k}.jpg" for k in range(100))]
+    images = {name: name for name in ["a.jpg", *(f"{k}.jpg" for k in range(100))]}
     tracemalloc.start()
     with pytest.raises(InputError, match=r"expected a row|expected at most"):
         read_kaggle_csv(path, images, None, SIZE)

@@ -10,6 +10,7 @@ from strip_folders import SIZE, kaggle_folder, strip_ids, write_csv, write_strip
 from core.data.annotations import read_label_table
 from core.data.image_folder import EXTENSIONS, images_below
 from core.data.settings import DataSettings
+from core.data.split_file import PARTS, read_split
 from core.data.validation.validate import validate_data
 from core.errors import InputError
 from core.experiments.strips import ImageFolder
@@ -72,6 +73,26 @@ def test_images_of_one_name_are_told_apart_by_their_paths(tmp_path):
     write_csv(root / "labels.csv", ["ImageId,pit", "1.jpg,1", "2.jpg,0", "a/1.jpg,0"])
     with pytest.raises(InputError, match=r"image '1\.jpg' is not in the image folder"):
         read_label_table(root, image_size=SIZE)
+
+
+def test_the_path_of_every_image_is_an_id_as_well(tmp_path, caplog):
+    write_strips(tmp_path / "images" / "cam1", ["1.jpg", "2.jpg", "3.jpg"])
+    write_strips(tmp_path / "images" / "cam2", ["1.jpg"])
+    (tmp_path / "images" / "cam1" / "3.jpg").write_bytes(b"damaged")
+    ids = ["cam2/1.jpg", "cam1/1.jpg", "cam1/2.jpg", "cam1/3"]
+    rows = ["ImageId,pit", *map("{},{}".format, ids, (0, 1, 0, 1))]
+    write_csv(tmp_path / "labels.csv", rows)
+    table = read_label_table(tmp_path, image_size=SIZE, on_bad_image="skip")
+    assert table.image_ids == ("2.jpg", "cam1/1.jpg", "cam2/1.jpg")
+    assert table.labels[:, 0].tolist() == [0, 1, 0]
+    assert "accepted: image ids with a path (cam1/2.jpg at line 4); " in caplog.text
+    parts = ["image_id,split", *map("{},{}".format, ids, PARTS), "3,test"]
+    split = read_split(write_csv(tmp_path / "split.csv", parts), table)
+    assert [found.tolist() for found in split.values()] == [[2], [1], [0]]
+    for wrong in ("cam2/2.jpg", "cam1/../cam1/2.jpg", "/cam1/2.jpg", "../images/cam1/2.jpg"):
+        write_csv(tmp_path / "labels.csv", [*rows[:3], f"{wrong},0", rows[4]])
+        with pytest.raises(InputError, match=r"is not in the image folder|or its path below that"):
+            read_label_table(tmp_path, image_size=SIZE, on_bad_image="skip")
 
 
 def test_what_is_left_out_is_counted_in_one_line(tmp_path, caplog):

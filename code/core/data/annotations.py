@@ -1,7 +1,7 @@
 """Reading the label table of a data set on disk, in any of its layouts."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -129,25 +129,27 @@ def read_labels(
     """
     names = None if class_names is None else check_class_names(class_names, "data.class_names")
     images = list_images(root, source, errors)
-    paths, image_ids = tuple(images.values()), tuple(images)
+    paths, folder = tuple(images.values()), image_folder(root, source)
+    places = {name: path.relative_to(folder).as_posix() for name, path in images.items()}
     if source == RUN_LENGTH_CSV and names is None:
-        names = _names_beside(root, image_ids)
+        names = _names_beside(root, places)
     sizes = image_size
     if isinstance(image_size, Resize):
         sizes = [stored_size(path, image_size) or _UNKNOWN_SIZE for path in paths]
     if source == LABEL_CSV:
-        found = read_label_csv(root / source, image_ids, names, errors)
+        found = read_label_csv(root / source, places, names, errors)
     else:
         read = read_kaggle_csv if source == RUN_LENGTH_CSV else read_bitmap_json
-        found = read(root / source, image_ids, names, sizes, errors)
+        found = read(root / source, places, names, sizes, errors)
     found.labels.flags.writeable = False
     labels, names, masks, notices = found
     if masks is not None and isinstance(image_size, Resize):
         masks = masks.resized(image_size, sizes)
-    return LabelTable(paths, image_ids, labels, names, masks, source, root=root, notices=notices)
+    ids = tuple(places)
+    return LabelTable(paths, ids, labels, names, masks, source, root=root, notices=notices)
 
 
-def _names_beside(root: Path, image_ids: Sequence[str]) -> tuple[str, ...] | None:
+def _names_beside(root: Path, places: Mapping[str, str]) -> tuple[str, ...] | None:
     """The columns of a labels.csv beside a train.csv that nothing else names the classes of.
 
     None where it cannot be read, or has the classes of the Severstal data, in whichever order.
@@ -155,7 +157,7 @@ def _names_beside(root: Path, image_ids: Sequence[str]) -> tuple[str, ...] | Non
     if (root / CLASS_FILE).exists() or not (root / LABEL_CSV).exists():
         return None
     try:
-        names = read_label_csv(root / LABEL_CSV, image_ids, None).class_names
+        names = read_label_csv(root / LABEL_CSV, places, None).class_names
     except InputError:
         return None
     return names if set(names).isdisjoint(SEVERSTAL_CLASS_NAMES) else None

@@ -7,7 +7,7 @@ Format: `size` {height, width} and `objects[]`, each with `classTitle`, `geometr
 import base64
 import binascii
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -60,12 +60,12 @@ class _Annotation(BaseModel):
 
 def read_bitmap_json(
     folder: Path,
-    image_ids: Sequence[str],
+    places: Mapping[str, str],
     class_names: tuple[str, ...] | None,
     image_size: Size | Sequence[Size],
     errors: Errors = None,
 ) -> ReadLabels:
-    """Labels and masks in the order of `image_ids`.
+    """Labels and masks in the order of `places`: each image's path in its folder, by its id.
 
     `image_size` is that of all images, or of each in their order.
 
@@ -76,10 +76,10 @@ def read_bitmap_json(
             decoded or leaves the image, or an image or a JSON without the other.
     """
     names = class_names or SEVERSTAL_CLASS_NAMES
-    sizes = [tuple(size) for size in np.broadcast_to(image_size, (len(image_ids), 2)).tolist()]
+    sizes = [tuple(size) for size in np.broadcast_to(image_size, (len(places), 2)).tolist()]
     notices = Notices(folder)
-    images = ImageIds(image_ids, notices)
-    labels = np.zeros((len(image_ids), len(names)), np.uint8)
+    images = ImageIds(places, notices)
+    labels = np.zeros((len(places), len(names)), np.uint8)
     bitmaps: dict[int, list[tuple[int, _Bitmap]]] = {}
     files: dict[int, Path] = {}
     if not folder.is_dir():
@@ -88,15 +88,16 @@ def read_bitmap_json(
         with collecting(errors):
             index = images.find(path.name.removesuffix(".json"), str(path))
             if index in files:
+                name = images.image_ids[index]
                 raise DataError(
-                    f"{path}: labels image {image_ids[index]!r}, as {files[index].name} does; "
+                    f"{path}: labels image {name!r}, as {files[index].name} does; "
                     "expected one JSON per image: remove one of them",
                     kind=REPEATED_LABEL,
                 )
             files[index] = path
     with collecting(errors):
         expected = "one JSON per image, with an empty list of objects for a clean one"
-        check_complete(folder, image_ids, files, "JSON", expected)
+        check_complete(folder, places, files, "JSON", expected)
     for index, path in files.items():
         objects: list[_Object] = []
         with collecting(errors):

@@ -1,6 +1,6 @@
 """What every reader of a data set checks, and the errors that a validation tells apart."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,19 +39,26 @@ def collecting(errors: Errors) -> Iterator[None]:
 
 def check_image_id(image_id: str, where: str) -> None:
     """Check that an image id is a plain file name that can be printed. Raises InputError."""
-    plain = image_id.isprintable() and not set(image_id) & set("/\\")
-    if not plain or image_id.strip(". ") == "":
+    if not _is_plain(image_id):
         raise InputError(
             f"{where}: image id {image_id[:80]!r} is not a plain file name; expected a name as in "
             "the image folder, such as 0002cc93b.jpg, without a path"
         )
 
 
+def _is_plain(name: str) -> bool:
+    return name.isprintable() and not set(name) & set("/\\") and name.strip(". ") != ""
+
+
 def find_image(image_id: str, positions: dict[str, int], where: str) -> int:
     """Position of a row's image in the table. Raises InputError if there is no such image."""
     if image_id in positions:
         return positions[image_id]
-    check_image_id(image_id, where)
+    if not all(map(_is_plain, image_id.split("/"))):
+        raise InputError(
+            f"{where}: image id {image_id[:80]!r} is not a plain file name; expected a name as in "
+            "the image folder, such as 0002cc93b.jpg, or its path below that folder"
+        )
     raise DataError(
         f"{where}: image {image_id[:80]!r} is not in the image folder"
         f"{nearest(image_id, positions)}; expected one of its {len(positions)} files: "
@@ -61,7 +68,7 @@ def find_image(image_id: str, positions: dict[str, int], where: str) -> int:
 
 
 def check_complete(
-    where: Path, image_ids: Sequence[str], found: Collection[int], what: str, expected: str
+    where: Path, image_ids: Collection[str], found: Collection[int], what: str, expected: str
 ) -> None:
     """Check that each image has a row or file, as the images at the positions `found` have."""
     missing = [image_id for index, image_id in enumerate(image_ids) if index not in found]

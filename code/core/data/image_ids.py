@@ -1,6 +1,6 @@
 """The images of a folder, found by the ids that a table writes, and what had to be read freely."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from unicodedata import normalize
@@ -35,13 +35,15 @@ class Notices:
 class ImageIds:
     """Positions of images by their id.
 
-    An id is also found without its ending, with an ending in other case, and in another Unicode
-    normal form, as long as it means one image only.
+    An id is also found with the path of its file below the image folder, without its ending, with
+    an ending in other case, and in another Unicode normal form, as long as it means one image only.
     """
 
-    def __init__(self, image_ids: Sequence[str], notices: Notices) -> None:
-        self.image_ids, self.notices = image_ids, notices
-        self.positions = {image_id: index for index, image_id in enumerate(image_ids)}
+    def __init__(self, places: Mapping[str, str], notices: Notices) -> None:
+        """`places` has the path of each image below the image folder, by its id."""
+        self.places, self.notices = places, notices
+        self.image_ids = tuple(places)
+        self.positions = {image_id: index for index, image_id in enumerate(places)}
 
     def find(self, image_id: str, where: str) -> int:
         """The position of an image.
@@ -71,6 +73,7 @@ class ImageIds:
     def _forms(self) -> list[tuple[str, Callable[[str], str], dict[str, list[int]]]]:
         """Each form of an id that is accepted: its name, its key, and the images by that key."""
         return [
+            ("image ids with a path", str, self._by(str)),
             ("image ids in another Unicode normal form", _composed, self._by(_composed)),
             ("image ids with an ending in other case", _plain_ending, self._by(_plain_ending)),
             ("image ids without their ending", _composed, self._by(_stem)),
@@ -78,8 +81,9 @@ class ImageIds:
 
     def _by(self, key: Callable[[str], str]) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
-        for index, image_id in enumerate(self.image_ids):
-            found.setdefault(key(image_id), []).append(index)
+        for index, names in enumerate(self.places.items()):
+            for known in {key(name) for name in names}:
+                found.setdefault(known, []).append(index)
         return found
 
 

@@ -6,7 +6,7 @@ An image without a row is clean, as is one whose row has neither a class nor a c
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +28,12 @@ _NO_CLASS, _NO_PIXELS = ("", "0", "-1"), ("", "-1")
 
 def read_kaggle_csv(
     path: Path,
-    image_ids: Sequence[str],
+    places: Mapping[str, str],
     class_names: tuple[str, ...] | None,
     image_size: Size | Sequence[Size],
     errors: Errors = None,
 ) -> ReadLabels:
-    """Labels and masks in the order of `image_ids`.
+    """Labels and masks in the order of `places`: each image's path in its folder, by its id.
 
     `class_names` are the names of ClassId 1, 2, ..., as `numbered_class_names` checks them.
 
@@ -45,14 +45,14 @@ def read_kaggle_csv(
             that is clean by one row and not by another.
     """
     names = numbered_class_names(path.parent, class_names)
-    sizes = np.broadcast_to(image_size, (len(image_ids), 2)).tolist()
+    sizes = np.broadcast_to(image_size, (len(places), 2)).tolist()
     notices = Notices(path)
-    images = ImageIds(image_ids, notices)
-    labels = np.zeros((len(image_ids), len(names)), np.uint8)
+    images = ImageIds(places, notices)
+    labels = np.zeros((len(places), len(names)), np.uint8)
     codes: dict[int, list[tuple[int, str]]] = {}
     lines: dict[tuple[int, int], int] = {}
     clean: dict[int, int] = {}
-    rows = read_rows(path, len(image_ids))
+    rows = read_rows(path, len(places))
     columns = _columns(path, next(rows)[1], notices)
     for line, row in rows:
         where = f"{path} line {line}"
@@ -79,7 +79,7 @@ def read_kaggle_csv(
             codes.setdefault(index, []).append((column, code))
     for index, line in clean.items():
         with collecting(errors):
-            _check_clean(labels[index], f"{path} line {line}, image {image_ids[index]}")
+            _check_clean(labels[index], f"{path} line {line}, image {images.image_ids[index]}")
     masks = Masks(codes, (len(names), *sizes[0]), _draw)
     return ReadLabels(labels, names, masks, notices.lines())
 

@@ -1,6 +1,6 @@
 """labels.csv: `ImageId` and one 0/1 column per class, for image-level labels without masks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from core.data.checks import (
@@ -19,11 +19,11 @@ from core.files.spreadsheet import original
 
 def read_label_csv(
     path: Path,
-    image_ids: Sequence[str],
+    places: Mapping[str, str],
     class_names: tuple[str, ...] | None,
     errors: Errors = None,
 ) -> ReadLabels:
-    """Labels in the order of `image_ids`; there are no masks.
+    """Labels in the order of `places`: each image's path in its folder, by its id. No masks.
 
     The columns are the classes; `class_names` selects and orders them. Every image needs its
     row: an image without one is unlabelled, not clean.
@@ -33,10 +33,10 @@ def read_label_csv(
             not in the folder.
     """
     notices = Notices(path)
-    images = ImageIds(image_ids, notices)
-    rows = read_rows(path, len(image_ids))
+    images = ImageIds(places, notices)
+    rows = read_rows(path, len(places))
     header = [original(name) for name in next(rows)[1]]
-    columns = LabelColumns(path, header, class_names, len(image_ids), notices)
+    columns = LabelColumns(path, header, class_names, len(places), notices)
     lines: dict[int, int] = {}
     for line, row in rows:
         where = f"{path} line {line}"
@@ -57,6 +57,6 @@ def read_label_csv(
             raise error
     with collecting(errors):
         expected = "a row per image, with 0 in every column for a clean one"
-        check_complete(path, image_ids, lines, "row", expected)
+        check_complete(path, places, lines, "row", expected)
     said = (*notices.lines(), *columns.constants())
     return ReadLabels(columns.labels, tuple(columns.names), None, said)

@@ -40,6 +40,15 @@ def write_split(path: Path, table: LabelTable, split: Split) -> None:
     write_table(path, _HEADER, rows)
 
 
+def _places(table: LabelTable) -> dict[str, str]:
+    """The path below the image folder of each image, where it is known, then of skipped ones."""
+    places = {name: name for name in (*table.image_ids, *table.skipped)}
+    for image_id, path in zip(table.image_ids, table.image_paths, strict=False):
+        if path.is_relative_to(table.root):
+            places[image_id] = "/".join(path.relative_to(table.root).parts[1:])
+    return places
+
+
 def read_split(path: Path, table: LabelTable) -> Split:
     """Sorted index arrays of the parts that a split file names.
 
@@ -58,16 +67,16 @@ def read_split(path: Path, table: LabelTable) -> Split:
     rows = read_rows(path, len(table))
     require_header(path, next(rows)[1], _HEADER)
     notices = Notices(path)
-    images = ImageIds(table.image_ids, notices)
+    images = ImageIds(_places(table), notices)
     split: dict[str, list[int]] = {part: [] for part in PARTS}
     first: dict[int, tuple[int, str]] = {}
     for line, (cell, part) in rows:
         # As written by hand, or as escaped by `write_split`.
         image_id = cell if cell in images.positions else original(cell)
         where = f"{path} line {line}"
-        if image_id in table.skipped:
-            continue
         index = images.find(image_id, where)
+        if index >= len(table):
+            continue
         if part not in PARTS:
             raise InputError(
                 f"{where}: split {part[:40]!r}{nearest(part, PARTS)}; expected {', '.join(PARTS)}"

@@ -71,7 +71,7 @@ class ImageFiles:
             raise InputError(
                 f"--images {folder}: no images; expected files ending in {', '.join(EXTENSIONS)}"
             )
-        self._ids = ImageIds(names, Notices(folder))
+        self._ids = ImageIds({name: name for name in names}, Notices(folder))
 
     def find(self, name: str, where: str) -> Path:
         """The file of an image. Raises InputError if there is none, or several without ending."""
