@@ -73,7 +73,11 @@ def _combinations(
         room = round((1 - _FLAT_CLEAN) * num_images)
         wanted = max(round(share * sum(counts)), sum(counts) - room)
     chosen = _apportion(weights, wanted, counts)
-    if sum(counts) - sum(len(combination) - 1 for combination in chosen) > num_images:
+    if _num_shown(counts, chosen) > num_images:
+        # Classes were used up that another one needed beside it.
+        wanted = min(wanted, _most_pairs(counts))
+        chosen = _apportion(weights, wanted, counts, looks_ahead=True)
+    if _num_shown(counts, chosen) > num_images:
         raise InputError(
             f"data.class_shares={class_shares!r}: too many defects for {num_images} strips with at "
             "most two of them each; lower the shares or raise data.num_images"
@@ -81,10 +85,26 @@ def _combinations(
     return chosen
 
 
+def _num_shown(counts: list[int], chosen: list[tuple[int, ...]]) -> int:
+    """How many strips show a defect."""
+    return sum(counts) - sum(len(combination) - 1 for combination in chosen)
+
+
+def _most_pairs(counts: Sequence[int]) -> int:
+    """How many strips can show two classes."""
+    return min(sum(counts) // 2, sum(counts) - max(counts))
+
+
 def _apportion(
-    weights: dict[tuple[int, ...], float], wanted: int, counts: list[int]
+    weights: dict[tuple[int, ...], float],
+    wanted: int,
+    counts: list[int],
+    looks_ahead: bool = False,
 ) -> list[tuple[int, ...]]:
-    """`wanted` combinations in proportion to their weights, as far as the counts allow."""
+    """`wanted` combinations in proportion to their weights, as far as the counts allow.
+
+    With `looks_ahead`, pairs that would leave too little for the pairs after them are passed over.
+    """
     total = sum(weights.values())
     remaining, given, chosen = list(counts), dict.fromkeys(weights, 0), []
     for number in range(1, wanted + 1):
@@ -93,6 +113,12 @@ def _apportion(
             for combination, weight in weights.items()
             if weight > 0 and all(remaining[class_id - 1] > 0 for class_id in combination)
         ]
+        if looks_ahead:
+            left = {
+                pair: [count - (c in pair) for c, count in enumerate(remaining, start=1)]
+                for pair in possible
+            }
+            possible = [pair for pair in possible if _most_pairs(left[pair]) >= wanted - number]
         if not possible:
             break
         behind = [weights[c] * number / total - given[c] for c in possible]
