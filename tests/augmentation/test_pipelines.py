@@ -214,6 +214,19 @@ def test_rotation_brings_no_black_corner_in():
     assert rotated.min() == 150
 
 
+def test_a_defect_that_turns_out_of_the_image_loses_its_label():
+    masks = np.zeros((4, 64, 320), np.uint8)
+    masks[1, :2, :2] = masks[2, 20:40, 100:200] = 1
+    labels = np.float32([1, 1, 1, 0])  # the first has no pixels, so it cannot be seen to leave
+    pipeline, seen = only(rotation={"degrees": 20, "probability": 1}), set()
+    for index in range(20):
+        _, moved, left = pipeline(strip(), masks, labels, epoch=0, index=index)
+        assert left.dtype == np.float32
+        assert left.tolist() == [1, float(moved[1].any()), 1, 0]
+        seen.add(left[1])
+    assert seen == {0, 1}
+
+
 def test_masks_follow_the_geometry_of_their_image():
     masks = np.zeros((4, 64, 320), np.uint8)
     masks[2, 10:20, 30:60] = 1

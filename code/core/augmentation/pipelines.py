@@ -17,7 +17,7 @@ from core.augmentation.draw import Draw, unchanged
 from core.augmentation.mixing import BatchMixing
 from core.augmentation.settings import AugmentationSettings, Toggle
 from core.augmentation.shift import ShiftTransform
-from core.augmentation.strip import Strip
+from core.augmentation.strip import Strip, visible_labels
 from core.errors import InputError
 from core.validation import validate
 
@@ -106,7 +106,8 @@ class AugmentationPipeline:
         if masks is None:
             return self._compose(image=strip.image)["image"], None, strip.labels
         changed = self._compose(image=strip.image, masks=strip.masks)
-        return changed["image"], np.asarray(changed["masks"]), strip.labels
+        moved = np.asarray(changed["masks"])
+        return changed["image"], moved, visible_labels(strip.labels, strip.masks, moved)
 
     def drawn(
         self, masks: np.ndarray | None, num_classes: int, *, epoch: int, index: int
