@@ -100,6 +100,13 @@ def test_borderline_labels_are_those_with_the_smallest_masks_of_each_class(table
         assert lost.max() <= kept.min()
 
 
+def test_each_class_loses_the_same_share_of_its_borderline_labels(table):
+    labels = np.zeros((200, 3), np.uint8)
+    labels[:120, 0] = labels[120:160, 1] = labels[160:180, 2] = 1
+    noisy = flip_labels(with_squares(replace(table, labels=labels)), 0.09, 5, "borderline")
+    assert (labels.astype(int) - noisy.labels).sum(axis=0).tolist() == [12, 4, 2]
+
+
 def test_more_labels_than_there_are_cannot_be_dropped(table):
     with pytest.raises(InputError, match=r"data\.label_noise=0\.5: 100 .* give a smaller share"):
         flip_labels(table, 0.5, 1, "missing")
