@@ -128,7 +128,8 @@ def test_a_run_holds_what_the_experiment_does(server, folder):
     (run,) = server.runs
     tags = {tag["key"]: tag["value"] for tag in run["tags"]}
     assert run["run_name"] == "pits_1"
-    assert (tags["folder"], tags["data_fingerprint"]) == (str(own.path), "abc")
+    assert tags["folder"] == str(own.path)
+    assert [tag["value"] for tag in server.of("runs/set-tag")] == ["abc", "completed"]
     assert server.of("experiments/create") == [{"name": "pits"}]
     assert server.params()["loss.gamma"] == "2.0"
     assert server.params()["loss.alpha"] == "null"
@@ -141,6 +142,20 @@ def test_a_run_holds_what_the_experiment_does(server, folder):
     assert not any("intervals" in key or "auroc" in key for key, _ in found)
     assert sorted(server.files) == ["config.yaml", "results.json"]
     assert server.of("runs/update")[-1]["status"] == "FINISHED"
+
+
+def test_data_and_commit_are_told_once_they_are_known(server, folder):
+    """A fold of a cross-validation begins before its environment is described."""
+    with training(own := folder(), "mlflow"):
+        until(lambda: server.runs)
+        own.record(environment={"git": {"commit": "12ab", "changed": False}})
+        until(lambda: len(server.of("runs/set-tag")) == 2)
+        finish(own)
+    told = {tag["key"]: tag["value"] for tag in server.of("runs/set-tag")}
+    assert told == {
+        "data_fingerprint": "abc", "mlflow.source.git.commit": "12ab", "status": "completed",
+    }  # fmt: skip
+    assert len(server.of("runs/set-tag")) == 3
 
 
 @pytest.mark.parametrize(("status", "end"), [("failed", "FAILED"), ("interrupted", "KILLED")])

@@ -68,6 +68,7 @@ class MLflow(Tracker):
             return  # it has just begun, or goes on
         if not self._is_begun:
             self._begin(results)
+        self._tag(results)
         history = results.get("history", [])
         for record in history[self.known["epochs"] :]:
             values = numbers(record)
@@ -99,7 +100,7 @@ class MLflow(Tracker):
             run = self.client.create_run(
                 self._experiment(results),
                 start_time=int(1000 * begun.timestamp()),
-                tags=self._tags(results),
+                tags=self._own_tags(),
                 run_name=self.path.name,
             )
             self._note(run_id=run.info.run_id, epochs=0)
@@ -120,17 +121,24 @@ class MLflow(Tracker):
                 return found.experiment_id
             raise
 
-    def _tags(self, results: dict[str, Any]) -> dict[str, str]:
-        environment = results.get("environment") or {}
-        tags = {
-            "folder": str(self.path.resolve()),
-            "host": platform.node(),
-            "status": "running",
-            "data_fingerprint": (results.get("data") or {}).get("fingerprint"),
-            "mlflow.source.git.commit": (environment.get("git") or {}).get("commit"),
-            "mlflow.parentRunId": self._parent(),
+    def _own_tags(self) -> dict[str, str]:
+        tags = {"folder": str(self.path.resolve()), "host": platform.node(), "status": "running"}
+        parent = self._parent()
+        return tags | {"mlflow.parentRunId": parent} if parent else tags
+
+    def _tag(self, results: dict[str, Any]) -> None:
+        """Tell what data and code the run has, as soon as the results have it."""
+        found = {
+            "data_fingerprint": ("data", "fingerprint"),
+            "mlflow.source.git.commit": ("environment", "git", "commit"),
         }
-        return {key: value for key, value in tags.items() if value}
+        for name, keys in found.items():
+            value: Any = results
+            for key in keys:
+                value = (value or {}).get(key)
+            if value and name not in self.known.get("tags", ()):
+                self.client.set_tag(self.run_id, name, value)
+                self._note(tags=[*self.known.get("tags", ()), name])
 
     def _parent(self) -> str | None:
         """The run of the cross-validation that this is a fold of."""
