@@ -4,19 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, bootstrap, norm
+from scipy.stats import t as student
 from simulated_predictions import CLASS_NAMES, Population, random_predictions
 
 from core.errors import InputError
+from core.metrics.bounds import auroc_score_bounds, bootstrap_bounds, exact_bounds
 from core.metrics.classification import classification_metrics
-from core.metrics.intervals import (
-    Bootstrap,
-    auroc_score_bounds,
-    bootstrap_bounds,
-    bootstrap_intervals,
-    exact_bounds,
-    paired_differences,
-)
+from core.metrics.intervals import Bootstrap, bootstrap_intervals, paired_differences
 from core.metrics.resampling import (
     Units,
     WeightedFigures,
@@ -272,6 +267,27 @@ def test_symmetric_resamples_of_equal_images_give_plain_percentiles():
     left_out = 0.7 + np.tile([1e-4, -1e-4], 5000)
     low, high = bootstrap_bounds(0.7, replicates, left_out, 0.95)
     assert [low, high] == pytest.approx([0.7 - 0.0196, 0.7 + 0.0196], abs=6e-4)
+
+
+@pytest.mark.parametrize("statistic", [np.mean, np.var])
+def test_bounds_equal_scipy_bca_at_student_quantiles(statistic):
+    images, resamples = 80, 20_000
+    sample = np.random.default_rng(3).exponential(size=images)
+    value = statistic(sample)
+    drawn = sample[np.random.default_rng(1).integers(0, images, (resamples, images))]
+    left_out = np.array([statistic(np.delete(sample, i)) for i in range(images)])
+    found = bootstrap_bounds(value, statistic(drawn, axis=1), left_out, 0.95)
+    squares = (value - left_out) ** 2
+    reach = student.ppf(0.975, 2 / (np.sum(squares**2) / squares.sum() ** 2 - 1 / images))
+    expected = bootstrap(
+        (sample,),
+        statistic,
+        method="BCa",
+        n_resamples=resamples,
+        confidence_level=2 * norm.cdf(reach) - 1,
+        rng=np.random.default_rng(2),
+    )
+    assert found == pytest.approx(list(expected.confidence_interval), abs=0.015)
 
 
 def test_one_image_that_decides_everything_widens_the_interval():

@@ -5,8 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtrit
 
+from core.metrics.bounds import (
+    TOLERANCE,
+    Interval,
+    auroc_score_bounds,
+    bootstrap_bounds,
+    exact_bounds,
+)
 from core.metrics.resampling import (
     FigureKey,
     Figures,
@@ -17,10 +23,6 @@ from core.metrics.resampling import (
 )
 from core.metrics.scored_predictions import DEFAULT_THRESHOLD, METRICS, Thresholds, decided
 
-Interval = list[float]
-
-# Smaller differences are rounding of sums taken in another order.
-TOLERANCE = 1e-12
 # With fewer positives an AUROC near 1 depends on its one or two worst strips, and no resample
 # holds a worse one: 82 % of such intervals covered the truth in trials with 34 positives.
 FEW_POSITIVES = 50
@@ -162,66 +164,3 @@ def _nested(found: dict[FigureKey, Any], class_names: Sequence[str]) -> dict[str
     nested["per_class"] = {name: row("per_class", name) for name in class_names}
     nested["any_defect"] = row("any_defect")
     return nested | {"subset_accuracy": found["subset_accuracy",]}
-
-
-def bootstrap_bounds(
-    value: float, replicates: np.ndarray, left_out: np.ndarray, confidence: float
-) -> Interval | None:
-    """Bias-corrected and accelerated percentiles; None where resampling never changes the figure.
-
-    Student's quantiles replace the normal ones, because the spread is itself estimated, with
-    2n / (kurtosis - 1) degrees of freedom; n is the number of units that influence the figure,
-    and the kurtosis is that of their influences. Where few units decide everything, there are
-    few degrees of freedom.
-
-    Shape: replicates (resamples,); left_out (units,), the figure without each unit.
-    Source: Efron 1987.
-    """
-    # A resample without a positive of a rare class has no average precision.
-    replicates, left_out = (values[np.isfinite(values)] for values in (replicates, left_out))
-    if not len(replicates) or np.ptp(replicates) <= TOLERANCE:
-        return None
-    influence = value - left_out
-    influence = influence[np.abs(influence) > TOLERANCE]
-    squares = np.sum(influence**2)
-    acceleration = np.sum(influence**3) / (6 * squares**1.5) if squares else 0.0
-    spread_variance = np.sum(influence**4) / squares**2 - 1 / len(influence) if squares else 0.0
-    reach = stdtrit(2 / max(spread_variance, 1e-9), (1 + confidence) / 2)
-    below = (np.mean(replicates < value - TOLERANCE) + np.mean(replicates <= value + TOLERANCE)) / 2
-    half = 0.5 / len(replicates)
-    bias = ndtri(np.clip(below, half, 1 - half))
-    moved = bias + np.array([-reach, reach])
-    # Beyond 1 / acceleration the correction has no meaning: the outermost resample is the bound.
-    slope = np.maximum(1 - acceleration * moved, TOLERANCE)
-    low, high = np.quantile(replicates, ndtr(bias + moved / slope))
-    return [float(low), float(high)]
-
-
-def exact_bounds(value: float, trials: float, confidence: float) -> Interval:
-    """Clopper-Pearson bounds for no success or no failure in so many trials, else [0, 1].
-
-    No failure in n trials is compatible with a rate of failure p up to (1 - p)^n = tail.
-    Source: Clopper and Pearson 1934.
-    """
-    rest = ((1 - confidence) / 2) ** (1 / trials) if trials >= 1 else 0.0
-    if value >= 1 - TOLERANCE:
-        return [float(rest), 1.0]
-    return [0.0, float(1 - rest)] if value <= TOLERANCE else [0.0, 1.0]
-
-
-def auroc_score_bounds(
-    value: float, positives: float, negatives: float, confidence: float
-) -> Interval:
-    """Score interval: the AUROCs from which the observed one is within the normal quantile.
-
-    variance = A (1 - A) (1 + (m - 1) (1 - A) / (2 - A) + (m - 1) A / (1 + A)) / (n+ n-), with m
-    the mean of n+ and n-, taken at the candidate A and not at the observed value.
-    Source: Newcombe 2006, method 5; variance after Hanley and McNeil 1982.
-    """
-    candidate = np.linspace(0, 1, 10_001)
-    weight = (positives + negatives) / 2 - 1
-    spread = (1 - candidate) / (2 - candidate) + candidate / (1 + candidate)
-    variance = candidate * (1 - candidate) * (1 + weight * spread) / (positives * negatives)
-    reach = ndtri((1 + confidence) / 2) * np.sqrt(variance)
-    inside = candidate[np.abs(candidate - value) <= reach + 1e-4]
-    return [float(inside.min()), float(inside.max())]

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from core.metrics.intervals import Bootstrap, bootstrap_bounds, exact_bounds
+from core.metrics.bounds import bootstrap_bounds, exact_bounds
+from core.metrics.intervals import Bootstrap
 from core.metrics.resampling import bootstrap_weights, jackknife_weights
 
 NO_DEFECT = "no defect"
