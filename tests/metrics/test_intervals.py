@@ -142,8 +142,8 @@ def test_perfect_predictions_are_not_taken_for_certainty():
             low, high = found["per_class"][name][metric]
             assert high == 1.0
             assert low == pytest.approx(0.025 ** (1 / support))
-    macro = found["macro"]["f1"]
-    assert macro[0] == pytest.approx(np.mean([0.025 ** (1 / n) for n in labels.sum(axis=0)]))
+    distances = [1 - 0.025 ** (1 / n) for n in labels.sum(axis=0)]
+    assert found["macro"]["f1"] == pytest.approx([1 - np.linalg.norm(distances) / 4, 1])
     assert found["subset_accuracy"][0] == pytest.approx(0.025 ** (1 / 200))
 
 
@@ -239,6 +239,78 @@ def test_equal_predictors_are_rarely_told_apart():
         low, high = entry["macro"]["f1"]["interval"]
         found += not low <= 0 <= high
     assert found <= 9  # 3 expected; 10 or more happen once in a thousand
+
+
+@pytest.mark.parametrize("support", [1, 2, 4])
+def test_equal_predictors_are_rarely_told_apart_by_a_few_positives(support):
+    """Each finds four strips in five, at random."""
+    labels = np.concatenate([np.repeat(np.eye(4, dtype=int), support, axis=0), np.zeros((20, 4))])
+    generator, trials, found = np.random.default_rng(0), 40, 0
+    for seed in range(trials):
+        first, second = (
+            (np.where(labels * generator.random(labels.shape) > 0.2, 0.9, 0.1), 0.5) for _ in "ab"
+        )
+        once = Bootstrap(resamples=100, seed=seed)
+        low, high = paired_differences(labels, first, second, NAMES, once)["macro"]["f1"][
+            "interval"
+        ]
+        found += not low <= 0 <= high
+    assert found <= 5  # 2 expected at most; 6 or more happen once in a hundred
+
+
+@pytest.mark.parametrize(("deciding", "distinguishable"), [(1, False), (5, False), (9, True)])
+def test_a_class_is_told_apart_by_enough_strips_only(deciding, distinguishable):
+    """Only one of two models finds the strips of a class, all of them."""
+    labels = np.zeros((100, 4), int)
+    labels[:deciding, 0], labels[20:, 1] = 1, 1
+    good = np.where(labels, 0.9, 0.1)
+    poor = good.copy()
+    poor[:, 0] = 0.1
+    found = paired_differences(labels, (good, 0.5), (poor, 0.5), NAMES, Bootstrap(500))
+    recall, macro = found["per_class"]["defect_1"]["recall"], found["macro"]["recall"]
+    for whole, entry in ((1, recall), (0.25, macro)):
+        low, high = entry["interval"]
+        assert entry["difference"] == pytest.approx(whole)
+        assert (low > 0) == distinguishable
+        assert low < whole <= high
+        if not distinguishable:
+            assert [low, high] == pytest.approx([-whole, whole])
+    # The class that both predict alike says nothing against it.
+    assert found["per_class"]["defect_2"]["recall"] == {"difference": 0, "interval": [0, 0]}
+
+
+def test_few_strips_do_not_hide_a_difference_of_the_other_classes():
+    labels = np.zeros((200, 4), int)
+    labels[0, 0], labels[20:80, 1], labels[80:200, 2] = 1, 1, 1
+    good = np.where(labels, 0.9, 0.1)
+    poor = good.copy()
+    poor[20:150:2, 1:3] = 0.1
+    found = paired_differences(labels, (good, 0.5), (poor, 0.5), NAMES, QUICK)
+    assert found["macro"]["recall"]["interval"][0] > 0
+    poor[0, 0] = 0.1  # the only strip of a class: it may count for either of them
+    rare = paired_differences(labels, (good, 0.5), (poor, 0.5), NAMES, QUICK)["macro"]["recall"]
+    assert rare["difference"] == pytest.approx(found["macro"]["recall"]["difference"] + 0.25)
+    assert rare["interval"][0] < 0
+
+
+def test_swaps_take_no_notice_of_another_scale_of_the_probabilities():
+    labels, good = random_predictions(0)
+    poor = np.clip(good + np.random.default_rng(5).normal(0, 0.3, good.shape), 0, 1)
+    expected = paired_differences(labels, (good, 0.5), (poor, 0.5), NAMES, QUICK)
+    scaled = paired_differences(labels, (good, 0.5), (poor / 20, 0.025), NAMES, QUICK)
+    for key, entry in flat(scaled).items():
+        assert entry["interval"] == pytest.approx(flat(expected)[key]["interval"])
+
+
+def test_a_macro_interval_is_as_unsure_as_its_classes():
+    labels = np.zeros((1000, 4), int)
+    labels[0:2, 0], labels[2:4, 1], labels[4:6, 2], labels[100:400, 3] = 1, 1, 1, 1
+    scores = np.where(labels, 0.9, 0.1)
+    scores[100:110, 3] = 0.2
+    found = bootstrap_intervals(labels, scores, NAMES, bootstrap=QUICK)
+    low, high = found["macro"]["f1"]
+    assert low < 1 - (1 - found["per_class"]["defect_1"]["f1"][0]) * np.sqrt(3) / 4
+    assert 0.99 < high <= 1
 
 
 @pytest.mark.parametrize("trials", [1, 5, 37, 900])

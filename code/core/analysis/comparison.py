@@ -17,7 +17,7 @@ from core.experiments.reading import RESULTS_DIR, TRAINING, Experiment, read_all
 from core.experiments.schema import NOVELTY
 from core.metrics.intervals import Bootstrap
 
-# A paired comparison takes about a second, and the best of more than this is mostly luck.
+# A paired comparison takes a second or two, and the best of more than this is mostly luck.
 MOST_PAIRED = 10
 
 

@@ -54,6 +54,28 @@ def exact_bounds(value: float, trials: float, confidence: float) -> Interval:
     return [0.0, float(1 - rest)] if value <= TOLERANCE else [0.0, 1.0]
 
 
+def difference_bounds(
+    value: float, interval: Interval | None, swapped: np.ndarray, confidence: float
+) -> Interval:
+    """The interval of a difference, widened unless swapping at random also tells it from 0.
+
+    Where even the largest difference by swapping is not rare, too few units decide to tell which
+    of the two is better: either sign is as likely.
+
+    Shape: swapped (resamples,), the difference after each unit swapped the predictions or not.
+    """
+    low, high = interval or (value, value)
+    if low <= 0 <= high:
+        return [low, high]
+    sizes = np.abs(swapped)
+    reach = np.quantile(sizes, confidence, method="higher")
+    if interval is not None and abs(value) > reach + TOLERANCE:
+        return interval
+    few = reach >= sizes.max() - TOLERANCE
+    ends = [-reach, reach] if few else np.round([value - reach, value + reach], 12)
+    return [float(max(min(low, ends[0]), -1)), float(min(max(high, ends[1]), 1))]
+
+
 def auroc_score_bounds(
     value: float, positives: float, negatives: float, confidence: float
 ) -> Interval:
