@@ -4,12 +4,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 from scipy.stats import binomtest, bootstrap, norm
 from scipy.stats import t as student
 from simulated_predictions import CLASS_NAMES, Population, random_predictions
+from sklearn.metrics import average_precision_score
 
 from core.errors import InputError
-from core.metrics.bounds import auroc_score_bounds, bootstrap_bounds, exact_bounds
+from core.metrics.bounds import (
+    auroc_score_bounds,
+    average_precision_bounds,
+    bootstrap_bounds,
+    exact_bounds,
+)
 from core.metrics.classification import classification_metrics
 from core.metrics.intervals import Bootstrap, bootstrap_intervals, paired_differences
 from core.metrics.resampling import (
@@ -311,6 +318,33 @@ def test_a_macro_interval_is_as_unsure_as_its_classes():
     low, high = found["macro"]["f1"]
     assert low < 1 - (1 - found["per_class"]["defect_1"]["f1"][0]) * np.sqrt(3) / 4
     assert 0.99 < high <= 1
+
+
+@pytest.mark.parametrize("positives", [1, 2, 5])
+def test_intervals_of_average_precision_cover_the_truth_of_few_positives(positives):
+    """Of a population with the same share of positives, whose AP is below that of samples."""
+    generator, trials, covered = np.random.default_rng(1), 50, 0
+
+    def drawn(copies):
+        labels = np.repeat([1, 0], [copies * positives, copies * 100])
+        return labels, generator.normal(1.5 * labels)
+
+    truth = average_precision_score(*drawn(1000))
+    for seed in range(trials):
+        labels, scores = drawn(1)
+        once = Bootstrap(resamples=100, seed=seed)
+        found = bootstrap_intervals(labels[:, None], expit(scores)[:, None], ["pit"], 0.5, once)
+        low, high = found["per_class"]["pit"]["average_precision"]
+        covered += low <= truth <= high
+    assert covered >= 44  # 47.5 expected; fewer happen once in thirty
+
+
+def test_one_positive_says_nothing_of_an_average_precision():
+    assert average_precision_bounds(0.4, 1, 0.95) == [0, 1]
+    reach = 1.959964 / np.sqrt(4 * 0.3 * 0.7)
+    low, high = average_precision_bounds(0.3, 4, 0.95)
+    for bound, side in ((low, -1), (high, 1)):
+        assert np.log(bound / (1 - bound)) == pytest.approx(np.log(3 / 7) + side * reach)
 
 
 @pytest.mark.parametrize("trials", [1, 5, 37, 900])

@@ -1,7 +1,7 @@
 """Bounds of one figure: from its resamples, exact ones, and those of a score interval."""
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtrit
+from scipy.special import expit, logit, ndtr, ndtri, stdtrit
 
 Interval = list[float]
 
@@ -92,3 +92,14 @@ def auroc_score_bounds(
     reach = ndtri((1 + confidence) / 2) * np.sqrt(variance)
     inside = candidate[np.abs(candidate - value) <= reach + 1e-4]
     return [float(inside.min()), float(inside.max())]
+
+
+def average_precision_bounds(value: float, positives: float, confidence: float) -> Interval:
+    """Logit interval, of a standard error 1 / sqrt(n A (1 - A)); one positive says nothing.
+
+    Source: Boyd, Eng and Page 2013, section 3.2.
+    """
+    if positives <= 1 or min(value, 1 - value) <= TOLERANCE:
+        return [0.0, 1.0]
+    reach = ndtri((1 + confidence) / 2) / np.sqrt(positives * value * (1 - value))
+    return expit(logit(value) + np.array([-reach, reach])).tolist()

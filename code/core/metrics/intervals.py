@@ -11,6 +11,7 @@ from core.metrics.bounds import (
     TOLERANCE,
     Interval,
     auroc_score_bounds,
+    average_precision_bounds,
     bootstrap_bounds,
     difference_bounds,
     exact_bounds,
@@ -35,6 +36,9 @@ from core.metrics.scored_predictions import (
 # With fewer positives an AUROC near 1 depends on its one or two worst strips, and no resample
 # holds a worse one: 82 % of such intervals covered the truth in trials with 34 positives.
 FEW_POSITIVES = 50
+# In trials with 1, 2 and 4 positives, 51, 78 and 89 % of bootstrap intervals of an average
+# precision covered the truth; with 5 and 7, 87 and 91 %; with 10, 93 %.
+FEW_FOR_AVERAGE_PRECISION = 10
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,8 @@ def bootstrap_intervals(
     Images, or their groups, are resampled within each label set, because the split is stratified by
     them; thresholds and model are taken as given. Bounds are those of `bootstrap_bounds`. A figure
     of exactly 0 or 1, which resampling cannot change, has the exact binomial bound. The interval of
-    an AUROC from few positives is at least as wide as the score interval. What this adds to the
-    interval of a class is added to that of the macro mean.
+    an AUROC from few positives is at least as wide as the score interval, that of an average
+    precision as the logit interval. What this adds to a class is added to the macro mean.
 
     Source: Efron 1987 (BCa); Davison and Hinkley 1997, section 3.2 (resampling within strata).
     """
@@ -225,11 +229,13 @@ def _mended(
     trials = figures.trials(key, units)
     if interval is None or min(value, 1 - value) <= TOLERANCE:
         return exact_bounds(value, trials, confidence)
+    low, high = interval
     if key[-1] == "auroc" and trials < FEW_POSITIVES:
         positives, negatives = figures.positives_and_negatives(key, units)
         low, high = auroc_score_bounds(value, positives, negatives, confidence)
-        return [min(low, interval[0]), max(high, interval[1])]
-    return interval
+    elif key[-1] == "average_precision" and trials < FEW_FOR_AVERAGE_PRECISION:
+        low, high = average_precision_bounds(value, trials, confidence)
+    return [min(low, interval[0]), max(high, interval[1])]
 
 
 def _nested(found: dict[FigureKey, Any], class_names: Sequence[str]) -> dict[str, Any]:
