@@ -11,6 +11,7 @@ from core.experiments.predictions import (
     Predictions,
     images_key,
     read_predictions,
+    split_key,
     write_predictions,
 )
 from core.experiments.reading import read_experiment
@@ -119,6 +120,24 @@ def test_the_key_tells_test_images_apart(tmp_path):
     results["data"]["fingerprint"] = "other files of the same names"
     write_results(folder, results)
     assert images_key(read_experiment(folder)) != one
+
+
+def test_the_key_tells_test_images_with_commas_apart(folder):
+    def key(change):
+        edit(folder, lambda lines: [lines[0], *map(change, lines[1:])])
+        return images_key(read_experiment(folder))
+
+    plain = key(str)
+    in_quotes = key(lambda line: '"line 3, {}",{}'.format(*line.split(",", 1)))
+    assert in_quotes != plain
+    assert key(lambda line: line.replace("line 3, ", "line 4, ")) != in_quotes
+    assert key(lambda line: line.replace("line 4, ", "line 3, ")) == in_quotes
+    # Quotes in the validation part are no other test images.
+    unquoted = key(lambda line: line.replace("line 3, ", "") if ",test," in line else line)
+    assert unquoted == plain
+    # What is no table falls back on what results.json says.
+    edit(folder, lambda lines: [*lines, '"open'])
+    assert split_key(read_experiment(folder)) in images_key(read_experiment(folder))
 
 
 def test_without_predictions_the_key_is_what_is_said_of_the_split(tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 from core.errors import InputError
 from core.experiments.reading import Experiment
 from core.files.reading import MEBIBYTE, read_bytes
-from core.files.tables import read_records, write_table
+from core.files.tables import read_records, read_table, write_table
 from core.metrics.scored_predictions import check_predictions
 
 PREDICTIONS_FILE = "predictions.csv"
@@ -134,15 +134,23 @@ def images_key(experiment: Experiment) -> str:
     """
     fingerprint = str(experiment.look_up("data", "fingerprint"))
     try:
-        content = read_bytes(experiment.path / PREDICTIONS_FILE, _MOST_BYTES)
+        ids = b"\n".join(sorted(_test_ids(experiment.path / PREDICTIONS_FILE)))
     except InputError:
         return f"{fingerprint} {split_key(experiment)}"
+    return f"{fingerprint} {hashlib.sha256(ids).hexdigest()}"
+
+
+def _test_ids(file: Path) -> list[bytes]:
+    """The ids of the test images, as they are written."""
+    content = read_bytes(file, _MOST_BYTES)
+    if b'"' in content:  # a cell with a comma
+        cells = (row for _, row in read_table(file, _MOST_BYTES))
+        return [row[0].encode() for row in cells if row[1:2] == ["test"]]
     # A thousand of these files are read at once: skip parsing their numbers, and the rows of the
     # validation part, which come first.
     start = content.rfind(b"\n", 0, max(content.find(b",test,"), 0)) + 1
     rows = (row.split(b",", 2) for row in content[start:].splitlines())
-    ids = b"\n".join(sorted(row[0] for row in rows if row[1:2] == [b"test"]))
-    return f"{fingerprint} {hashlib.sha256(ids).hexdigest()}"
+    return [row[0] for row in rows if row[1:2] == [b"test"]]
 
 
 def split_key(experiment: Experiment) -> str:
