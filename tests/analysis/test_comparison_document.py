@@ -1,7 +1,10 @@
 """How a comparison reads: its width, what experiments are called, one list of ranks."""
 
+import csv
+import json
 import re
 
+import numpy as np
 import pytest
 from experiment_factory import write_experiment
 
@@ -45,6 +48,36 @@ def block(text, title):
     """The rows of the table below a title, split into cells."""
     lines = text.partition(f"{title}:\n\n")[2].partition("\n\n")[0].splitlines()
     return [re.split(r"\s{2,}", line) for line in lines if not line.startswith("---")]
+
+
+def test_experiments_of_one_name_in_two_folders_are_told_apart_everywhere(tmp_path):
+    """The best of all is seed 1 of the other folder: its table row is no row of this one."""
+    paths = []
+    for folder, rate, quality in (("slow", 0.001, 0.7), ("fast", 0.5, 0.8)):
+        for seed in (1, 2):
+            paths.append(
+                write_experiment(
+                    tmp_path / folder, name=f"run{seed}", images=60, seed=seed, quality=quality,
+                    config={"training.learning_rate": rate},
+                )
+            )  # fmt: skip
+    compared = compare_results(paths, bootstrap=QUICK)
+    found = block(as_text(compared, "table"), "Over seeds, mean ± standard deviation")[1:]
+    assert [row[0] for row in found] == ["slow/run1 ...", "fast/run1 ..."]
+    for row, folder in zip(found, ("slow", "fast"), strict=True):
+        own = [one for one in compared.experiments if one.path.parent.name == folder]
+        mean = np.mean([one.look_up("test", "macro", "f1") for one in own])
+        assert row[2].startswith(f"{mean:.3f}")
+    names = {f"{folder}/run{seed}" for folder in ("slow", "fast") for seed in (1, 2)}
+    content = json.loads(as_text(compared, "json"))
+    assert {row["experiment"] for row in content["experiments"]} == names
+    assert content["differences"]["training.learning_rate"] == {
+        "0.001": ["slow/run1", "slow/run2"],
+        "0.5": ["fast/run1", "fast/run2"],
+    }
+    assert content["seeds"][0]["members"] == ["slow/run1", "slow/run2"]
+    rows = csv.DictReader(as_text(compared, "csv").splitlines())
+    assert {row["experiment"] for row in rows} == names
 
 
 def test_members_of_a_sweep_are_called_by_what_varies(sweep):

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from core.analysis.differences import differing_values, labels, variations
+from core.analysis.differences import differing_values, labels, unique_names, variations
 from core.analysis.pretrainings import pretraining_rows, starting_point, starts_from_encoder
 from core.analysis.ranking import TITLES, FigureKey, figure, headline_figures, interval
 from core.analysis.text_tables import (
@@ -166,10 +166,11 @@ def _seed_tables(comparison: Comparison, figures: Figures, width: int | None) ->
 
 def seed_rows(comparison: Comparison, figures: Figures) -> tuple[Rows, Rows]:
     """Headline figures over seeds, and then `figures`; the first row of each is the header."""
-    by_name = {one.name: one for one in comparison.experiments}
+    everyone = comparison.experiments
+    by_name = dict(zip(unique_names(everyone), everyone, strict=True))
     firsts = [by_name[summary.members[0]] for summary in comparison.seeds]
     titles = [
-        f"{label} ..." if label == one.name else label
+        f"{label} ..." if label.endswith(one.name) else label
         for one, label in zip(firsts, labels(firsts), strict=True)
     ]
     headline = headline_figures(comparison.sort, comparison.key)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from core.analysis.comparison_document import document
+from core.analysis.differences import unique_names
 from core.analysis.pretrainings import pretraining_row, starting_point
 from core.analysis.ranking import figure, figure_keys, find_figures, interval
 from core.files.tables import write_cells
@@ -55,10 +56,10 @@ def as_json(comparison: Comparison) -> str:
 
 def experiment_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """One flat row per experiment: its rank within its group, macro_f1, macro_f1_low, and so on."""
-    rows = []
+    rows, names = [], iter(unique_names(comparison.experiments))
     for group in comparison.groups:
         for rank, one in enumerate(group.experiments, start=1):
-            row = {"rank": rank, "experiment": one.name, "test_images": group.label}
+            row = {"rank": rank, "experiment": next(names), "test_images": group.label}
             row |= {"num_images": group.num_images, "seed": one.look_up("experiment", "seed")}
             row |= {"model": one.look_up("config", "model", "name")}
             row |= {"loss": one.look_up("config", "loss", "type")}

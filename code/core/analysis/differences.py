@@ -4,9 +4,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from core.analysis.seeds import NAMES
 from core.experiments.reading import Experiment
 
+# What an experiment is called, and where it is kept, does not change its results.
+NAMES = ("experiment.name", "experiment.results_dir")
 BEYOND_CONFIG = (
     ("data", "fingerprint"),
     ("environment", "git", "commit"),
@@ -37,12 +38,23 @@ def differing_values(experiments: Sequence[Experiment]) -> dict[str, list[str]]:
 
 
 def config_differences(experiments: Sequence[Experiment]) -> dict[str, dict[str, list[str]]]:
-    """Each key whose value differs, with the names of the experiments behind each value."""
+    """Each key whose value differs, with the unique names of the experiments behind each value."""
     differences: dict[str, dict[str, list[str]]] = {}
+    names = unique_names(experiments)
     for key, values in differing_values(experiments).items():
-        for experiment, value in zip(experiments, values, strict=True):
-            differences.setdefault(key, {}).setdefault(value, []).append(experiment.name)
+        for name, value in zip(names, values, strict=True):
+            differences.setdefault(key, {}).setdefault(value, []).append(name)
     return differences
+
+
+def unique_names(experiments: Sequence[Experiment]) -> list[str]:
+    """The name of each, with the folder above or the whole path where two are called alike."""
+    names = [one.name for one in experiments]
+    if len(set(names)) < len(names):
+        names = [f"{one.path.resolve().parent.name}/{one.name}" for one in experiments]
+    if len(set(names)) < len(names):
+        names = [str(one.path.resolve()) for one in experiments]
+    return names
 
 
 def labels(experiments: Sequence[Experiment]) -> list[str]:
@@ -50,11 +62,9 @@ def labels(experiments: Sequence[Experiment]) -> list[str]:
 
     Where several have one name with other dates, as in a sweep, it is what varies between them,
     such as `focal_loss seed=1`, if that is short and tells them apart. Otherwise it is the name of
-    the folder, with that of the folder above where two are called alike.
+    the folder, as `unique_names` has it.
     """
-    names = [one.name for one in experiments]
-    if len(set(names)) < len(names):
-        names = [f"{one.path.resolve().parent.name}/{one.name}" for one in experiments]
+    names = unique_names(experiments)
     stems = [_DATE.sub("", name) for name in names]
     if len(set(stems)) == len(stems):
         return names

@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from core.analysis.differences import NAMES, unique_names
 from core.analysis.ranking import FigureKey, figure
 from core.experiments.reading import Experiment
 
-# What an experiment is called, and where it is kept, does not change its results.
-NAMES = ("experiment.name", "experiment.results_dir")
 SEED = "experiment.seed"
 
 
 @dataclass(frozen=True)
 class SeedSummary:
-    """One configuration, run with several seeds.
+    """One configuration, run with several seeds by `members`, their unique names.
 
     `figures` holds, for each figure, its mean, sample standard deviation, lowest and highest.
     `same_images` is false where the seed also chose other test images: the spread then includes
@@ -36,18 +35,18 @@ def summarise_seeds(
 
     `images` names the test images of each experiment by its path.
     """
-    alike: dict[str, list[Experiment]] = {}
-    for experiment in experiments:
+    alike: dict[str, list[tuple[str, Experiment]]] = {}
+    for name, experiment in zip(unique_names(experiments), experiments, strict=True):
         config = experiment.config.items()
         values = sorted((k, repr(v)) for k, v in config if k not in (*NAMES, SEED))
         key = repr((experiment.look_up("data", "fingerprint"), values))
-        alike.setdefault(key, []).append(experiment)
+        alike.setdefault(key, []).append((name, experiment))
     summaries = []
-    for members in alike.values():
-        members = sorted(members, key=lambda one: str(one.config.get(SEED)))
+    for named in alike.values():
+        named = sorted(named, key=lambda one: str(one[1].config.get(SEED)))
+        names, members = zip(*named, strict=True)
         seeds = tuple(one.config.get(SEED) for one in members)
         if len(set(seeds)) > 1:
-            names = tuple(one.name for one in members)
             same_images = len({images[str(one.path)] for one in members}) == 1
             summaries.append(SeedSummary(names, seeds, _spread(members, keys), same_images))
     return summaries

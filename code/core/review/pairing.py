@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from core.analysis.differences import differing_values
-from core.analysis.seeds import NAMES, SEED
+from core.analysis.differences import NAMES, differing_values
+from core.analysis.seeds import SEED
 from core.errors import InputError
 from core.experiments.finding import created_at
 from core.experiments.reading import TRAINING, Experiment
