@@ -172,6 +172,10 @@ BAD_VALUES = {
     "model.num_classes=3": ["num_classes=3", "4"],
     "model.cbam_stages=[9]": ["cbam_stages", "9"],
     "model.backbone=resnet1888": ["resnet1888"],
+    "evaluation.cost_miss={defect_1:3}": [
+        "evaluation.cost_miss={'defect_1': 3",
+        "one cost for each of defect_1, defect_2",
+    ],
     "data.batch_size=auto": ["data.batch_size=auto", "CUDA", "data.batch_size=8"],
     "data.split_strategy=file": ["split_file"],
     "experiment=quickstrat": ["quickstrat", "quickstart"],

@@ -179,6 +179,9 @@ def test_dearer_misses_lower_the_threshold_and_costs_may_differ_by_class():
     assert mixed == {**cheap, "defect_1": dear["defect_1"]}
     with pytest.raises(InputError, match=r"evaluation.cost_miss=.*one cost for each of defect_1"):
         chosen({"defect_1": 2.0})
+    by_f1 = EvaluationSettings(cost_false_alarm={"nonsense": 3.0})
+    with pytest.raises(InputError, match=r"evaluation.cost_false_alarm=.*for each of defect_1"):
+        choose_thresholds(labels, probabilities, NAMES, by_f1)
 
 
 def test_class_without_positives_keeps_one_half_and_is_named(caplog):

@@ -46,6 +46,16 @@ class ChosenThreshold:
     kept: str | None = None
 
 
+def check_costs(settings: EvaluationSettings, class_names: Sequence[str]) -> None:
+    """Raise InputError for costs that are not those of these classes, whatever the criterion."""
+    for key in ("cost_miss", "cost_false_alarm"):
+        cost = getattr(settings, key)
+        if isinstance(cost, dict) and set(cost) != set(class_names):
+            raise InputError(
+                f"evaluation.{key}={cost}: expected one cost for each of {', '.join(class_names)}"
+            )
+
+
 def choose_thresholds(
     labels: np.ndarray,
     probabilities: np.ndarray,
@@ -67,13 +77,14 @@ def choose_thresholds(
     the best threshold for calibrated probabilities. A class without positives keeps that value.
     Raises InputError for costs that do not fit the classes.
     """
+    check_costs(settings, class_names)
     labels, probabilities = check_predictions(labels, probabilities, class_names)
     chosen = {}
     for c, name in enumerate(class_names):
         anchor, costs = DEFAULT_THRESHOLD, [0.0, 0.0]
         if settings.threshold_criterion == "cost":
-            keys = ("cost_miss", "cost_false_alarm")
-            costs = [_cost(settings, key, name, class_names) for key in keys]
+            given = (settings.cost_miss, settings.cost_false_alarm)
+            costs = [cost[name] if isinstance(cost, dict) else cost for cost in given]
             anchor = costs[1] / sum(costs)
         if not labels[:, c].any():
             log.warning("%s has no validation image: its threshold stays %.3g", name, anchor)
@@ -151,12 +162,3 @@ def _steadied(points: OperatingPoints, f1: np.ndarray, prior_positives: float) -
     top = points.thresholds[f1 >= highest - standard_error - 1e-12]
     ends = logit(np.clip([top.min(), top.max()], 1e-6, 1 - 1e-6))
     return float(expit(positives / (positives + prior_positives) * ends.mean()))
-
-
-def _cost(settings: EvaluationSettings, key: str, name: str, class_names: Sequence[str]) -> float:
-    cost = getattr(settings, key)
-    if isinstance(cost, dict) and set(cost) != set(class_names):
-        raise InputError(
-            f"evaluation.{key}={cost}: expected one cost for each of {', '.join(class_names)}"
-        )
-    return cost[name] if isinstance(cost, dict) else cost

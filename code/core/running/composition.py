@@ -20,6 +20,7 @@ from core.machine.device import choose_device, keep_freed_memory
 from core.machine.distributed import first_before_others, from_first, is_first
 from core.machine.interruption import Interruption
 from core.machine.process_group import others_may_fail
+from core.metrics.thresholds import check_costs
 from core.predicting.trained_model import MODEL_SCHEMA_VERSION
 from core.running.autotuning import build_fastest
 from core.running.components import (
@@ -137,6 +138,7 @@ def build(
     set_determinism(config.runtime.deterministic)
     table, seed = data.table, config.experiment.seed
     config = with_num_classes(config, table)
+    check_costs(config.evaluation, table.class_names)
     pipeline = AugmentationPipeline(
         config.augmentation,
         channels=config.data.channels,
