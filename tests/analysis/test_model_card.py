@@ -96,6 +96,22 @@ def test_nothing_in_the_results_is_markup(tmp_path):
     assert text.count("\n## ") == card(write_experiment(tmp_path, name="plain")).count("\n## ")
 
 
+def test_a_precision_that_no_threshold_reaches_is_said_in_report_and_card(tmp_path):
+    folder = write_experiment(tmp_path, images=60)
+    results = read_results(folder)
+    assert all(each["unmet"] is None for each in results["threshold_basis"].values())
+    assert "the most precise" not in card(folder) + write_report(folder).read_text()
+    reason = "no threshold reaches precision 0.99 on the validation part (best 0.111)"
+    results["threshold_criterion"] = "recall_at_precision"
+    results["threshold_basis"]["defect_2"]["unmet"] = reason
+    write_results(folder, results)
+    assert (
+        f"defect_2: {reason}; the most precise one was taken." in write_report(folder).read_text()
+    )
+    limits = card(folder).partition("## Limits")[2].partition("\n## ")[0]
+    assert f"- defect_2: {reason}; its threshold is the most precise one." in limits
+
+
 def test_a_threshold_that_few_images_chose_says_so_in_report_and_card(tmp_path):
     folder = write_experiment(tmp_path, images=50)  # 3 of the rarest class
     basis = read_results(folder)["threshold_basis"]

@@ -201,6 +201,17 @@ def test_precision_out_of_reach_is_said(caplog):
         found = chosen_for(labels, probabilities, threshold_criterion="recall_at_precision")
     assert at(labels, probabilities, found)[0] == 0.5
     assert "no threshold reaches precision 0.9" in caplog.text
+    for least, unmet in (
+        (0.9, "no threshold reaches precision 0.9 on the validation part (best 0.5)"),
+        (0.5, None),
+    ):
+        criteria = EvaluationSettings(
+            threshold_criterion="recall_at_precision", min_precision=least
+        )
+        (found,) = choose_thresholds(
+            labels[:, None], probabilities[:, None], ["a"], criteria
+        ).values()
+        assert (found.unmet, found.kept) == (unmet, None)
 
 
 @pytest.mark.parametrize(

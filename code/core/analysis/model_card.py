@@ -169,6 +169,8 @@ def limits(experiment: Experiment) -> list[str]:
     for name in experiment.class_names:
         if kept := look_up("threshold_basis", name, "kept"):
             found.append(f"{name}: its threshold was not chosen but stayed, because {kept}.")
+        if unmet := look_up("threshold_basis", name, "unmet"):
+            found.append(f"{name}: {unmet}; its threshold is the most precise one.")
         recall = look_up("test_at_thresholds", "per_class", name, "recall")
         if recall is not None and recall < 0.5:
             found.append(f"{name}: misses more than half of its test images at its threshold.")

@@ -127,7 +127,7 @@ def class_table(experiment: Experiment) -> str:
 
 
 def _threshold_basis(experiment: Experiment) -> str:
-    """How many validation images each threshold rests on, and which ones stayed and why."""
+    """The validation images behind each threshold, which ones stayed, and what none reaches."""
     basis = experiment.look_up("threshold_basis") or {}
     if not basis:
         return ""
@@ -137,7 +137,12 @@ def _threshold_basis(experiment: Experiment) -> str:
         for name, each in basis.items()
         if each.get("kept")
     ]
-    return f" Validation images that show the class: {numbers}.{''.join(stayed)}"
+    unmet = [
+        f" {name}: {each['unmet']}; the most precise one was taken."
+        for name, each in basis.items()
+        if each.get("unmet")
+    ]
+    return f" Validation images that show the class: {numbers}.{''.join(stayed + unmet)}"
 
 
 def _cell(experiment: Experiment, part: str, *keys: str) -> tuple[str, str]:

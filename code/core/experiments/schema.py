@@ -146,7 +146,7 @@ Calibration = section(
     after=CalibrationFigures,
 )  # fmt: skip
 
-ThresholdBasis = section("ThresholdBasis", positives=Count, best=float, kept=str)
+ThresholdBasis = section("ThresholdBasis", positives=Count, best=float, kept=str, unmet=str)
 Fold = section("Fold", {"name": str}, best_epoch=Count, test=Scores)
 Spread = section("Spread", mean=float, standard_deviation=float)
 LabelErrors = section(

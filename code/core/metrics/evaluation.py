@@ -65,7 +65,7 @@ def with_intervals(
 
 
 def _basis(threshold: ChosenThreshold) -> dict[str, Any]:
-    return {"positives": threshold.positives, "best": threshold.best, "kept": threshold.kept}
+    return {key: getattr(threshold, key) for key in ("positives", "best", "kept", "unmet")}
 
 
 def _calibration(

@@ -31,19 +31,26 @@ class OperatingPoints:
     false_positives: np.ndarray
     positives: int
 
+    @property
+    def precision(self) -> np.ndarray:
+        """The share of alarms that are right, 0 without any. Shape: (points,)."""
+        return self.true_positives / np.maximum(self.true_positives + self.false_positives, 1)
+
 
 @dataclass(frozen=True)
 class ChosenThreshold:
     """The threshold of a class, and what it rests on.
 
     `positives` are the validation images that show the class. `best` is what the criterion chooses
-    before shrinking, None without positives. `kept` says why the threshold stayed where it was.
+    before shrinking, None without positives. `kept` says why the threshold stayed where it was,
+    `unmet` what the criterion asks for that no threshold reaches.
     """
 
     value: float
     positives: int
     best: float | None = None
     kept: str | None = None
+    unmet: str | None = None
 
 
 def check_costs(settings: EvaluationSettings, class_names: Sequence[str]) -> None:
@@ -69,7 +76,7 @@ def choose_thresholds(
       the logit scale: with few positives, the best point is mostly chance. With fewer than
       `FEWEST_POSITIVES` it stays 0.5. Without shrinkage, simply the highest F1.
     - `recall_at_precision`: the highest recall with at least `min_precision`; where no threshold
-      is that precise, the most precise one, with a warning.
+      is that precise, the most precise one, with a warning: it is `unmet`.
     - `precision_at_recall`: the highest precision with at least `min_recall`.
     - `cost`: the lowest cost_miss * misses + cost_false_alarm * false alarms.
 
@@ -91,8 +98,10 @@ def choose_thresholds(
             chosen[name] = ChosenThreshold(anchor, 0, kept="no validation image shows it")
             continue
         points = operating_points(labels[:, c], probabilities[:, c])
-        score = _score(points, settings, name, costs)
+        score = _score(points, settings, costs)
         chosen[name] = _choose(points, score, anchor, settings)
+        if chosen[name].unmet:
+            log.warning("%s: %s", name, chosen[name].unmet)
     return chosen
 
 
@@ -102,7 +111,7 @@ def _choose(
     best = points.thresholds[score >= score.max() - 1e-12]
     nearest, positives = float(best[np.argmin(np.abs(best - anchor))]), points.positives
     if settings.threshold_criterion != "f1" or not settings.threshold_shrinkage:
-        return ChosenThreshold(nearest, positives, nearest)
+        return ChosenThreshold(nearest, positives, nearest, unmet=_unmet(points, settings))
     if positives < FEWEST_POSITIVES:
         kept = f"fewer than {FEWEST_POSITIVES} validation images show it"
         return ChosenThreshold(anchor, positives, nearest, kept)
@@ -131,24 +140,26 @@ def operating_points(labels: np.ndarray, probabilities: np.ndarray) -> Operating
     )
 
 
+def _unmet(points: OperatingPoints, settings: EvaluationSettings) -> str | None:
+    """What the criterion asks for, where no threshold reaches it."""
+    asked, best = settings.min_precision, points.precision.max()
+    if settings.threshold_criterion != "recall_at_precision" or best >= asked:
+        return None
+    return f"no threshold reaches precision {asked:.3g} on the validation part (best {best:.3g})"
+
+
 def _score(
-    points: OperatingPoints, settings: EvaluationSettings, name: str, costs: Sequence[float]
+    points: OperatingPoints, settings: EvaluationSettings, costs: Sequence[float]
 ) -> np.ndarray:
     """How good each operating point is; higher is better."""
     hits, predicted = points.true_positives, points.true_positives + points.false_positives
-    precision, recall = hits / np.maximum(predicted, 1), hits / points.positives
+    precision, recall = points.precision, hits / points.positives
     match settings.threshold_criterion:
         case "f1":
             return 2 * hits / (predicted + points.positives)
         case "recall_at_precision":
             allowed = precision >= settings.min_precision
-            if allowed.any():
-                return np.where(allowed, recall, -1.0)
-            log.warning(
-                "%s: no threshold reaches precision %.3g on the validation part (best %.3g)",
-                name, settings.min_precision, precision.max(),
-            )  # fmt: skip
-            return precision
+            return np.where(allowed, recall, -1.0) if allowed.any() else precision
         case "precision_at_recall":
             return np.where(recall >= settings.min_recall, precision, -1.0)
         case _:
