@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from core.errors import InputError
 from core.explaining.class_activation import activation_of, grad_cam, hires_cam
 from core.explaining.methods import METHODS, by_cbam, by_grad_cam, by_hires_cam
 from core.models.registry import get_registry
@@ -116,6 +117,25 @@ def test_channels_that_stand_last_are_turned():
     assert [heat.values.shape for heat in maps] == [(2, 3)] * 4
 
 
+WITHOUT_MAP = {
+    "tokens": ("deit_tiny_patch16_224", {"img_size": [64, 96]}, r"shape \(1, 25, 192\)"),
+    "several maps": ("hrnet_w18_small", {}, "gives a list"),
+    "output not passed on": ("coat_lite_tiny", {"img_size": [64, 96]}, "its output 0 times"),
+    "no module of its own": ("twins_pcpvt_small", {}, "not a module of its own"),
+}
+
+
+@pytest.mark.parametrize("case", WITHOUT_MAP)
+def test_a_last_stage_without_a_map_of_places_is_refused(case):
+    backbone, options, found = WITHOUT_MAP[case]
+    model = get_registry().instantiate(
+        "timm", backbone=backbone, pretrained=False, backbone_options=options
+    )
+    for method in (by_grad_cam, by_hires_cam):
+        with pytest.raises(InputError, match=rf"{found}.*model\.mask_head=true"):
+            method(model.eval(), torch.rand(1, 1, 64, 96), ["a", "b", "c", "d"])
+
+
 def test_gates_of_cbam_are_its_own():
     torch.manual_seed(0)
     model = get_registry().instantiate("resnet10_slim", cbam_stages=[3, 4]).eval()
@@ -132,8 +152,6 @@ def test_gates_of_cbam_are_its_own():
 
 
 def test_methods_that_a_model_does_not_know_are_refused():
-    from core.errors import InputError
-
     model = get_registry().instantiate("resnet10_slim").eval()
     image = torch.zeros(1, 1, 64, 160, dtype=torch.uint8)
     for name, words in (("cbam", "cbam_stages"), ("mask_head", "mask_head=true")):

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from core.errors import InputError
 from core.models.output import logits_of
 
 
@@ -53,10 +55,15 @@ def activation_of(
     Nothing before the layer is differentiated, so frozen layers make no difference.
 
     Shape: image (1, channels, height, width).
+
+    Raises:
+        InputError: the layer gives something else than one map of places, such as tokens.
     """
     kept: list[Tensor] = []
     with _output_kept(layer, kept):
         logits = logits_of(model(image))
+    if len(kept) != 1:
+        raise without_map(f"gives its output {len(kept)} times")
     (features,) = kept
     gradients = torch.stack(
         [torch.autograd.grad(y, features, retain_graph=True)[0][0] for y in logits[0]]
@@ -67,11 +74,24 @@ def activation_of(
     return Activation(features, gradients)
 
 
+def without_map(found: str) -> InputError:
+    """The error of a network whose last stage, as `found` says, gives no map of places."""
+    return InputError(
+        f"the last stage of this network {found}; expected one map of channels, height and width, "
+        "which grad_cam, hires_cam and --overlay draw: train with model.mask_head=true, whose "
+        "masks are drawn instead, or another backbone, such as resnet50 or convnext_tiny"
+    )
+
+
 @contextmanager
 def _output_kept(layer: nn.Module, kept: list[Tensor]) -> Iterator[None]:
     """Put the layer's output into `kept`, as a leaf of the graph that follows."""
 
-    def replace(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+    def replace(module: nn.Module, inputs: tuple, output: Any) -> Tensor:
+        if not isinstance(output, Tensor):
+            raise without_map(f"gives a {type(output).__name__}")
+        if output.ndim != 4:  # tokens, of which some may be no place
+            raise without_map(f"gives a tensor of shape {tuple(output.shape)}")
         kept.append(output.detach().requires_grad_())
         # A copy: what follows may change its input in place, which a leaf does not allow.
         return kept[-1].clone()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import InputError
-from core.explaining.class_activation import activation_of, grad_cam, hires_cam
+from core.explaining.class_activation import activation_of, grad_cam, hires_cam, without_map
 from core.predicting.trained_model import TrainedModel
 
 
@@ -117,5 +117,8 @@ def _last_stage(model: nn.Module) -> tuple[nn.Module, bool]:
     if not stages:
         raise InputError("this model names no stages, so there is no feature map to explain it by")
     layout = getattr(model.backbone, "output_fmt", "NCHW")
-    module = model.backbone.get_submodule(stages[-1].module)
+    try:
+        module = model.backbone.get_submodule(stages[-1].module)
+    except AttributeError:
+        raise without_map("is not a module of its own") from None
     return module, getattr(layout, "value", layout) == "NHWC"
