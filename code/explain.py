@@ -47,9 +47,10 @@ def main(arguments: list[str] | None = None) -> None:
     # Imported here because it takes seconds.
     from core.analysis.report import write_report
     from core.explaining.explaining import ExplanationOptions, explain
+    from core.review.overlay import read_corrections
 
     options = ExplanationOptions(given.method, given.output, given.data_root, given.curve_steps)
-    folder = explain(given.experiment, given.images, options)
+    folder = explain(given.experiment, given.images, options, read_corrections)
     if given.output is None:
         write_report(folder.parent, data_root=given.data_root)  # which now shows it
     show(f"Explained: {folder / 'explanation.json'}")

@@ -17,6 +17,7 @@ from core.experiments.reading import read_experiment
 from core.experiments.strips import Strips
 from core.explaining.true_masks import TrueMasks
 from core.predicting.trained_model import TrainedModel
+from core.review.overlay import read_corrections
 from core.running.reevaluation import reevaluate
 
 
@@ -146,7 +147,7 @@ def test_a_table_of_numbers_scores_a_model_of_columns_by_name(by_column, trained
     numbers = read(reevaluate(experiment, root))
     assert columns["data"]["class_names"] == ["defect_4", "defect_3", "defect_2", "defect_1"]
     assert numbers["test"] == columns["test"]
-    masks = TrueMasks(TrainedModel(experiment), root)
+    masks = TrueMasks(TrainedModel(experiment), read_corrections, root)
     table = read_label_table(root, image_size=(32, 160))
     for index, path in enumerate(table.image_paths):
         assert masks.of(path).any(axis=(1, 2)).tolist() == table.labels[index, ::-1].tolist()

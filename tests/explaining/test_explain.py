@@ -26,6 +26,7 @@ from core.explaining.pictures import (
 from core.explaining.scores import FIGURES
 from core.explaining.true_masks import TrueMasks
 from core.predicting.trained_model import TrainedModel
+from core.review.overlay import read_corrections
 
 NAMES = ["defect_1", "defect_2", "defect_3", "defect_4"]
 
@@ -91,7 +92,7 @@ def test_a_picture_shows_the_true_mask(experiment):
     image = Path(results(experiment)["data"]["root"]) / "train_images"
     image = image / defective_test_strips(experiment).index[0]
     explain.main([str(experiment), str(image), "--curve-steps", "0"])
-    masks = TrueMasks(TrainedModel(experiment)).of(image)
+    masks = TrueMasks(TrainedModel(experiment), read_corrections).of(image)
     for mask, name in zip(masks, NAMES, strict=True):
         file = experiment / "explanation_hires_cam" / f"{image.stem}_{name}.png"
         picture = cv2.imread(str(file))[-len(mask) :, : mask.shape[1]]

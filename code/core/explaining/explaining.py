@@ -18,7 +18,7 @@ from core.experiments.folder import make_unused_folder
 from core.explaining.album import Album, Explanation
 from core.explaining.methods import check_method, default_method, heat_maps
 from core.explaining.scores import Scoreboard, as_text
-from core.explaining.true_masks import TrueMasks
+from core.explaining.true_masks import ReadCorrections, TrueMasks
 from core.files.writing import make_empty_folder, write_json
 from core.predicting.image_list import ImageList, check_no_models
 from core.predicting.predictor import predict_in_batches
@@ -42,7 +42,12 @@ class ExplanationOptions:
     curve_steps: int = 10
 
 
-def explain(experiment: Path, images: Sequence[str], options: ExplanationOptions) -> Path:
+def explain(
+    experiment: Path,
+    images: Sequence[str],
+    options: ExplanationOptions,
+    read_corrections: ReadCorrections,
+) -> Path:
     """Explain `images`, by default the test strips with a mask, and return the folder written to.
 
     Without `options.output` it is a new folder in the experiment.
@@ -54,7 +59,7 @@ def explain(experiment: Path, images: Sequence[str], options: ExplanationOptions
     check_no_models(images, "explain one experiment at a time")
     trained = TrainedModel(find_experiment(experiment))
     names = trained.signature.class_names
-    true_masks = TrueMasks(trained, options.data_root)
+    true_masks = TrueMasks(trained, read_corrections, options.data_root)
     paths = _paths(trained, true_masks, images)
     method = options.method or default_method(trained)
     check_method(trained, method)  # before any folder is made

@@ -1,0 +1,56 @@
+"""The masks that explanations are scored on: those that the training was to use."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from core.explaining.true_masks import TrueMasks
+from core.predicting.trained_model import TrainedModel
+from core.review.overlay import COLUMNS, read_corrections
+
+LABELS = [f"label_defect_{number}" for number in range(1, 5)]
+
+
+@pytest.fixture
+def experiment(trained, tmp_path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / trained.name))
+
+
+def test_masks_that_training_did_not_use_are_not_scored_on(experiment, tmp_path, caplog):
+    content = json.loads((experiment / "results.json").read_text())
+    root, data = Path(content["data"]["root"]), content["config"]["data"]
+    strips = pd.read_csv(experiment / "predictions.csv", index_col="image_id")
+    strips = strips[(strips.split == "test") & strips[LABELS].any(axis=1)].sort_index()
+    unused, cleared, *others = strips.index
+
+    def masks(data_root: Path | None = None) -> TrueMasks:
+        (experiment / "results.json").write_text(json.dumps(content))
+        return TrueMasks(TrainedModel(experiment), read_corrections, data_root)
+
+    def names(found: TrueMasks) -> list[str]:
+        return [path.name for path in found.paths("test")]
+
+    data["unused_masks"] = [unused]
+    assert names(masks()) == [cleared, *others]
+    assert masks().of(root / "train_images" / unused) is None
+    # A strip that a review cleared shows nothing, whatever its mask is.
+    fingerprint, file = content["data"]["fingerprint"], tmp_path / "corrections.csv"
+    shown = [label.removeprefix("label_") for label in LABELS if strips.loc[cleared, label]]
+    rows = [(cleared, name, 1, 0, fingerprint) for name in shown]
+    pd.DataFrame(rows, columns=COLUMNS).to_csv(file, index=False)
+    data["corrections"] = str(file)
+    content["data"]["corrections"] = {"given_fingerprint": fingerprint}
+    assert names(masks()) == others
+    assert not masks(root).of(root / "train_images" / cleared).any()
+    # Another data set is not what either of them is about.
+    other = Path(shutil.copytree(root, tmp_path / "other"))
+    (other / "train_images" / unused).unlink()
+    table = pd.read_csv(other / "train.csv")
+    table[table.ImageId != unused].to_csv(other / "train.csv", index=False)
+    assert names(masks(other)) == [cleared, *others]
+    file.unlink()
+    assert names(masks()) == []
+    assert f"No masks to outline or to score with: {file}" in caplog.text
