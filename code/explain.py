@@ -45,14 +45,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     given = parse(arguments)
     # Imported here because it takes seconds.
-    from core.analysis.report import write_report
+    from core.analysis.report import update_report
     from core.explaining.explaining import ExplanationOptions, explain
     from core.review.overlay import read_corrections
 
     options = ExplanationOptions(given.method, given.output, given.data_root, given.curve_steps)
     folder = explain(given.experiment, given.images, options, read_corrections)
     if given.output is None:
-        write_report(folder.parent, data_root=given.data_root)  # which now shows it
+        update_report(folder.parent, data_root=given.data_root)  # which now shows it
     show(f"Explained: {folder / 'explanation.json'}")
 
 

@@ -4,9 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
 
+import explain
+from core.experiments.drawing import OUTLINE
 from core.explaining.true_masks import TrueMasks
 from core.predicting.trained_model import TrainedModel
 from core.review.overlay import COLUMNS, read_corrections
@@ -19,11 +23,34 @@ def experiment(trained, tmp_path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / trained.name))
 
 
-def test_masks_that_training_did_not_use_are_not_scored_on(experiment, tmp_path, caplog):
+def read(experiment: Path) -> tuple[dict, pd.DataFrame]:
+    """results.json, and the defective test strips of predictions.csv."""
     content = json.loads((experiment / "results.json").read_text())
-    root, data = Path(content["data"]["root"]), content["config"]["data"]
     strips = pd.read_csv(experiment / "predictions.csv", index_col="image_id")
-    strips = strips[(strips.split == "test") & strips[LABELS].any(axis=1)].sort_index()
+    strips = strips[(strips.split == "test") & strips[LABELS].any(axis=1)]
+    return content, strips.sort_index()
+
+
+def test_a_picture_shows_the_true_mask(experiment):
+    content, strips = read(experiment)
+    image = Path(content["data"]["root"]) / "train_images" / strips.index[0]
+    explain.main([str(experiment), str(image), "--curve-steps", "0"])
+    masks = TrueMasks(TrainedModel(experiment), read_corrections).of(image)
+    for mask, label in zip(masks, LABELS, strict=True):
+        file = (
+            experiment
+            / "explanation_hires_cam"
+            / f"{image.stem}_{label.removeprefix('label_')}.png"
+        )
+        picture = cv2.imread(str(file))[-len(mask) :, : mask.shape[1]]
+        drawn = (picture == OUTLINE).all(axis=2)
+        around = cv2.dilate(mask, np.ones((5, 5), np.uint8)) > mask
+        assert (drawn == around).all()
+
+
+def test_masks_that_training_did_not_use_are_not_scored_on(experiment, tmp_path, caplog):
+    content, strips = read(experiment)
+    root, data = Path(content["data"]["root"]), content["config"]["data"]
     unused, cleared, *others = strips.index
 
     def masks(data_root: Path | None = None) -> TrueMasks:

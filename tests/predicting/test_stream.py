@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from core.data.image_folder import EXTENSIONS
+from core.data.images import ImageFormat
 from core.errors import InputError
+from core.files.resizing import Resize
 from core.predicting.image_list import ImageList
-from core.predicting.stream import BATCHES_AHEAD, predict_images
+from core.predicting.stream import BATCHES_AHEAD, predict_images, read_strip
 
 
 def mean_of(images: np.ndarray) -> np.ndarray:
@@ -57,6 +60,21 @@ def test_an_error_of_the_project_is_not_taken_for_a_bad_image():
 
     with pytest.raises(RuntimeError, match="defect"):
         list(predict_images(mean_of, ["1"], broken, 2))
+
+
+def test_the_advice_about_a_size_is_that_for_a_trained_model(tmp_path, monkeypatch):
+    class Signature:
+        image_format = ImageFormat((32, 160))
+
+    file = tmp_path / "strip.png"
+    cv2.imwrite(str(file), np.zeros((32, 100), np.uint8))
+    with pytest.raises(InputError, match="the only size that this model takes: give it strips of"):
+        read_strip(file, Signature)
+    # One that resizes has no such size, only a largest one.
+    Signature.image_format = ImageFormat(Resize((32, 160)))
+    monkeypatch.setattr("core.data.images._MOST_PIXELS", 1000)
+    with pytest.raises(InputError, match=r"a side: cut the image, or leave it out$"):
+        read_strip(file, Signature)
 
 
 def test_null_bytes_make_a_bad_row():

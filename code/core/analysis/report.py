@@ -1,5 +1,6 @@
 """A whole experiment as one HTML file, which loads nothing from any server."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from core.analysis.report_figures import precision_recall, reliability, training
 from core.analysis.report_images import duplicates, mistakes, suspects
 from core.analysis.report_maps import where_it_looks
 from core.analysis.report_summary import class_table, decision_table, files_beside, summary
+from core.errors import InputError
 from core.experiments.predictions import Predictions, read_predictions
 from core.experiments.reading import Experiment, flatten, read_any
 from core.experiments.schema import NOVELTY
@@ -19,6 +21,8 @@ from core.experiments.strips import ImageFolder, Strips
 from core.files.escaping import for_html as escape
 from core.files.writing import write_text
 from core.metrics.scored_predictions import DEFAULT_THRESHOLD
+
+log = logging.getLogger(__name__)
 
 REPORT_FILE = "report.html"
 
@@ -42,6 +46,14 @@ def write_report(experiment: Path | str, *, data_root: Path | str | None = None)
     images = Strips(read, data_root)
     write_text(path, render(read, parts, images))
     return path
+
+
+def update_report(experiment: Path, *, data_root: Path | None = None) -> None:
+    """`write_report` after something was added that stands without it: no report is a warning."""
+    try:
+        write_report(experiment, data_root=data_root)
+    except InputError as error:
+        log.warning("%s was not updated: %s", experiment / REPORT_FILE, error)
 
 
 def render(experiment: Experiment, parts: Mapping[str, Predictions], images: ImageFolder) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 from tqdm import tqdm
 
 from core.data.image_folder import EXTENSIONS
-from core.data.images import check_header
 from core.errors import InputError
 from core.experiments.finding import find_experiment
 from core.experiments.folder import make_unused_folder
@@ -19,6 +18,7 @@ from core.explaining.album import Album, Explanation
 from core.explaining.methods import check_method, default_method, heat_maps
 from core.explaining.scores import Scoreboard, as_text
 from core.explaining.true_masks import ReadCorrections, TrueMasks
+from core.files.threads import map_in_threads
 from core.files.writing import make_empty_folder, write_json
 from core.predicting.image_list import ImageList, check_no_models
 from core.predicting.predictor import predict_in_batches
@@ -96,8 +96,9 @@ def _paths(trained: TrainedModel, true_masks: TrueMasks, images: Sequence[str]) 
             f"{trained.experiment.path}: no image is named, and the masks of its test strips are "
             "not available: name images, or give --data-root"
         )
-    for path in paths:
-        check_header(path, trained.signature.image_format.image_size)
+    # Before any folder is made: one bad image would leave it half-written.
+    for _ in map_in_threads(partial(read_strip, signature=trained.signature), paths):
+        pass
     return paths
 
 

@@ -53,10 +53,10 @@ def read_strip(path: Path, signature: TakesImages) -> np.ndarray:
     try:
         pixels = read_image(path, *signature.image_format)
     except DataError as error:
-        if error.kind != "image of another size":
-            raise
         # What training advises, to set data.image_size, is no remedy here.
-        problem = str(error).partition(": replace the file")[0]
+        problem, advice, _ = str(error).partition(": replace the file")
+        if not advice:
+            raise
         raise InputError(
             f"{problem}, the only size that this model takes: give it strips of that size, or "
             "train one with data.image_size of these"
