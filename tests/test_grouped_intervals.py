@@ -46,11 +46,37 @@ def test_a_training_resamples_groups_and_so_does_an_evaluation(completed, tiny, 
     for report in ("test", "test_at_thresholds"):
         intervals = results[report]["intervals"]
         assert (intervals["unit"], intervals["num_units"]) == ("groups", groups.nunique())
+    assert results["data"]["split"]["num_straddling_groups"] == 0
+    card = (path / "MODEL_CARD.md").read_text()
+    assert f"; {PIECES} pairs of near-duplicates, both images of a pair in the same part." in card
+    assert "more than one part" not in card
     said = f"over {groups.nunique()} groups of near-duplicates"
     assert said in (path / "report.html").read_text()
-    assert said in (path / "MODEL_CARD.md").read_text()
+    assert said in card
     again = json.loads((reevaluate(path) / "results.json").read_text())
     assert again["test"]["intervals"] == results["test"]["intervals"]
+
+
+def test_a_split_file_that_tears_copies_apart_is_told_in_the_card(
+    completed, tiny, photographed_twice, tmp_path, caplog
+):
+    caplog.set_level("INFO")
+    file, parts = tmp_path / "split.csv", ("train", "test", "validation", "train")
+    # The two photographs of every fourth piece lie in two parts.
+    names = [
+        f"{piece:02d}_{light}.png,{'train' if piece % 4 == 0 and light else parts[piece // 4 % 4]}"
+        for piece in range(PIECES)
+        for light in range(2)
+    ]
+    file.write_text("\n".join(["image_id,split", *names, ""]))
+    split = ("data.split_strategy=file", f"data.split_file={file}")
+    path = completed(*tiny, *photographed_twice, *split)
+    assert f"{PIECES} pairs of near-duplicate strips\n" in caplog.text
+    number = read(path)["data"]["split"]["num_straddling_groups"]
+    assert number == sum(parts[piece // 4 % 4] != "train" for piece in range(0, PIECES, 4))
+    card = (path / "MODEL_CARD.md").read_text()
+    assert f"; {PIECES} pairs of near-duplicates.\n" in card
+    assert f"- {number} groups of near-duplicates have images in more than one part" in card
 
 
 def test_without_a_search_images_are_resampled_and_groups_are_not_counted(
@@ -60,6 +86,10 @@ def test_without_a_search_images_are_resampled_and_groups_are_not_counted(
     results = read(path)
     assert results["test"]["intervals"]["unit"] == "images"
     assert results["data"]["split"]["parts"]["test"]["num_groups"] is None
+    assert results["data"]["split"]["num_straddling_groups"] is None
+    card = (path / "MODEL_CARD.md").read_text()
+    assert "pairs of near-duplicates" not in card
+    assert "Near-duplicates were not looked for" in card
     assert "group" not in pd.read_csv(path / "predictions.csv").columns
 
 

@@ -89,7 +89,7 @@ def _computed(experiment: Experiment) -> dict[str, Any]:
         "epochs": len(look_up("history") or []),
         "command": markdown_code(str(look_up("experiment", "command"))),
         "fingerprint": markdown_code(str(look_up("data", "fingerprint"))[:16]),
-        "pairs": look_up("data", "num_duplicate_pairs") or 0,
+        "duplicates": _duplicates(experiment),
         "parts": _parts(experiment),
         "confidence": f"{100 * (look_up('test', 'intervals', 'confidence') or 0.95):g}",
         "resampled": resampled(
@@ -109,6 +109,15 @@ def _computed(experiment: Experiment) -> dict[str, Any]:
         if weights.get("source")
         else "trained from scratch, from random numbers.",
     }
+
+
+def _duplicates(experiment: Experiment) -> str:
+    """How many there are, and that they are kept together where that is known."""
+    if experiment.look_up("config", "data", "group_duplicates") is False:
+        return ""
+    pairs = f"; {experiment.look_up('data', 'num_duplicate_pairs') or 0} pairs of near-duplicates"
+    kept = experiment.look_up("data", "split", "num_straddling_groups") == 0
+    return f"{pairs}, both images of a pair in the same part" if kept else pairs
 
 
 def _parts(experiment: Experiment) -> str:
@@ -178,6 +187,11 @@ def limits(experiment: Experiment) -> list[str]:
         found.append("Not calibrated: a probability ranks images; it is not a share of defects.")
     if look_up("config", "data", "group_duplicates") is False:
         found.append("Near-duplicates were not looked for: training strips may be in the test.")
+    if straddling := look_up("data", "split", "num_straddling_groups"):
+        found.append(
+            f"{straddling} groups of near-duplicates have images in more than one part: test "
+            "figures may be too good."
+        )
     if (look_up("test", "subset_accuracy") or 0) > SUSPICIOUS:
         found.append("Nearly every label set is right: look for training strips in the test.")
     return found

@@ -141,14 +141,20 @@ def _tell_deviation(table: LabelTable, split: Split, ratios: Sequence[float]) ->
         )
 
 
-def _warn_of_straddling_groups(table: LabelTable, split: Split, groups: np.ndarray) -> None:
+def straddling_groups(split: Split, groups: np.ndarray) -> list[dict[str, int]]:
+    """Of each group in more than one part, its first image in each of them.
+
+    Shape: groups (N,) of group numbers.
+    """
     part_of = part_by_image(split)
-    # The first image of each group in each part.
     firsts: dict[int, dict[str, int]] = {}
     for index, group in enumerate(groups.tolist()):
         firsts.setdefault(group, {}).setdefault(part_of[index], index)
-    straddling = [parts for parts in firsts.values() if len(parts) > 1]
-    if straddling:
+    return [parts for parts in firsts.values() if len(parts) > 1]
+
+
+def _warn_of_straddling_groups(table: LabelTable, split: Split, groups: np.ndarray) -> None:
+    if straddling := straddling_groups(split, groups):
         images = [f"{table.image_ids[index]} ({part})" for part, index in straddling[0].items()]
         _log.warning(
             "%d groups of near-duplicates straddle the parts of the split file, such as %s: test "

@@ -79,10 +79,10 @@ Data = section(
     missing_masks=list[section("MissingMask", image_id=str, class_names=list[str])],
     corrections=section("Corrections", file=str, sha256=str, given_fingerprint=str,
         num_decided=Count, num_without_mask=Count, added=Counts, removed=Counts),
-    split=section("Split", strategy=str, seed=int, parts=dict[str, SplitPart]),
-    sampler=section(
-        "Sampler", name=str, expected_class_shares=dict[str, float], expected_clean_share=float
-    ),
+    split=section("Split", strategy=str, seed=int, num_straddling_groups=Count,
+        parts=dict[str, SplitPart]),
+    sampler=section("Sampler", name=str, expected_class_shares=dict[str, float],
+        expected_clean_share=float),
 )  # fmt: skip
 
 Epoch = section(

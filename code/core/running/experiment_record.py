@@ -19,6 +19,7 @@ from core.data.images import ImageFormat
 from core.data.label_table import LabelTable
 from core.data.sampling import describe_sampler
 from core.data.split_file import Split, write_split
+from core.data.splitting import straddling_groups
 from core.data.weak_supervision import write_flips
 from core.experiments.environment import command_line, describe_environment
 from core.experiments.folder import ExperimentFolder
@@ -181,6 +182,13 @@ def _num_groups(config: TrainConfig, data: LoadedData, indices: np.ndarray) -> i
     return len(indices if data.groups is None else np.unique(data.groups[indices]))
 
 
+def _num_straddling(config: TrainConfig, data: LoadedData, split: Split) -> int | None:
+    """Groups of near-duplicates in more than one part; None where none were looked for."""
+    if not config.data.group_duplicates:
+        return None
+    return 0 if data.groups is None else len(straddling_groups(split, data.groups))
+
+
 def _describe_data(config: TrainConfig, data: LoadedData, split: Split) -> dict[str, Any]:
     table, folds = data.table, config.training.folds
     record: dict[str, Any] = {
@@ -196,6 +204,7 @@ def _describe_data(config: TrainConfig, data: LoadedData, split: Split) -> dict[
         "split": {
             "strategy": f"stratified_{folds}_folds" if folds else config.data.split_strategy,
             "seed": config.experiment.seed,
+            "num_straddling_groups": _num_straddling(config, data, split),
             "parts": {
                 part: {
                     **_counts(table, indices),

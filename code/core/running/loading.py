@@ -51,7 +51,8 @@ def read_data(data: DataSettings) -> LoadedData:
             kept = kept_descriptors(table.image_paths, data.image_format, data.cache_folder)
             pairs = find_duplicate_pairs(kept)
         if pairs:
-            log.info("%d pairs of near-duplicate strips are kept in one part each", len(pairs))
+            kept = "" if data.split_strategy == "file" else ", each kept in one part"
+            log.info("%d pairs of near-duplicate strips%s", len(pairs), kept)
             warn_of_large_group(duplicate_groups(len(table), pairs))
         images = open_images(table.image_paths, data)
     return LoadedData(table, pairs, images, data.image_format)
