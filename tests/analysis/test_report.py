@@ -213,6 +213,14 @@ def test_duplicates_with_different_labels_come_first(folder):
         write_report(folder)
 
 
+def test_a_cross_validation_has_its_reports_in_its_folds(folder):
+    results = read_results(folder)
+    results["folds"] = [{"name": "fold_1"}, {"name": "fold_2"}]
+    write_results(folder, results)
+    with pytest.raises(InputError, match=r"cross-validation of 2 models: .* such as .*fold_1$"):
+        write_report(folder)
+
+
 def test_figures_at_the_chosen_thresholds_stand_first(folder):
     results = read_results(folder)
     results["test_at_thresholds"]["macro"]["f1"] = 0.987

@@ -91,8 +91,9 @@ KNOWN = {
         "folder / f'images_{len(paths)}_{height}x{width}x{data.channels}_{key}'",
     ],
     "core/data/settings.py": ["user_cache_folder() / f'{root.name}_{place}'"],  # a hash
-    "core/experiments/reading.py": [  # read only
-        "Path(str(results_dir)) / str(look_up(results, 'experiment', 'name') or 'experiment')"
+    "core/experiments/reading.py": [  # only shown; read only
+        "self.path / folds[0]['name']",
+        "Path(str(results_dir)) / str(look_up(results, 'experiment', 'name') or 'experiment')",
     ],
     "core/workbench/launching/jobs.py": [  # a number; letters that are checked
         "self.folder / f'{number}.txt'",
@@ -104,7 +105,6 @@ KNOWN = {
     ],
     "core/workbench/strip_data.py": ["root / name"],  # constants
     "core/workbench/strip_maps.py": ["path / f\"fold_{int(row['fold'])}\""],  # a number
-    "core/similarity/encoder.py": ["experiment.path / folds[0]['name']"],  # only shown
     "core/novelty/exporting.py": ["scratch / path.name"],  # of the command line
     "core/novelty/pictures.py": ["folder / f'{place:02d}_{file_name(Path(strip.image).stem)}.jpg'"],
     "core/experiments/strips.py": ["folder / image_id"],  # compared with its own name before
@@ -127,7 +127,6 @@ KNOWN = {
         "Path(found.module_finder.path) / f'{found.name}.py'"
     ],
     "core/predicting/prediction.py": ["folder / fold['name']"],  # checked by check_results
-    "core/predicting/trained_model.py": ["experiment.path / folds[0]['name']"],
     "core/running/cross_validation.py": [
         "folder.path / f'fold_{number}'",
         "path / f'fold_{number}'",

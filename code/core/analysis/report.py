@@ -31,8 +31,8 @@ def write_report(experiment: Path | str, *, data_root: Path | str | None = None)
     """Write `report.html` into the folder of an experiment of any kind, and return its path.
 
     Pictures come from `data_root`, by default the data set that the experiment names; where it is
-    gone, the report has none. Raises InputError for predictions that do not fit the experiment, and
-    a `data_root` that is not a folder.
+    gone, the report has none. Raises InputError for a cross-validation, predictions that do not fit
+    the experiment, and a `data_root` that is not a folder.
     """
     read = read_any(experiment)
     path = read.path / REPORT_FILE
@@ -42,6 +42,7 @@ def write_report(experiment: Path | str, *, data_root: Path | str | None = None)
     if read.is_pretraining:
         write_text(path, render_pretraining(read))
         return path
+    read.check_has_one_model()
     parts = {split: read_predictions(read, split) for split in ("validation", "test")}
     images = Strips(read, data_root)
     write_text(path, render(read, parts, images))

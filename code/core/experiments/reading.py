@@ -65,6 +65,14 @@ class Experiment:
         """The value under these nested keys; None where one is missing."""
         return look_up(self.results, *keys)
 
+    def check_has_one_model(self) -> None:
+        """Raises InputError for a cross-validation, naming the folder of one of its models."""
+        if folds := self.look_up("folds"):
+            raise InputError(
+                f"{self.path} is a cross-validation of {len(folds)} models: name the folder of one "
+                f"of them, such as {self.path / folds[0]['name']}"
+            )
+
 
 def look_up(nested: Any, *keys: str) -> Any:
     """The value under these nested keys; None where one is missing."""

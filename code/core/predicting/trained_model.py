@@ -164,11 +164,7 @@ def read_final_model(experiment: Experiment) -> FinalModel:
     Raises:
         InputError: there is no such file, or not one that a training writes.
     """
-    if folds := experiment.look_up("folds"):
-        raise InputError(
-            f"{experiment.path} is a cross-validation of {len(folds)} models: name the folder of "
-            f"one of them, such as {experiment.path / folds[0]['name']}"
-        )
+    experiment.check_has_one_model()
     file = experiment.path / MODEL_FILE
     content = load_checkpoint(file)
     try:

@@ -54,11 +54,6 @@ def open_encoder(location: Path) -> Encoder:
             "experiment that it was exported from"
         )
     experiment = read_any(find_experiment(location))
-    if folds := experiment.look_up("folds"):
-        raise InputError(
-            f"{experiment.path} is a cross-validation of {len(folds)} models: name the folder of "
-            f"one of them, such as {experiment.path / folds[0]['name']}"
-        )
     if experiment.kind == NOVELTY:
         raise InputError(
             f"{experiment.path} is a detector of novelty: name a training or a pretraining"
