@@ -7,6 +7,7 @@ from experiment_factory import CLASS_NAMES, read_results, write_experiment
 
 from core.analysis.decisions import Decisions, count_any_defect, count_decisions, decisions_of
 from core.analysis.label_sets import confusion, set_names
+from core.analysis.report_summary import decision_table
 from core.experiments.predictions import read_predictions
 from core.experiments.reading import read_experiment
 
@@ -55,3 +56,8 @@ def test_false_alarms_are_counted_on_clean_strips():
     assert [counts.on_clean for counts in count_decisions(found).values()] == [1, 2]
     assert count_decisions(found)["defect_2"].false_positives == 3
     assert count_any_defect(found).on_clean == 2
+    # In the table, those at the chosen thresholds stand before those at 0.5.
+    table = decision_table(decisions(labels, probabilities, 0.75), found)
+    (row,) = re.findall(r"<tr><td>defect_2</td>(.*?)</tr>", table)
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", row)
+    assert cells == ["0", "0.750", "0", "0", "2", "33.3", "0", "0", "3", "66.7"]

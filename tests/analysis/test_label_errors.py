@@ -32,6 +32,10 @@ def test_flips_are_at_the_top_even_when_classes_are_shifted(shift):
     ranked = rank_label_errors(ids, labels, probabilities, NAMES)
     top = {int(suspect.image_id) for suspect in ranked[:200]}
     assert len(top & flipped) / 200 > 0.8
+    # Scaled, they are those of probabilities that no loss has moved.
+    unmoved = rank_label_errors(ids, *flipped_data(0)[:2], NAMES)
+    scores = [[each.disagreement for each in found] for found in (ranked, unmoved)]
+    np.testing.assert_allclose(*scores, atol=1e-3)
 
 
 def test_every_image_is_ranked_once_with_its_most_contradicted_label():

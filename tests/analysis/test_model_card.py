@@ -39,6 +39,10 @@ def test_figures_and_thresholds_are_those_of_the_results(tmp_path):
         cells = [name, str(support), *(f"{number:.4f}" for number in numbers)]
         assert f"| {' | '.join(cells)} |" in text
     assert "Not calibrated" not in text
+    assert "apply to the probabilities before calibration" in text
+    results["calibration"]["method"] = "auto"
+    write_results(folder, results)
+    assert "It undoes how the loss moves probabilities, and needs no data." in card(folder)
 
 
 def test_limits_follow_from_the_facts(tmp_path):

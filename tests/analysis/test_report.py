@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from experiment_factory import CLASS_NAMES, read_results, write_experiment, write_results
 
-from core.analysis.decisions import Decisions
+from core.analysis import report_figures
+from core.analysis.decisions import Decisions, decisions_of
 from core.analysis.label_sets import set_names
 from core.analysis.report import write_report
 from core.analysis.report_figures import MOST_CHARTS, precision_recall
@@ -264,6 +265,46 @@ def test_the_most_probable_of_many_classes_are_told(tmp_path):
     )
     assert html.count('class="tag') == 6 + labels[0].sum()
     assert "others at most 0.24" in html
+
+
+def test_a_class_that_is_wrongly_found_or_missed_stands_out():
+    labels, found = np.array([[[1, 0, 1, 0]], [[1, 1, 0, 0]]], dtype=bool)
+    thresholds = dict.fromkeys(CLASS_NAMES, 0.5)
+    html = strip(None, Decisions(("a",), labels, found.astype(float), found, thresholds), 0)
+    assert re.findall(r'class="(tag[^"]*)">(\w+)', html) == [
+        ("tag on", "defect_1"),
+        ("tag wrong", "defect_2"),
+        ("tag wrong on", "defect_3"),
+        ("tag", "defect_4"),
+    ]
+
+
+def test_suspects_of_both_parts_stand_in_one_order(folder):
+    html = write_report(folder).read_text()
+    found = re.findall(r">(validation|test); [^<]* disagreement ([\d.]+)<", html)
+    assert {part for part, _ in found} == {"validation", "test"}
+    shares = [float(share) for _, share in found]
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_charts_have_their_points_where_they_were_counted(folder, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(report_figures, "line_chart", lambda *given: drawn.append(given) or "")
+    experiment = read_experiment(folder)
+    test = decisions_of(experiment, read_predictions(experiment))
+    precision_recall(experiment, test)
+    results = experiment.results
+    for (_, _, _, marks), name in zip(drawn, CLASS_NAMES, strict=True):
+        for mark, key in zip(marks, ("test", "test_at_thresholds"), strict=True):
+            row = results[key]["per_class"][name]
+            assert (mark.x, mark.y) == pytest.approx((row["recall"], row["precision"]))
+    drawn.clear()
+    report_figures.reliability(experiment, test)
+    scaled = results["calibration"]["after"]["per_class"]
+    bins = [[bin["num_images"] for bin in scaled[name]["reliability"]] for name in CLASS_NAMES]
+    assert any(0 < number < 5 for numbers in bins for number in numbers)
+    for (_, series, _), numbers in zip(drawn, bins, strict=True):
+        assert len(series[-1].points) == sum(number >= 5 for number in numbers)
 
 
 def test_pictures_come_from_the_data_set_only(tmp_path):

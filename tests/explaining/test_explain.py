@@ -188,6 +188,19 @@ def test_a_sheet_holds_every_picture_whole():
         assert (sheet == value).all(axis=2).sum() == area
 
 
+def test_a_map_with_a_scale_is_drawn_on_it(tmp_path, monkeypatch):
+    texts = []
+    monkeypatch.setattr(
+        "core.explaining.album.captioned", lambda picture, text: texts.append(text) or picture
+    )
+    heat = HeatMap("defect_1", 0, np.eye(4, dtype=np.float32) / 1000, (0.0, 1.0))
+    image = np.full((1, 64, 320), 128, np.uint8)
+    album = Album(tmp_path, "mask_head", NAMES, [0.5] * len(NAMES))
+    album.add(Explanation(Path("weak.jpg"), image, np.full(len(NAMES), 0.5), [heat], None))
+    assert texts[-1].endswith("colours from 0 to 1")
+    assert (cv2.imread(str(tmp_path / "weak_defect_1.png")) == 128).all()
+
+
 @pytest.mark.slow
 def test_a_sheet_too_high_for_its_format_is_made_smaller(tmp_path):
     album = Album(tmp_path, "hires_cam", NAMES, [0.5] * len(NAMES))

@@ -127,6 +127,9 @@ def test_curves_are_averaged_over_images():
     row = board.report()["maps"]["m"]["per_class"]["b"]
     np.testing.assert_allclose(row["deletion_curve"], np.mean(curves, axis=0))
     assert row["deletion"] == pytest.approx(area_under(np.mean(curves, axis=0)))
+    # The random map is another one for each image, or a lucky one would be lucky on all.
+    first, second = (scored["energy_inside"] for scored in board.rows[RANDOM][1])
+    assert first != second
 
 
 def test_a_map_of_no_class_stands_for_every_class():

@@ -33,9 +33,14 @@ def read(experiment: Path) -> tuple[dict, pd.DataFrame]:
 
 def test_a_picture_shows_the_true_mask(experiment):
     content, strips = read(experiment)
-    image = Path(content["data"]["root"]) / "train_images" / strips.index[0]
+    # Its classes are others from right to left.
+    shown = next(row for row in strips[LABELS].itertuples() if row[1:] != row[:0:-1])
+    image = Path(content["data"]["root"]) / "train_images" / shown.Index
     explain.main([str(experiment), str(image), "--curve-steps", "0"])
     masks = TrueMasks(TrainedModel(experiment), read_corrections).of(image)
+    report = json.loads((experiment / "explanation_hires_cam" / "explanation.json").read_text())
+    per_class = report["scores"]["maps"]["hires_cam"]["per_class"].values()
+    assert [row["num_images"] for row in per_class] == list(shown[1:])
     for mask, label in zip(masks, LABELS, strict=True):
         file = (
             experiment
