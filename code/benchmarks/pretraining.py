@@ -152,7 +152,8 @@ class Sweep:
         words = ["data=severstal", f"data.root={root}", "data.batch_size=8"]
         words += ["data.split_strategy=file", f"data.split_file={split_file}"]
         grouped = str(self.options.data_root is not None).lower()
-        words += [f"data.group_duplicates={grouped}", "data.missing_masks=ignore"]
+        words += [f"data.group_duplicates={grouped}"]
+        words += ["data.missing_masks=ignore"] if self.strips.has_masks else []
         words += ["loss=bce_with_logits"]
         words += [f"augmentation.{key}=null" for key in ("rotation", "gaussian_blur")]
         words += ["augmentation.brightness_contrast=null", f"training.num_epochs={epochs}"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -43,6 +43,8 @@ class ProceduralStrips:
     The test and validation parts are the same for all; labelled training strips are drawn from
     others by the seed, fewer being the first of more.
     """
+
+    has_masks: ClassVar = True
 
     folder: Path
     size: tuple[int, int]

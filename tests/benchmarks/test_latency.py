@@ -118,11 +118,10 @@ def test_without_the_strips_the_table_says_so(trained, tmp_path, monkeypatch):
     )
     export.main([str(experiment), "--latency"])
     images = np.zeros((1, 1, 64, 320), np.uint8)
-    with pytest.raises(LeftOutError, match=r"gone.*--data-root"):
-        ways["ONNX Runtime int8"](images)
-    np.testing.assert_allclose(
-        ways["PyTorch bfloat16"](images), ways["PyTorch float32"](images), atol=0.02
-    )
+    for rounded in ("ONNX Runtime int8", "PyTorch bfloat16"):  # what they lose is not known
+        with pytest.raises(LeftOutError, match=r"gone.*--data-root"):
+            ways[rounded](images)
+    assert ways["PyTorch float32"](images).shape == (1, 4)
     with pytest.raises(InputError, match="elsewhere"):
         latency_comparison.compare_latency(experiment, tmp_path / "elsewhere")
 

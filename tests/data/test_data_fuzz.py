@@ -3,6 +3,7 @@
 import base64
 import json
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.slow
 
 SIZE = (32, 64)
 NAMES = ("pit", "crack")
+PLACES = {name: name for name in IDS}
 PNG = cv2.imencode(".png", np.full((3, 4), 255, np.uint8))[1].tobytes()
 JPEG = cv2.imencode(".jpg", np.arange(32 * 64, dtype=np.uint8).reshape(SIZE))[1].tobytes()
 
@@ -47,19 +49,21 @@ def test_run_length_codes(code):
 @given(content=BYTES)
 @fuzzed
 def test_kaggle_tables(folder, content):
-    refused_or(read_kaggle_csv, written(folder, "train.csv", content), IDS, NAMES, SIZE)
+    refused_or(read_kaggle_csv, written(folder, "train.csv", content), PLACES, NAMES, SIZE)
 
 
 @given(content=BYTES)
 @fuzzed
 def test_label_tables(folder, content):
-    refused_or(read_label_csv, written(folder, "labels.csv", content), IDS, None)
+    refused_or(read_label_csv, written(folder, "labels.csv", content), PLACES, None)
 
 
 @given(content=BYTES)
 @fuzzed
 def test_split_files(folder, content):
-    table = LabelTable(tuple(IDS), IDS, np.zeros((3, 2), np.uint8), NAMES, None, "labels.csv")
+    table = LabelTable(
+        tuple(map(Path, IDS)), IDS, np.zeros((3, 2), np.uint8), NAMES, None, "labels.csv"
+    )
     split = refused_or(read_split, written(folder, "split.csv", content), table)
     if split is not None:
         assert sorted(np.concatenate(list(split.values()))) == [0, 1, 2]
