@@ -385,13 +385,15 @@ def test_an_export_changes_no_other_file_of_the_experiment(calibrated, tmp_path)
         assert archive.read(card.name).endswith(b"Checked by Ann.\n")
 
 
-@pytest.mark.parametrize("name", ["model_final.pt", "last.pt"])
-def test_no_checkpoint_is_replaced_even_with_force(name, calibrated):
-    before = (calibrated / "model_final.pt").read_bytes()
-    words = ["--format", "torchscript", "--output", str(calibrated / name), "--force"]
-    with pytest.raises(InputError, match="is a checkpoint of the experiment"):
-        export.main([str(calibrated), *words])
-    assert (calibrated / "model_final.pt").read_bytes() == before
+@pytest.mark.parametrize("name", ["model_final.pt", "checkpoints/best.pt", "checkpoints/last.pt"])
+def test_no_checkpoint_is_replaced_even_with_force(name, calibrated, monkeypatch):
+    before = (calibrated / name).read_bytes()
+    monkeypatch.chdir((calibrated / name).parent)
+    for output in (calibrated / name, Path(Path(name).name)):
+        words = ["--format", "torchscript", "--output", str(output), "--force"]
+        with pytest.raises(InputError, match="is a checkpoint of an experiment"):
+            export.main([str(calibrated), *words])
+    assert (calibrated / name).read_bytes() == before
 
 
 BAD = {

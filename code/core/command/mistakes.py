@@ -96,7 +96,7 @@ def mistakes_in_one_line(explain: Explain = lambda error: None) -> Iterator[None
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _OF_A_PATH and error.filename is not None:
             path = os.fsdecode(error.filename)
-            _leave(f"{path}: {error.strerror}: give another path, or change what it allows")
+            _leave(f"{path}: {error.strerror}: give another path, or make this one usable")
         if not {f"{cls.__module__}.{cls.__name__}" for cls in type(error).__mro__} & _OF_A_CONFIG:
             raise
         _leave(explain(error) or _unknown_option(error) or one_line(error))

@@ -30,7 +30,6 @@ from core.predicting.trained_model import MODEL_FILE, TrainedModel
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
-_CHECKPOINTS = (MODEL_FILE, "best.pt", "last.pt")
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino")
 INT8, INT8_SUFFIX = "int8", ".int8.onnx"
 
@@ -105,8 +104,8 @@ def check_output(path: Path, force: bool) -> None:
     would be lost that is no export; the checkpoints of an experiment stay with `force` too.
     """
     check_file_name(_parity_file(path), "--output")
-    if path.name in _CHECKPOINTS and (path.parent / RESULTS_FILE).is_file():
-        raise InputError(f"--output {path}: is a checkpoint of the experiment: give another name")
+    if _is_checkpoint(path):
+        raise InputError(f"--output {path}: is a checkpoint of an experiment: give another name")
     check_replaceable(path, "--output", _is_own, force)
     check_replaceable(
         _parity_file(path), "--output", lambda file: has_keys(file, ("format", "sha256")), force
@@ -114,6 +113,14 @@ def check_output(path: Path, force: bool) -> None:
     if path.suffix == FORMATS["openvino"].suffix:
         weights = path.with_suffix(".bin")
         check_replaceable(weights, "--output", lambda _: path.exists(), force)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether an experiment has, or would have, its weights there."""
+    path = path.absolute()
+    of_model = path.name == MODEL_FILE and (path.parent / RESULTS_FILE).is_file()
+    of_epoch = path.parent.name == "checkpoints" and (path.parents[1] / RESULTS_FILE).is_file()
+    return of_model or of_epoch
 
 
 def _is_own(path: Path) -> bool:

@@ -15,9 +15,10 @@ IMAGE_FOLDERS = {
 def image_folders(root: Path, source: str | None = None) -> Iterator[Path]:
     """The folders in `root` that may hold the images of a source, the one that is read first.
 
-    Without a source, or with an unknown one, those of any.
+    Without a source, or with an unknown one, those of any: first of what labels them in `root`.
     """
-    known = [IMAGE_FOLDERS[source]] if source in IMAGE_FOLDERS else IMAGE_FOLDERS.values()
-    for name in dict.fromkeys(name for names in known for name in names):
+    known = [source] if source in IMAGE_FOLDERS else list(IMAGE_FOLDERS)
+    known.sort(key=lambda each: not (root / each).exists())
+    for name in dict.fromkeys(name for each in known for name in IMAGE_FOLDERS[each]):
         if (root / name).is_dir():
             yield root / name
