@@ -145,7 +145,8 @@ def test_a_curve_is_smoothed_beside_its_values(browser, results_dir):
             playwright.expect(lines).to_have_count(2)
             means = page.evaluate(
                 """async () => {
-                  const chart = document.querySelector("script").src.replace("app", "chart");
+                  const app = document.querySelector("script[src$='app.js']").src;
+                  const chart = app.replace("app", "chart");
                   const { smoothed } = await import(chart);
                   const line = [[1, 2], [2, null], [3, 2]];
                   return [smoothed(line, 0.9), smoothed([[1, 0], [2, 1]], 0.5)];
@@ -184,6 +185,34 @@ def test_updates_leave_scroll_focus_and_selection(browser, results_dir):
         page.mouse.wheel(0, -9000)
         playwright.expect(page.get_by_text("run_001")).to_be_visible()
         playwright.expect(chosen).to_be_focused()
+
+
+def test_a_page_loads_its_own_modules_and_the_others_before_they_are_asked_for(browser, tmp_path):
+    with running(tmp_path) as served, opened(browser, served, "#gain") as page:
+        loaded = """name => performance.getEntriesByType("resource")
+            .some((one) => one.name.endsWith(name))"""
+        playwright.expect(page.get_by_role("heading", name="Gain")).to_be_visible()
+        page.wait_for_function(loaded, arg="/viewer.js")
+        page.route("**/*.js", lambda route: route.abort())  # would be a complaint in the console
+        for name in ("Review", "Strips", "Compare", "Experiments"):
+            page.get_by_label("Pages").get_by_role("link", name=name).click()
+            playwright.expect(page.locator(f"main.{name.lower()}")).to_be_visible()
+            playwright.expect(page.get_by_text("Reading …")).to_have_count(0)
+
+
+def test_a_module_that_does_not_come_is_one_line(browser, tmp_path):
+    with running(tmp_path) as served:
+        page = browser.new_page()
+        page.route("**/gain.js", lambda route: route.abort())
+        page.goto(f"http://{served.host}/login?token={urllib.parse.quote(TOKEN)}#gain")
+        alert = page.get_by_role("alert")
+        playwright.expect(alert).to_contain_text("The server does not answer")
+        page.unroute("**/gain.js")
+        page.get_by_role("link", name="Compare").click()
+        page.get_by_role("link", name="Gain").click()
+        playwright.expect(page.get_by_role("heading", name="Gain")).to_be_visible()
+        playwright.expect(alert).to_have_count(0)
+        page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

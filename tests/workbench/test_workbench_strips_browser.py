@@ -85,6 +85,20 @@ def test_of_many_strips_few_are_elements(browser, tmp_path, record_property):  #
         playwright.expect(rows(page, "12567.png")).to_be_in_viewport()
 
 
+def test_a_link_asks_at_once_for_what_it_names_and_not_twice(browser, served):  # noqa: F811
+    key = strip_key(NAMES[0])
+    with opened(browser, served, f"#strips?place=data&strip={key}") as page:
+        playwright.expect(page.locator(".stage img.strip")).to_be_visible()
+        asked = page.evaluate(
+            "() => performance.getEntriesByType('resource')"
+            ".map(one => [new URL(one.name).pathname.split('/').at(-1), one.startTime])"
+        )
+    starts = {name: [start for other, start in asked if other == name] for name, _ in asked}
+    # Before it is known which modules the page needs.
+    assert max(starts["data"][0], starts["image"][0]) < starts["strip_detail.js"][0]
+    assert not [start for start in starts["data"][1:] if start < starts["data"][0] + 1900]
+
+
 @pytest.mark.parametrize("zoom", [1, 4])
 def test_a_true_mask_lies_on_its_pixels(browser, served, zoom):  # noqa: F811
     address = f"#strips?place=data&zoom={zoom}&at=0,0&strip={strip_key(NAMES[0])}"

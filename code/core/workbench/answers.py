@@ -28,7 +28,7 @@ def answer(request: Request, content: Any) -> Response:
 
 def encoded(content: Any) -> Encoded:
     """Strict JSON, and what names it."""
-    return named(json.dumps(content, allow_nan=False).encode())
+    return named(json.dumps(content, allow_nan=False, separators=(",", ":")).encode())
 
 
 def named(content: bytes) -> Encoded:

@@ -1,19 +1,16 @@
 /** The frame of all pages: where one is, what the server last said, and what is open. */
-import { Compare } from "./compare.js";
-import { Experiment } from "./experiment.js";
-import { Experiments, experimentsPath } from "./experiments.js";
-import { Gain } from "./gain.js";
+import { load } from "./early.js";
 import { Component, html, render } from "./markup.js";
-import { New } from "./new.js";
 import { Poll } from "./polling.js";
-import { Review } from "./review.js";
+import { SILENT } from "./sending.js";
 import { readAddress, writeAddress } from "./state.js";
-import { Strips } from "./strips.js";
+
+const titled = (page) => page[0].toUpperCase() + page.slice(1);
 
 class App extends Component {
   constructor(props) {
     super(props);
-    this.state = { place: readAddress(location.hash), trouble: "" };
+    this.state = { place: readAddress(location.hash), trouble: "", loaded: {} };
     this.poll = new Poll((found) => this.setState(found));
     this.go = this.go.bind(this);
   }
@@ -28,9 +25,21 @@ class App extends Component {
   }
 
   follow() {
-    const { place } = this.state;
-    document.title = `${place.page[0].toUpperCase()}${place.page.slice(1)} – Workbench`;
-    if (place.page === "experiments") this.poll.follow(experimentsPath(place));
+    const { page } = this.state.place;
+    document.title = `${titled(page)} – Workbench`;
+    if (page !== this.asked) this.load(page);
+    const shown = this.state.loaded[page];
+    if (shown && page === "experiments") this.poll.follow(shown.experimentsPath(this.state.place));
+  }
+
+  async load(page) {
+    this.asked = page;
+    try {
+      const found = await load(page);
+      this.setState(({ loaded }) => ({ loaded: { ...loaded, [page]: found }, trouble: "" }));
+    } catch {
+      this.setState({ trouble: SILENT });
+    }
   }
 
   /** Change what is shown; `replace` keeps each letter of a filter out of the history. */
@@ -40,7 +49,7 @@ class App extends Component {
     this.setState({ place });
   }
 
-  render(_, { place, content, checked, trouble }) {
+  render(_, { place, content, checked, trouble, loaded }) {
     const link = (page, text) => html`<a href=${writeAddress({ ...place, page, key: "" })} aria-current=${place.page === page ? "page" : undefined}>${text}</a>`;
     return html`<header>
         <strong>Workbench</strong>
@@ -49,19 +58,14 @@ class App extends Component {
       </header>
       <main class=${place.page}>
         ${trouble ? html`<p class="trouble" role="alert">${trouble}</p>` : null}
-        ${this.page(place, content)}
+        ${this.page(place, content, loaded[place.page])}
       </main>`;
   }
 
-  page(place, content) {
-    if (place.page === "experiment") return html`<${Experiment} state=${place} go=${this.go} />`;
-    if (place.page === "review") return html`<${Review} state=${place} go=${this.go} />`;
-    if (place.page === "gain") return html`<${Gain} state=${place} go=${this.go} />`;
-    if (place.page === "compare") return html`<${Compare} state=${place} go=${this.go} />`;
-    if (place.page === "strips") return html`<${Strips} state=${place} go=${this.go} />`;
-    if (place.page === "new") return html`<${New} state=${place} go=${this.go} />`;
-    if (!content) return html`<p role="status">Reading …</p>`;
-    return html`<${Experiments} state=${place} go=${this.go} found=${content} titles=${new Map(content.titles)} />`;
+  page(place, content, shown) {
+    if (!shown || (place.page === "experiments" && !content)) return html`<p role="status">Reading …</p>`;
+    const Page = shown[titled(place.page)];
+    return html`<${Page} state=${place} go=${this.go} found=${content} titles=${new Map(content?.titles)} />`;
   }
 }
 

@@ -1,5 +1,5 @@
 /** The page of all experiments. */
-import { Component, html } from "./markup.js";
+import { Component, html, thousands } from "./markup.js";
 import { Live } from "./polling.js";
 import { DEFAULT_COLUMNS, writeAddress } from "./state.js";
 import { Table } from "./table.js";
@@ -26,7 +26,7 @@ export function Experiments({ state, go, found, titles }) {
   return html`<section class="full" aria-label="Experiments">
     <h1>Experiments</h1>
     ${toolbar(state, go, experiments)}
-    <p class="soft counts" role="status">${shown.length.toLocaleString("en")} of ${experiments.length.toLocaleString("en")} shown${pending ? `, ${pending.toLocaleString("en")} yet to be read` : ""}</p>
+    <p class="soft counts" role="status">${thousands(shown.length)} of ${thousands(experiments.length)} shown${pending ? `, ${thousands(pending)} yet to be read` : ""}</p>
     <${Columns} state=${state} go=${go} />
     ${shown.length ? null : html`<p>No experiment matches. <button onClick=${() => go({ filter: "", kind: "", status: "" })}>Show all</button></p>`}
     <${Table} label="Table of experiments" rows=${shown} sort=${state.sort} columns=${columnsOf(state, go, titles)}

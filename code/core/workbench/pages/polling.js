@@ -1,4 +1,5 @@
 /** Asks the server again and again, as long as the page is visible. */
+import { takeEarly } from "./early.js";
 import { Component } from "./markup.js";
 import { SILENT } from "./sending.js";
 
@@ -45,7 +46,7 @@ export class Poll {
 async function answer(path, tag) {
   try {
     const headers = tag ? { "If-None-Match": tag } : {};
-    const response = await fetch(path, { headers, cache: "no-store" });
+    const response = await (takeEarly(path) ?? fetch(path, { headers, cache: "no-store" }));
     if (response.status === 304) return { checked: new Date(), trouble: "" };
     if (!response.ok) return { trouble: `${response.status}: ${reason(await response.text())}` };
     const content = await response.json();

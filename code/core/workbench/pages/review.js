@@ -1,5 +1,5 @@
 /** The page of a review: whose predictions, who reviews, and how far it has come. */
-import { html } from "./markup.js";
+import { html, thousands } from "./markup.js";
 import { Live } from "./polling.js";
 import { forget, recall, remember } from "./remembered.js";
 import { Desk } from "./review_desk.js";
@@ -75,8 +75,8 @@ function work(content, state, go) {
 
 function progress(found, { strips, commands }) {
   if (found.problem) return html`<p class="trouble">${found.problem}</p>`;
-  if (!found.strips) return html`<p>None of ${strips.toLocaleString("en")} strips is reviewed yet.</p>`;
-  return html`<p>${found.strips.toLocaleString("en")} strips reviewed; the list has ${strips.toLocaleString("en")}.</p>
+  if (!found.strips) return html`<p>None of ${thousands(strips)} strips is reviewed yet.</p>`;
+  return html`<p>${thousands(found.strips)} strips reviewed; the list has ${thousands(strips)}.</p>
     ${plainTable(found.rows, "Decisions by class", "figures")}
     <ul>${found.notes.map((note) => html`<li>${note}</li>`)}</ul>
     <details><summary>What to do with the decisions</summary>

@@ -14,7 +14,7 @@ const REVIEW = { order: "suspects", only: "" };
 const NEW = { clone: "", job: "", values: "" };
 Object.assign(TEXTS, STRIPS, REVIEW, NEW);
 const LISTS = { column: DEFAULT_COLUMNS, selected: [], over: ["truth"] };
-const PAGES = ["experiments", "experiment", "compare", "strips", "review", "new", "gain"];
+export const PAGES = ["experiments", "experiment", "compare", "strips", "review", "new", "gain"];
 
 export function readAddress(hash) {
   const [page, query = ""] = hash.replace(/^#/, "").split("?");

@@ -1,5 +1,6 @@
 /** The page of strips: those of a data set, or what an experiment predicts for its own. */
-import { Component, html } from "./markup.js";
+import { stripsPath } from "./early.js";
+import { Component, html, thousands } from "./markup.js";
 import { Live } from "./polling.js";
 import { OVERLAYS_NEED, StripDetail } from "./strip_detail.js";
 import { ORDERS, VERDICTS, chosenRows, predictedBy } from "./strip_filter.js";
@@ -10,7 +11,6 @@ const SETTLED = 150; // milliseconds
 const KEYS = { t: "truth", p: "predicted", h: "heat" };
 
 export function Strips({ state, go }) {
-  preload(state);
   return html`<${Live} path="api/strips">${({ content, trouble }) => {
     const places = content?.places ?? [];
     if (content && !places.length) return empty();
@@ -19,11 +19,11 @@ export function Strips({ state, go }) {
     if (!state.place) return html`<${First} place=${places[0].key} go=${go} />`;
     return html`<section class="strips-page" aria-label="Strips of a place">
       ${head(places, state.place, go)}
-      <${Live} key=${state.place} path=${strips(state.place)}>${(own) => {
+      <${Live} key=${state.place} path=${stripsPath(state.place)}>${(own) => {
         if (!own.content || own.content.problem) return waiting(own);
         const browser = (other) => html`<${Browser} found=${own.content} other=${other} places=${places} place=${state.place} state=${state} go=${go} />`;
         if (!state.other || state.other === state.place) return browser(null);
-        return html`<${Live} key=${state.other} path=${strips(state.other)}>${(other) => (
+        return html`<${Live} key=${state.other} path=${stripsPath(state.other)}>${(other) => (
           other.content && !other.content.problem ? browser(other.content) : waiting(other))}<//>`;
       }}<//>
     </section>`;
@@ -31,16 +31,6 @@ export function Strips({ state, go }) {
 }
 
 const UNFILTERED = { strip: "", part: "", given: "", predicted: "", verdict: "", rank: "", other: "" };
-const strips = (place) => `api/strips/${encodeURIComponent(place)}`;
-
-let preloaded;
-
-/** The strip that a link names is asked for at once, beside the list of all. */
-function preload({ place, strip }) {
-  if (!place || !strip || preloaded) return;
-  preloaded = new Image();
-  preloaded.src = `${strips(place)}/${encodeURIComponent(strip)}/image`;
-}
 
 /** Writes into the address which place is shown, so that every link names one. */
 class First extends Component {
@@ -76,7 +66,7 @@ function empty() {
 class Browser extends Component {
   constructor(props) {
     super(props);
-    this.address = (key, what = "image") => `api/strips/${encodeURIComponent(this.props.place)}/${encodeURIComponent(key)}/${what}`;
+    this.address = (key, what = "image") => `${stripsPath(this.props.place)}/${encodeURIComponent(key)}/${what}`;
     this.image = (key) => this.address(key);
     this.open = this.open.bind(this);
     this.onKey = this.onKey.bind(this);
@@ -134,10 +124,10 @@ class Browser extends Component {
     const { against } = this.known;
     const open = row ?? (state.strip ? this.row(state.strip) : rows[0]);
     const gone = state.strip && open === undefined;
-    const count = found.ids.length.toLocaleString("en");
+    const count = thousands(found.ids.length);
     return html`<div class="strip-browser" onKeyDown=${this.onKey}>
       ${toolbar(found, places.filter((one) => one.key !== place && one.key !== "data"), state, go)}
-      <p class="soft counts" role="status">${rows.length.toLocaleString("en")} of ${count} shown${open !== undefined && !rows.includes(open) ? "; the open strip is not among them" : ""}</p>
+      <p class="soft counts" role="status">${thousands(rows.length)} of ${count} shown${open !== undefined && !rows.includes(open) ? "; the open strip is not among them" : ""}</p>
       ${found.problems.map((problem) => html`<p class="trouble">${problem}</p>`)}
       <div class="strip-panes">
         <div class="strip-left">
