@@ -46,12 +46,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     given = parse(arguments)
     # Imported here because it takes seconds.
+    from core.review.overlay import read_corrections
     from core.similarity.finding import SearchOptions, find_similar
 
     options = SearchOptions(given.images, given.part, given.top, given.batch_size, given.output)
-    folder, num_unreadable = find_similar(given.experiment, given.queries, options)
+    folder, num_bad = find_similar(given.experiment, given.queries, options, read_corrections)
     show(f"Similar strips: {folder / 'similar.csv'}, {folder / 'similar.jpg'}")
-    if num_unreadable:
+    if num_bad:
         sys.exit(1)
 
 

@@ -11,9 +11,13 @@ from experiment_factory import CLASS_NAMES, read_results, write_experiment, writ
 from running_workbench import running
 
 from core.analysis.label_errors import rank_label_errors
+from core.data.annotations import read_label_table
+from core.data.weak_supervision import flip_labels
 from core.experiments.predictions import read_predictions
 from core.experiments.reading import read_experiment
 from core.experiments.strips import Strips
+from core.files.tables import write_table
+from core.review.overlay import COLUMNS
 from core.workbench.strip_sources import strip_key
 
 HOSTILE = ["a?b#c%d.png", "q'uo\"te<b>.png", "%2e%2e%2fx.png", "&amp;.png", "spa ce,comma.png"]
@@ -195,6 +199,40 @@ def test_the_data_set_of_an_experiment_that_changes_is_read_again(tmp_path):
         after = served.ask(masks).json()
     assert after["masks"] == [0]
     assert before != after
+
+
+def test_labels_and_masks_are_those_that_the_experiment_trained_on(tmp_path):
+    root, data = tmp_path / "data", {"generation_seed": 3}
+    path = write_trained(tmp_path / "results", root)
+    train = [row for row in (path / "split.csv").read_text().splitlines() if ",train" in row]
+    cleared, unused, plain = [row.partition(",")[0] for row in train[:3]]
+    table = root / "train.csv"
+    table.write_text(table.read_text() + "".join(f"{n},1,1 40\n" for n in (cleared, unused)))
+    given = read_label_table(root, image_size=(HEIGHT, WIDTH))
+    noisy = flip_labels(given, 0.1, 3)
+    rows = [(cleared, "defect_1"), (plain, "defect_3")]
+    rows += [(given.image_ids[row], CLASS_NAMES[column]) for row, column, _ in noisy.flips]
+    right = {(cleared, "defect_1"): 0, (plain, "defect_3"): 1}
+    labels = {row: right.get(row, 0) for row in rows}
+    corrections = tmp_path / "corrections.csv"
+    write_table(corrections, COLUMNS, ((*k, "", v, noisy.fingerprint()) for k, v in labels.items()))
+    results = read_results(path)
+    data |= {"label_noise": 0.1, "corrections": str(corrections), "unused_masks": [unused]}
+    results["config"]["data"] |= data
+    record = {"given_fingerprint": noisy.fingerprint(), "sha256": "that of other decisions"}
+    results["data"] |= {"corrections": record}
+    write_results(path, results)
+    with running(tmp_path / "results") as served:
+        source = served.key(path.name)
+        found = listed(served, source)
+        shown = dict(zip(found["ids"], found["labels"], strict=True))
+        masks = {
+            name: served.ask(f"/api/strips/{source}/{strip_key(name)}/masks").json()["masks"]
+            for name in (cleared, unused, plain)
+        }
+    assert [shown[name] for name in (cleared, unused, plain)] == [[], [0], [2]]
+    assert masks == {cleared: [], unused: None, plain: None}
+    assert "has other decisions than at the training" in found["problems"][0]
 
 
 @pytest.mark.parametrize("what", ["maps/nonsense/0/heat", "maps/grad_cam/0/mask", "masks/7"])

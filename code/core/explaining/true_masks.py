@@ -1,24 +1,18 @@
 """The true masks of images, where the data set of an experiment has any."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from core.data.corrections import Corrections, corrected
-from core.data.label_agreement import without_masks_of
 from core.data.label_table import LabelTable
 from core.data.model_labels import read_model_labels
-from core.data.weak_supervision import flip_labels
+from core.data.trained_labels import ReadCorrections, as_trained_on
 from core.errors import InputError
 from core.experiments.strips import Strips
 from core.predicting.trained_model import TrainedModel
 
 log = logging.getLogger(__name__)
-
-
-ReadCorrections = Callable[[Path], Corrections]
 
 
 class TrueMasks:
@@ -38,7 +32,6 @@ class TrueMasks:
         Raises:
             InputError: a `data_root` that is no data set with masks.
         """
-        self.experiment, self.read_corrections = trained.experiment, read_corrections
         self.strips = Strips(trained.experiment, data_root)
         self.table: LabelTable | None = None
         self._indices: dict[Path, int] = {}
@@ -52,7 +45,8 @@ class TrueMasks:
                 data.get("on_bad_image", "error"),
             )
             if table.masks is not None:
-                table = self._as_trained_on(table, is_moved=data_root is not None)
+                results, is_moved = trained.experiment.results, data_root is not None
+                table = as_trained_on(table, results, read_corrections, is_moved)
         except InputError as error:
             if data_root:
                 raise
@@ -64,27 +58,6 @@ class TrueMasks:
         self.table = table
         self._indices = {path.resolve(): index for index, path in enumerate(table.image_paths)}
 
-    def _as_trained_on(self, table: LabelTable, is_moved: bool) -> LabelTable:
-        """The table with `data.unused_masks` and `data.corrections` of the experiment.
-
-        What is moved may be another data set, which neither of them is about.
-        """
-        data = self.experiment.results["config"]["data"]
-        shown = dict(zip(table.image_ids, table.labels.any(axis=1), strict=True))
-        unused = data.get("unused_masks") or ()
-        if is_moved:
-            unused = [image_id for image_id in unused if shown.get(image_id)]
-        table = without_masks_of(table, unused)
-        if not data.get("corrections"):
-            return table
-        # They were decided on the labels of the training, those that are wrong on purpose included.
-        share, seed = data.get("label_noise"), data.get("generation_seed")
-        given = flip_labels(table, share, seed, data.get("label_noise_kind", "uniform"))
-        known = self.experiment.look_up("data", "corrections", "given_fingerprint")
-        if is_moved and given.fingerprint() != known:
-            return table
-        return corrected(given, self.read_corrections(Path(data["corrections"])))
-
     def of(self, image: Path) -> np.ndarray | None:
         """Masks uint8 (classes, height, width); None where they are not known."""
         index = self._indices.get(image.resolve())
@@ -95,6 +68,11 @@ class TrueMasks:
         if self.table is None:
             return []
         wanted = set(self.strips.ids(part))
-        shown = self.table.labels.any(axis=1) & self.table.has_masks()
-        rows = zip(self.table.image_ids, self.table.image_paths, shown, strict=True)
-        return [path for image_id, path, is_shown in rows if image_id in wanted and is_shown]
+        # By their masks: a label that is wrong on purpose has none.
+        masks, known = self.table.masks, self.table.has_masks()
+        rows = enumerate(zip(self.table.image_ids, self.table.image_paths, strict=True))
+        return [
+            path
+            for row, (image_id, path) in rows
+            if image_id in wanted and known[row] and masks.codes.get(row)
+        ]

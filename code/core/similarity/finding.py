@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from core.data.image_folder import EXTENSIONS
+from core.data.trained_labels import ReadCorrections
 from core.errors import InputError
 from core.experiments.folder import make_unused_folder
 from core.files.tables import write_table
@@ -57,7 +58,10 @@ class Found:
 
 
 def find_similar(
-    experiment: Path, queries: Sequence[str], options: SearchOptions
+    experiment: Path,
+    queries: Sequence[str],
+    options: SearchOptions,
+    read_corrections: ReadCorrections,
 ) -> tuple[Path, int]:
     """Find what is similar to `queries`, by default to each image that is searched.
 
@@ -72,7 +76,8 @@ def find_similar(
     if options.output is not None and options.output.exists():
         make_empty_folder(options.output, "--output")  # refused before any work is done
     encoder = open_encoder(experiment)
-    labels = KnownLabels(encoder.experiment, encoder.image_format.image_size)
+    size = encoder.image_format.image_size
+    labels = KnownLabels(encoder.experiment, size, read_corrections)
     features = Features(encoder, options.batch_size)
     searched, total = _searched(encoder, options)
     blocks: Iterable[Block] = features.blocks(searched, total)

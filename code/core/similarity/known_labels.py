@@ -7,6 +7,7 @@ from core.data.annotations import read_agreed_labels
 from core.data.label_table import LabelTable
 from core.data.model_labels import names_to_read
 from core.data.sources import image_folder, labelled_folders, sources_in
+from core.data.trained_labels import ReadCorrections, as_trained_on
 from core.errors import InputError
 from core.experiments.reading import Experiment
 from core.files.image_folders import RUN_LENGTH_CSV
@@ -29,12 +30,18 @@ def labelled_images(word: str) -> str:
 
 
 class KnownLabels:
-    """The classes that an image shows; each data set is read once, when it is first met."""
+    """The classes that an image shows; each data set is read once, when it is first met.
 
-    def __init__(self, experiment: Experiment, image_size: Size | Resize) -> None:
+    Of the data set that a training read, they are those that it learned from.
+    """
+
+    def __init__(
+        self, experiment: Experiment, image_size: Size | Resize, read_corrections: ReadCorrections
+    ) -> None:
         """The label sets are those of the experiment's classes, where a data set has them."""
         self.class_names, self.trained_on = _classes_of(experiment)
-        self.image_size = image_size
+        self.experiment, self.image_size = experiment, image_size
+        self.read_corrections = read_corrections
         self._of_folder: dict[Path, LabelsByName] = {}
         self._of_root: dict[Path, dict[Path, LabelsByName]] = {}
 
@@ -72,12 +79,18 @@ class KnownLabels:
     def _table(self, root: Path) -> LabelTable:
         given = self.class_names and names_to_read(root, self.class_names, self.trained_on)
         try:
-            return read_agreed_labels(root, given, self.image_size, missing_masks="ignore")
+            table = read_agreed_labels(root, given, self.image_size, missing_masks="ignore")
         except InputError:
             if not given or sources_in(root)[0] == RUN_LENGTH_CSV:
                 raise
-        # An encoder is of use on defects of other classes as well.
-        return read_agreed_labels(root, None, self.image_size, missing_masks="ignore")
+            # An encoder is of use on defects of other classes as well.
+            return read_agreed_labels(root, None, self.image_size, missing_masks="ignore")
+        known = self.experiment.look_up("data", "root")
+        if known is None or sorted(table.class_names) != sorted(self.class_names or ()):
+            return table
+        is_moved = Path(known).resolve() != root.resolve()
+        table = table.reorder_classes(self.class_names)
+        return as_trained_on(table, self.experiment.results, self.read_corrections, is_moved)
 
 
 def _classes_of(experiment: Experiment) -> tuple[list[str] | None, str | None]:

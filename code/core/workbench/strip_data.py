@@ -15,11 +15,12 @@ from core.data.label_agreement import agreed
 from core.data.label_table import LabelTable
 from core.data.model_labels import names_to_read
 from core.data.sources import find_sources, sources_in
+from core.data.trained_labels import as_trained_on, decided_since
 from core.errors import InputError
-from core.experiments.reading import Experiment, read_begun
-from core.experiments.strips import Strips
+from core.experiments.reading import RESULTS_FILE, Experiment, read_begun
 from core.files.image_folders import LABEL_CSV
 from core.files.resizing import MOST_PIXELS, Resize
+from core.review.overlay import read_corrections
 from core.workbench.strip_images import painted
 
 # Images of any size are listed, each with masks of its own size. Of labels without masks no size is
@@ -45,17 +46,21 @@ def table_in(root: Path) -> Table:
     return _table(root, None, None, data_stamp(root))
 
 
-def table_of(experiment: Experiment, data_root: Path | None) -> Table:
-    """The table of an experiment's data set, with its classes. Raises InputError likewise."""
-    root = root_of(experiment, data_root)
-    names, source = tuple(experiment.class_names), experiment.look_up("data", "source")
-    return _table(root, names, source, data_stamp(root))
+def table_of(path: Path, data_root: Path | None) -> Table:
+    """The table that an experiment trained on, with its classes. Raises InputError likewise."""
+    root = root_of(read_begun(path), data_root)
+    stamp = (path / RESULTS_FILE).stat().st_mtime_ns, data_stamp(root)
+    return _trained_table(path, root, stamp)
 
 
 def root_of(experiment: Experiment, data_root: Path | None) -> Path:
     """Where the experiment read its strips or, where that folder is gone, `data_root`."""
-    root = Strips(experiment).root
+    root = _recorded_root(experiment)
     return root if root.is_dir() or data_root is None else data_root
+
+
+def _recorded_root(experiment: Experiment) -> Path:
+    return Path(str(experiment.look_up("data", "root")))
 
 
 def true_masks(experiment: Path | None, data_root: Path | None, image_id: str) -> np.ndarray | None:
@@ -66,7 +71,7 @@ def true_masks(experiment: Path | None, data_root: Path | None, image_id: str) -
     if experiment is None:
         table, _ = table_in(data_root)
     else:
-        table, _ = table_of(read_begun(experiment), data_root)
+        table, _ = table_of(experiment, data_root)
     if table.masks is None or image_id not in table.image_ids:
         return None
     row = table.image_ids.index(image_id)
@@ -104,6 +109,17 @@ def _middle(mask: np.ndarray) -> tuple[int, int]:
     largest = 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
     column, row = middles[largest].astype(int).tolist()
     return column, row
+
+
+@lru_cache(2)
+def _trained_table(path: Path, root: Path, stamp: Any) -> Table:
+    experiment = read_begun(path)
+    names, source = tuple(experiment.class_names), experiment.look_up("data", "source")
+    table, problems = _table(root, names, source, data_stamp(root))
+    is_moved = root != _recorded_root(experiment)
+    table = as_trained_on(table, experiment.results, read_corrections, is_moved)
+    change = decided_since(table, experiment.results)
+    return table, [*problems, change] if change else problems
 
 
 @lru_cache(2)

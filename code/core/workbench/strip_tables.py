@@ -120,7 +120,7 @@ def _of_experiment(experiment: Experiment, data_root: Path | None) -> Listed:
         raise InputError(f"{experiment.path} names no strips: {why}")
     listed.strips = dict(sorted(listed.strips.items()))
     try:
-        table, problems = table_of(experiment, data_root)
+        table, problems = table_of(experiment.path, data_root)
     except InputError as error:
         listed.problems.append(f"Labels and masks of the data set are not shown: {error}")
     else:
