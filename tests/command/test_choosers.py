@@ -58,6 +58,46 @@ def test_the_command_line_has_precedence_over_a_file(compose_here):
     assert config.data.root.name == "severstal"
 
 
+@pytest.mark.parametrize(
+    ("preset", "choice", "same"),
+    [
+        # A file of a file names the mask loss; its keys are unknown to the other one.
+        ("experiment=label_errors", "mask_loss.type=dice_loss", "mask_loss=dice_loss"),
+        ("experiment=label_errors", "mask_loss.type=none", "mask_loss=none"),
+        # Its alpha is another one.
+        ("supervision=masks_focal", "mask_loss.type=tversky_loss", "mask_loss=tversky_loss"),
+        ("supervision=masks_focal", "mask_loss=focal_loss", None),
+        ("supervision=masks", "mask_loss.type=compound", None),
+    ],
+)
+def test_a_loss_takes_nothing_that_a_file_says_of_another(compose, preset, choice, same):
+    found = compose(preset, choice)
+    assert found.mask_loss == (compose(same) if same else compose(preset)).mask_loss
+    assert found.model["mask_head"] is True
+    again = compose(*short_forms([preset, choice]))
+    assert again.mask_loss == found.mask_loss  # as results.json records the command
+
+
+def test_what_is_added_stands_beside_the_other_overrides():
+    words = ["--cfg", "job", "supervision=masks", "mask_loss=dice_loss", "--resolve"]
+    added = ["~mask_loss.components"]
+    assert short_forms(words) == [*words[:2], *added, *words[2:]]
+
+
+def test_a_value_that_is_given_stays_and_the_weight_of_a_mask_loss(compose_here):
+    text = """# @package _global_
+defaults: [override /mask_loss: focal_loss]
+model: {name: timm, backbone: resnet18, pooling: max}
+mask_loss: {weight: 0.5, alpha: 0.25, gamma: 3}
+"""
+    words = ["mask_loss=tversky_loss", "mask_loss.alpha=0.4", "model=efficientnet_lite0"]
+    config = compose_here("experiment=chosen", *words, text=text)
+    assert (config.mask_loss["weight"], config.mask_loss["alpha"]) == (0.5, 0.4)
+    assert config.mask_loss["gamma"] == 1
+    assert config.model["pooling"] == "max"
+    assert "backbone" not in config.model
+
+
 @pytest.mark.parametrize("argument", ["model.name", "++model.name", "+model.name", "model"])
 def test_every_way_to_write_it_is_the_same(argument, compose):
     plain = compose("model=convnext_atto").model

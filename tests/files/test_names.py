@@ -74,7 +74,7 @@ KNOWN = {
         "user_cache_folder() / 'computation' / f'{digest}.json'"
     ],
     "core/command/choosers.py": [  # given on the command line, and read only
-        "config_dir / folder / f\"{given.get(folder, '')}.yaml\""
+        "config_dir / folder / f'{name}.yaml'"
     ],
     "core/command/catalogue.py": ["user_cache_folder() / f'components_{place}.json'"],  # a hash
     "core/data/sources.py": ["root / name"],  # constants
