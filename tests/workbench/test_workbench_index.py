@@ -1,10 +1,12 @@
 """The index of the experiments folder: what is read, when, and what each row says."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 from analysis.pretraining_results import write_pretraining
@@ -132,6 +134,49 @@ def test_a_cross_validation_counts_the_epochs_of_its_folds(index, tmp_path, monk
     assert index.version == version
     write_experiment(folder, name="fold_2")
     assert rows(index)["folds"]["values"]["epochs"] == 6
+
+
+def test_what_cannot_be_listed_is_a_row_that_says_so(index, tmp_path, monkeypatch):
+    write_experiment(tmp_path, name="plain")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "sweep").mkdir()
+    assert {name: row["status"] for name, row in rows(index).items()} == {
+        "plain": "completed", "loop": "damaged"
+    }  # fmt: skip
+    scan, gone = os.scandir, tmp_path / "sweep"
+
+    def stale(folder):
+        if folder == gone:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", stale)
+    assert rows(index)["sweep"]["message"] == "sweep: cannot be listed (Stale file handle)"
+    gone = tmp_path
+    assert {row["status"] for row in rows(index).values()} == {"damaged"}
+    gone = None
+    assert set(rows(index)) == {"plain", "loop"}
+
+
+def test_the_folder_is_looked_at_again_after_an_error(tmp_path, caplog, monkeypatch):
+    write_experiment(tmp_path, name="plain")
+    errors = [BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")]
+
+    def ask(function, path):
+        if errors:
+            raise errors.pop()
+        return directly(function, path)
+
+    index = ExperimentIndex(tmp_path, ask)
+    monkeypatch.setattr("core.workbench.index._INTERVAL_SECONDS", 0.01)
+    index.keep_watching()
+    index.watch()
+    ends = time.monotonic() + 20
+    while not index.rows()[0] and time.monotonic() < ends:
+        time.sleep(0.01)
+    index.close()
+    assert [row["name"] for row in index.rows()[0]] == ["plain"]
+    assert "could not be looked at; trying again" in caplog.text
 
 
 def test_running_says_who_holds_the_lock(index, tmp_path):

@@ -1,6 +1,7 @@
 """The index of an experiments folder: read once, and again where something changed."""
 
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from core.files.escaping import for_terminal
 from core.workbench.child import ChildProcess
 from core.workbench.summary import FOLDED, read_in_full, read_row
 
+log = logging.getLogger(__name__)
+
 # Between two looks at the folder, and how long it is looked at after the last request.
 _INTERVAL_SECONDS, _WATCHED_SECONDS = 1.0, 30.0
 _MOST_REMEMBERED = 64
@@ -28,11 +31,15 @@ Signature = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Found:
-    """A folder with a results.json, and what that file was when it was found."""
+    """A folder with a results.json, and what that file was when it was found.
+
+    `problem` says why a folder that may hold experiments shows none.
+    """
 
     path: Path
     name: str
     signature: Signature | None
+    problem: str = ""
 
 
 class ExperimentIndex:
@@ -96,7 +103,9 @@ class ExperimentIndex:
             if self._ended.is_set():
                 return
             known = self._rows.get(key)
-            if known is None or known[0] != each.signature or _grows_in_folds(known[1]):
+            if each.problem:
+                row = _damaged(key, each, each.problem)
+            elif known is None or known[0] != each.signature or _grows_in_folds(known[1]):
                 row = self._read(key, each)
             elif known[1]["status"] in (RUNNING, ABANDONED):
                 row = {**known[1], "status": _running_or_not(each.path)}
@@ -110,18 +119,28 @@ class ExperimentIndex:
         try:
             row = self._ask(read_row, each.path)
         except InputError as error:
-            row = {"status": "damaged", "message": f"{each.name}: {error}", "values": {}}
+            return _damaged(key, each, str(error))
         if row["status"] == RUNNING:
             row["status"] = _running_or_not(each.path)
         return {"key": key, "name": for_terminal(each.name), **row}
 
     def _watch(self) -> None:
         while not self._ended.is_set():
-            self.update()
+            try:
+                self.update()
+            except Exception:  # such as a process that cannot be started just now
+                if not self._ended.is_set():
+                    log.exception("The experiments could not be looked at; trying again")
             if time.monotonic() - self._last_asked > _WATCHED_SECONDS:
                 self._watched.clear()
             self._ended.wait(_INTERVAL_SECONDS)
             self._watched.wait()
+
+
+def _damaged(key: str, each: Found, problem: str) -> dict[str, Any]:
+    name = for_terminal(each.name)
+    message = for_terminal(f"{each.name}: {problem}")
+    return {"key": key, "name": name, "status": "damaged", "message": message, "values": {}}
 
 
 def _grows_in_folds(row: dict[str, Any]) -> bool:
@@ -140,23 +159,37 @@ def key_of(name: str) -> str:
 
 def _experiments_in(results_dir: Path) -> Iterator[Found]:
     """Those in the folder, and in each folder of it that is no experiment, such as a sweep's."""
-    for name, path in _folders(results_dir):
-        if each := _experiment(path, name):
+    paths, problems = _folders(results_dir, results_dir.absolute().name)
+    yield from problems
+    for path in paths:
+        if each := _experiment(path, path.name):
             yield each
             continue
         if path.is_symlink() and path.resolve() == results_dir.resolve():
             continue  # it would list everything twice
-        for inner_name, inner in _folders(path):
-            if each := _experiment(inner, f"{name}/{inner_name}"):
+        inner_paths, problems = _folders(path, path.name)
+        yield from problems
+        for inner in inner_paths:
+            if each := _experiment(inner, f"{path.name}/{inner.name}"):
                 yield each
 
 
-def _folders(folder: Path) -> list[tuple[str, Path]]:
+def _folders(folder: Path, name: str) -> tuple[list[Path], list[Found]]:
+    """The folders in this one, or why it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
-            return sorted((entry.name, Path(entry.path)) for entry in entries if entry.is_dir())
-    except OSError:
-        return []
+            return sorted(Path(entry.path) for entry in entries if _is_folder(entry)), []
+    except FileNotFoundError:  # nothing was trained yet
+        return [], []
+    except OSError as error:
+        return [], [Found(folder, name, None, f"cannot be listed ({error.strerror})")]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a row says so, such as of a link to itself
+        return True
 
 
 def _experiment(path: Path, name: str) -> Found | None:
