@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import REPOSITORY
-from experiment_factory import CLASS_NAMES, read_results, write_results
+from experiment_factory import CLASS_NAMES, read_results, write_experiment, write_results
 from reviewable import Reviewer, read_table, write_reviewable
 from running_workbench import running
 
@@ -285,6 +286,30 @@ def test_a_store_of_another_data_set_is_refused_before_a_strip_is_shown(served, 
         answer = workbench.post("/api/review/next", **Reviewer(workbench).about)
         assert answer.status == 422
         assert "start with another --decisions FILE" in answer.json()["detail"]
+
+
+def test_a_data_set_is_not_reviewed_under_two_sets_of_class_names(served, store, made):
+    results = made / "results"
+    names = ("pit", "crack", "scratch", "patch")
+    other = write_experiment(results, name="other_names", class_names=names)
+    data = read_results(results / "reviewable")["data"]
+    content = read_results(other)
+    content["data"] |= {name: data[name] for name in ("fingerprint", "root")}
+    write_results(other, content)
+    try:
+        served.index.update()
+        two = Reviewer(served, "Yan", experiment="other_names")
+        strip = two.next()["strips"][0]  # nothing is decided yet
+        one = Reviewer(served, "Zoe")
+        assert one.decide(one.next()["strips"][0], [1, 0, 0, 0]).status == 200
+        refused = two.decide(strip, [0, 1, 0, 0])
+        problem = served.ask(f"/api/review/list?key={served.key('other_names')}").json()["problem"]
+    finally:
+        shutil.rmtree(other)
+    assert refused.status == 422
+    assert "about the classes defect_1, defect_2, defect_3, defect_4 of this data set" in problem
+    assert store.class_names() == set(CLASS_NAMES)
+    assert one.next()["last"]["answers"] == [1, 0, 0, 0]
 
 
 def test_another_class_or_a_lost_table_says_why(served, tmp_path):

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 
 from core.errors import InputError
@@ -104,6 +105,14 @@ class ReviewStore:
         """The fingerprint of the data set that the store is about; None: it is empty."""
         with connected(self.path) as connection:
             return _fingerprint(connection)
+
+    def class_names(self) -> set[str]:
+        """The classes that the first call was about; of a page, all of its experiment's."""
+        with connected(self.path) as connection:
+            rows = connection.execute("SELECT call, class_name FROM decisions ORDER BY number")
+            first = next(rows, None)
+            same = takewhile(lambda row: row["call"] == first["call"], rows)
+            return {row["class_name"] for row in (first, *same)} if first else set()
 
     def _last(self, connection: sqlite3.Connection, reviewer: str) -> list[Entry]:
         own = f"FROM decisions WHERE reviewer = ? AND {VALID}"

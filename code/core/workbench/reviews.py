@@ -40,9 +40,31 @@ class Reviews:
         self._progress = Rested(_MOST_STORES)
 
     def list_of(self, key: str, order: Order, only: str) -> tuple[Found, ReviewList]:
-        """An experiment and its list. Raises InputError, or HTTPException for an unknown key."""
+        """An experiment and its list.
+
+        Raises InputError, also where its data set was reviewed under other names of the classes, or
+        HTTPException for an unknown key.
+        """
         found = find(self._index, key)
-        return found, self._listed(found, order, only)
+        listed = self._listed(found, order, only)
+        self._check_class_names(listed)
+        return found, listed
+
+    def _check_class_names(self, listed: ReviewList) -> None:
+        """The fingerprint of a data set says nothing of names, and decisions are known by them."""
+        path = self.path_for(listed.fingerprint)
+        if not path.is_file():
+            return
+        store = self._opened(path, create=False)
+        if store.fingerprint() == listed.fingerprint and (
+            others := store.class_names() - set(listed.class_names)
+        ):
+            found, own = ", ".join(sorted(others)), ", ".join(listed.class_names)
+            raise InputError(
+                f"{path}: holds decisions about the classes {found} of this data set, and this "
+                f"experiment calls its classes {own}: review one with those names, or start with "
+                "another --decisions FILE"
+            )
 
     @property
     def folder(self) -> Path:
@@ -69,17 +91,20 @@ class Reviews:
         Raises InputError for a store that cannot be used, or is about another data set.
         """
         path = self.path_for(fingerprint)
-        if path not in self._stores:
-            if self._decisions is None:
-                _make_folder(path.parent)
-            self._stores[path] = ReviewStore(path, create=True)
-        store = self._stores[path]
+        if path not in self._stores and self._decisions is None:
+            _make_folder(path.parent)
+        store = self._opened(path, create=True)
         if (known := store.fingerprint()) not in (None, fingerprint):
             raise InputError(
                 f"{path}: holds decisions about the data set with fingerprint {known[:12]}, and "
                 f"this experiment predicted {fingerprint[:12]}: start with another --decisions FILE"
             )
         return store
+
+    def _opened(self, path: Path, create: bool) -> ReviewStore:
+        if path not in self._stores:
+            self._stores[path] = ReviewStore(path, create)
+        return self._stores[path]
 
     def progress(self, fingerprint: str) -> dict[str, Any]:
         """How far the review of a data set has come, as it was some seconds ago.
