@@ -87,6 +87,15 @@ def test_the_export_is_read_back_as_the_decided_labels(root, given, store, run, 
     assert again.masks[0][0].sum() == 5
 
 
+@pytest.mark.parametrize("name", ["labels.csv", "classes.txt"])
+def test_a_file_is_not_written_where_one_beside_it_is(root, store, run, tmp_path, name):
+    file = tmp_path / "corrected" / name
+    code, printed = run("export", store.path, root, "--output", file, "--layout", "train")
+    assert code == 2
+    assert f"--output {file}: --layout train writes another {name} beside" in printed
+    assert not file.parent.exists()
+
+
 def test_the_decided_labels_alone_are_an_overlay(root, given, store, run, tmp_path):
     file = tmp_path / "corrections.csv"
     code, printed = run("export", store.path, root, "--output", file, "--layout", "corrections")

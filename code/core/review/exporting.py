@@ -76,6 +76,11 @@ def _write_masks(path: Path, table: LabelTable) -> str:
     beside = [path.parent / CLASS_FILE]
     without = sum(map(len, table.masks.missing.values()))
     beside += [path.parent / LABEL_CSV] if without else []
+    if path.name in {file.name for file in beside}:
+        raise InputError(
+            f"--output {path}: --layout train writes another {path.name} beside this file: give "
+            f"another name, such as {RUN_LENGTH_CSV}"
+        )
     for file in beside:
         check_replaceable(file, "--output: the file beside it,", lambda path: False)
     write_text(beside[0], "".join(f"{name}\n" for name in table.class_names))
