@@ -5,7 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -38,8 +40,15 @@ def test_it_prints_its_address_serves_and_ends_with_ctrl_c(tmp_path):
         assert "token" not in page.url
         listed = browser.open(page.url + "api/experiments", timeout=60)
         assert listed.status == 200
-        server.send_signal(signal.SIGINT)
-        _, errors = server.communicate(timeout=60)
+        # Its answer takes seconds, and is not waited for.
+        about = {"Content-Type": "application/json", "Origin": page.url.rstrip("/")}
+        body = b'{"values": {"experiment": "quickstart"}}'
+        question = urllib.request.Request(page.url + "api/form/check", body, about)
+        with ThreadPoolExecutor() as threads:
+            threads.submit(browser.open, question, timeout=60)
+            time.sleep(1)
+            server.send_signal(signal.SIGINT)
+            _, errors = server.communicate(timeout=60)
         assert (server.returncode, errors) == (130, "")
     finally:
         server.kill()

@@ -205,6 +205,8 @@ def test_a_child_that_is_ended_is_replaced():
             ask(raise_input_error, "not of this project")
     finally:
         ask.close()
+    with pytest.raises(InputError, match="is ending"):
+        ask(len, "three")
 
 
 KILLED = """

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
 from threading import Lock, Thread
 from typing import Any
@@ -24,6 +24,7 @@ class ChildProcess:
     def __init__(self) -> None:
         self._lock = Lock()
         self._pool: ProcessPoolExecutor | None = None
+        self._is_closed = False
 
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What the function returns or raises there.
@@ -31,6 +32,8 @@ class ChildProcess:
         Raises InputError where the system ended the process, as one that takes too much memory.
         """
         with self._lock:
+            if self._is_closed:
+                raise InputError("the workbench is ending")
             self._pool = self._pool or _pool()
             try:
                 return self._pool.submit(function, *arguments).result()
@@ -41,9 +44,16 @@ class ChildProcess:
                 ) from None
 
     def close(self) -> None:
-        """End the process once its question is answered."""
+        """End the process once its question is answered; no other question is answered."""
+        self._is_closed = True
         if self._pool:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.shutdown(wait=False)
+
+
+def end_children() -> None:
+    """End the processes of all that is asked here now, whose answers nobody waits for any more."""
+    for process in active_children():
+        process.terminate()
 
 
 def _pool() -> ProcessPoolExecutor:

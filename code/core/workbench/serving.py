@@ -11,7 +11,7 @@ import uvicorn
 from core.command.terminal import show
 from core.errors import InputError
 from core.workbench.app import build_app
-from core.workbench.child import ChildProcess
+from core.workbench.child import ChildProcess, end_children
 from core.workbench.guard import Guard
 from core.workbench.index import ExperimentIndex
 from core.workbench.launching.jobs import user_queue
@@ -55,17 +55,34 @@ def serve(
             app, log_level="warning", access_log=False, server_header=False, lifespan="off",
             limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=2, log_config=None,
         )  # fmt: skip
+        server = _Server(config, (index, ask, ask_table, ask_model, ask_form))
         show(f"Workbench: http://{_ADDRESS}:{port}/login?token={token}")
         show("The address is for you alone: who has it can read your experiments. Ctrl-C ends it.")
         index.watch()
         launcher.runner.watch()
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            server.run(sockets=[listener])
         finally:
             launcher.runner.close()
-            index.close()
-            for process in (ask, ask_table, ask_model, ask_form):
-                process.close()
+            server.close()
+
+
+class _Server(uvicorn.Server):
+    """Ends what requests wait for before it waits for the requests."""
+
+    def __init__(self, config: uvicorn.Config, asked: Sequence[ExperimentIndex | ChildProcess]):
+        super().__init__(config)
+        self._asked = asked
+
+    def close(self) -> None:
+        """End the processes that are asked, whatever they do."""
+        for each in self._asked:
+            each.close()
+        end_children()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.close()
+        await super().shutdown(sockets)
 
 
 @contextmanager
