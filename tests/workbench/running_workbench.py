@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,7 @@ def running(
     data_root: Path | None = None,
     decisions: Path | None = None,
     launcher_of: Callable[[ExperimentIndex], Launcher | None] = lambda index: None,
+    allowed_hosts: Sequence[str] = (),
 ) -> Iterator[Running]:
     """Serve `results_dir`; unless it is watched, it is read once, before."""
     index = ExperimentIndex(results_dir, directly)
@@ -98,7 +99,7 @@ def running(
         strips = StripSources(index, directly, data_root)
         reviews = Reviews(index, directly, decisions)
         app = build_app(index, directly, strips, reviews, launcher_of(index))
-        app = Guard(app, TOKEN, [f"127.0.0.1:{port}"], f"workbench_{port}")
+        app = Guard(app, TOKEN, [f"127.0.0.1:{port}", *allowed_hosts], f"workbench_{port}")
         config = uvicorn.Config(wrapped(app), lifespan="off", log_config=None, server_header=False)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

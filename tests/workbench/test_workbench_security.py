@@ -66,6 +66,22 @@ def test_a_name_that_was_pointed_at_this_machine_is_refused(served, host):
 
 
 @pytest.mark.parametrize(
+    ("allowed", "sent"),
+    [
+        ("Plant-PC:8765", "plant-pc:8765"),
+        ("steel.example:443", "steel.example"),
+        ("steel.example:80", "steel.example"),
+        ("steel.example", "steel.example"),
+    ],
+)
+def test_a_name_that_is_allowed_is_known_as_browsers_send_it(results_dir, allowed, sent):
+    with running(results_dir, allowed_hosts=[allowed]) as workbench:
+        assert workbench.ask(API, Host=sent, Origin=f"https://{sent}").status == 200
+        assert workbench.ask(API, Host=f"{sent}.attacker.example").status == 421
+        assert workbench.ask(API, Host="plant-pc:80").status == 421
+
+
+@pytest.mark.parametrize(
     "origin", ["https://attacker.example", "null", "http://127.0.0.1", "http://127.0.0.1:1"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])

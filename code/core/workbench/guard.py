@@ -9,6 +9,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _MOST_BODY_BYTES = 64 << 10
+_USUAL_PORTS = (":80", ":443")
 _SAFE_METHODS = ("GET", "HEAD")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -26,14 +27,17 @@ class Guard:
     """Refuses what does not come from a page of this server, opened with its token.
 
     `hosts` are the values of the header Host under which the server may be asked: a page of
-    another site, whose name was pointed at this machine, has another.
+    another site, whose name was pointed at this machine, has another. A browser sends them in small
+    letters, and without the usual port of its scheme.
     """
 
     def __init__(self, app: ASGIApp, token: str, hosts: Collection[str], cookie: str) -> None:
         self.app = app
         self._token = token
-        self._hosts = frozenset(hosts)
-        self._origins = {f"{scheme}://{host}" for host in hosts for scheme in ("http", "https")}
+        sent = [host.lower() for host in hosts]
+        sent += [host.removesuffix(port) for host in sent for port in _USUAL_PORTS]
+        self._hosts = frozenset(sent)
+        self._origins = {f"{scheme}://{host}" for host in sent for scheme in ("http", "https")}
         self._cookie = cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,7 +61,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or hosts[0] not in self._hosts:
+        if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
             return _refuse(421, "This address is not served: start with --allowed-host NAME:PORT")
         safe = scope["method"] in _SAFE_METHODS
         origins = headers.getlist("origin")
