@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from core.command.config import fill_config_store
@@ -60,9 +61,13 @@ def check_command(arguments: Sequence[str]) -> SearchConfig:
             raise InputError(f"{word}: expected key=value; --help lists the keys")
         if key == "resume":
             raise InputError(f"{word}: leave it out: the same command goes on with its study")
+        if key == _SEARCH:
+            known = ", ".join(SearchSettings.model_fields)
+            raise InputError(f"{word}: expected {_SEARCH}.KEY=VALUE; known keys: {known}")
         if key == _SPACE or key.partition(".")[0] == _SEARCH:
             own[key] = _value_of(word)
         else:
+            _parsed(word)
             overrides.append(word)
     if _SPACE not in own:
         known = ", ".join(sorted(path.stem for path in SPACES.glob("*.yaml")))
@@ -89,9 +94,16 @@ def check_command(arguments: Sequence[str]) -> SearchConfig:
 
 def _value_of(word: str) -> Any:
     """The value of `key=value` in plain types; `${oc.env:NAME}` is the environment's."""
-    override = OverridesParser.create().parse_override(word)
-    if override.is_sweep_override():
-        raise InputError(f"{word}: expected one value")
-    return OmegaConf.to_container(OmegaConf.create({"value": override.value()}), resolve=True)[
+    return OmegaConf.to_container(OmegaConf.create({"value": _parsed(word).value()}), resolve=True)[
         "value"
     ]
+
+
+def _parsed(word: str) -> Override:
+    """Raises InputError for several values: what is searched stands in the file of the space."""
+    override = OverridesParser.create().parse_override(word)
+    if override.is_sweep_override():
+        raise InputError(
+            f"{word}: expected one value: those to try stand in the file of space=FILE"
+        )
+    return override
