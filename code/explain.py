@@ -12,12 +12,8 @@ from core.explaining import METHOD_NAMES
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("experiment", type=Path, metavar="EXPERIMENT", help=HOW_NAMED)
-    parser.add_argument(
-        "images",
-        nargs="*",
-        metavar="IMAGES",
-        help="files, folders, globs; -: paths on stdin; default: test strips whose masks exist",
-    )
+    images = "files, folders, globs; -: paths on stdin; default: test strips whose masks exist"
+    parser.add_argument("images", nargs="*", default=[], metavar="IMAGES", help=images)
     parser.add_argument(
         "--method",
         choices=METHOD_NAMES,

@@ -14,7 +14,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     what = f"a training or a pretraining: {HOW_NAMED}"
     parser.add_argument("experiment", type=Path, metavar="EXPERIMENT", help=what)
     queries = "files, folders, globs; default: each image that is searched, where labels are known"
-    parser.add_argument("queries", nargs="*", metavar="QUERY", help=queries)
+    parser.add_argument("queries", nargs="*", default=[], metavar="QUERY", help=queries)
     searched = parser.add_mutually_exclusive_group()
     searched.add_argument(
         "--in",

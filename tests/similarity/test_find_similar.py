@@ -15,6 +15,7 @@ from experiment_factory import CLASS_NAMES, write_experiment
 from pretraining.pretraining_runs import composed
 from similarity.similarity_runs import SIZE, write_strips
 
+import explain
 import find_similar
 from core.data.images import ImageFormat
 from core.errors import InputError
@@ -114,6 +115,13 @@ def test_copies_are_marked_and_left_out_of_the_score(classifier, strips, tmp_pat
     report = json.loads((tmp_path / "found" / "similar.json").read_text())["scores"]
     # Of the bright strips, 8 and 11 are left; of all images, ten.
     assert report["over_queries"]["chance"] == pytest.approx(chance_level(2, 10))
+
+
+@pytest.mark.parametrize("parse", [find_similar.parse, explain.parse])
+def test_what_may_be_left_out_is_not_asked_for(parse, capsys):
+    with pytest.raises(SystemExit):
+        parse([])
+    assert capsys.readouterr().err.endswith("required: EXPERIMENT\n")
 
 
 def test_what_cannot_be_read_is_left_out_and_gives_exit_code_1(classifier, strips, tmp_path):
