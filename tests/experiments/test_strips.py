@@ -8,6 +8,7 @@ from experiment_factory import read_results, write_experiment, write_results
 
 from core.data.sources import image_folder
 from core.errors import InputError
+from core.experiments import strips as strips_module
 from core.experiments.reading import Experiment, read_experiment
 from core.experiments.strips import ImageFolder, Strips
 
@@ -54,6 +55,30 @@ def test_the_folder_that_training_reads_comes_before_others_with_the_same_names(
     assert image_folder(tmp_path, source) == tmp_path / read
     (tmp_path / source).touch()  # no record says which is read, but one labels it
     assert ImageFolder(tmp_path).find("a.jpg") == tmp_path / read / "a.jpg"
+
+
+def test_other_folders_are_looked_into_last_and_not_without_end(tmp_path, monkeypatch):
+    for place in ("images/a.jpg", "one/b.jpg", "two/c.jpg"):
+        (tmp_path / place).parent.mkdir()
+        (tmp_path / place).write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "far").symlink_to(tmp_path / "two")
+    walked, walk = [], strips_module._folders_below
+
+    def counted(root):
+        for folder in walk(root):
+            walked.append(folder.name)
+            yield folder
+
+    monkeypatch.setattr(strips_module, "_folders_below", counted)
+    monkeypatch.setattr(strips_module, "_MOST_FOLDERS", 4)
+    images = ImageFolder(tmp_path, "labels.csv")
+    assert images.find("a.jpg") == tmp_path / "images" / "a.jpg"
+    assert walked == []
+    assert images.find("b.jpg") == tmp_path / "one" / "b.jpg"
+    assert images.find("c.jpg") == tmp_path / "far" / "c.jpg"
+    assert images.find("d.jpg") is None
+    assert walked == [tmp_path.name, "far", "images", "one"]
 
 
 def test_a_root_that_is_given_wins(experiment, tmp_path):

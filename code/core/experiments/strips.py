@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import cached_property
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from core.errors import InputError
@@ -11,19 +13,29 @@ from core.experiments.reading import Experiment
 from core.files.image_folders import image_folders
 
 SPLIT_FILE = "split.csv"
+_MOST_FOLDERS = 10_000
 
 
 class ImageFolder:
     """Finds images by their id in a data set's root or one of its folders.
 
     The folder that a training reads comes first: others may hold files of the same names, such as
-    marked copies. `source` is the label source, as in `data.source` of results.json.
+    marked copies. They are looked for where an image is not in that one, and so many of them at
+    most: a results.json of others may name any folder. `source` is the label source, as in
+    `data.source` of results.json.
     """
 
     def __init__(self, root: Path, source: str | None = None) -> None:
         self.root = root
-        below = _folders_below(root) if root.is_dir() else ()
-        self.folders = list(dict.fromkeys([*image_folders(root, source), *below]))
+        self._read = list(image_folders(root, source))
+
+    @cached_property
+    def _below(self) -> list[Path]:
+        return list(islice(_folders_below(self.root), _MOST_FOLDERS)) if self.root.is_dir() else []
+
+    def _folders(self) -> Iterator[Path]:
+        yield from self._read
+        yield from self._below
 
     def find(self, image_id: str) -> Path | None:
         """The image's file; None where there is none."""
@@ -31,7 +43,7 @@ class ImageFolder:
         path = PurePosixPath(image_id)
         if not path.name or path.is_absolute() or ".." in path.parts:
             return None
-        files = (folder / image_id for folder in self.folders)
+        files = (folder / image_id for folder in self._folders())
         try:
             return next((file for file in files if file.is_file()), None)
         except OSError:  # too long a name
@@ -46,7 +58,7 @@ class Strips(ImageFolder):
         root = Path(str(data_root or experiment.look_up("data", "root")))
         super().__init__(root, experiment.look_up("data", "source"))
         self.experiment = experiment
-        if data_root and not self.folders:
+        if data_root and not root.is_dir():
             raise InputError(f"--data-root {data_root} is not a folder: give the data set's folder")
 
     def ids(self, part: str) -> list[str]:
@@ -84,6 +96,11 @@ def _folders_below(root: Path) -> Iterator[Path]:
             waiting += sorted(
                 Path(entry.path)
                 for entry in os.scandir(folder)
-                if not entry.name.startswith(".")
-                and (entry.is_dir(follow_symlinks=False) or Path(entry.path).is_dir())
+                if not entry.name.startswith(".") and _is_folder(entry)
             )
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    if entry.is_symlink():  # which may lead to where nobody may look
+        return os.path.isdir(entry.path)  # noqa: PTH112
+    return entry.is_dir(follow_symlinks=False)
