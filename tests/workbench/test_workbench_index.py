@@ -205,7 +205,7 @@ def test_a_child_that_is_ended_is_replaced():
             ask(raise_input_error, "not of this project")
     finally:
         ask.close()
-    with pytest.raises(InputError, match="is ending"):
+    with pytest.raises(InputError, match="was ended"):
         ask(len, "three")
 
 

@@ -32,10 +32,10 @@ class ChildProcess:
         Raises InputError where the system ended the process, as one that takes too much memory.
         """
         with self._lock:
-            if self._is_closed:
-                raise InputError("the workbench is ending")
             self._pool = self._pool or _pool()
             try:
+                if self._is_closed:
+                    raise BrokenProcessPool
                 return self._pool.submit(function, *arguments).result()
             except BrokenProcessPool:
                 self._pool = None
