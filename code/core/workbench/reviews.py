@@ -52,18 +52,19 @@ class Reviews:
 
     def _check_class_names(self, listed: ReviewList) -> None:
         """The fingerprint of a data set says nothing of names, and decisions are known by them."""
-        path = self.path_for(listed.fingerprint)
+        path, own = self.path_for(listed.fingerprint), listed.class_names
         if not path.is_file():
             return
-        store = self._opened(path, create=False)
-        if store.fingerprint() == listed.fingerprint and (
-            others := store.class_names() - set(listed.class_names)
-        ):
-            found, own = ", ".join(sorted(others)), ", ".join(listed.class_names)
+        try:
+            store = self._opened(path, create=False)
+            known = store.class_names() if store.fingerprint() == listed.fingerprint else set()
+        except InputError:  # said where the store is used
+            return
+        if others := known - set(own):
             raise InputError(
-                f"{path}: holds decisions about the classes {found} of this data set, and this "
-                f"experiment calls its classes {own}: review one with those names, or start with "
-                "another --decisions FILE"
+                f"{path}: holds decisions about the classes {', '.join(sorted(others))} of this "
+                f"data set, and this experiment calls its classes {', '.join(own)}: review one "
+                "with those names, or start with another --decisions FILE"
             )
 
     @property
