@@ -108,6 +108,22 @@ def test_a_begun_fold_goes_on_from_its_last_checkpoint(
     assert read(begun / "fold_3")["experiment"]["resumed_at"][0]["epoch"] == 2
 
 
+@pytest.mark.slow
+def test_a_copy_of_one_fold_goes_on_by_itself(finished, train_command, tmp_path, monkeypatch):
+    copied = Path(shutil.copytree(finished / "fold_3", tmp_path / "copied"))
+    (copied / "results.json").write_text(json.dumps({**read(copied), "status": "running"}))
+    split = (copied / "split.csv").rename(tmp_path / "split.csv")
+    refused = train_command(f"resume={copied}")
+    assert refused.exit_code == 2
+    assert "split.csv: is missing" in refused.errors
+    split.rename(copied / "split.csv")
+    monkeypatch.setattr("core.training.trainer.train_epoch", None)  # there is no epoch left to run
+    ended = train_command(f"resume={copied}")
+    assert ended.exit_code == 0, ended.errors
+    assert read(copied)["test"] == read(finished / "fold_3")["test"]
+    assert not list(copied.glob("fold_*"))
+
+
 @pytest.mark.parametrize("strategy", ["stratified_80_10_10", "file"])
 def test_a_split_that_folds_would_not_use_is_refused(compose, overrides, strategy):
     config = compose(*overrides, f"data.split_strategy={strategy}")

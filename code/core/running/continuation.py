@@ -135,6 +135,11 @@ def describe_resumption(
 def _own_split(config: TrainConfig, data: LoadedData, path: Path, split: Split | None) -> Split:
     file = path / SPLIT_FILE
     if not file.is_file():
+        if split is None and config.training.folds:
+            raise InputError(
+                f"{file}: is missing, and nothing else says which images this fold learned from: "
+                "give it back, or train all folds anew"
+            )
         return choose_split(config, data) if split is None else split
     own = read_split(file, data.table)
     if split and any(not np.array_equal(own[part], split[part]) for part in split):

@@ -12,6 +12,7 @@ from core.errors import InputError
 from core.experiments.finding import LATEST, beginning_with, created_at, several
 from core.experiments.lock import is_locked
 from core.experiments.reading import flatten, look_up, read_results
+from core.experiments.strips import SPLIT_FILE
 from core.files.reading import read_yaml
 from core.running.continuation import continue_training
 from core.running.cross_validation import cross_validate
@@ -48,7 +49,9 @@ def find_training(
         parent = path.resolve().parent
         if (parent / CONFIG_FILE).is_file() and read_config(parent).training.folds:
             raise InputError(f"resume={path}: is one fold of {parent}: give resume={parent}")
-        return config, partial(cross_validate, config, path, changed)
+        # A copy of a single fold is a training like any other.
+        if not (path / SPLIT_FILE).exists() and not (path / "checkpoints" / "last.pt").exists():
+            return config, partial(cross_validate, config, path, changed)
     return config, partial(continue_training, config, path, changed=changed)
 
 
