@@ -15,6 +15,7 @@ from outcomes import differences, outcome, read
 from core.data.dataset import StripDataset
 from core.files import checkpoint
 from core.training import trainer
+from core.training.checkpoint import Checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -223,9 +224,32 @@ def test_a_best_checkpoint_that_is_lost_is_told_before_an_hour_is_spent(
     assert "the best epoch so far" in line
 
 
-def refused(train_command, path: Path) -> str:
+@pytest.mark.parametrize("status", ["running", "completed"])
+def test_a_training_whose_checkpoints_were_removed_is_not_overwritten(
+    status, faultless, train_command, tmp_path
+):
+    path = unfinished(faultless, tmp_path)
+    (path / "results.json").write_text(json.dumps({**read(path), "status": status}))
+    shutil.rmtree(path / "checkpoints")
+    assert "results of 3 epochs" in refused(train_command, path, "training.num_epochs=4")
+
+
+def test_a_last_checkpoint_that_is_missing_is_told(faultless, tmp_path):
+    folder = Path(shutil.copytree(faultless / "checkpoints", tmp_path / "checkpoints"))
+    assert not Checkpoints(folder).newest().problems
+    (folder / "last.pt").unlink()
+    found = Checkpoints(folder).newest()
+    assert found.problems == [
+        f"{folder / 'last.pt'}: is missing",
+        f"going on from {folder / 'best.pt'}",
+    ]
+    (folder / "best.pt").unlink()
+    assert not Checkpoints(folder).newest().problems
+
+
+def refused(train_command, path: Path, *more: str) -> str:
     before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
-    ended = train_command(f"resume={path}")
+    ended = train_command(f"resume={path}", *more)
     assert ended.exit_code == 2, ended.output
     (line,) = ended.errors.strip().splitlines()
     assert {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before

@@ -43,13 +43,16 @@ def continue_training(
     """Continue from the newest whole checkpoint in `path`, or start over if there is none.
 
     `data` is read if it is not given. The folder's own split is used; if `split` is given, it must
-    be equal. Raises InputError where the data, the split or the checkpoints do not fit.
+    be equal. Raises InputError where the data, the split or the checkpoints do not fit, or all
+    checkpoints were removed.
     """
     data, checkpoints = data or read_data(config.data), Checkpoints(path / "checkpoints")
 
     def read() -> tuple[FoundCheckpoint, Split]:
         check_fingerprint(path, data, config)
-        return checkpoints.newest(), _own_split(config, data, path, split)
+        found = checkpoints.newest()
+        _check_not_lost(path, found)
+        return found, _own_split(config, data, path, split)
 
     found, own_split = from_first(read)
     # Weights come from the checkpoint; the initial weights' file may be gone.
@@ -130,6 +133,15 @@ def describe_resumption(
         entry["checkpoint"] = found.file.name if found.file else None
         entry["problems"] = found.problems
     return entry
+
+
+def _check_not_lost(path: Path, found: FoundCheckpoint) -> None:
+    """Raise InputError where epochs were trained, and no file of them is left to continue from."""
+    if (history := read_results(path).get("history")) and not (found.file or found.problems):
+        raise InputError(
+            f"{path}: holds the results of {len(history)} epochs, which would be overwritten, but "
+            "neither checkpoints/last.pt nor best.pt to go on from: give one back, or train anew"
+        )
 
 
 def _own_split(config: TrainConfig, data: LoadedData, path: Path, split: Split | None) -> Split:

@@ -100,12 +100,12 @@ class Checkpoints:
         return {key: state[key] for key in ("model", "objective", "history")}
 
     def newest(self) -> FoundCheckpoint:
-        """The state of last.pt; of best.pt if last.pt is damaged; or of neither."""
+        """The state of last.pt; of best.pt if last.pt is damaged or missing; or of neither."""
         problems = []
-        for which in ("last", "best"):
-            file = self.file(which)
-            if not file.exists():
-                continue
+        last, best = self.file("last"), self.file("best")
+        if best.exists() and not last.exists():
+            problems.append(f"{last}: is missing")
+        for file in filter(Path.exists, (last, best)):
             try:
                 state = load_checkpoint(file)
             except UnreadableCheckpointError as error:
@@ -127,8 +127,8 @@ class Checkpoints:
         if problem := self._problem_of_best(state):
             if state["best_epoch"] != len(state["history"]) or state["epoch_progress"]:
                 raise InputError(
-                    f"{problem}; it was the best epoch so far, and could not be tested: delete "
-                    f"{self.folder} to train again from epoch 1"
+                    f"{problem}; it was the best epoch so far, and could not be tested: give back "
+                    "its checkpoint, or train anew"
                 )
             save_checkpoint(self.file("best"), state)
         if found.file != self.file("last"):
