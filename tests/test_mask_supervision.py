@@ -166,7 +166,15 @@ def test_model_final_says_that_the_head_was_left_out(completed, tiny, labels_onl
         (["mask_loss=focal_loss", "mask_loss.reduction=none"], r"mask_loss\.reduction"),
         (
             ["mask_loss=focal_loss", "loss.reduction=sum", "training.accumulation_steps=2"],
-            "give both sum",
+            "cannot weigh batches",
+        ),
+        (
+            [
+                "mask_loss=compound",
+                "mask_loss.components=[{type:bce,reduction:sum}]",
+                "training.accumulation_steps=2",
+            ],
+            "cannot weigh batches",
         ),
         (["mask_loss=dice_loss", "data.mask_fraction=0"], "leaves none of the"),
         (["mask_loss=dice_loss", "+mask_loss.smoth=2"], "did you mean 'smooth'"),

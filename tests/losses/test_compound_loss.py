@@ -121,6 +121,35 @@ def test_a_reduction_is_that_of_the_parts_without_their_own():
     assert [p["reduction"] for p in loss.get_params()["components"]] == ["sum", "positives"]
 
 
+SUM, MEAN = {"type": "bce", "reduction": "sum"}, {"type": "focal", "reduction": "mean"}
+
+
+@pytest.mark.parametrize(
+    ("components", "reduction", "expected"),
+    [
+        ([MEAN, {"type": "dice"}], "mean", False),
+        ([MEAN], "sum", False),
+        ([SUM, {"type": "focal"}], "sum", True),
+        ([SUM, {"type": "dice", "batch": False}], "sum", True),
+        ([SUM, {"type": "dice"}], "sum", None),
+        ([SUM, MEAN], "mean", None),
+        ([SUM, {"type": "compound", "components": [SUM]}], "mean", True),
+        ([SUM, {"type": "compound", "components": [SUM, MEAN]}], "mean", None),
+    ],
+)
+def test_sums_over_images_where_all_of_its_parts_do(components, reduction, expected):
+    loss = compound(*components, reduction=reduction)
+    assert loss.sums_over_images is expected
+    learned = compound(*components, reduction=reduction, learnable_weights="uncertainty")
+    assert learned.sums_over_images is expected
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_module_says_by_its_reduction_whether_it_sums(reduction):
+    loss = CompoundLoss([nn.BCEWithLogitsLoss(reduction=reduction)])
+    assert loss.sums_over_images is (reduction == "sum")
+
+
 def test_a_compound_may_hold_a_compound():
     inner = {"type": "compound", "components": [{"type": "bce"}, {"type": "boundary"}]}
     loss = compound({"type": "dice"}, {**inner, "weight": 0.5})

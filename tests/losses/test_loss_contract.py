@@ -109,6 +109,32 @@ def test_doubling_the_batch_changes_nothing(name):
         torch.testing.assert_close(twice, loss(logits, targets), rtol=1e-12, atol=1e-12)
 
 
+@every_loss
+def test_accumulated_batches_have_the_gradient_of_one(name):
+    """Batches of sums are added up, batches of means by their share of the images."""
+    logits, targets = example(name, SHAPE, dtype=torch.float64)
+    takes = get_registry().get(name)
+    over_the_batch = (True, False) if "batch" in get_registry().defaults(name) else (None,)
+    for reduction, batch in itertools.product(takes.reductions, over_the_batch):
+        if reduction == "none" or name == "compound":
+            continue
+        params = {"reduction": reduction} | ({} if batch is None else {"batch": batch})
+        loss = build(name, **params)
+        assert loss.sums_over_images is (reduction == "sum" and not batch)
+        if not batch:
+            check_accumulation(loss, logits, targets)
+
+
+def check_accumulation(loss, logits, targets):
+    parts = (slice(0, 4), slice(4, 6))
+    weights = [1.0 if loss.sums_over_images else len(logits[part]) / len(logits) for part in parts]
+    added = [
+        weight * gradient(loss, logits[part], targets[part])
+        for weight, part in zip(weights, parts, strict=True)
+    ]
+    torch.testing.assert_close(torch.cat(added), gradient(loss, logits, targets))
+
+
 def without_smoothing(name):
     if name == "compound":
         parts = REQUIRED_PARAMS["compound"]["components"]

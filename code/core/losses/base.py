@@ -119,6 +119,11 @@ class BaseLoss(nn.Module):
                 "number of classes of the data"
             )
 
+    @property
+    def sums_over_images(self) -> bool | None:
+        """Whether the loss of a batch is a sum over its images, not a mean; None: in part."""
+        return self.reduction == "sum"
+
     def set_epoch(self, epoch: int) -> None:
         """Begin this epoch, counted from 0; only losses with a schedule change."""
 
@@ -182,18 +187,14 @@ class BaseLoss(nn.Module):
         return None if weight.value is None else weight(targets)
 
     def checked(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and targets in one floating type of at least 32 bits.
-
-        Warns if the first logits look like probabilities, an error without a symptom.
+        """Logits and targets in one floating type of at least 32 bits; warns of probabilities.
 
         Raises:
             ValueError: the shapes differ, are not (batch, C, *spatial), or are empty.
             InputError: C is not `num_classes`.
         """
         if logits.shape != targets.shape:
-            raise ValueError(
-                _shape_message(logits, targets, "one shape (batch, classes, *spatial)")
-            )
+            raise _shape_error(logits, targets, "one shape (batch, classes, *spatial)")
         self.check_logits(logits, targets)
         logits = at_least_float32(logits)
         return logits, targets.to(logits.dtype)
@@ -201,7 +202,7 @@ class BaseLoss(nn.Module):
     def check_logits(self, logits: Tensor, targets: Tensor) -> None:
         """The checks of `checked` that hold for every kind of target."""
         if logits.ndim < 2 or logits.numel() == 0:
-            raise ValueError(_shape_message(logits, targets, "(batch, classes, *spatial) logits"))
+            raise _shape_error(logits, targets, "(batch, classes, *spatial) logits")
         if self.num_classes not in (None, logits.shape[1]):
             raise InputError(
                 f"loss {self.name()}: num_classes={self.num_classes}: logits have the shape "
@@ -232,11 +233,9 @@ class BaseLoss(nn.Module):
             )
 
 
-def _shape_message(logits: Tensor, targets: Tensor, expected: str) -> str:
-    return (
-        f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)}: expected {expected}, "
-        "not empty"
-    )
+def _shape_error(logits: Tensor, targets: Tensor, expected: str) -> ValueError:
+    shapes = f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)}"
+    return ValueError(f"{shapes}: expected {expected}, not empty")
 
 
 def _with_num_classes(signature: inspect.Signature) -> inspect.Signature:

@@ -44,6 +44,10 @@ class ModuleLoss(BaseLoss):
         self.module = module
         self.warn_of_probabilities = False
 
+    @property
+    def sums_over_images(self) -> bool:
+        return getattr(self.module, "reduction", "mean") == "sum"
+
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         return self.module(logits, targets)
 

@@ -103,6 +103,11 @@ class CompoundLoss(BaseLoss):
             self._remember(values.detach())
         return total
 
+    @property
+    def sums_over_images(self) -> bool | None:
+        kinds = {loss.sums_over_images for loss in self.components.values()}
+        return kinds.pop() if len(kinds) == 1 else None
+
     def set_class_statistics(self, counts: Sequence[int], *args: Any, **kwargs: Any) -> None:
         self.check_class_count(len(counts))
         for loss in self.components.values():

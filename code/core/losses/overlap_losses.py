@@ -39,6 +39,11 @@ class OverlapLoss(BaseLoss, ABC):
         self.smooth = smooth
         self.batch = batch
 
+    @property
+    def sums_over_images(self) -> bool:
+        """Counts over the whole batch are one value for each class, and only these are summed."""
+        return self.reduction == "sum" and not self.batch
+
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         if not self.from_logits and not (logits.min() >= 0 and logits.max() <= 1):
             raise InputError(

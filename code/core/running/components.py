@@ -20,6 +20,7 @@ from core.models.mask_head import mask_size
 from core.models.output import initialize_lazy_layers
 from core.models.registry import get_registry as get_model_registry
 from core.running.component_errors import check_forward, naming_the_line
+from core.training.classification.objective import Objective
 from core.training.precision import choose_precision
 
 
@@ -130,6 +131,16 @@ def build_mask_loss(
         drawn_shares=drawn_cells.tolist(),
     )  # fmt: skip
     return loss, weight
+
+
+def check_accumulation(objective: Objective, accumulation_steps: int) -> None:
+    """Raise InputError where no weight of a batch suits every part of the loss."""
+    if accumulation_steps > 1 and objective.sums_over_images is None:
+        raise InputError(
+            f"training.accumulation_steps={accumulation_steps}: cannot weigh batches of losses of "
+            "which some are sums over the images and others means: give all of them "
+            "reduction=sum (those that count over the batch also batch=false), or none"
+        )
 
 
 def _loss(values: Mapping[str, Any], key: str, *, masks: bool) -> BaseLoss:

@@ -27,6 +27,7 @@ from core.running.components import (
     build_loss,
     build_mask_loss,
     build_model,
+    check_accumulation,
     choose_gradients,
     with_num_classes,
 )
@@ -159,6 +160,7 @@ def build(
         build_loss(config.loss, table.class_names, counts, len(labels), drawn),
         *build_mask_loss(config, table, split["train"], pixel_shares, drawn),
     )
+    check_accumulation(objective, config.training.accumulation_steps)
     loaders = build_loaders(config, data, split, pipeline, objective.mask_loss)
     choose_gradients(model, config, device)
     learner = Learner.create(

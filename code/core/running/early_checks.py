@@ -4,9 +4,11 @@ from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.losses.factory import loss_for_training
 from core.machine.device import choose_device
+from core.running.components import check_accumulation
 from core.running.cross_validation import check_split_strategy
 from core.running.launching import check_devices
 from core.running.mask_supervision import check_mask_keys
+from core.training.classification.objective import Objective
 from core.training.trackers import check_trackers
 
 
@@ -24,7 +26,8 @@ def check_early(config: TrainConfig) -> None:
         seed=config.experiment.seed,
         learns_masks=config.mask_loss is not None,
     )
-    loss_for_training(config.loss, "loss", masks=False)
+    loss, mask_loss = loss_for_training(config.loss, "loss", masks=False), None
     if config.mask_loss is not None:
         values = {key: value for key, value in config.mask_loss.items() if key != "weight"}
-        loss_for_training(values, "mask_loss", masks=True)
+        mask_loss = loss_for_training(values, "mask_loss", masks=True)
+    check_accumulation(Objective(loss, mask_loss), config.training.accumulation_steps)

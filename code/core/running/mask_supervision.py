@@ -45,14 +45,6 @@ def check_mask_keys(config: TrainConfig) -> None:
             "model.fusion=false: nothing would train the mask head: give mask_loss.type as well, "
             "or leave out model.mask_head"
         )
-    if mask_loss is not None and config.training.accumulation_steps > 1:
-        reductions = [loss.get("reduction", "mean") for loss in (config.loss, mask_loss)]
-        if reductions.count("sum") == 1:
-            raise InputError(
-                f"training.accumulation_steps={config.training.accumulation_steps}: cannot weigh "
-                f"batches of loss.reduction={reductions[0]} beside mask_loss.reduction="
-                f"{reductions[1]}: give both sum, or neither"
-            )
 
 
 def check_missing_masks(config: TrainConfig, table: LabelTable) -> None:

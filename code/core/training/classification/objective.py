@@ -67,6 +67,15 @@ class Objective(nn.Module):
         """The class name of the loss of the image labels."""
         return type(self.image_loss).__name__
 
+    @property
+    def sums_over_images(self) -> bool | None:
+        """Whether the loss of a batch is a sum over its images; None: only a part of it is."""
+        kinds = {
+            getattr(loss, "sums_over_images", getattr(loss, "reduction", "mean") == "sum")
+            for loss in self._losses()
+        }
+        return kinds.pop() if len(kinds) == 1 else None
+
     def set_epoch(self, epoch: int) -> None:
         """Tell the losses the epoch, counted from 0."""
         self._sums, self._num_images = None, [0, 0]

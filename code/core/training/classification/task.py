@@ -67,7 +67,7 @@ class ClassificationTask(Task):
 
     @property
     def sums_over_images(self) -> bool:
-        return getattr(self.objective.image_loss, "reduction", "mean") == "sum"
+        return bool(self.objective.sums_over_images)
 
     def begin_epoch(self, epoch: int) -> None:
         self.objective.set_epoch(epoch - 1)
