@@ -13,7 +13,7 @@ from outcomes import differences, outcome, read
 
 from core.errors import InputError
 from core.predicting import building
-from core.running.resuming import read_config, resumed_config
+from core.running.resuming import checked_changes, read_config, resumed_config
 
 
 @pytest.mark.slow
@@ -139,6 +139,29 @@ def test_what_would_change_the_result_is_refused(override, half_done, train_comm
     (line,) = ended.errors.strip().splitlines()
     assert all(words in line for words in REFUSED[override]), line
     assert snapshot(half_done) == before
+
+
+@pytest.mark.parametrize("status", ["completed", "interrupted"])
+@pytest.mark.parametrize(("patience", "best_epoch"), [(1, 2), (2, 1)])
+def test_more_epochs_are_refused_where_patience_ran_out_in_the_last_one(
+    status, patience, best_epoch, half_done, train_command, tmp_path
+):
+    path = Path(shutil.copytree(half_done / "experiment_begun", tmp_path / "begun"))
+    content = yaml.safe_load((path / "config.yaml").read_text())
+    content["training"]["early_stopping_patience"] = patience
+    (path / "config.yaml").write_text(yaml.safe_dump(content))
+    change_results(path, status=status, best_epoch=best_epoch)
+    before = snapshot(path)
+    ended = train_command(f"resume={path}", "training.num_epochs=6")
+    assert ended.exit_code == 2
+    assert "stopped early after epoch 3 of 3, and would again" in ended.errors
+    assert snapshot(path) == before
+    # So is a run of another kind.
+    changed = content | {"training": content["training"] | {"num_epochs": 6}}
+    with pytest.raises(InputError, match="stopped early after epoch 3 of 3"):
+        checked_changes(path, content, changed, ["training.num_epochs"])
+    change_results(path, best_epoch=3)
+    assert checked_changes(path, content, changed, ["training.num_epochs"])
 
 
 @pytest.mark.parametrize("text", ["${oc.env:HOME}/here", "${data.root}", "${oc.env:NONE,a}", "???"])

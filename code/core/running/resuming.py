@@ -17,6 +17,7 @@ from core.files.reading import read_yaml
 from core.running.continuation import continue_training
 from core.running.cross_validation import cross_validate
 from core.running.out_of_memory import AUTO
+from core.training.callbacks import EarlyStopping
 from core.validation import nearest
 
 log = logging.getLogger(__name__)
@@ -56,17 +57,27 @@ def find_training(
 
 
 def _check_unfinished(path: Path, config: TrainConfig, changed: Mapping[str, Any]) -> None:
-    results = read_results(path)
-    if results.get("status") != "completed":
-        return
-    if _NUM_EPOCHS not in changed:
+    if _NUM_EPOCHS in changed:
+        _check_trains_on(path, flatten(config.resolved()), changed[_NUM_EPOCHS][0])
+    elif read_results(path).get("status") == "completed":
         more = "" if config.training.folds else "; a larger training.num_epochs=N trains on"
         raise InputError(f"resume={path}: is completed, nothing is left to do{more}")
-    before, _ = changed[_NUM_EPOCHS]
-    if len(results.get("history", [])) < before:
+
+
+def _check_trains_on(path: Path, own: Mapping[str, Any], num_epochs: int) -> None:
+    """Raise InputError where more than `num_epochs` would train nothing: it stopped early.
+
+    `own` is the experiment's config by dotted keys.
+    """
+    results, patience = read_results(path), own.get("training.early_stopping_patience")
+    stopped = len(results.get("history") or ())
+    if not stopped or not patience:
+        return
+    stopping = EarlyStopping(patience, head_epochs=own.get("training.head_epochs") or 0)
+    if stopping.is_over(stopped, results.get("best_epoch") or 0):
         raise InputError(
-            f"resume={path}: stopped early after epoch {len(results['history'])} of {before}, and "
-            f"would again: train anew with a larger training.early_stopping_patience"
+            f"resume={path}: stopped early after epoch {stopped} of {num_epochs}, and would again: "
+            f"leave out {_NUM_EPOCHS}, or train anew with a larger training.early_stopping_patience"
         )
 
 
@@ -196,7 +207,9 @@ def checked_changes(
             f"resume={path}: was begun with another config ({listed}): leave these out, or begin "
             "anew"
         )
-    if read_results(path).get("status") == "completed" and not rises:
+    if rises:
+        _check_trains_on(path, before, was)
+    elif read_results(path).get("status") == "completed":
         raise InputError(
             f"resume={path}: is completed, nothing is left to do; a larger {_NUM_EPOCHS}=N trains "
             "on"

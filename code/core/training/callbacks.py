@@ -69,8 +69,12 @@ class EarlyStopping(Callback):
     def reads_files(self, epoch: int) -> bool:
         return False
 
+    def is_over(self, epoch: int, best_epoch: int) -> bool:
+        """Whether the training stops after this epoch."""
+        return epoch - max(best_epoch, self.head_epochs) >= self.patience
+
     def on_epoch_end(self, record: dict[str, Any], best_epoch: int) -> bool:
-        if record["epoch"] - max(best_epoch, self.head_epochs) < self.patience:
+        if not self.is_over(record["epoch"], best_epoch):
             return False
         log.info(
             "No better validation %s for %d epochs: stopping early", self.criterion, self.patience
