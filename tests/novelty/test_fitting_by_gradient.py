@@ -1,6 +1,7 @@
 """Detectors that the trainer trains, from the command line to a scored strip."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,9 @@ def test_interrupted_and_resumed_it_is_the_same_bit_for_bit(strips, tmp_path, mo
     assert "is completed, nothing is left to do" in capsys.readouterr().err
     assert novelty(monkeypatch, "fit", f"resume={stopped}", "experiment.seed=5") == 2
     assert "experiment.seed was 42, is 5" in capsys.readouterr().err
+    shutil.rmtree(stopped / "checkpoints")
+    assert novelty(monkeypatch, "fit", f"resume={stopped}", "training.num_epochs=99") == 2
+    assert "epochs, which would be overwritten" in capsys.readouterr().err
 
 
 def test_what_a_training_leaves(strips, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Whole pretrainings: what they leave, their resuming, and what a training makes of them."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -244,3 +245,6 @@ def test_moco_resumes_within_an_epoch_bit_for_bit(
     assert "is completed, nothing is left to do" in capsys.readouterr().err
     assert run_script(monkeypatch, f"resume={stopped}", "experiment.seed=5") == 2
     assert "experiment.seed was 42, is 5" in capsys.readouterr().err
+    shutil.rmtree(stopped / "checkpoints")
+    assert run_script(monkeypatch, f"resume={stopped}", "training.num_epochs=9") == 2
+    assert "epochs, which would be overwritten" in capsys.readouterr().err

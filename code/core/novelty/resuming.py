@@ -16,7 +16,7 @@ from core.machine.distributed import from_first
 from core.novelty.composition import build, run
 from core.novelty.detectors import get_registry
 from core.novelty.settings import NoveltyConfig, check_values
-from core.running.continuation import describe_resumption
+from core.running.continuation import describe_resumption, newest_checkpoint
 from core.running.resuming import CONFIG_FILE, checked_changes, find_resumed, with_values
 from core.training.checkpoint import Checkpoints, restore
 
@@ -55,7 +55,7 @@ def continue_fit(config: NoveltyConfig, path: Path, changed: Mapping[str, Any]) 
     Raises InputError where the strips are others, or the checkpoints do not fit.
     """
     checkpoints = Checkpoints(path / "checkpoints")
-    found, built = from_first(checkpoints.newest), config
+    found, built = from_first(lambda: newest_checkpoint(path)), config
     if found.state is not None:
         # The precision it began with: `auto` may choose another one on another device.
         precision = found.state.get("precision", config.runtime.precision)

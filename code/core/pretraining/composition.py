@@ -34,7 +34,7 @@ from core.pretraining.strips import ViewDataset
 from core.pretraining.task import PretrainingTask
 from core.pretraining.views import PairOfViews
 from core.running.components import choose_gradients
-from core.running.continuation import describe_resumption
+from core.running.continuation import describe_resumption, newest_checkpoint
 from core.running.out_of_memory import explaining_out_of_memory
 from core.training.callbacks import chosen_callbacks
 from core.training.checkpoint import Checkpoints, restore
@@ -82,7 +82,7 @@ def continue_pretraining(
             f"resume={path}: was begun with other strips than those of {chosen.source}: give the "
             "same"
         )
-    found, built = from_first(checkpoints.newest), config
+    found, built = from_first(lambda: newest_checkpoint(path)), config
     if found.state is not None:
         # The precision it began with: `auto` may choose another one on another device.
         precision = found.state.get("precision", config.runtime.precision)

@@ -50,9 +50,7 @@ def continue_training(
 
     def read() -> tuple[FoundCheckpoint, Split]:
         check_fingerprint(path, data, config)
-        found = checkpoints.newest()
-        _check_not_lost(path, found)
-        return found, _own_split(config, data, path, split)
+        return newest_checkpoint(path), _own_split(config, data, path, split)
 
     found, own_split = from_first(read)
     # Weights come from the checkpoint; the initial weights' file may be gone.
@@ -135,13 +133,18 @@ def describe_resumption(
     return entry
 
 
-def _check_not_lost(path: Path, found: FoundCheckpoint) -> None:
-    """Raise InputError where epochs were trained, and no file of them is left to continue from."""
+def newest_checkpoint(path: Path) -> FoundCheckpoint:
+    """What the experiment in `path` continues from.
+
+    Raises InputError where epochs were trained, and no file of them is left to continue from.
+    """
+    found = Checkpoints(path / "checkpoints").newest()
     if (history := read_results(path).get("history")) and not (found.file or found.problems):
         raise InputError(
             f"{path}: holds the results of {len(history)} epochs, which would be overwritten, but "
             "neither checkpoints/last.pt nor best.pt to go on from: give one back, or train anew"
         )
+    return found
 
 
 def _own_split(config: TrainConfig, data: LoadedData, path: Path, split: Split | None) -> Split:
