@@ -1,12 +1,14 @@
 """Optimizer and learning-rate schedule, both from timm."""
 
 import math
+from importlib.util import find_spec
 from typing import Any
 
 import core.machine.torchvision_ops  # noqa: F401  timm imports torchvision, so this stands before timm
 
 from timm.optim import (
     create_optimizer_v2,
+    get_optimizer_info,
     list_optimizers,
     param_groups_layer_decay,
     param_groups_weight_decay,
@@ -20,20 +22,33 @@ from core.validation import nearest
 
 
 def check_optimizer(given: str) -> None:
-    """Raise InputError for a name that timm does not know."""
+    """Raise InputError for a name that timm does not know, or an optimizer that cannot train here.
+
+    Kron without opt_einsum takes gigabytes for the smallest network.
+    """
     name = given.lower()
     if name not in list_optimizers():
-        raise InputError(
-            f"training.optimizer={given!r}: timm has no optimizer of that name"
-            f"{nearest(name, list_optimizers())}; for example adamw, lamb, lion or sgd"
+        raise _refused(
+            given, f"timm has no optimizer of that name{nearest(name, list_optimizers())}"
         )
+    if get_optimizer_info(name).second_order:
+        raise _refused(given, "needs second derivatives, which a step here does not compute")
+    if name.startswith("kron") and not find_spec("opt_einsum"):
+        raise _refused(given, "needs the package opt_einsum, which is not installed")
+
+
+def _refused(given: str, reason: str) -> InputError:
+    return InputError(
+        f"training.optimizer={given!r}: {reason}: choose one such as adamw, lamb, lion or sgd"
+    )
 
 
 def create_optimizer(model: nn.Module, loss: nn.Module, settings: TrainingSettings):
     """The optimizer for the trainable parameters of the model and, if it has any, of the loss.
 
     Biases, norms and parameters of the loss get no weight decay: it would pull learned loss weights
-    towards each other. Raises InputError for an unknown name, or where nothing is trainable.
+    towards each other. Raises InputError for an optimizer that is unknown or cannot be built here,
+    or where nothing is trainable.
     """
     check_optimizer(settings.optimizer)
     name = settings.optimizer.lower()
@@ -48,9 +63,13 @@ def create_optimizer(model: nn.Module, loss: nn.Module, settings: TrainingSettin
         groups.append({"params": loss_parameters, "weight_decay": 0.0})
     # torch's fused AdamW is several times faster than its default, also on the CPU.
     extra = {"fused": True} if name == "adamw" else {}
-    return create_optimizer_v2(
-        groups, opt=name, lr=settings.learning_rate, weight_decay=0.0, **extra
-    )
+    try:
+        return create_optimizer_v2(
+            groups, opt=name, lr=settings.learning_rate, weight_decay=0.0, **extra
+        )
+    except (AssertionError, ImportError, RuntimeError) as error:
+        reason = f"cannot be built here ({' '.join(str(error).split())})"
+        raise _refused(settings.optimizer, reason) from None
 
 
 def _groups(model: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ class TrainingSettings(Settings):
     gradient_clip_norm: float | None = Field(
         1.0, gt=0, description="largest gradient norm; null: unclipped"
     )
-    optimizer: str = Field("adamw", description="any optimizer of timm by its name")
+    optimizer: str = Field("adamw", description="an optimizer of timm by its name")
     accumulation_steps: int = Field(
         1, ge=1, description="batches whose gradients are summed for one update"
     )
