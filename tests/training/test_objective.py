@@ -8,6 +8,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from core.losses.factory import get_loss
 from core.losses.focal_loss import FocalLoss
 from core.training.classification.objective import Objective
+from core.training.classification.task import ClassificationTask
+from core.training.progress import Criterion
 
 
 @pytest.fixture
@@ -130,3 +132,22 @@ def test_what_undoes_the_loss_is_computed_again_only_where_the_loss_changed(monk
     assert (later.slopes != first.slopes).all()
     assert later.slopes.tolist() == compute(objective.image_loss, 2)[0]
     assert len(objective.undoing(3).slopes) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, False),
+        ({"components": [{"type": "bce", "weight_step": 0.1}]}, True),
+        ({"components": [{"type": "compound", "components": [{"type": "bce"}]}]}, False),
+        ({"learnable_weights": "softmax"}, True),
+        ({"learnable_weights": "uncertainty"}, True),
+    ],
+)
+def test_epochs_whose_losses_do_not_compare_are_ranked_without_them(changes, expected):
+    given = {"type": "compound", "components": [{"type": "bce"}, {"type": "dice"}], **changes}
+    for both in (Objective(get_loss(given)), Objective(get_loss({"type": "bce"}), get_loss(given))):
+        assert both.weights_change is expected
+        task = ClassificationTask(both, {"train": []}, ("a", "b"), seed=0)
+        second = "macro_average_precision" if expected else None
+        assert task.criterion == Criterion("macro_f1", "macro-F1", second_figure=second)

@@ -31,6 +31,15 @@ def test_an_undefined_figure_is_the_worst_and_ties_go_by_the_loss():
     assert not progress.add(record(3, 0.5, loss=0.95))
 
 
+def test_a_second_figure_decides_before_the_loss():
+    criterion = Criterion("f1", "F1", second_figure="ap")
+    progress, epochs = Progress(criterion), [(0.0, 0.3, 9), (0.0, 0.2, 1), (0.0, 0.4, 10)]
+    epochs += [(0.0, 0.4, 10), (0.0, None, 0), (0.0, 0.4, 9), (0.1, None, 99)]
+    for epoch, (f1, ap, loss) in enumerate(epochs, start=1):
+        progress.add({"epoch": epoch, "validation": {"f1": f1, "ap": ap, "loss": loss}})
+        assert progress.best_epoch == [1, 1, 3, 3, 3, 6, 7][epoch - 1]
+
+
 def test_without_a_criterion_the_last_epoch_is_the_best():
     assert filled(None, 0.1, 0.9).best_epoch == 2
 

@@ -20,6 +20,9 @@ LOG_VARIANCE_LIMIT = 4.0
 class Weighting(nn.Module, ABC):
     """A rule that turns the values of the K components, (K,), into one."""
 
+    weights_change: bool = True
+    """Whether its weights differ from epoch to epoch."""
+
     @abstractmethod
     def weights(self) -> Tensor:
         """The current weights (K,)."""
@@ -37,6 +40,7 @@ class FixedWeights(Weighting):
     def __init__(self, rows: Sequence[tuple[float, float, float | None]]) -> None:
         super().__init__()
         self.rows = list(rows)
+        self.weights_change = any(step for _, step, _ in self.rows)
         self.register_buffer("current", torch.empty(len(rows)), persistent=False)
         self.set_epoch(0)
 

@@ -31,7 +31,7 @@ class ProbeCriterion(Criterion):
     Their losses say nothing: that of MoCo rises while its queue fills.
     """
 
-    def rank(self, record: Mapping[str, Any]) -> tuple[float, float]:
+    def rank(self, record: Mapping[str, Any]) -> tuple[float, ...]:
         """A key that is larger for a better epoch."""
         if record["validation"][self.figure] is None:
             return float("-inf"), record["epoch"]

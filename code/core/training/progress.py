@@ -25,21 +25,24 @@ def brief(value: float) -> str:
 class Criterion:
     """The validation figure by which epochs are ranked.
 
-    Ties are broken by the lower validation loss: early in a training, many epochs have a figure of
-    0. An undefined figure is worse than any other.
+    Ties are broken by `second_figure`, if any, the larger the better, and then by the lower
+    validation loss: early in a training, many epochs have a figure of 0. An undefined figure is
+    worse than any other.
     """
 
     figure: str
     name: str
     larger_is_better: bool = True
+    second_figure: str | None = None
 
-    def rank(self, record: Mapping[str, Any]) -> tuple[float, float]:
+    def rank(self, record: Mapping[str, Any]) -> tuple[float, ...]:
         """A key that is larger for a better epoch."""
         validation = record["validation"]
-        value = validation[self.figure]
-        if value is None:
-            return float("-inf"), -validation["loss"]
-        return value if self.larger_is_better else -value, -validation["loss"]
+        value, sign = validation[self.figure], 1 if self.larger_is_better else -1
+        figures = [None if value is None else sign * value]
+        if self.second_figure:
+            figures.append(validation[self.second_figure])
+        return *(float("-inf") if each is None else each for each in figures), -validation["loss"]
 
 
 @dataclass

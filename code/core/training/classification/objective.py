@@ -76,6 +76,12 @@ class Objective(nn.Module):
         }
         return kinds.pop() if len(kinds) == 1 else None
 
+    @property
+    def weights_change(self) -> bool:
+        """Whether the weights of a compound loss differ from epoch to epoch."""
+        parts = [module for loss in self._losses() for module in loss.modules()]
+        return any(getattr(module, "weights_change", False) for module in parts)
+
     def set_epoch(self, epoch: int) -> None:
         """Tell the losses the epoch, counted from 0."""
         self._sums, self._num_images = None, [0, 0]

@@ -60,6 +60,9 @@ class ClassificationTask(Task):
         of each image by its id, if any were found.
         """
         super().__init__(objective, loaders["train"], seed)
+        if objective.weights_change:
+            # Then losses of two epochs cannot be compared.
+            self.criterion = replace(self.criterion, second_figure="macro_average_precision")
         self.loaders, self.class_names = dict(loaders), tuple(class_names)
         self.evaluation = evaluation or EvaluationSettings()
         self.final_model = dict(final_model or {})
