@@ -176,6 +176,23 @@ def test_model_final_says_that_the_head_was_left_out(completed, tiny, labels_onl
             ],
             "cannot weigh batches",
         ),
+        (
+            [
+                "loss=compound",
+                "loss.components=[{type:bce,weight_step:-0.5},{type:focal,weight:0}]",
+                "training.num_epochs=3",
+                "model.mask_head=false",
+            ],
+            "in epoch 3 the weight of every component",
+        ),
+        (
+            [
+                "loss=compound",
+                "loss.components=[{type:bce,weight:0,weight_step:0.1}]",
+                "model.mask_head=false",
+            ],
+            "in epoch 1 the weight of every component",
+        ),
         (["mask_loss=dice_loss", "data.mask_fraction=0"], "leaves none of the"),
         (["mask_loss=dice_loss", "+mask_loss.smoth=2"], "did you mean 'smooth'"),
     ],

@@ -22,6 +22,7 @@ from core.models.registry import get_registry as get_model_registry
 from core.running.component_errors import check_forward, naming_the_line
 from core.training.classification.objective import Objective
 from core.training.precision import choose_precision
+from core.training.settings import TrainingSettings
 
 
 def with_num_classes(config: TrainConfig, table: LabelTable) -> TrainConfig:
@@ -133,8 +134,19 @@ def build_mask_loss(
     return loss, weight
 
 
-def check_accumulation(objective: Objective, accumulation_steps: int) -> None:
-    """Raise InputError where no weight of a batch suits every part of the loss."""
+def check_objective(objective: Objective, settings: TrainingSettings) -> None:
+    """Raise InputError where an epoch would train nothing, or batches cannot be accumulated."""
+    for epoch in (1, settings.num_epochs):
+        objective.set_epoch(epoch - 1)
+        if objective.weighs_nothing:
+            raise InputError(
+                f"training.num_epochs={settings.num_epochs}: in epoch {epoch} the weight of every "
+                "component of the loss is 0, so nothing would be trained: change a weight or a "
+                "weight_step, or give a weight_limit above 0"
+            )
+    objective.set_epoch(0)
+    accumulation_steps = settings.accumulation_steps
+    # No weight of a batch suits both.
     if accumulation_steps > 1 and objective.sums_over_images is None:
         raise InputError(
             f"training.accumulation_steps={accumulation_steps}: cannot weigh batches of losses of "

@@ -27,7 +27,7 @@ from core.running.components import (
     build_loss,
     build_mask_loss,
     build_model,
-    check_accumulation,
+    check_objective,
     choose_gradients,
     with_num_classes,
 )
@@ -160,7 +160,7 @@ def build(
         build_loss(config.loss, table.class_names, counts, len(labels), drawn),
         *build_mask_loss(config, table, split["train"], pixel_shares, drawn),
     )
-    check_accumulation(objective, config.training.accumulation_steps)
+    check_objective(objective, config.training)
     loaders = build_loaders(config, data, split, pipeline, objective.mask_loss)
     choose_gradients(model, config, device)
     learner = Learner.create(

@@ -4,7 +4,7 @@ from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.losses.factory import loss_for_training
 from core.machine.device import choose_device
-from core.running.components import check_accumulation
+from core.running.components import check_objective
 from core.running.cross_validation import check_split_strategy
 from core.running.launching import check_devices
 from core.running.mask_supervision import check_mask_keys
@@ -30,4 +30,4 @@ def check_early(config: TrainConfig) -> None:
     if config.mask_loss is not None:
         values = {key: value for key, value in config.mask_loss.items() if key != "weight"}
         mask_loss = loss_for_training(values, "mask_loss", masks=True)
-    check_accumulation(Objective(loss, mask_loss), config.training.accumulation_steps)
+    check_objective(Objective(loss, mask_loss), config.training)

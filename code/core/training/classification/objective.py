@@ -82,6 +82,11 @@ class Objective(nn.Module):
         parts = [module for loss in self._losses() for module in loss.modules()]
         return any(getattr(module, "weights_change", False) for module in parts)
 
+    @property
+    def weighs_nothing(self) -> bool:
+        """Whether every loss is a compound one whose components all have the weight 0 now."""
+        return not any(any(loss.get_weights().values() or [1]) for loss in self._losses())
+
     def set_epoch(self, epoch: int) -> None:
         """Tell the losses the epoch, counted from 0."""
         self._sums, self._num_images = None, [0, 0]
