@@ -7,6 +7,7 @@ from torch import nn
 
 from core.models.frozen_stages import _up_to
 
+MAP = torch.ones(2, 32, 16, 48)
 COLOURED = STRIPS.expand(-1, 3, -1, -1)
 
 
@@ -77,16 +78,31 @@ def test_nothing_that_trains_comes_before_the_features(params, after_stage):
 
 
 @pytest.mark.parametrize(
-    "module", [nn.BatchNorm2d(4, affine=False), nn.Dropout(0.1)], ids=["statistics", "dropout"]
+    "module", [nn.BatchNorm2d(32, affine=False), nn.Dropout(0.1)], ids=["statistics", "dropout"]
 )
 @torch.no_grad()
-def test_features_that_differ_between_epochs_are_not_kept(module):
-    """Without parameters they are never frozen, and so stay in training mode."""
-    model = build("test_resnet", freeze_stages=2)
-    assert model.eval().frozen_features(STRIPS) is not None
+def test_what_has_no_parameters_is_still_where_all_around_it_is_frozen(module):
+    for params in ({"freeze_stages": 2}, {"freeze_backbone": True}):
+        model = build("test_resnet", **params)
+        model.backbone.act1 = module
+        assert not model.train().backbone.act1.training
+        assert model.backbone.training
+        assert torch.equal(*(model.backbone.layer1(model.backbone.act1(MAP)) for _ in range(2)))
+        assert model.eval().frozen_features(STRIPS) is not None
+    model = build("test_resnet")
     model.backbone.act1 = module
     assert model.train().backbone.act1.training
-    assert model.eval().frozen_features(STRIPS) is None
+
+
+@torch.no_grad()
+def test_a_frozen_transformer_drops_nothing_before_its_head():
+    options = {"img_size": (64, 192), "pos_drop_rate": 0.5}
+    model = build("test_vit", freeze_backbone=True, drop_rate=0.5, backbone_options=options)
+    maps = [model.train().backbone.forward_features(COLOURED.float()) for _ in range(2)]
+    assert torch.equal(*maps)
+    assert not torch.equal(*(model.backbone.forward_head(maps[0]) for _ in range(2)))
+    model = build("test_vit", backbone_options=options).train()
+    assert model.backbone.pos_drop.training
 
 
 @pytest.mark.parametrize("backbone", ["test_vit", "test_resnet"])

@@ -16,6 +16,7 @@ from core.models.frozen_stages import (
     goes_on_from,
     last_frozen_stage,
     output_from,
+    still_modules,
 )
 from core.models.input_layer import fixed_size, install_input_layer
 from core.models.mask_head import MaskHead, build_fusion, checked_shares, mask_size
@@ -188,10 +189,10 @@ class TimmClassifier(nn.Module):
     def train(self, mode: bool = True) -> "TimmClassifier":
         """Training mode, except for frozen modules: no moving statistics, no dropped paths."""
         super().train(mode)
+        for module in still_modules(self.backbone):
+            module.eval()
         for module in self.backbone.modules():
-            frozen = [not parameter.requires_grad for parameter in module.parameters()]
-            keeps_statistics = self.freeze_batch_norm and isinstance(module, _BatchNorm)
-            if keeps_statistics or (frozen and all(frozen)):
+            if self.freeze_batch_norm and isinstance(module, _BatchNorm):
                 module.eval()
         return self
 

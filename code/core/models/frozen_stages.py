@@ -1,6 +1,6 @@
 """A backbone whose first stages are frozen: the map that they end in, and going on from it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,24 @@ from core.models.stages import Stage
 
 # Modules that do not compute the same in each epoch, unless they are in evaluation mode.
 _CHANGING = (_BatchNorm, _DropoutNd, DropPath)
+
+
+def still_modules(backbone: nn.Module) -> list[nn.Module]:
+    """What is kept in evaluation mode: the modules whose parameters are all frozen.
+
+    So is what has none, such as dropout, and runs before the last of these and all that trains, as
+    far as the order in which timm registers modules tells.
+    """
+    modules = list(backbone.modules())
+    own = [[p.requires_grad for p in module.parameters(recurse=False)] for module in modules]
+    first_trained = next((i for i, trained in enumerate(own) if any(trained)), len(own))
+    last_frozen = max((i for i in range(first_trained) if own[i]), default=0)
+    still = []
+    for place, module in enumerate(modules):
+        trained = [parameter.requires_grad for parameter in module.parameters()]
+        if not any(trained) and (trained or place < last_frozen):
+            still.append(module)
+    return still
 
 
 class _ReachedError(Exception):
@@ -32,10 +50,11 @@ def last_frozen_stage(
     Attention in `with_attention`, which trains, follows these stages: it may follow the stage that
     is returned, but none before.
     """
+    still = set(still_modules(backbone))
     for stage in reversed(stages):
         modules = _up_to(backbone, stage)
         comes_first = min(with_attention, default=stage.number) >= stage.number
-        if comes_first and modules and all(map(_stays, modules)):
+        if comes_first and modules and all(_stays(each, still) for each in modules):
             return stage
     return None
 
@@ -89,14 +108,10 @@ def _up_to(backbone: nn.Module, stage: Stage) -> list[nn.Module]:
     return [*found, parent]
 
 
-def _stays(module: nn.Module) -> bool:
-    """Whether it computes the same in each epoch.
-
-    A module whose parameters are all frozen is kept in evaluation mode, with all that is in it.
-    """
-    trained = [parameter.requires_grad for parameter in module.parameters()]
-    if trained:
-        return not any(trained)
+def _stays(module: nn.Module, still: Collection[nn.Module]) -> bool:
+    """Whether it computes the same in each epoch; what is `still` does, with all that is in it."""
+    if module in still or any(True for _ in module.parameters()):
+        return module in still
     return not any(isinstance(each, _CHANGING) for each in module.modules())
 
 
