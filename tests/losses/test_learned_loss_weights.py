@@ -1,6 +1,7 @@
 """What learning the weights of a compound loss does, and what keeps it from collapsing."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -125,6 +126,17 @@ def test_uncertainty_on_constants_finds_the_optimum_of_liebel():
     minimise(weighting.parameters(), lambda: weighting(CONSTANTS), 2000, rate=0.02)
     variance = (CONSTANTS + torch.sqrt(CONSTANTS**2 + 8 * CONSTANTS)) / 4
     torch.testing.assert_close(weighting.weights(), 1 / (2 * variance), rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize(("limit", "leading_on"), [(4.0, 1e6), (-4.0, -1e6)])
+def test_uncertainty_comes_back_from_beyond_its_limit(limit, leading_on):
+    weighting = UncertaintyWeights([1.0])
+    weighting.log_variances.data.fill_(1.1 * limit)
+    assert weighting.weights().item() == pytest.approx(math.exp(-limit) / 2)
+    weighting(torch.tensor([leading_on])).backward()
+    assert weighting.log_variances.grad.item() == 0
+    minimise(weighting.parameters(), lambda: weighting(torch.tensor([1.0])), 400, rate=0.1)
+    assert weighting.log_variances.item() == pytest.approx(0.0, abs=0.1)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ its units. Each rule below says what prevents that.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -118,18 +119,35 @@ class UncertaintyWeights(Weighting):
         self.start_at(weights)
 
     def weights(self) -> Tensor:
-        return torch.exp(-self._limited()) / 2
+        return torch.exp(-_Limited.apply(self.log_variances)) / 2
 
     @torch.no_grad()
     def start_at(self, weights: Sequence[float]) -> None:
         self.log_variances.copy_(-torch.log(2 * self.log_variances.new_tensor(weights)))
 
     def forward(self, values: Tensor) -> Tensor:
-        regularizer = F.softplus(self._limited()).sum().to(values.dtype)
-        return (self.weights().to(values) * values).sum() + regularizer
+        # Once, so that the direction of the whole gradient is known where it is limited.
+        limited = _Limited.apply(self.log_variances)
+        regularizer = F.softplus(limited).sum().to(values.dtype)
+        return ((torch.exp(-limited) / 2).to(values) * values).sum() + regularizer
 
-    def _limited(self) -> Tensor:
-        return self.log_variances.clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)
+
+class _Limited(torch.autograd.Function):
+    """The log variances within the limit; beyond it, a gradient only where it leads back.
+
+    With none at all, as clamp has, what a large step took beyond the limit would stay there.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, log_variances: Tensor) -> Tensor:
+        ctx.save_for_backward(log_variances)
+        return log_variances.clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (given,) = ctx.saved_tensors
+        leads_back = (given.abs() <= LOG_VARIANCE_LIMIT) | (gradient * given > 0)
+        return gradient.where(leads_back, 0.0)
 
 
 def scheduled_weight(weight: float, step: float, limit: float | None, epoch: int) -> float:
