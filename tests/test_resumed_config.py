@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import BFLOAT16
+from conftest import BFLOAT16, REPOSITORY
 from outcomes import differences, outcome, read
 
 from core.errors import InputError
 from core.predicting import building
-from core.running.resuming import checked_changes, read_config, resumed_config
+from core.running.resuming import FREE, checked_changes, read_config, resumed_config
 
 
 @pytest.mark.slow
@@ -117,7 +117,7 @@ REFUSED = {
     "training.learning_rate=0.1": ["training.learning_rate was 0.01, is 0.1"],
     "training.num_epochs=2": ["training.num_epochs was 3, is 2", "may only be raised"],
     "experiment.seed=7": ["experiment.seed was 42, is 7"],
-    "loss.type=bce_with_logits": ["loss.type was focal_loss, is bce_with_logits"],
+    "loss.type=bce_with_logits": ["(loss.type was focal_loss, is bce_with_logits)"],
     "model.name=resnet50": ["model.name was timm, is resnet50"],
     "augmentation=none": ["augmentation.horizontal_flip"],
     "data.batch_size=4": ["data.batch_size was 8, is 4"],
@@ -127,6 +127,12 @@ REFUSED = {
     "training.ema_decay=0.9": ["training.ema_decay was None, is 0.9"],
     "data.num_images=48": ["data.num_images was 60, is 48"],
 }
+
+
+def test_the_guide_names_every_key_that_may_change():
+    guide = (REPOSITORY / "code" / "core" / "running" / "README.md").read_text()
+    listed = guide.partition("Keys that may be given")[2].partition("rounds differently")[0]
+    assert {key for key in FREE if f"`{key}`" not in listed} == set()
 
 
 @pytest.mark.parametrize("override", REFUSED)

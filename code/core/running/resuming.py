@@ -171,7 +171,10 @@ def resumed_config(
         if key not in FREE and not (key in may_rise and now > was)
     ]
     if refused:
-        listed = "; ".join(f"{key} was {changed[key][0]}, is {changed[key][1]}" for key in refused)
+        # Another component has other keys: its name says all.
+        others = {key.partition(".")[0] for key in refused if key.endswith((".name", ".type"))}
+        told = [key for key in refused if key in own or key.partition(".")[0] not in others]
+        listed = "; ".join(f"{key} was {changed[key][0]}, is {changed[key][1]}" for key in told)
         hint = "" if config.training.folds else f"; {_NUM_EPOCHS} may only be raised"
         raise InputError(
             f"resume={path}: was begun with another config ({listed}): leave these out, or train "
