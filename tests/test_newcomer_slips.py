@@ -87,6 +87,17 @@ def overrides(tiny: list[str]) -> list[str]:
     return [*kept, "model.name=slip_model", "loss.type=slip_loss"]
 
 
+def test_one_number_for_batch_normalisation_says_which_keys_to_change(
+    train_command, tiny, tmp_path
+):
+    ended = train_command(
+        *tiny, "data.batch_size=1", "data.resize=[32,32]", "model.backbone=resnet18",
+        f"experiment.results_dir={tmp_path}",
+    )  # fmt: skip
+    assert ended.exit_code == 2
+    assert "data.batch_size of 2 or more" in ended.errors
+
+
 @pytest.mark.parametrize(("component", "slip"), CASES)
 def test_a_slip(component, slip, newcomer, train_command, tiny, tmp_path):
     text = MODEL if component == "model" else LOSS

@@ -314,6 +314,13 @@ def test_any_module_of_logits_and_targets_is_a_component():
         get_loss(loss.get_params())
 
 
+@pytest.mark.parametrize("weights", ["hello", [1.0], {"bce_with_logits": 1.0}, {"a": "b", "c": 1}])
+def test_weights_that_are_no_record_are_refused(weights):
+    inner = {"type": "compound", "components": [{"type": "bce"}, {"type": "dice"}]}
+    with pytest.raises(InputError, match=r"components\.0: loss compound: weights=.*leave it out"):
+        compound({**inner, "weights": weights})
+
+
 def test_a_component_that_returns_no_scalar_is_refused():
     loss = CompoundLoss([nn.BCEWithLogitsLoss(reduction="none"), DiceLoss()])
     with pytest.raises(InputError, match=r"BCEWithLogitsLoss: returned the shape \(2, 4, 8, 10\)"):

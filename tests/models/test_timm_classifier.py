@@ -179,6 +179,7 @@ def test_pooling_changes_the_logits_and_no_weights(option):
         ({"backbone_options": {"dims": "wide"}}, ("backbone_options", "test_convnext")),
         ({"backbone_options": {"in_chans": 1}}, ("in_chans cannot be set here",)),
         ({"backbone_options": {"num_classes": 9}}, ("num_classes cannot be set here",)),
+        ({"backbone_options": {"checkpoint_path": "/none"}}, ("checkpoint_path", "model.weights")),
         ({"backbone": "coat_tiny", "freeze_stages": 2}, ("freeze_stages=2", "one after another")),
         ({"backbone": "coat_tiny", "cbam_stages": [1]}, ("stage1", "does not run as a module")),
         ({"backbone": "twins_svt_small", "freeze_stages": 1}, ("freeze_stages=1", "not a module")),

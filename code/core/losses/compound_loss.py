@@ -163,8 +163,18 @@ class CompoundLoss(BaseLoss):
         }
 
     def restore_record(self, record: dict[str, Any]) -> None:
-        if "weights" in record:
-            self.weighting.start_at(list(record["weights"].values()))
+        if "weights" not in record:
+            return
+        try:
+            values = [float(weight) for weight in record["weights"].values()]
+        except (AttributeError, TypeError, ValueError):
+            values = []
+        if len(values) != len(self.components):
+            raise InputError(
+                f"loss compound: weights={record['weights']!r}: expected those of a record, one "
+                f"number for each of {', '.join(self.components)}: leave it out"
+            )
+        self.weighting.start_at(values)
 
     def _value(
         self, name: str, logits: Tensor, targets: Tensor, distance_maps: Tensor | None

@@ -38,11 +38,12 @@ def create_backbone(
     unknown name or tag, an option that the network refuses, and weights that are not available.
     """
     config = _known_config(name)
-    for key in {"in_chans", "features_only", "global_pool", "pretrained_cfg", *settings}:
+    own = {"in_chans", "features_only", "global_pool", "pretrained_cfg", "checkpoint_path"}
+    for key in (*own, *settings):
         if key in backbone_options:
             raise InputError(
                 f"model: backbone_options={backbone_options}: {key} cannot be set here: use the "
-                "parameters of the model itself"
+                "parameters of the model itself, such as model.weights"
             )
     blame = f"backbone_options={backbone_options}: see timm.create_model"
     if packaged := at_hand(name):

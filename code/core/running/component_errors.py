@@ -14,6 +14,8 @@ _HINTS = {
     "unsigned char": "images come as uint8: divide them by 255 first",
     "Byte": "images come as uint8: divide them by 255 first",
     "to have 3 channels, but got 1": "strips are grey: take one channel, or give data.channels=3",
+    "Expected more than 1 value per channel": "batch normalisation in training mode needs more "
+    "numbers: give larger images, a data.batch_size of 2 or more, or model.freeze_batch_norm=true",
     "before Module.__init__() call": "call super().__init__() first",
 }
 """What to do about an error of torch's, by a part of its message."""
