@@ -2,7 +2,8 @@
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, TypeVar, get_args
 
@@ -25,6 +26,25 @@ class Settings(BaseModel):
         # An experiment may be called 20261128.
         coerce_numbers_to_str=True,
     )
+
+
+@dataclass(frozen=True)
+class OnlyWith:
+    """Metadata of a parameter that does something only beside certain values of others.
+
+    One of `keys` must have one of `values`; without values, it must be neither false nor empty.
+    """
+
+    keys: tuple[str, ...]
+    values: tuple[Any, ...] = ()
+
+    def holds(self, given: Mapping[str, Any]) -> bool:
+        """Whether the parameter does something beside what is given."""
+        found = [given.get(key) for key in self.keys]
+        return any(value in self.values if self.values else bool(value) for value in found)
+
+    def __str__(self) -> str:
+        return f"{self.keys[0]}={self.values[0]}" if self.values else self.keys[0]
 
 
 def is_installed(package: str) -> bool:

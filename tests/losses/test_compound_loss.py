@@ -216,6 +216,18 @@ def test_a_bad_input_of_a_part_is_named():
             "dice_loss: weight=0: cannot be learned",
         ),
         (
+            {"components": [{"type": "dice", "weight_limit": 0.1}]},
+            r"components\.0: weight_limit=0.1: has no effect without weight_step",
+        ),
+        (
+            {"components": [{"type": "dice", "weight_step": 0.1, "weight_limit": 0.5}]},
+            "weight_limit=0.5: expected at least weight=1.0, from which weight_step=0.1 leads up",
+        ),
+        (
+            {"components": [{"type": "dice", "weight_step": -0.1, "weight_limit": 2}]},
+            "expected at most weight=1.0, from which weight_step=-0.1 leads down",
+        ),
+        (
             {"components": [{"type": "dice", "weight_step": 0.1}], "learnable_weights": True},
             "dice_loss: weight_step=0.1: a learned weight follows no schedule",
         ),

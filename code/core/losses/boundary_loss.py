@@ -14,6 +14,7 @@ from core.errors import InputError
 from core.losses.base import BaseLoss, Reduction
 from core.losses.elementwise import reduced
 from core.losses.registry import get_registry
+from core.validation import OnlyWith
 
 Scale = Literal["clip", "diagonal", "none"]
 
@@ -50,6 +51,7 @@ class BoundaryLoss(BaseLoss):
         max_distance: Annotated[
             float,
             Field(gt=0, allow_inf_nan=False, description="distance that counts most, in pixels"),
+            OnlyWith(("scale",), ("clip",)),
         ] = 32.0,
         relative: Annotated[
             bool, Field(description="0 for a perfect mask; false: the form of the paper")

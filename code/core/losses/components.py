@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from core.errors import InputError
@@ -27,6 +27,21 @@ class ComponentWeight(Settings):
     weight: NonNegative = 1.0
     weight_step: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     weight_limit: NonNegative | None = None
+
+    @field_validator("weight_limit")
+    @classmethod
+    def _is_ahead(cls, limit: float | None, info: ValidationInfo) -> float | None:
+        weight, step = info.data.get("weight"), info.data.get("weight_step")
+        if limit is None or weight is None or step is None:
+            return limit
+        if step == 0:
+            raise ValueError("has no effect without weight_step")
+        if (limit - weight) * step < 0:
+            side, way = ("least", "up") if step > 0 else ("most", "down")
+            raise ValueError(
+                f"expected at {side} weight={weight}, from which weight_step={step} leads {way}"
+            )
+        return limit
 
     def record(self) -> dict[str, Any]:
         """The weight, and what is set of its schedule."""

@@ -15,9 +15,11 @@ from core.losses.base import BaseLoss, NonNegative
 from core.losses.boundary_loss import BoundaryLoss
 from core.losses.components import ModuleLoss, build_component, build_weighting, unique_names
 from core.losses.registry import get_registry
+from core.validation import OnlyWith
 
 Component = dict[str, Any] | SkipJsonSchema[nn.Module]
 Learnable = bool | Literal["softmax", "uncertainty"]
+_LEARNED = OnlyWith(("learnable_weights", "learnable"), ("softmax", True))
 
 
 @get_registry().register("compound", tags=["masks", "image_labels", "learnable"])
@@ -52,11 +54,12 @@ class CompoundLoss(BaseLoss):
             Learnable | None, Field(description="a short name of learnable_weights")
         ] = None,
         floor: Annotated[
-            float, Field(ge=0, le=0.5, description="smallest share of a learned weight")
+            float, Field(ge=0, le=0.5, description="smallest share of a learned weight"), _LEARNED
         ] = 0.05,
         prior_strength: Annotated[
             NonNegative,
             Field(description="how strongly learned weights keep to the given ones"),
+            _LEARNED,
         ] = 1.0,
         reduction: Annotated[
             Literal["mean", "sum"],

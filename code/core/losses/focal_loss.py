@@ -13,6 +13,7 @@ from core.losses.base import BaseLoss, NonNegative
 from core.losses.elementwise import along_classes, elementwise, reduced, sigmoid_sides
 from core.losses.registry import get_registry
 from core.losses.softmax_focal_loss import softmax_focal_values, weight_of_targets
+from core.validation import OnlyWith
 
 FocalReductions = Literal["mean", "sum", "none", "positives"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -60,7 +61,9 @@ class FocalLoss(BaseLoss):
             Field(description="weight of each class as a whole, given or from the class counts"),
         ] = None,
         effective_number_beta: Annotated[
-            float, Field(ge=0, lt=1, description="of class_weight=effective_number; 0: no weight")
+            float,
+            Field(ge=0, lt=1, description="of class_weight=effective_number; 0: no weight"),
+            OnlyWith(("class_weight",), ("effective_number",)),
         ] = 0.999,
         alpha_normalize: Annotated[
             bool, Field(description="let all classes weigh the same under their alpha")

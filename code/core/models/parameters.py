@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from core.models.pooling import PoolingKind
+from core.validation import OnlyWith
 
 NumClasses = Annotated[int, Field(ge=1, description="number of classes; null: as in the data")]
 Pretrained = Annotated[
@@ -21,10 +22,14 @@ StageNumbers = Annotated[
     Field(description="the stages, counted from 1, that CBAM follows"),
 ]
 Reduction = Annotated[
-    int, Field(ge=1, description="CBAM: channels over hidden channels of its MLP")
+    int,
+    Field(ge=1, description="CBAM: channels over hidden channels of its MLP"),
+    OnlyWith(("cbam_stages",)),
 ]
 KernelSize = Annotated[
-    Literal[3, 5, 7], Field(description="CBAM: side of the spatial gate's convolution")
+    Literal[3, 5, 7],
+    Field(description="CBAM: side of the spatial gate's convolution"),
+    OnlyWith(("cbam_stages",)),
 ]
 Pooling = Annotated[PoolingKind, Field(description="how the last feature map becomes one vector")]
 DropRate = Annotated[float, Field(ge=0, lt=1, description="dropout before the last layer")]
@@ -52,7 +57,9 @@ Fusion = Annotated[
     bool | None,
     Field(description="add the masks' evidence to the image's logits; null: with a mask head"),
 ]
-MaskHeadWidth = Annotated[int, Field(ge=4, le=512, description="channels of the mask head")]
+MaskHeadWidth = Annotated[
+    int, Field(ge=4, le=512, description="channels of the mask head"), OnlyWith(("mask_head",))
+]
 
 
 def without_weights(values: Mapping[str, Any]) -> dict[str, Any]:

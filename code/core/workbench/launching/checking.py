@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from core.command.choosers import CONFIG_DIR, short_forms
 from core.command.config import TrainConfig, check_config, explain_override, fill_config_store
-from core.command.effects import check_effects
+from core.command.effects import check_component_effects, check_effects
 from core.command.help import store_help
 from core.command.mistakes import one_line
 from core.errors import InputError
@@ -61,6 +61,7 @@ def composed(words: Sequence[str]) -> TrainConfig:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             config = check_config(compose("train_config", short_forms(words)))
             check_effects(config.data, words)
+            check_component_effects(config, words)
             return config
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(explain_override(error) or one_line(error)) from None
