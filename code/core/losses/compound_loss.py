@@ -109,6 +109,8 @@ class CompoundLoss(BaseLoss):
     @property
     def sums_over_images(self) -> bool | None:
         kinds = {loss.sums_over_images for loss in self.components.values()}
+        if self.learnable_weights:
+            kinds.add(False)  # what the weights minimise beside the components is no such sum
         return kinds.pop() if len(kinds) == 1 else None
 
     def set_class_statistics(self, counts: Sequence[int], *args: Any, **kwargs: Any) -> None:

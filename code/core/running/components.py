@@ -151,7 +151,8 @@ def check_objective(objective: Objective, settings: TrainingSettings) -> None:
         raise InputError(
             f"training.accumulation_steps={accumulation_steps}: cannot weigh batches of losses of "
             "which some are sums over the images and others means: give all of them "
-            "reduction=sum (those that count over the batch also batch=false), or none"
+            "reduction=sum (those that count over the batch also batch=false, a compound fixed "
+            "weights), or none"
         )
 
 
