@@ -6,6 +6,7 @@ a number. Here such values are quoted for it.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,7 @@ def _quoted(argument: str, sweeps: bool) -> str:
 _FAILED = object()
 
 
+@lru_cache(1000)
 def _parse(value: str) -> tuple[Any, bool]:
     try:
         override = OverridesParser.create().parse_override(f"key={value}")

@@ -117,13 +117,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
         if isinstance(error, InputError):
             raise
+        if "maximum nesting depth" in str(error):  # libyaml's own
+            raise InputError(_too_deep(path)) from None
         raise InputError(f"{path}: not a YAML file of plain values ({error})") from None
+
+
+# libyaml's is ten times as fast, where PyYAML was built with it.
+_EVENTS = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _check_events(content: bytes, path: Path) -> None:
     """Refuse, before anything is built from it, what a config never contains."""
     depth = 0
-    for event in yaml.parse(content, Loader=yaml.SafeLoader):
+    for event in yaml.parse(content, Loader=_EVENTS):
         # An alias costs nothing here, but can fill the memory once it is copied.
         if getattr(event, "anchor", None) or getattr(event, "tag", None):
             raise InputError(
