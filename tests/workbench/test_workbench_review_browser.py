@@ -70,7 +70,9 @@ def planned(strip, blind, number):
     doubted = not blind and strip.suggested != strip.labels[strip.column]
     way = number % 5
     if way == 1 and doubted:
-        return "a", [strip.suggested if at == strip.column else y for at, y in enumerate(given)]
+        other = (strip.column + 1) % 4
+        wanted = {strip.column: strip.suggested, other: 1 - given[other]}
+        return [str(other + 1), "a"], [wanted.get(at, label) for at, label in enumerate(given)]
     if way == 2:
         return "s", [None if at in asked else label for at, label in enumerate(given)]
     if way == 3:

@@ -81,8 +81,8 @@ export class Desk extends Component {
   }
 
   accept() {
-    const { given, column, suggested } = this.state.strips[0];
-    this.save(given.map((label, at) => (at === column ? suggested : label)));
+    const { column, suggested } = this.state.strips[0];
+    this.save(this.answers().map((label, at) => (at === column ? suggested : label)));
   }
 
   unsure() {
