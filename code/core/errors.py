@@ -18,6 +18,10 @@ class InputError(ValueError):
         return " ".join(str(self.args[0]).split()) if self.args else ""
 
 
+class UnavailableError(InputError):
+    """A file or a process that does not serve now: the same may succeed when it is tried again."""
+
+
 EXIT_CODE = 2
 
 

@@ -13,7 +13,7 @@ from analysis.pretraining_results import write_pretraining
 from conftest import REPOSITORY
 from experiment_factory import read_results, write_experiment, write_results
 
-from core.errors import InputError
+from core.errors import InputError, UnavailableError
 from core.workbench.child import ChildProcess, directly
 from core.workbench.index import ExperimentIndex
 
@@ -198,7 +198,7 @@ def test_running_says_who_holds_the_lock(index, tmp_path):
 def test_a_child_that_is_ended_is_replaced():
     ask = ChildProcess()
     try:
-        with pytest.raises(InputError, match="ended by the system"):
+        with pytest.raises(UnavailableError, match="ended by the system"):
             ask(os._exit, 9)
         assert ask(len, "three") == 5
         with pytest.raises(InputError, match="of this project"):

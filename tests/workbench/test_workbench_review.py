@@ -6,11 +6,13 @@ import json
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -323,7 +325,7 @@ def test_another_class_or_a_lost_table_says_why(served, tmp_path):
 WRONG = [
     {"reviewer": ""}, {"reviewer": "a\nb"}, {"reviewer": "\ud800"}, {"reviewer": "x" * 81},
     {"reviewer": None}, {"key": "../../etc"}, {"key": 5, "order": "x"}, {"order": "../x"},
-    {"only": "defect_9"}, {"only": "\udcff"}, {"count": 0}, {"count": 10_000}, {"count": "all"},
+    {"only": "defect_9"}, {"only": "\udcff"}, {"count": -1}, {"count": 10_000}, {"count": "all"},
     {"strip": "../../secret.txt"}, {"strip": "' OR 1=1 --"}, {"strip": "\ud800"},
     {"answers": [1]}, {"answers": [2, 0, 0, 0]}, {"answers": {"defect_1": 1}}, {"answers": "1000"},
     {"request": "short"}, {"request": "../../../../../../x"}, {"request": "x" * 65},
@@ -369,9 +371,23 @@ def test_a_store_that_is_lost_is_one_line(served, tmp_path):
     strip = ann.next()["strips"][0]
     (tmp_path / "decisions.sqlite").unlink()
     answer = ann.decide(strip, [0, 0, 0, 0])
-    assert answer.status == 422
+    assert answer.status == 503
     assert "cannot be used as a store of decisions" in answer.json()["detail"]
     assert not (tmp_path / "decisions.sqlite").exists()
+
+
+def test_what_a_locked_store_did_not_take_can_be_sent_again(served, store, monkeypatch):
+    ann = Reviewer(served)
+    strip, once = ann.next()["strips"][0], {"request": "the-same-request-1"}
+    monkeypatch.setattr("core.review.database._WAIT_SECONDS", 0)
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        answer = ann.decide(strip, [0, 0, 0, 0], **once)
+    assert answer.status == 503
+    assert "database is locked" in answer.json()["detail"]
+    again = ann.decide(strip, [0, 0, 0, 0], count=0, **once)
+    assert (again.status, again.json()["strips"]) == (200, [])
+    assert len(store.entries()) == 4
 
 
 @pytest.mark.slow

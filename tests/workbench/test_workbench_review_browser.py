@@ -1,5 +1,7 @@
 """The page of a review in a browser: by keys alone, blind, undone after a reload, offline."""
 
+import contextlib
+import json
 import statistics
 import urllib.parse
 from pathlib import Path
@@ -53,6 +55,32 @@ def begin(page, name="Ann"):
     page.get_by_label("Reviewer").fill(name)
     page.keyboard.press("Tab")
     playwright.expect(page.get_by_role("region", name="Strip")).to_be_visible()
+
+
+@contextlib.contextmanager
+def begun(browser, served):  # noqa: F811
+    """A page on which Ann reviews, and whose requests may fail."""
+    context = browser.new_context()
+    page = context.new_page()
+    key = served.key("reviewable")
+    page.goto(f"http://{served.host}/login?token={urllib.parse.quote(TOKEN)}#review?key={key}")
+    begin(page)
+    yield page
+    context.close()
+
+
+def decide(page):
+    """Save the strip that is shown, and wait for another; returns its key."""
+    key = strip_of(page)
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator(f'[data-strip="{key}"]')).to_have_count(0)
+    return key
+
+
+def failing(status, detail):
+    """Answers with this status."""
+    content = json.dumps({"detail": detail})
+    return lambda route: route.fulfill(status=status, content_type="application/json", body=content)
 
 
 def strip_of(page):
@@ -138,9 +166,7 @@ def test_a_blind_strip_tells_nothing_before_it_is_decided(browser, served):  # n
         begin(page)
         blind = page.get_by_text("Given labels and probabilities are hidden")
         while not blind.count():
-            key = strip_of(page)
-            page.keyboard.press("Enter")
-            playwright.expect(page.locator(f'[data-strip="{key}"]')).to_have_count(0)
+            decide(page)
         assert "given:" not in page.locator(".desk .classes").inner_text()
         name = page.locator("[data-strip]").inner_text().split()[0]
         page.keyboard.press("Enter")
@@ -149,26 +175,64 @@ def test_a_blind_strip_tells_nothing_before_it_is_decided(browser, served):  # n
 
 
 def test_what_was_decided_while_the_server_was_away_is_sent_later(browser, served, tmp_path):  # noqa: F811
-    context = browser.new_context()
-    page = context.new_page()
-    base = f"http://{served.host}/"
-    page.goto(
-        f"{base}login?token={urllib.parse.quote(TOKEN)}#review?key={served.key('reviewable')}"
-    )
-    begin(page)
-    page.route("**/api/review/*", lambda route: route.abort())
-    for number in range(3):  # as many as are prefetched
-        key = strip_of(page)
-        page.keyboard.press("Enter")
-        playwright.expect(page.get_by_text(f"{number + 1} not saved yet")).to_be_visible()
-        playwright.expect(page.locator(f'[data-strip="{key}"]')).to_have_count(0)
-    playwright.expect(page.get_by_role("alert").first).to_contain_text("does not answer")
-    assert entries_of(tmp_path) == []
-    page.unroute("**/api/review/*")
-    page.reload()
-    playwright.expect(page.get_by_text("Saved. Last")).to_be_visible()
+    with begun(browser, served) as page:
+        page.route("**/api/review/*", lambda route: route.abort())
+        for number in range(3):  # as many as are prefetched
+            decide(page)
+            playwright.expect(page.get_by_text(f"{number + 1} not saved yet")).to_be_visible()
+        playwright.expect(page.get_by_role("alert").first).to_contain_text("does not answer")
+        assert entries_of(tmp_path) == []
+        page.unroute("**/api/review/*")
+        page.reload()
+        playwright.expect(page.get_by_text("Saved. Last")).to_be_visible()
     assert len(entries_of(tmp_path)) == 3 * 4
-    context.close()
+
+
+def test_what_a_reviewer_left_unsaved_is_sent_while_another_reviews(browser, served, tmp_path):  # noqa: F811
+    with begun(browser, served) as page:
+        locked = failing(503, "decisions.sqlite: database is locked")
+        page.route("**/api/review/decide", locked)
+        page.route("**/api/review/next", locked)
+        decided = {decide(page), decide(page)}
+        page.get_by_label("Reviewer").fill("Bob")
+        page.keyboard.press("Tab")
+        playwright.expect(page.get_by_role("alert")).to_have_text(
+            "503: decisions.sqlite: database is locked"
+        )
+        playwright.expect(page.get_by_text("2 not saved yet")).to_be_visible()
+        page.unroute("**/api/review/decide")
+        playwright.expect(page.get_by_text("not saved yet")).to_have_count(0)
+        assert {(strip_key(e.image_id), e.reviewer) for e in entries_of(tmp_path)} == {
+            (key, "Ann") for key in decided
+        }
+        # A question that failed, for whatever reason, is asked again.
+        page.unroute("**/api/review/next")
+        page.route("**/api/review/next", failing(422, "a child was ended"))
+        playwright.expect(page.get_by_role("alert")).to_have_text("422: a child was ended")
+        page.unroute("**/api/review/next")
+        playwright.expect(page.get_by_role("region", name="Strip")).to_be_visible()
+        playwright.expect(page.get_by_role("alert")).to_have_count(0)
+        assert strip_of(page) not in decided
+
+
+def test_what_is_refused_is_kept_until_it_is_forgotten(browser, served, tmp_path):  # noqa: F811
+    with begun(browser, served) as page:
+        page.route("**/api/review/decide", failing(422, "decision: no such strip"))
+        refused = decide(page)
+        alert = page.get_by_role("alert")
+        playwright.expect(alert).to_contain_text("refuses: 1. 422: decision: no such strip")
+        page.reload()
+        playwright.expect(alert).to_contain_text("refuses: 1. 422: decision: no such strip")
+        playwright.expect(page.get_by_role("region", name="Strip")).to_be_visible()
+        assert strip_of(page) != refused
+        page.get_by_role("button", name="Forget them").click()
+        playwright.expect(alert).to_have_count(0)
+        page.unroute("**/api/review/decide")
+        while strip_of(page) != refused:
+            decide(page)
+        decide(page)
+        playwright.expect(page.get_by_text("Saved. Last")).to_be_visible()
+    assert strip_key(entries_of(tmp_path)[-1].image_id) == refused
 
 
 def test_two_reviewers_see_different_strips_and_the_progress_of_both(browser, served):  # noqa: F811

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from core.errors import InputError
+from core.errors import InputError, UnavailableError
 
 _APPLICATION_ID, _VERSION, _WITHOUT_REVIEWED = 0x5EDEC151, 2, 1
 _WAIT_SECONDS = 30.0
@@ -107,7 +107,11 @@ def writing(path: Path) -> Iterator[sqlite3.Connection]:
 def connected(path: Path, purpose: str = "read") -> Iterator[sqlite3.Connection]:
     """A connection of its own for one operation, without a transaction begun.
 
-    `purpose` is `read`, `write`, or `create`. Raises InputError where the file cannot be used.
+    `purpose` is `read`, `write`, or `create`.
+
+    Raises:
+        UnavailableError: the file cannot be used now, as one that another process writes.
+        InputError: a damaged one.
     """
     mode = {"read": "ro", "write": "rw", "create": "rwc"}[purpose]
     try:
@@ -123,7 +127,7 @@ def connected(path: Path, purpose: str = "read") -> Iterator[sqlite3.Connection]
     except sqlite3.IntegrityError:
         raise
     except sqlite3.OperationalError as error:
-        raise InputError(
+        raise UnavailableError(
             f"{path}: cannot be used as a store of decisions ({error}): wait until no other "
             "process writes it, or give a folder that exists and can be written to"
         ) from None

@@ -10,7 +10,7 @@ from multiprocessing.connection import wait
 from threading import Lock, Thread
 from typing import Any
 
-from core.errors import InputError
+from core.errors import UnavailableError
 
 
 def directly(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -29,7 +29,7 @@ class ChildProcess:
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What the function returns or raises there.
 
-        Raises InputError where the system ended the process, as one that takes too much memory.
+        Raises UnavailableError where the system ended the process, perhaps for its memory.
         """
         with self._lock:
             self._pool = self._pool or _pool()
@@ -39,7 +39,7 @@ class ChildProcess:
                 return self._pool.submit(function, *arguments).result()
             except BrokenProcessPool:
                 self._pool = None
-                raise InputError(
+                raise UnavailableError(
                     "the process that read it was ended by the system, perhaps for its memory"
                 ) from None
 

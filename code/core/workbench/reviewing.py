@@ -9,7 +9,7 @@ from fastapi import Body, FastAPI, HTTPException, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from core.errors import InputError
+from core.errors import InputError, UnavailableError
 from core.files.escaping import for_terminal
 from core.review.decisions import Decision, Entry, Name
 from core.review.leases import Assignment, lease_next
@@ -34,7 +34,7 @@ class _Asked(Settings):
     order: Order = "suspects"
     only: Annotated[str, Field(max_length=1024)] = ""
     reviewer: Name
-    count: Annotated[int, Field(ge=1, le=_MOST_STRIPS)] = 4
+    count: Annotated[int, Field(ge=0, le=_MOST_STRIPS)] = 4
 
 
 class _Decided(_Asked):
@@ -120,7 +120,8 @@ def _answered(body: Any, kind: type[_Asked], what: str, reviews: Reviews) -> dic
         following = lease_next(store, asked.reviewer, order, asked.count)
         last = store.last(asked.reviewer)
     except InputError as error:
-        raise HTTPException(422, for_terminal(str(error))) from None
+        status = 503 if isinstance(error, UnavailableError) else 422
+        raise HTTPException(status, for_terminal(str(error))) from None
     return {
         "strips": [_strip(strips, each) for each in following],
         "undone": for_terminal(undone[0].image_id) if undone else None,

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from core.errors import InputError
+from core.errors import InputError, UnavailableError
 from core.files.escaping import for_terminal
 from core.review.store import ReviewStore
 from core.workbench.answers import find
@@ -135,7 +135,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise InputError(
+        raise UnavailableError(
             f"{folder}: cannot be made ({error.strerror}), and decisions are kept there: start "
             "with --decisions FILE"
         ) from None

@@ -1,5 +1,6 @@
 /** The page of a review: whose predictions, who reviews, and how far it has come. */
-import { html, thousands } from "./markup.js";
+import { Component, html, thousands } from "./markup.js";
+import { outbox } from "./outbox.js";
 import { Live } from "./polling.js";
 import { forget, recall, remember } from "./remembered.js";
 import { Desk } from "./review_desk.js";
@@ -12,9 +13,30 @@ const ORDERS = [["suspects", "suspected label errors"], ["unsure", "strips the m
 const KINDS = ["cross-validation", "classification"];
 
 export function Review({ state, go }) {
-  return html`<section aria-label="Review"><h1>Review</h1>
+  return html`<section aria-label="Review"><${Unsent} />
     <${Live} path="api/experiments?column=kind&column=created">${({ content, trouble }) => (
       content ? chosen(content, state, go) : html`<p role="status">${trouble || "Reading …"}</p>`)}<//></section>`;
+}
+
+/** The head of the page: what is not saved yet, of any list and reviewer, is sent while it is open. */
+class Unsent extends Component {
+  componentDidMount() {
+    this.listen = () => this.setState({});
+    outbox.listeners.add(this.listen);
+    outbox.send();
+  }
+
+  componentWillUnmount() {
+    outbox.listeners.delete(this.listen);
+  }
+
+  render() {
+    const waiting = outbox.waiting().length;
+    const refused = [...outbox.refusals.values()];
+    return html`<div class="toolbar"><h1>Review</h1><span class="soft" role="status">${waiting ? `${waiting} not saved yet` : ""}</span></div>
+      ${outbox.trouble ? html`<p class="trouble" role="alert">${outbox.trouble}</p>` : null}
+      ${refused.length ? html`<p class="trouble" role="alert">Decisions that the server refuses: ${refused.length}. ${refused[0]} <button onClick=${() => outbox.forgetRefused()}>Forget them</button></p>` : null}`;
+  }
 }
 
 function chosen({ experiments, pending }, state, go) {

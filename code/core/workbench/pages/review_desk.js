@@ -119,10 +119,10 @@ export class Desk extends Component {
     action();
   }
 
-  render({ classes }, { strips, last, trouble, refusal, waiting, ended, help }) {
+  render({ classes }, { strips, last, trouble, waiting, ended, help }) {
     const [strip] = strips;
     return html`<div class="desk">
-      ${trouble || refusal ? html`<p class="trouble" role="alert">${[refusal, trouble].filter(Boolean).join(" ")}</p>` : null}
+      ${trouble ? html`<p class="trouble" role="alert">${trouble}</p>` : null}
       ${strip ? this.strip(strip, classes) : html`<p role="status">${ended ? "There is no strip left for you in this list." : "Asking for strips …"}</p>`}
       <div class="actions">
         ${strip ? this.decisions(strip) : null}
@@ -132,7 +132,7 @@ export class Desk extends Component {
         ${this.button("?", "Keys", () => this.setState({ help: !help }), { "aria-expanded": Boolean(help) })}
       </div>
       ${help ? this.help(classes) : null}
-      <p class="soft last" role="status">${waiting ? `${waiting} not saved yet. ` : last ? "Saved. " : ""}${last ? lastDecision(last) : ""}</p>
+      <p class="soft last" role="status">${last && !waiting ? "Saved. " : ""}${last ? lastDecision(last) : ""}</p>
     </div>`;
   }
 

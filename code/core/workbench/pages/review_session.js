@@ -1,9 +1,6 @@
-/** What one reviewer has before them: strips, decisions on their way to the server, and undo. */
-import { forget, recall, remember } from "./remembered.js";
-import { requestName, SILENT } from "./sending.js";
-
-const RETRY = 2000;
-const COUNT = 4;
+/** What one reviewer has before them: the strips of a list, what they decided last, and undo. */
+import { RETRY, isOf, outbox, post } from "./outbox.js";
+import { requestName } from "./sending.js";
 
 export class Session {
   /** `about` says which list and who reviews; `show` gets {strips, last, waiting, trouble, ended}. */
@@ -11,30 +8,28 @@ export class Session {
     this.about = about;
     this.show = show;
     this.strips = [];
-    this.decided = new Set();
+    this.decided = new Set(outbox.bodies.filter((body) => isOf(about, body)).map((body) => body.strip));
     this.last = null;
-    this.store = `review.unsent.${about.key}`;
-    // What was not saved when the page was closed is sent again; the server knows it by its request.
-    this.unsent = Object.values(recall(this.store, {})).filter((body) => body.reviewer === about.reviewer);
     this.undos = 0;
     this.isOpen = true;
+    this.listen = (event) => this.heard(event);
+    outbox.listeners.add(this.listen);
+    outbox.about = about;
     this.work();
   }
 
   close() {
     this.isOpen = false;
     clearTimeout(this.timer);
+    outbox.listeners.delete(this.listen);
+    if (outbox.about === this.about) outbox.about = null;
   }
 
   /** The label of each class: 1, 0, or null for unsure. The next strip is shown at once. */
   decide(answers, seconds) {
     const strip = this.strips.shift();
-    const request = requestName();
-    const body = { ...this.about, request, strip: strip.key, blind: strip.blind, answers, seconds };
     this.decided.add(strip.key);
-    this.unsent.push(body);
-    remember(this.store, { ...recall(this.store, {}), [request]: body });
-    this.work();
+    outbox.add({ ...this.about, request: requestName(), strip: strip.key, blind: strip.blind, answers, seconds });
   }
 
   undo() {
@@ -42,45 +37,39 @@ export class Session {
     this.work();
   }
 
-  /** Send what is to be sent, one after another, in its order. */
+  /** What became of a decision of this list or of another. */
+  heard({ body, about, found, isForgotten }) {
+    if (found && about === this.about) this.take(found);
+    if (isForgotten && isOf(this.about, body)) {
+      this.decided.delete(body.strip);
+      this.isAsked = false; // it may be shown again
+    }
+    this.work();
+  }
+
+  /** Ask for strips, or take back, once no decision is on its way. */
   async work() {
     this.tell();
-    if (this.isBusy) return;
+    if (this.isBusy || outbox.waiting(this.about).length) return;
+    if (this.isAsked && !this.last) this.undos = 0;
+    if (this.isAsked && !this.undos) return;
+    clearTimeout(this.timer);
     this.isBusy = true;
-    this.isBusy = await this.sent();
-    if (this.isOpen && this.isBusy) this.timer = setTimeout(() => { this.isBusy = false; this.work(); }, RETRY);
+    const undo = this.undos ? this.last : null;
+    const { found, refused, trouble } = await post(undo ? "undo" : "next", undo ? { ...this.about, number: undo.number } : this.about);
+    this.isBusy = false;
+    if (!this.isOpen) return;
+    this.trouble = trouble;
+    if (found) {
+      if (undo) this.undone(found);
+      this.take(found);
+      this.work();
+      return;
+    }
+    if (refused) this.undos = 0;
+    this.isAsked = false;
+    this.timer = setTimeout(() => this.work(), RETRY);
     this.tell();
-  }
-
-  /** Whether something is left that is to be tried again. */
-  async sent() {
-    do {
-      const [body] = this.unsent;
-      const isUndo = !body && this.undos > 0 && this.last;
-      const path = isUndo ? "undo" : body ? "decide" : "next";
-      const content = isUndo ? { number: this.last.number } : body;
-      const { found, trouble, refused } = await post(path, { ...content, ...this.about, count: COUNT });
-      if (!this.isOpen) return false;
-      this.trouble = refused ? "" : trouble;
-      if (!found && !refused) return true;
-      if (refused) this.refusal = body ? `A decision was not saved. ${trouble}` : trouble;
-      if (body) this.forgetFirst();
-      if (body && refused) this.decided.delete(body.strip);
-      if (isUndo && found) this.undone(found);
-      if (found) this.take(found);
-      this.tell();
-      if (refused && !body) break;
-    } while (this.unsent.length || (this.undos && this.last));
-    this.undos = 0;
-    return false;
-  }
-
-  forgetFirst() {
-    const { request } = this.unsent.shift();
-    const left = recall(this.store, {});
-    delete left[request];
-    if (Object.keys(left).length) remember(this.store, left);
-    else forget(this.store);
   }
 
   undone(found) {
@@ -100,21 +89,9 @@ export class Session {
   }
 
   tell() {
-    const { strips, last, trouble, refusal } = this;
-    const waiting = this.unsent.length;
-    this.show({ strips, last, trouble, refusal, waiting, ended: this.isAsked && !strips.length && !waiting && !trouble });
-  }
-}
-
-/** What the server found; why it did not, and whether asking again would not help. */
-async function post(path, body) {
-  try {
-    const response = await fetch(`api/review/${path}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-    if (response.ok) return { found: await response.json(), trouble: "" };
-    const text = await response.text();
-    const refused = [404, 422].includes(response.status);
-    return { refused, trouble: `${response.status}: ${refused ? JSON.parse(text).detail : text.slice(0, 300)}` };
-  } catch {
-    return { trouble: SILENT };
+    const { strips, last, isAsked } = this;
+    const waiting = outbox.waiting(this.about).length;
+    const trouble = this.trouble === outbox.trouble ? "" : this.trouble; // it is told once
+    this.show({ strips, last, trouble, waiting, ended: isAsked && !strips.length && !waiting && !this.trouble });
   }
 }
