@@ -65,8 +65,6 @@ def test_a_form_has_every_component_setting_and_preset(form, page):
         "data", "augmentation", "training", "evaluation", "experiment", "runtime"
     ]  # fmt: skip
     presets = {preset["name"]: preset for preset in form["presets"]["experiment"]}
-    assert presets["quickstart"]["values"]["model.name"] == "efficientnet_lite0"
-    assert presets["quickstart"]["values"]["training.num_epochs"] == 4
     assert presets["quickstart"]["description"].startswith("A training that needs no data set")
     assert presets["loss_comparison"]["is_sweep"]
     known = settable(form)
@@ -74,6 +72,36 @@ def test_a_form_has_every_component_setting_and_preset(form, page):
     assert "loss_comparison" not in known["experiment"]
     tag = page.served.ask("/api/form").headers["etag"]
     assert page.served.ask("/api/form", If_None_Match=tag).status == 304
+
+
+def standards(page, **chosen):
+    answer = page.served.post("/api/form/standards", values=chosen)
+    assert answer.status == 200, answer.body
+    return answer.json()["values"]
+
+
+def test_what_a_key_has_is_what_the_training_has_whatever_is_chosen(form, page):
+    """Of a preset with another component, the preset's values of its own one are no longer used."""
+    experiments, supervisions = (
+        [preset["name"] for preset in form["presets"][group] if not preset["is_sweep"]]
+        for group in ("experiment", "supervision")
+    )
+    chosen = [{"experiment": name, "model.name": "convnext_atto_cbam"} for name in experiments]
+    chosen += [{"supervision": name, "loss.type": "asymmetric_loss"} for name in supervisions]
+    chosen += [{"experiment": "label_errors", "supervision": "labels", "data.source": "severstal"}]
+    for each in chosen:
+        found = standards(page, **each)
+        config = by_key(composed([f"{key}={value}" for key, value in each.items()]).resolved())
+        for name, schema in parameters(form):
+            *component, key = name.split()
+            if component and component[1] != config.get(form["components"][component[0]]["key"]):
+                continue
+            if key in config and key not in each:
+                assert found.get(key, schema.get("default")) == config[key], (each, key)
+    # A component itself is the preset's, so that the form knows when it is no change any more.
+    assert standards(page, experiment="overfit", **{"model.name": "timm"})["model.name"] == (
+        "resnet10_slim"
+    )
 
 
 def parameters(form) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -78,6 +78,25 @@ def test_a_form_is_filled_in_and_its_job_started_stopped_and_resumed(browser, pa
         expect(row.get_by_text("completed", exact=True)).to_be_visible()
 
 
+def test_another_component_than_the_presets_is_shown_as_it_is_trained(browser, page_of):
+    expect = playwright.expect
+    with opened(browser, page_of.served, "#new") as page:
+        command = page.locator(".outcome pre.command").first
+        page.get_by_label("Start from").select_option("overfit")
+        page.get_by_text("Model ·").click()
+        model = page.locator('[id="field-model.name"]')
+        expect(model).to_have_value("resnet10_slim")
+        model.select_option("convnext_atto")
+        pretrained = page.locator('[data-key="model.pretrained"] option:checked')
+        expect(pretrained).to_have_text("yes")
+        page.get_by_label("pretrained", exact=True).select_option(label="no")
+        expect(command).to_contain_text("model.name=convnext_atto model.pretrained=false")
+        page.get_by_label("pretrained", exact=True).select_option(label="yes")
+        expect(command).not_to_contain_text("pretrained")
+        model.select_option("resnet10_slim")
+        expect(command).to_contain_text("python code/train.py experiment=overfit experiment.")
+
+
 def test_an_experiment_is_cloned_and_a_hostile_name_is_text(browser, page_of):
     served = page_of.served
     with opened(browser, served, f"#new?clone={served.key(HOSTILE)}") as page:

@@ -57,7 +57,7 @@ def _add_form(app: FastAPI, index: ExperimentIndex, launcher: Launcher) -> None:
     @app.get("/api/form")
     def form(request: Request) -> Response:
         index.keep_watching()
-        return answer(request, launcher.described())
+        return _told(lambda: answer(request, launcher.described()))
 
     @app.get("/api/form/clone")
     def clone(request: Request, key: Annotated[str, Query(max_length=200)]) -> Response:
@@ -67,6 +67,10 @@ def _add_form(app: FastAPI, index: ExperimentIndex, launcher: Launcher) -> None:
     @app.post("/api/form/check")
     def check(request: Request, body: FormValues) -> Response:
         return _told(lambda: answer(request, launcher.check(body.values)))
+
+    @app.post("/api/form/standards")
+    def standards(request: Request, body: FormValues) -> Response:
+        return _told(lambda: answer(request, {"values": launcher.standards(body.values)}))
 
     @app.post("/api/form/estimate")
     def estimate(request: Request, body: FormValues) -> Response:

@@ -4,21 +4,30 @@ Called in a child process: Hydra keeps what it composes in global state.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from core.command.choosers import CONFIG_DIR, short_forms
-from core.command.config import TrainConfig, check_config, explain_override, fill_config_store
+from core.command.config import (
+    CHOICES,
+    TrainConfig,
+    check_config,
+    explain_override,
+    fill_config_store,
+)
 from core.command.effects import check_component_effects, check_effects
 from core.command.help import store_help
 from core.command.mistakes import one_line
 from core.errors import InputError
+from core.workbench.launching.cloning import by_key
 from core.workbench.launching.overrides import hydra_text
 
 # What composes a training imports torch, and this room does not: it is named, and found here.
@@ -55,14 +64,41 @@ def estimated(words: Sequence[str]) -> dict[str, Any]:
 
 def composed(words: Sequence[str]) -> TrainConfig:
     """The checked config of these words. Raises InputError, as the command would print it."""
+    with _composing():
+        config = check_config(_compose(words))
+        check_effects(config.data, words)
+        check_component_effects(config, words)
+        return config
+
+
+def standards(words: Sequence[str]) -> dict[str, Any]:
+    """The value that each key has where nothing but files and components is chosen, by `words`.
+
+    Of a component itself, it is the one that the files choose. A key without a value is left out.
+    Raises InputError where the words cannot be composed.
+    """
+    of_files = _values([word for word in words if word.partition("=")[0] not in CHOICES])
+    chosen = {key: of_files[key] for key in CHOICES if key in of_files}
+    return {key: value for key, value in (_values(words) | chosen).items() if value != "???"}
+
+
+def _values(words: Sequence[str]) -> dict[str, Any]:
+    # Not checked: whoever has chosen a component may yet have to give what it lacks.
+    with _composing():
+        return by_key(OmegaConf.to_container(_compose(words), resolve=True))
+
+
+def _compose(words: Sequence[str]) -> DictConfig:
+    return compose("train_config", short_forms(words))
+
+
+@contextmanager
+def _composing() -> Iterator[None]:
     fill_config_store()
     store_help()
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            config = check_config(compose("train_config", short_forms(words)))
-            check_effects(config.data, words)
-            check_component_effects(config, words)
-            return config
+            yield
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(explain_override(error) or one_line(error)) from None
 

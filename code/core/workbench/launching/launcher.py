@@ -18,6 +18,7 @@ from core.workbench.launching.checking import (
     devices_of,
     estimated,
     path_in,
+    standards,
 )
 from core.workbench.launching.cloning import cloned, read_config
 from core.workbench.launching.cluster import batch_script, command_line
@@ -27,7 +28,7 @@ from core.workbench.launching.overrides import hydra_text, override_words
 from core.workbench.launching.places import Places, described, places
 from core.workbench.launching.processes import IS_SUPPORTED
 from core.workbench.launching.runner import Runner
-from core.workbench.launching.schemas import describe_form, settable
+from core.workbench.launching.schemas import CHOOSING, describe_form, settable
 
 RESUMABLE = ("interrupted", "failed", "no process")
 _KINDS = ("classification", "cross-validation")
@@ -82,6 +83,14 @@ class Launcher:
             "command": command_line(checked["words"]),
             "script": batch_script(checked["name"], checked["words"], checked["num_gpus"]),
         }
+
+    def standards(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What each key has by the files and components among the `values`.
+
+        Raises InputError where these cannot be composed.
+        """
+        words = override_words(values, settable(self.form()), self.places())
+        return self._ask(standards, [word for word in words if word.partition("=")[0] in CHOOSING])
 
     def estimate(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What a training will take, measured; or what `check` or the training has against it.

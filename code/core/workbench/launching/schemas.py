@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from pydantic import BaseModel
 
 from core.command.catalogue import offered
-from core.command.choosers import CONFIG_DIR, short_forms
+from core.command.choosers import CONFIG_DIR
 from core.command.config import (
     CHOICES,
     SETTINGS,
@@ -23,6 +23,8 @@ from core.command.config import (
     fill_config_store,
 )
 from core.command.help import MASK_LOSS_WEIGHT, store_help
+from core.errors import InputError
+from core.files.escaping import for_terminal
 from core.files.reading import read_yaml
 from core.workbench.launching.cloning import by_key
 
@@ -30,6 +32,8 @@ from core.workbench.launching.cloning import by_key
 _NOT_HERE = {"experiment.results_dir", "data.cache_dir"}
 _PLACES = {"model.weights"}
 _FILES = ("experiment", "supervision")
+CHOOSING = (*_FILES, *CHOICES)
+"""The keys on which it depends what the other keys are and have."""
 _WEIGHT = {
     "description": MASK_LOSS_WEIGHT, "type": "number", "exclusiveMinimum": 0, "default": 1.0,
 }  # fmt: skip
@@ -45,9 +49,9 @@ def describe_form() -> dict[str, Any]:
     store_help()
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         plain = by_key(check_config(compose("train_config")).resolved())
-        files = {folder: _presets(folder, plain) for folder in _FILES}
     return {
-        "presets": files,
+        "choosing": CHOOSING,
+        "presets": {folder: _presets(folder) for folder in _FILES},
         "components": {group: _component_group(key, group, plain) for key, group in
                        SHORT_FORMS.items()},
         "settings": {name: _section(name, settings) for name, settings in SETTINGS.items()},
@@ -133,22 +137,19 @@ def _with_default(path: str, schema: Mapping[str, Any], default: Any) -> dict[st
     return own if default == "???" else {**own, "default": default}
 
 
-def _presets(folder: str, plain: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each file with what it is, and the values in which it differs from the defaults."""
-    return [
-        {"name": path.stem, "description": _comment(path), **_preset(folder, path, plain)}
-        for path in sorted((CONFIG_DIR / folder).glob("*.yaml"))
-    ]
+def _presets(folder: str) -> list[dict[str, Any]]:
+    """Each file with what it is; what is wrong with its values is told once it is chosen."""
+    paths = sorted((CONFIG_DIR / folder).glob("*.yaml"))
+    return [{"name": path.stem, **_preset(path)} for path in paths]
 
 
-def _preset(folder: str, path: Path, plain: Mapping[str, Any]) -> dict[str, Any]:
-    content = read_yaml(path) or {}
-    if content.get("hydra"):
-        return {"is_sweep": True, "values": {}}
-    config = check_config(compose("train_config", short_forms([f"{folder}={path.stem}"])))
-    values = by_key(config.resolved())
-    differing = {key: value for key, value in values.items() if plain.get(key, ...) != value}
-    return {"is_sweep": False, "values": differing}
+def _preset(path: Path) -> dict[str, Any]:
+    try:
+        content = read_yaml(path)
+    except InputError as error:
+        return {"description": for_terminal(str(error)), "is_sweep": False}
+    is_sweep = isinstance(content, Mapping) and "hydra" in content
+    return {"description": _comment(path), "is_sweep": is_sweep}
 
 
 def _comment(path: Path) -> str:

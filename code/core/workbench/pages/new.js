@@ -15,21 +15,24 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 export class New extends Component {
   constructor(props) {
     super(props);
-    this.state = { form: null, trouble: "", checked: null, wanted: "", said: "", experiment: true };
+    this.state = { form: null, trouble: "", checked: null, wanted: "", said: "", experiment: true, standards: {} };
     this.asked = 0;
+    this.choosing = "{}"; // what `standards` belongs to, where nothing is chosen
     this.request = requestName();
   }
 
   async componentDidMount() {
     const { form, trouble } = await read("api/form", (form) => ({ form }));
-    this.setState({ form, trouble });
-    if (form) this.takeOver();
+    this.setState({ form, trouble }, () => form && this.takeOver());
   }
 
   componentDidUpdate(before) {
     if (!this.state.form) return;
     if (this.props.state.clone && before.state.clone !== this.props.state.clone) this.takeOver();
-    else if (before.state.values !== this.props.state.values) this.checkSoon();
+    else if (before.state.values !== this.props.state.values) {
+      this.readStandards();
+      this.checkSoon();
+    }
   }
 
   componentWillUnmount() {
@@ -41,6 +44,7 @@ export class New extends Component {
   async takeOver() {
     const { clone } = this.props.state;
     if (!clone) {
+      this.readStandards();
       this.checkSoon();
       return;
     }
@@ -76,26 +80,38 @@ export class New extends Component {
     if (number === this.asked) this.setState({ checked });
   }
 
-  /** The value of each key without any change: that of the presets, or undefined. */
-  preset(key) {
-    let value;
-    for (const group of ["supervision", "experiment"]) {
-      const chosen = this.state.form.presets[group].find((each) => each.name === this.values[group]);
-      if (chosen && key in chosen.values) value = chosen.values[key];
-    }
-    return value;
+  /** The changed keys on which the others' values depend. */
+  get choices() {
+    return Object.fromEntries(this.state.form.choosing.filter((key) => key in this.values).map((key) => [key, this.values[key]]));
   }
 
+  /** The server composes what is chosen, as the training will: nobody else knows what a key then has. */
+  async readStandards() {
+    const { choices } = this;
+    const choosing = JSON.stringify(choices);
+    if (choosing === this.choosing) return;
+    this.choosing = choosing;
+    const { values, problem } = await send("api/form/standards", { values: choices });
+    if (choosing !== this.choosing) return;
+    if (problem) this.choosing = ""; // it is asked again with the next change
+    else this.setState({ standards: values, of: choosing });
+  }
+
+  /** The value of a key that is not changed. */
   standard(key, schema) {
-    const value = this.preset(key);
-    // The one default that depends on another key.
-    if (key === "data.root" && "data.source" in this.values) return `data/${this.values["data.source"]}`;
-    return value === undefined ? schema.default : value;
+    const { standards } = this.state;
+    return key in standards ? standards[key] : schema.default;
   }
 
   chosen(group) {
     const about = this.state.form.components[group];
-    return this.values[about.key] ?? this.preset(about.key) ?? about.default;
+    return this.values[about.key] ?? this.usual(group);
+  }
+
+  /** The component that is chosen where its key is not changed. */
+  usual(group) {
+    const { key, default: otherwise } = this.state.form.components[group];
+    return this.state.standards[key] ?? otherwise;
   }
 
   /** What fields need to know: values, and how to change them. */
@@ -113,7 +129,8 @@ export class New extends Component {
 
   set(key, value, schema = this.schemaOf(key)) {
     const values = { ...this.values };
-    if (value === undefined || (schema && same(value, this.standard(key, schema)))) delete values[key];
+    const isKnown = (this.state.of ?? "{}") === JSON.stringify(this.choices);
+    if (value === undefined || (isKnown && schema && same(value, this.standard(key, schema)))) delete values[key];
     else values[key] = value;
     this.write(values);
   }
@@ -121,7 +138,7 @@ export class New extends Component {
   turn(key, schema, on) {
     const values = Object.fromEntries(Object.entries(this.values).filter(([name]) => name !== key && !name.startsWith(`${key}.`)));
     const probability = `${key}.probability`;
-    const isOn = this.preset(key) !== null && this.standard(probability, schema.parameters.probability) !== 0;
+    const isOn = this.state.standards[key] !== null && this.standard(probability, schema.parameters.probability) !== 0;
     if (on && !isOn) values[probability] = schema.switch.on;
     if (!on && isOn) values[key] = null;
     this.write(values);
@@ -210,7 +227,7 @@ export class New extends Component {
   component(name, group, chosen, context) {
     const changed = group.key in this.values;
     const problem = context.problem?.path === group.key ? context.problem.problem : "";
-    const standard = this.preset(group.key) ?? group.default;
+    const standard = this.usual(name);
     return html`<div class=${`field ${changed ? "changed" : ""}`}><label for=${`field-${group.key}`}>${group.key.split(".")[1]}</label>
       <div class="widget"><select id=${`field-${group.key}`} aria-describedby=${`what-${name}`} onChange=${(event) => this.choose(group.key, name, event.target.value, standard)}>
         ${Object.keys(group.options).map((option) => html`<option value=${option} selected=${option === chosen}>${option}</option>`)}</select></div>
