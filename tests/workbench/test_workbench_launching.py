@@ -1,7 +1,9 @@
 """Forms: what they are drawn from, and what becomes of the values that come back."""
 
 import json
+import shutil
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,9 +11,11 @@ from experiment_factory import read_results, write_experiment, write_results
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from launching_workbench import launching
 
+from core.command.choosers import CONFIG_DIR, short_forms
+from core.errors import UnavailableError
 from core.losses.registry import get_registry as losses
 from core.models.registry import get_registry as models
-from core.workbench.launching import checking
+from core.workbench.launching import checking, schemas
 from core.workbench.launching.checking import composed
 from core.workbench.launching.cloning import by_key
 from core.workbench.launching.overrides import override_words
@@ -102,6 +106,33 @@ def test_what_a_key_has_is_what_the_training_has_whatever_is_chosen(form, page):
     assert standards(page, experiment="overfit", **{"model.name": "timm"})["model.name"] == (
         "resnet10_slim"
     )
+
+
+def test_a_wrong_file_is_listed_and_told_once_it_is_chosen(tmp_path, monkeypatch):
+    config = tmp_path / "config"
+    shutil.copytree(CONFIG_DIR, config)
+    monkeypatch.setattr(schemas, "CONFIG_DIR", config)
+    monkeypatch.setattr(checking, "CONFIG_DIR", config)
+    monkeypatch.setattr(checking, "short_forms", partial(short_forms, config_dir=config))
+    head = "# @package _global_\n# Mine.\n"
+    (config / "experiment" / "own.yaml").write_text(f"{head}training: {{num_epoch: 3}}\n")
+    (config / "experiment" / "broken.yaml").write_text(f"{head}training: {{num_epochs: 3\n")
+    form = schemas.describe_form()
+    presets = {preset["name"]: preset for preset in form["presets"]["experiment"]}
+    assert presets["own"]["description"] == "Mine."
+    assert "broken.yaml: not a YAML file" in presets["broken"]["description"]
+    found = {name: checking.check_words([f"experiment={name}"], "x") for name in ("own", "broken")}
+    assert "training: num_epoch=3: unknown key" in found["own"]["problem"]
+    assert "broken.yaml" in found["broken"]["problem"]
+
+
+def test_a_form_that_cannot_be_described_says_why(page, monkeypatch):
+    def ended(*_):
+        raise UnavailableError("the process was ended")
+
+    monkeypatch.setattr(page.launcher, "form", ended)
+    answer = page.served.ask("/api/form")
+    assert (answer.status, answer.json()["problem"]) == (503, "the process was ended")
 
 
 def parameters(form) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -6,6 +6,7 @@ import urllib.parse
 import pytest
 from experiment_factory import read_results, write_experiment, write_results
 from launching_workbench import launching
+from running_workbench import TOKEN
 from test_workbench_browser import CHROMIUM, HOSTILE, opened, playwright
 from test_workbench_browser import browser as browser
 
@@ -76,6 +77,15 @@ def test_a_form_is_filled_in_and_its_job_started_stopped_and_resumed(browser, pa
         row.get_by_role("button", name="Resume").click()
         page_of.until(2, ENDED)
         expect(row.get_by_text("completed", exact=True)).to_be_visible()
+
+
+def test_a_form_that_does_not_come_says_why(browser, page_of):
+    context = browser.new_context()
+    page = context.new_page()
+    page.route("**/api/form", lambda route: route.fulfill(status=500, body="Internal Server Error"))
+    page.goto(f"http://{page_of.served.host}/login?token={urllib.parse.quote(TOKEN)}#new")
+    playwright.expect(page.get_by_role("alert")).to_have_text("500: Internal Server Error")
+    context.close()
 
 
 def test_another_component_than_the_presets_is_shown_as_it_is_trained(browser, page_of):

@@ -7,7 +7,7 @@ from fastapi import FastAPI, HTTPException, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
-from core.errors import InputError
+from core.errors import InputError, UnavailableError
 from core.files.escaping import for_terminal
 from core.workbench.answers import answer, find
 from core.workbench.index import ExperimentIndex
@@ -15,7 +15,7 @@ from core.workbench.launching.launcher import Launcher
 from core.workbench.launching.output import read_output
 
 _LARGEST = 1 << 53
-_REFUSED = 422
+_REFUSED, _NOT_NOW = 422, 503
 
 
 class _Body(BaseModel):
@@ -123,4 +123,5 @@ def _told(do: Callable[[], Response]) -> Response:
     try:
         return do()
     except InputError as error:
-        return JSONResponse({"problem": for_terminal(str(error)), "path": ""}, _REFUSED)
+        status = _NOT_NOW if isinstance(error, UnavailableError) else _REFUSED
+        return JSONResponse({"problem": for_terminal(str(error)), "path": ""}, status)

@@ -3,6 +3,7 @@ import { field, switchable } from "./form.js";
 import { Jobs } from "./jobs.js";
 import { Component, html } from "./markup.js";
 import { Outcome } from "./outcome.js";
+import { answer } from "./polling.js";
 import { requestName, send } from "./sending.js";
 
 const PAUSE = 250; // milliseconds without a key, after which the server is asked
@@ -22,7 +23,7 @@ export class New extends Component {
   }
 
   async componentDidMount() {
-    const { form, trouble } = await read("api/form", (form) => ({ form }));
+    const { content: form, trouble } = await answer("api/form");
     this.setState({ form, trouble }, () => form && this.takeOver());
   }
 
@@ -48,9 +49,9 @@ export class New extends Component {
       this.checkSoon();
       return;
     }
-    const found = await read(`api/form/clone?key=${encodeURIComponent(clone)}`, (found) => found);
-    this.setState({ lost: found.lost ?? [found.trouble] });
-    this.props.go({ clone: "", values: found.values ? JSON.stringify(found.values) : "" }, "replace");
+    const { content: found, trouble } = await answer(`api/form/clone?key=${encodeURIComponent(clone)}`);
+    this.setState({ lost: found?.lost ?? [trouble] });
+    this.props.go({ clone: "", values: found ? JSON.stringify(found.values) : "" }, "replace");
     this.checkSoon();
   }
 
@@ -232,15 +233,5 @@ export class New extends Component {
       <div class="widget"><select id=${`field-${group.key}`} aria-describedby=${`what-${name}`} onChange=${(event) => this.choose(group.key, name, event.target.value, standard)}>
         ${Object.keys(group.options).map((option) => html`<option value=${option} selected=${option === chosen}>${option}</option>`)}</select></div>
       <p class="soft" id=${`what-${name}`}>${problem ? html`<span class="wrong">${problem}</span> ` : null}${group.options[chosen]?.description}</p></div>`;
-  }
-}
-
-async function read(path, take) {
-  try {
-    const response = await fetch(path, { cache: "no-store" });
-    const found = await response.json();
-    return response.ok ? take(found) : { trouble: found.problem ?? found.detail ?? `${response.status}` };
-  } catch {
-    return { trouble: "The server does not answer. Is code/workbench.py still running?" };
   }
 }

@@ -43,7 +43,8 @@ export class Poll {
   }
 }
 
-async function answer(path, tag) {
+/** {content, checked, trouble, tag}; no content where the page has the one with this `tag`. */
+export async function answer(path, tag = "") {
   try {
     const headers = tag ? { "If-None-Match": tag } : {};
     const response = await (takeEarly(path) ?? fetch(path, { headers, cache: "no-store" }));
@@ -59,7 +60,8 @@ async function answer(path, tag) {
 /** The sentence in the server's answer to what it refuses. */
 export function reason(text) {
   try {
-    const { detail } = JSON.parse(text);
+    const { problem, detail } = JSON.parse(text);
+    if (problem) return problem;
     return typeof detail === "string" ? detail : JSON.stringify(detail).slice(0, 300);
   } catch {
     return text.slice(0, 300);
@@ -105,7 +107,7 @@ export class Once extends Component {
   async ask() {
     const { path } = this.props;
     if (!path) return;
-    const { content, trouble } = await answer(path, "");
+    const { content, trouble } = await answer(path);
     if (path === this.props.path) this.setState({ path, content, trouble });
   }
 
