@@ -79,12 +79,18 @@ def test_a_form_is_filled_in_and_its_job_started_stopped_and_resumed(browser, pa
         expect(row.get_by_text("completed", exact=True)).to_be_visible()
 
 
-def test_a_form_that_does_not_come_says_why(browser, page_of):
+def test_a_form_or_a_clone_that_does_not_come_says_why(browser, page_of):
     context = browser.new_context()
     page = context.new_page()
     page.route("**/api/form", lambda route: route.fulfill(status=500, body="Internal Server Error"))
     page.goto(f"http://{page_of.served.host}/login?token={urllib.parse.quote(TOKEN)}#new")
     playwright.expect(page.get_by_role("alert")).to_have_text("500: Internal Server Error")
+    page.unroute("**/api/form")
+    page.goto(
+        f"http://{page_of.served.host}/?#new?clone=0&values=%7B%22training.num_epochs%22:5%7D"
+    )
+    playwright.expect(page.get_by_role("alert")).to_have_text("Not cloned. 404: No such experiment")
+    playwright.expect(page.locator("pre.command").first).to_contain_text("training.num_epochs=5")
     context.close()
 
 

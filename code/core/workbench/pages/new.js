@@ -44,14 +44,12 @@ export class New extends Component {
   /** Fill the form with the values of an experiment, where the address names one. */
   async takeOver() {
     const { clone } = this.props.state;
-    if (!clone) {
-      this.readStandards();
-      this.checkSoon();
-      return;
+    if (clone) {
+      const { content: found, trouble } = await answer(`api/form/clone?key=${encodeURIComponent(clone)}`);
+      this.setState({ lost: found?.lost, trouble: found ? "" : `Not cloned. ${trouble}` });
+      this.props.go({ clone: "", ...(found && { values: JSON.stringify(found.values) }) }, "replace");
     }
-    const { content: found, trouble } = await answer(`api/form/clone?key=${encodeURIComponent(clone)}`);
-    this.setState({ lost: found?.lost ?? [trouble] });
-    this.props.go({ clone: "", values: found ? JSON.stringify(found.values) : "" }, "replace");
+    this.readStandards();
     this.checkSoon();
   }
 
@@ -66,7 +64,7 @@ export class New extends Component {
 
   write(values) {
     this.request = requestName();
-    this.setState({ said: "" });
+    this.setState({ said: "", trouble: "" });
     this.props.go({ values: Object.keys(values).length ? JSON.stringify(values) : "" }, "replace");
   }
 
