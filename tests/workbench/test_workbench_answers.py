@@ -93,6 +93,18 @@ def test_what_cannot_be_compared_is_not_ranked(served):
     assert "was interrupted" in problem
 
 
+def test_what_is_gone_is_left_out_of_a_comparison(served):
+    keys = [served.key("a"), "0" * 16, served.key("b")]
+    query = "&".join(f"key={key}" for key in keys)
+    found = served.ask(f"/api/comparison?{query}").json()
+    assert (found["keys"], found["names"], found["gone"]) == ([keys[0], keys[2]], ["a", "b"], 1)
+    assert len(found["groups"][0]["rows"]) == 3
+    runs = served.ask(f"/api/curves?{query}").json()["runs"]
+    assert [run["name"] for run in runs] == ["a", "b"]
+    for address in ("comparison", "curves"):
+        assert served.ask(f"/api/{address}?key=0").status == 404
+
+
 def test_a_mistake_is_told_in_the_sentence_of_the_command(served):
     assert (
         "unknown figure (did you mean 'macro_f1'?)" in compared(served, ["a"], "macro_f")["problem"]

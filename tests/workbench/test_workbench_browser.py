@@ -129,6 +129,24 @@ def test_it_is_used_by_keys_alone(browser, results_dir):
         )
 
 
+def test_what_is_gone_is_no_longer_ticked(browser, results_dir):
+    with running(results_dir, watched=True) as served:
+        keys = [served.key(name) for name in ("a", "b", "live")]
+        shutil.rmtree(results_dir / "live")
+        served.index.update()
+        selected = "&".join(f"selected={key}" for key in keys)
+        with opened(browser, served, f"#compare?{selected}") as page:
+            gone = page.get_by_text("1 of the ticked experiments is no longer in the folder.")
+            playwright.expect(gone).to_be_visible()
+            playwright.expect(page.get_by_role("img", name="validation.macro_f1")).to_be_visible()
+            page.get_by_role("link", name="Experiments").click()
+            link = page.get_by_label("Pages").get_by_role("link", name="Compare (2)")
+            playwright.expect(link).to_be_visible()
+            link.click()
+            playwright.expect(page.get_by_role("heading", name="Verdicts")).to_be_visible()
+            playwright.expect(gone).to_have_count(0)
+
+
 def test_a_curve_is_smoothed_beside_its_values(browser, results_dir):
     with running(results_dir) as served:
         address = f"#experiment?key={served.key('a')}"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import HTTPException, Request
@@ -14,9 +15,14 @@ Encoded = tuple[bytes, str]
 
 def find(index: ExperimentIndex, key: str) -> Found:
     """The experiment with this key, or 404."""
+    return find_some(index, [key])[key]
+
+
+def find_some(index: ExperimentIndex, keys: Iterable[str]) -> dict[str, Found]:
+    """Those of the experiments that are still there, by their keys, or 404 where none is."""
     index.keep_watching()
-    found = index.find(key)
-    if found is None:
+    found = {key: each for key in keys if (each := index.find(key)) is not None}
+    if not found:
         raise HTTPException(404, "No such experiment")
     return found
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from core.errors import InputError
 from core.files.escaping import for_terminal
-from core.workbench.answers import Encoded, answer, encoded, find, sent
+from core.workbench.answers import Encoded, answer, encoded, find, find_some, sent
 from core.workbench.comparing import MOST_COMPARED, compare
 from core.workbench.files import FIRST_PAGE, OF_EXPERIMENT, files_of, read_assets, read_file
 from core.workbench.gains import Gains, add_gain
@@ -136,7 +136,7 @@ def _add_curves(app: FastAPI, index: ExperimentIndex) -> None:
     @app.get("/api/curves")
     def curves(request: Request, key: _KEYS) -> Response:
         runs = []
-        for found in (find(index, each) for each in dict.fromkeys(key)):
+        for found in find_some(index, key).values():
             # One that cannot be read has no curves, and its own page says why.
             with suppress(InputError):
                 history = index.in_full(found)["history"]
@@ -151,10 +151,11 @@ def _add_comparison(app: FastAPI, index: ExperimentIndex, ask: Callable[..., Any
 
     @app.get("/api/comparison")
     def comparison(request: Request, key: _KEYS, sort: _KEY = "macro_f1") -> Response:
-        found = [find(index, each) for each in dict.fromkeys(key)]
-        names = [for_terminal(each.name) for each in found]
+        found = find_some(index, key)
+        names = [for_terminal(each.name) for each in found.values()]
+        about = {"keys": list(found), "names": names, "gone": len(set(key)) - len(found)}
         try:
-            content = compared(sort, *found)
+            content = compared(sort, *found.values())
         except InputError as error:
             content = {"problem": str(error)}
-        return answer(request, {"names": names, **content})
+        return answer(request, {**about, **content})

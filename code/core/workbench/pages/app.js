@@ -29,7 +29,19 @@ class App extends Component {
     document.title = `${titled(page)} – Workbench`;
     if (page !== this.asked) this.load(page);
     const shown = this.state.loaded[page];
-    if (shown && page === "experiments") this.poll.follow(shown.experimentsPath(this.state.place));
+    if (!shown || page !== "experiments") return;
+    this.poll.follow(shown.experimentsPath(this.state.place));
+    this.untickGone();
+  }
+
+  /** What is no longer in the folder cannot be unticked in the table. */
+  untickGone() {
+    const { place, content } = this.state;
+    // An empty list is that of a server that has not looked yet, or of a folder that is away.
+    if (!place.selected.length || !content?.experiments.length || content.pending) return;
+    const there = new Set(content.experiments.map((row) => row.key));
+    const selected = place.selected.filter((key) => there.has(key));
+    if (selected.length < place.selected.length) this.go({ selected }, "replace");
   }
 
   async load(page) {

@@ -24,7 +24,8 @@ export function Compare({ state, go }) {
 function comparison(found, state, go) {
   if (found.problem) return html`<p class="trouble">${found.problem}</p>${state.by === "macro_f1" ? null : html`<button onClick=${() => go({ by: "macro_f1" })}>Sort by macro_f1</button>`}`;
   return html`
-    ${found.problems.length ? html`<h2>Left out</h2>${list(found.problems)}` : null}
+    ${found.problems.length || found.gone ? html`<h2>Left out</h2>${list(found.problems)}` : null}
+    ${found.gone ? html`<p>${found.gone} of the ticked experiments ${found.gone === 1 ? "is" : "are"} no longer in the folder. <button onClick=${() => go({ selected: found.keys })}>Untick</button></p>` : null}
     <h2>What differs</h2>
     ${found.differences.length ? plainTable([["key", ...heads(found)], ...found.differences.map(([key, values]) => [key, ...values])], "What differs")
     : html`<p class="soft">${found.labels.length > 1 ? "Nothing in their configs." : "There is one experiment to compare, or none."}</p>`}
@@ -35,14 +36,14 @@ function comparison(found, state, go) {
       ${found.groups.length > 1 ? html`<h3>Test set ${group.label}, ${group.num_images} images</h3>` : null}
       ${plainTable(group.rows, `Figures of test set ${group.label}`, "figures")}`)}
     ${found.pairs.length ? html`<h2>Verdicts</h2>${list(found.pairs.map((pair) => pair.sentence))}` : null}
-    ${found.names.length > 1 ? html`<h2>Strips on which two decide differently</h2>${list(state.selected.slice(1, MOST_RUNS).map((key, number) => strips(found, state, key, number + 1)))}` : null}
+    ${found.names.length > 1 ? html`<h2>Strips on which two decide differently</h2>${list(found.keys.slice(1, MOST_RUNS).map((key, number) => strips(found, state, key, number + 1)))}` : null}
     ${found.notes.length ? html`<h2>Notes</h2>${list(found.notes)}` : null}
     ${found.seeds.length ? html`<h2>Over seeds, mean ± standard deviation</h2>${plainTable(found.seeds, "Over seeds", "figures")}` : null}
     ${found.pretrainings.length ? html`<h2>Pretrainings, not ranked</h2>${plainTable(found.pretrainings, "Pretrainings", "figures")}` : null}`;
 }
 
 function strips(found, state, key, number) {
-  const address = writeAddress({ ...state, page: "strips", place: state.selected[0], other: key, part: "test", strip: "" });
+  const address = writeAddress({ ...state, page: "strips", place: found.keys[0], other: key, part: "test", strip: "" });
   return html`<a href=${address}>${found.names[0]} and ${found.names[number]}</a>`;
 }
 
