@@ -1,6 +1,7 @@
 """Forms: what they are drawn from, and what becomes of the values that come back."""
 
 import json
+import shlex
 import shutil
 from collections.abc import Iterator
 from functools import partial
@@ -10,6 +11,7 @@ import pytest
 from experiment_factory import read_results, write_experiment, write_results
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from launching_workbench import launching
+from reviewable import write_reviewable
 
 from core.command.choosers import CONFIG_DIR, short_forms
 from core.errors import UnavailableError
@@ -373,6 +375,27 @@ def test_a_clone_trains_with_the_same_config(page, results_dir, form):
     assert {key: config[key] for key in own if key in known and key in config} == {
         key: own[key] for key in own if key in known and key in config
     }
+
+
+def test_the_command_of_a_review_trains_as_what_is_reviewed(tmp_path):
+    config = {"training.num_epochs": 7, "data.class_names": ["a b", "c", "d", "e"]}
+    path = write_reviewable(tmp_path / "my folder", images=12, config=config)
+    results = read_results(path)
+    results["config"]["data"]["root"] = root = results["data"]["root"]
+    write_results(path, results)
+    with launching(path.parent, tmp_path / "queue") as page:
+        key = page.served.key("reviewable")
+        found = page.served.ask(f"/api/review/training?key={key}").json()
+        listed = page.served.ask(f"/api/review/list?key={key}").json()["command"]
+    *_, store = shlex.split(listed)
+    python, script, *words = shlex.split(found["command"])
+    assert (python, script, found["lost"]) == ("python", "code/train.py", [])
+    config = by_key(composed(words).resolved())
+    assert config["data.root"] == root
+    assert config["data.corrections"] == store
+    assert config["data.class_names"] == ["a b", "c", "d", "e"]
+    assert (config["training.num_epochs"], config["model.name"]) == (7, "resnet50")
+    assert config["experiment.results_dir"] == str(path.parent)
 
 
 def test_a_hostile_config_is_cloned_as_text(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from experiment_factory import write_experiment
+from launching_workbench import launching
 from reviewable import Reviewer, write_reviewable
 from running_workbench import TOKEN, running
 from test_workbench_browser import CHROMIUM, browser, opened, playwright  # noqa: F401
@@ -235,11 +236,17 @@ def test_what_is_refused_is_kept_until_it_is_forgotten(browser, served, tmp_path
     assert strip_key(entries_of(tmp_path)[-1].image_id) == refused
 
 
-def test_two_reviewers_see_different_strips_and_the_progress_of_both(browser, served):  # noqa: F811
-    bob = Reviewer(served, "Bob")
-    theirs = {strip["key"] for strip in bob.next(3)["strips"]}
-    bob.decide(bob.next(1)["strips"][0], [0, 0, 0, 0])
-    with opened(browser, served, f"#review?key={served.key('reviewable')}") as page:
+def test_two_reviewers_see_different_strips_and_the_progress_of_both(browser, made, tmp_path):  # noqa: F811
+    decisions = tmp_path / "decisions.sqlite"
+    with contextlib.ExitStack() as stack:
+        served = stack.enter_context(
+            launching(made / "results", tmp_path / "queue", decisions=decisions)
+        ).served
+        bob = Reviewer(served, "Bob")
+        theirs = {strip["key"] for strip in bob.next(3)["strips"]}
+        bob.decide(bob.next(1)["strips"][0], [0, 0, 0, 0])
+        address = f"#review?key={served.key('reviewable')}"
+        page = stack.enter_context(opened(browser, served, address))
         begin(page)
         assert strip_of(page) not in theirs
         page.keyboard.press("Enter")

@@ -48,7 +48,7 @@ def build_app(
     _add_comparison(app, index, ask)
     add_strips(app, strips or StripSources(index, ask))
     reviews = reviews or Reviews(index, ask)
-    add_review(app, reviews)
+    add_review(app, reviews, launcher)
     add_gain(app, Gains(index, ask, reviews))
     if launcher is not None:
         add_launching(app, index, launcher)

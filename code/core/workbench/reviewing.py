@@ -16,6 +16,8 @@ from core.review.leases import Assignment, lease_next
 from core.validation import Settings, validate
 from core.workbench.answers import answer
 from core.workbench.index import Found
+from core.workbench.launching.launcher import Launcher
+from core.workbench.launching.overrides import hydra_text
 from core.workbench.review_lists import Order, ReviewList
 from core.workbench.reviews import Reviews
 from core.workbench.strip_sources import strip_key
@@ -57,8 +59,8 @@ class _Undone(_Asked):
     number: int
 
 
-def add_review(app: FastAPI, reviews: Reviews) -> None:
-    """Give the application the addresses of a review."""
+def add_review(app: FastAPI, reviews: Reviews, launcher: Launcher | None = None) -> None:
+    """Give the application the addresses of a review; `launcher` knows how to train."""
 
     @app.get("/api/review/list")
     def listed(request: Request, key: _KEY, order: Order = "suspects", only: _CLASS = "") -> Any:
@@ -73,7 +75,7 @@ def add_review(app: FastAPI, reviews: Reviews) -> None:
                 "classes": [shown(name) for name in strips.class_names],
                 "class_names": list(strips.class_names),
                 "strips": len(strips.order),
-                "commands": _commands(reviews.path_for(strips.fingerprint)),
+                "command": _list_command(reviews.path_for(strips.fingerprint)),
             },
         )
 
@@ -82,6 +84,17 @@ def add_review(app: FastAPI, reviews: Reviews) -> None:
         try:
             _, strips = reviews.list_of(key, order, only)
             return answer(request, reviews.progress(strips.fingerprint))
+        except InputError as error:
+            return answer(request, {"problem": for_terminal(str(error))})
+
+    @app.get("/api/review/training")
+    def training(request: Request, key: _KEY) -> Any:
+        if launcher is None:
+            raise HTTPException(404)
+        try:
+            found, strips = reviews.list_of(key, "suspects", "")
+            store = hydra_text(str(reviews.path_for(strips.fingerprint)))
+            return answer(request, launcher.command_of(found, f"data.corrections={store}"))
         except InputError as error:
             return answer(request, {"problem": for_terminal(str(error))})
 
@@ -98,11 +111,9 @@ def add_review(app: FastAPI, reviews: Reviews) -> None:
         return answer(request, _answered(body, _Undone, "undo", reviews))
 
 
-def _commands(store: Path) -> list[str]:
-    """What can be done with the decisions; a path may need quotes of a shell."""
-    train = ["python", "code/train.py", f"data.corrections={store}"]
-    listed = ["python", "code/corrections.py", "list", str(store)]
-    return [for_terminal(shlex.join(command)) for command in (listed, train)]
+def _list_command(store: Path) -> str:
+    """What prints the decisions; a path may need quotes of a shell."""
+    return for_terminal(shlex.join(["python", "code/corrections.py", "list", str(store)]))
 
 
 def _answered(body: Any, kind: type[_Asked], what: str, reviews: Reviews) -> dict[str, Any]:

@@ -120,6 +120,16 @@ class Launcher:
         values, lost = cloned(self._ask(read_config, found.path), self.form(), self.places())
         return {"values": values, "lost": [for_terminal(line) for line in lost]}
 
+    def command_of(self, found: Found, *more: str) -> dict[str, Any]:
+        """The command that trains as an experiment did, with some more words, and what it leaves
+        out; or the `problem`.
+        """
+        clone = self.clone(found)
+        checked = self.check(clone["values"])
+        if "problem" in checked:
+            return checked
+        return {"command": command_line([*checked["words"], *more]), "lost": clone["lost"]}
+
     def submit(self, values: Mapping[str, Any], request: str) -> dict[str, Any]:
         """Queue a training; its `number`, or what `check` has against it."""
         if (number := self.queue.known(request)) is not None:

@@ -1,7 +1,7 @@
 /** The page of a review: whose predictions, who reviews, and how far it has come. */
 import { Component, html, thousands } from "./markup.js";
 import { outbox } from "./outbox.js";
-import { Live } from "./polling.js";
+import { Live, Once } from "./polling.js";
 import { forget, recall, remember } from "./remembered.js";
 import { Desk } from "./review_desk.js";
 import { writeAddress } from "./state.js";
@@ -92,16 +92,28 @@ function work(content, state, go) {
     : html`<p class="notice">Type your name above to begin. It stands in the log beside each of your decisions, and lets several people review at once.</p>`}
     <h2>Progress</h2>
     <${Live} path=${`api/review/progress?${asked(state)}`}>${({ content: found, trouble }) => (
-      found ? progress(found, content) : html`<p role="status">${trouble || "Reading …"}</p>`)}<//>`;
+      found ? progress(found, content, state.key) : html`<p role="status">${trouble || "Reading …"}</p>`)}<//>`;
 }
 
-function progress(found, { strips, commands }) {
+function progress(found, { strips, command }, key) {
   if (found.problem) return html`<p class="trouble">${found.problem}</p>`;
   if (!found.strips) return html`<p>None of ${thousands(strips)} strips is reviewed yet.</p>`;
   return html`<p>${thousands(found.strips)} strips reviewed; the list has ${thousands(strips)}.</p>
     ${plainTable(found.rows, "Decisions by class", "figures")}
     <ul>${found.notes.map((note) => html`<li>${note}</li>`)}</ul>
-    <details><summary>What to do with the decisions</summary>
-      <p>The files of the data set are never written. Print what stands above, or train with the decided labels:</p>
-      ${commands.map((command) => html`<pre>${command}</pre>`)}</details>`;
+    <${Uses} command=${command} path=${`api/review/training?${new URLSearchParams({ key })}`} />`;
+}
+
+/** The command of a training is composed once it is asked for: the first time takes seconds. */
+class Uses extends Component {
+  render({ command, path }, { open }) {
+    return html`<details onToggle=${(event) => this.setState({ open: event.target.open })}><summary>What to do with the decisions</summary>
+      <p>The files of the data set are never written. Print what stands above:</p><pre>${command}</pre>
+      <p>Train with the decided labels, and otherwise as the training that is reviewed:</p>
+      ${open ? html`<${Once} path=${path}>${({ content, trouble }) => (content?.command ? training(content) : html`<p role="status">${content?.problem ?? trouble ?? "Composing …"}</p>`)}<//>` : null}</details>`;
+  }
+}
+
+function training({ command, lost }) {
+  return html`<pre>${command}</pre>${lost.length ? html`<p>Not in it: ${lost.join("; ")}</p>` : null}`;
 }
