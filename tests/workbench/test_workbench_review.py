@@ -27,6 +27,7 @@ from core.data.corrections import corrected
 from core.review.exporting import export
 from core.review.overlay import read_corrections
 from core.review.store import ReviewStore
+from core.review.verdicts import current_verdicts
 from core.workbench.review_lists import read_review_list
 from core.workbench.strip_sources import strip_key
 
@@ -193,6 +194,53 @@ def test_two_reviewers_at_once_never_overwrite_each_other(served, store):
     shared = [name for name, reviewers in by_strip.items() if len(reviewers) == 2]
     assert len(by_strip) == 80 - len(shared)
     assert {e.blind for e in store.entries() if e.image_id in shared} == {True}
+
+
+def review_all(reviewer, answers, **how):
+    """Decide on each strip that the reviewer is shown; returns them."""
+    shown = []
+    while strips := reviewer.next(8, **how)["strips"]:
+        shown += strips
+        for strip in strips:
+            reviewer.decide(strip, answers(strip), count=0, **how)
+    return shown
+
+
+def test_conflicts_and_unsure_strips_are_settled_by_one_reviewer_more(tmp_path):
+    path, decisions = write_reviewable(tmp_path, images=60), tmp_path / "decisions.sqlite"
+    is_open = {"order": "open"}
+    with running(path.parent, decisions=decisions) as served:
+        ann, bob, cat = (Reviewer(served, name) for name in ("Ann", "Bob", "Cat"))
+        assert ann.next(**is_open)["strips"] == []
+        doubtful = ann.next()["strips"][0]["key"]
+        review_all(ann, lambda strip: [0, 0, 0, None if strip["key"] == doubtful else 0])
+        conflicts = {strip["key"] for strip in review_all(bob, lambda _: [1, 1, 1, 1])}
+        assert len(conflicts) > 1
+        assert doubtful not in conflicts
+        assert cat.next()["strips"] == []
+        # Who was unsure may say more; who has decided waits for somebody else.
+        (again,) = ann.next(**is_open)["strips"]
+        assert (again["key"], again["blind"]) == (doubtful, False)
+        last = ann.decide(again, [0, 0, 0, None], **is_open).json()
+        assert [strip["key"] for strip in last["strips"]] == [doubtful]
+        ann.decide(again, [0, 0, 0, 0], **is_open)
+        assert ann.next(**is_open)["strips"] == []
+        # Of strips for two, nothing is told to the third reviewer either.
+        shown = review_all(cat, lambda _: [1, 1, 0, 0], **is_open)
+        assert {strip["key"] for strip in shown} == conflicts
+        assert all(set(strip) == {"key", "name", "blind"} for strip in shown if strip["blind"])
+        assert not any(served_to.next(**is_open)["strips"] for served_to in (ann, bob, cat))
+        last = cat.next(**is_open)["last"]
+        again = cat.undo(last["number"])["strips"][0]
+        assert again["key"] == last["key"]
+        cat.decide(again, [1, 1, 0, 0], **is_open)
+    store = ReviewStore(decisions)
+    verdicts = [v for v in current_verdicts(store.entries()) if len(v.decisions) == 3]
+    assert {strip_key(v.image_id) for v in verdicts} == conflicts
+    assert {v.state for v in verdicts} == {"decided"}
+    assert all(v.label == (v.class_name in CLASS_NAMES[:2]) for v in verdicts)
+    # Chosen for what the others decided, they are not among the pairs of which kappa is made.
+    assert not any(v.decisions["Cat"].blind for v in verdicts)
 
 
 def test_the_export_is_what_was_decided_and_the_originals_stay(served, store, made, tmp_path):

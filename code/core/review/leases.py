@@ -25,12 +25,16 @@ class Shares:
 
 @dataclass(frozen=True)
 class Assignment:
-    """A strip to review; where `blind`, given labels and probabilities are hidden."""
+    """A strip to review; where `blind`, given labels and probabilities are hidden.
+
+    One that `is_open` is shown though enough reviewers, or this one, have decided on it.
+    """
 
     image_id: str
     blind: bool
     sample: Sample
     num_reviewers: int
+    is_open: bool = False
 
 
 def chosen(fingerprint: str, image_id: str, share: float, purpose: str) -> bool:
@@ -102,11 +106,13 @@ def _open_to(
     cursor.row_factory = None  # plain rows take half the time
     reviewed = cursor.execute("SELECT image_id, reviewer FROM reviewed").fetchall()
     reviewers = Counter(image_id for image_id, _ in reviewed)
-    leased = cursor.execute("SELECT image_id, ? FROM leases WHERE reviewer != ?", [reviewer] * 2)
-    closed = {image_id for image_id, name in [*reviewed, *leased] if name == reviewer}
+    leased = cursor.execute("SELECT image_id FROM leases WHERE reviewer != ?", [reviewer])
+    leased = {image_id for (image_id,) in leased}
+    own = {image_id for image_id, name in reviewed if name == reviewer}
     for assignment in order:
         name = assignment.image_id
-        if name not in closed and reviewers[name] < assignment.num_reviewers:
+        is_wanted = name not in own and reviewers[name] < assignment.num_reviewers
+        if name not in leased and (is_wanted or assignment.is_open):
             yield assignment
 
 

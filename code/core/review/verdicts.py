@@ -1,7 +1,7 @@
 """What several reviewers decided about one label, taken together."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,15 +43,21 @@ def current_verdicts(entries: Iterable[Entry]) -> list[Verdict]:
     return [_verdict(decisions) for _, decisions in sorted(last.items())]
 
 
+def majority(labels: Collection[int | None]) -> int | None:
+    """The label that most of the reviewers want; None where no most of them agree.
+
+    Who is unsure wants None, and counts against both.
+    """
+    counts = Counter(labels)
+    return next((label for label in (0, 1) if 2 * counts[label] > len(labels)), None)
+
+
 def _verdict(decisions: dict[str, Entry]) -> Verdict:
     first = next(iter(decisions.values()))
-    wanted = Counter(entry.label for entry in decisions.values())
-    for label in (0, 1):
-        if 2 * wanted[label] > len(decisions):
-            state, final = "decided", label
-            break
-    else:
+    wanted = [entry.label for entry in decisions.values()]
+    final, state = majority(wanted), "decided"
+    if final is None:
         final = int(first.given)
-        state = "conflict" if wanted[0] and wanted[1] else "unsure"
+        state = "conflict" if 0 in wanted and 1 in wanted else "unsure"
     ordered = dict(sorted(decisions.items()))
     return Verdict(first.image_id, first.class_name, int(first.given), final, state, ordered)

@@ -17,7 +17,7 @@ from core.review.leases import Assignment, order_of_review
 from core.validation import nearest
 from core.workbench.strip_sources import strip_key
 
-Order = Literal["suspects", "unsure", "sample"]
+Order = Literal["suspects", "unsure", "sample", "open"]
 # What the model was not trained on; a cross-validation has tested every image.
 _HELD_OUT = ("validation", "test")
 
@@ -54,8 +54,8 @@ def read_review_list(path: Path, order: Order, only: str = "") -> ReviewList:
 
     `suspects`: first the labels that the prediction contradicts most, as `label_errors.csv` ranks
     them. `unsure`: first the probabilities nearest to 0.5, once they are scaled. `sample`: first
-    the random sample in its own order, then the suspects. With `only`, the labels of this class
-    alone count.
+    the random sample in its own order, then the suspects. `open`: as `suspects`; which strips are
+    open depends on the decisions. With `only`, the labels of this class alone count.
 
     Raises:
         InputError: no completed training on given labels, damaged predictions, an unknown class.

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from core.errors import InputError, UnavailableError
 from core.files.escaping import for_terminal
 from core.review.decisions import Decision, Entry, Name
 from core.review.leases import Assignment, lease_next
+from core.review.settling import to_settle
 from core.validation import Settings, validate
 from core.workbench.answers import answer
 from core.workbench.index import Found
@@ -127,7 +129,10 @@ def _answered(body: Any, kind: type[_Asked], what: str, reviews: Reviews) -> dic
             store.append(_decisions(asked, found, strips), asked.request)
         elif isinstance(asked, _Undone):
             undone = store.undo(asked.reviewer, asked.number)
-        order = _undone_first(strips.order, undone)
+        order = strips.order
+        if asked.order == "open":
+            order = to_settle(store, asked.reviewer, order)
+        order = _undone_first(order, strips.order, undone)
         following = lease_next(store, asked.reviewer, order, asked.count)
         last = store.last(asked.reviewer)
     except InputError as error:
@@ -161,7 +166,8 @@ def _decisions(asked: _Decided, found: Found, strips: ReviewList) -> list[Decisi
         "model": found.name,
         "reason": asked.reason,
         "seconds": asked.seconds,
-        "blind": assigned.blind and asked.blind,
+        # What is settled was chosen by what others decided, and says nothing about agreement.
+        "blind": assigned.blind and asked.blind and asked.order != "open",
         "sample": assigned.sample,
     }
     values = [
@@ -194,11 +200,15 @@ def _strip(strips: ReviewList, assigned: Assignment) -> dict[str, Any]:
     }
 
 
-def _undone_first(order: Sequence[Assignment], undone: Sequence[Entry]) -> Sequence[Assignment]:
+def _undone_first(
+    order: Sequence[Assignment], every: Sequence[Assignment], undone: Sequence[Entry]
+) -> Sequence[Assignment]:
+    """What was taken back, though others may have decided on it meanwhile, and then the order."""
     if not undone:
         return order
     names = {entry.image_id for entry in undone}
-    return sorted(order, key=lambda assigned: assigned.image_id not in names)
+    first = [replace(each, is_open=True) for each in every if each.image_id in names]
+    return [*first, *(each for each in order if each.image_id not in names)]
 
 
 def _last(strips: ReviewList, entries: Sequence[Entry]) -> dict[str, Any] | None:

@@ -57,9 +57,10 @@ class Outbox {
     const tried = new Set(), stuck = new Set();
     for (let body; (body = this.bodies.find((each) => !tried.has(each.request) && !stuck.has(each.key)));) {
       tried.add(body.request);
-      const about = this.about && isOf(this.about, body) ? this.about : null;
+      const { about } = this;
       // Of another list or reviewer, no strip is wanted.
-      const { found, refused, trouble } = await post("decide", { ...body, ...about }, about ? COUNT : 0);
+      const isShown = about && Object.keys(about).every((name) => about[name] === body[name]);
+      const { found, refused, trouble } = await post("decide", body, isShown ? COUNT : 0);
       if (found) this.remove(body);
       else if (refused) this.refusals.set(body.request, trouble);
       else {

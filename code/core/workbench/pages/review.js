@@ -9,7 +9,7 @@ import { plainTable } from "./table.js";
 import { asText, valueOf } from "./values.js";
 
 const REVIEWER = "reviewer";
-const ORDERS = [["suspects", "suspected label errors"], ["unsure", "strips the model is unsure about"], ["sample", "the random sample"]];
+const ORDERS = [["suspects", "suspected label errors"], ["unsure", "strips the model is unsure about"], ["sample", "the random sample"], ["open", "conflicts and unsure"]];
 const KINDS = ["cross-validation", "classification"];
 
 export function Review({ state, go }) {

@@ -39,7 +39,8 @@ export class Session {
 
   /** What became of a decision of this list or of another. */
   heard({ body, about, found, isForgotten }) {
-    if (found && about === this.about) this.take(found);
+    // Of the strips of another order, only what is last counts.
+    if (found && isOf(this.about, body)) this.take(about === this.about ? found : { ...found, strips: [] });
     if (isForgotten && isOf(this.about, body)) {
       this.decided.delete(body.strip);
       this.isAsked = false; // it may be shown again
@@ -63,6 +64,7 @@ export class Session {
     if (found) {
       if (undo) this.undone(found);
       this.take(found);
+      this.isAsked = true;
       this.work();
       return;
     }
@@ -85,7 +87,6 @@ export class Session {
     this.last = found.last;
     const known = new Set(this.strips.map((strip) => strip.key));
     this.strips = [...this.strips, ...found.strips.filter((strip) => !known.has(strip.key) && !this.decided.has(strip.key))];
-    this.isAsked = true;
   }
 
   tell() {
