@@ -27,6 +27,7 @@ from core.data.corrections import corrected
 from core.review.exporting import export
 from core.review.overlay import read_corrections
 from core.review.store import ReviewStore
+from core.review.summary import summary
 from core.review.verdicts import current_verdicts
 from core.workbench.review_lists import read_review_list
 from core.workbench.strip_sources import strip_key
@@ -213,7 +214,7 @@ def test_conflicts_and_unsure_strips_are_settled_by_one_reviewer_more(tmp_path):
         ann, bob, cat = (Reviewer(served, name) for name in ("Ann", "Bob", "Cat"))
         assert ann.next(**is_open)["strips"] == []
         doubtful = ann.next()["strips"][0]["key"]
-        review_all(ann, lambda strip: [0, 0, 0, None if strip["key"] == doubtful else 0])
+        review_all(ann, lambda strip: [1, 0, 0, None] if strip["key"] == doubtful else [0] * 4)
         conflicts = {strip["key"] for strip in review_all(bob, lambda _: [1, 1, 1, 1])}
         assert len(conflicts) > 1
         assert doubtful not in conflicts
@@ -221,10 +222,15 @@ def test_conflicts_and_unsure_strips_are_settled_by_one_reviewer_more(tmp_path):
         # Who was unsure may say more; who has decided waits for somebody else.
         (again,) = ann.next(**is_open)["strips"]
         assert (again["key"], again["blind"]) == (doubtful, False)
-        last = ann.decide(again, [0, 0, 0, None], **is_open).json()
+        assert again["answers"] == [1, 0, 0, None]
+        last = ann.decide(again, again["answers"], **is_open).json()
         assert [strip["key"] for strip in last["strips"]] == [doubtful]
         ann.decide(again, [0, 0, 0, 0], **is_open)
         assert ann.next(**is_open)["strips"] == []
+        # What the others decided is told by the command, and not by the page.
+        progress = served.ask(f"/api/review/progress?key={cat.about['key']}").json()
+        assert "Ann: keep, Bob: set" not in str(progress)
+        assert "Ann: keep, Bob: set" in summary(ReviewStore(decisions))
         # Of strips for two, nothing is told to the third reviewer either.
         shown = review_all(cat, lambda _: [1, 1, 0, 0], **is_open)
         assert {strip["key"] for strip in shown} == conflicts

@@ -11,7 +11,8 @@ from core.review.verdicts import majority
 # Plain rows: to validate each entry of a large log would take a second for each question.
 _LABELS = f"""SELECT number, image_id, class_name, reviewer,
 CASE decided WHEN 'keep' THEN given WHEN 'set' THEN 1 WHEN 'clear' THEN 0 END
-FROM decisions WHERE {VALID} ORDER BY number"""
+FROM decisions WHERE {VALID}"""
+_Label = int | None
 
 
 def to_settle(store: ReviewStore, reviewer: str, order: Sequence[Assignment]) -> list[Assignment]:
@@ -20,10 +21,11 @@ def to_settle(store: ReviewStore, reviewer: str, order: Sequence[Assignment]) ->
     These are those whose open class the reviewer has not decided, or was unsure about. The latter
     come last, that first which was seen longest ago.
     """
-    labels: dict[str, dict[str, dict[str, int | None]]] = {}
+    labels: dict[str, dict[str, dict[str, _Label]]] = {}
     seen: dict[str, int] = {}
     with connected(store.path) as connection:
-        for number, image_id, class_name, name, label in connection.execute(_LABELS):
+        rows = connection.execute(f"{_LABELS} ORDER BY number")
+        for number, image_id, class_name, name, label in rows:
             labels.setdefault(image_id, {}).setdefault(class_name, {})[name] = label
             if name == reviewer:
                 seen[image_id] = number
@@ -36,3 +38,16 @@ def to_settle(store: ReviewStore, reviewer: str, order: Sequence[Assignment]) ->
         )
     ]
     return sorted(found, key=lambda each: seen.get(each.image_id, 0))
+
+
+def decided_before(
+    store: ReviewStore, reviewer: str, image_ids: Sequence[str]
+) -> dict[str, dict[str, _Label]]:
+    """The label of each class that the reviewer last wanted, None for unsure, by strip."""
+    labels: dict[str, dict[str, _Label]] = {}
+    places = ", ".join("?" * len(image_ids))
+    query = f"{_LABELS} AND reviewer = ? AND image_id IN ({places}) ORDER BY number"
+    with connected(store.path) as connection:
+        for _, image_id, class_name, _, label in connection.execute(query, [reviewer, *image_ids]):
+            labels.setdefault(image_id, {})[class_name] = label
+    return labels

@@ -28,8 +28,9 @@ _MOST_LISTED = 20
 
 
 def summary(store: ReviewStore) -> str:
-    """The table and the notes."""
-    return "\n".join([*aligned(summary_rows(store)), "", *summary_notes(store)])
+    """The table, the notes, and the conflicts by name."""
+    lines = [*aligned(summary_rows(store)), "", *summary_notes(store)]
+    return "\n".join([*lines, *_conflicts(current_verdicts(store.entries()))])
 
 
 def summary_rows(store: ReviewStore) -> list[list[str]]:
@@ -49,7 +50,10 @@ def summary_rows(store: ReviewStore) -> list[list[str]]:
 
 
 def summary_notes(store: ReviewStore) -> list[str]:
-    """Who reviewed how much, how many strips have a wrong label, and what needs another look."""
+    """Who reviewed how much, how many strips have a wrong label, and which class is unclear.
+
+    Who decided what is not among them: a reviewer who settles a conflict reads them.
+    """
     entries = store.entries()
     verdicts = current_verdicts(entries)
     by = Counter(entry.reviewer for entry in entries)
@@ -68,7 +72,7 @@ def summary_notes(store: ReviewStore) -> list[str]:
                 f"{name}: kappa is below {CLEAR_DEFINITION}: its definition is unclear, rather "
                 "than the strips"
             )
-    return lines + _open_verdicts(verdicts)
+    return lines
 
 
 def _on_the_rate(strips: ErrorRate) -> list[str]:
@@ -81,8 +85,8 @@ def _on_the_rate(strips: ErrorRate) -> list[str]:
     ]
 
 
-def _open_verdicts(verdicts: list[Verdict]) -> list[str]:
-    """Conflicts by name, as many as are read."""
+def _conflicts(verdicts: list[Verdict]) -> list[str]:
+    """Conflicts, as many as are read."""
     found = [verdict for verdict in verdicts if verdict.state == "conflict"]
     lines = [f"Conflict: {v.image_id}, {v.class_name} ({v.reasons})" for v in found[:_MOST_LISTED]]
     more = len(found) - _MOST_LISTED

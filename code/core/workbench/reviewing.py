@@ -1,7 +1,7 @@
 """The addresses of a review: what is next, decisions, undo, and how far it has come."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ from core.errors import InputError, UnavailableError
 from core.files.escaping import for_terminal
 from core.review.decisions import Decision, Entry, Name
 from core.review.leases import Assignment, lease_next
-from core.review.settling import to_settle
+from core.review.settling import decided_before, to_settle
 from core.validation import Settings, validate
 from core.workbench.answers import answer
 from core.workbench.index import Found
@@ -134,12 +134,14 @@ def _answered(body: Any, kind: type[_Asked], what: str, reviews: Reviews) -> dic
             order = to_settle(store, asked.reviewer, order)
         order = _undone_first(order, strips.order, undone)
         following = lease_next(store, asked.reviewer, order, asked.count)
+        again = [each.image_id for each in following if each.is_open]
+        before = decided_before(store, asked.reviewer, again) if again else {}
         last = store.last(asked.reviewer)
     except InputError as error:
         status = 503 if isinstance(error, UnavailableError) else 422
         raise HTTPException(status, for_terminal(str(error))) from None
     return {
-        "strips": [_strip(strips, each) for each in following],
+        "strips": [_strip(strips, each, before.get(each.image_id)) for each in following],
         "undone": for_terminal(undone[0].image_id) if undone else None,
         "last": _last(strips, last),
     }
@@ -184,13 +186,23 @@ def _decided(given: int, wanted: _Answer) -> str:
     return "keep" if wanted == given else ("set" if wanted else "clear")
 
 
-def _strip(strips: ReviewList, assigned: Assignment) -> dict[str, Any]:
-    """What the page may know of a strip: of a blind one, neither labels nor probabilities."""
+def _strip(
+    strips: ReviewList, assigned: Assignment, before: Mapping[str, _Answer] | None
+) -> dict[str, Any]:
+    """What the page may know of a strip: of a blind one, neither labels nor probabilities.
+
+    `before` has the labels that the same reviewer wanted.
+    """
     key = strip_key(assigned.image_id)
     strip = strips.strips[key]
     seen = {"key": key, "name": for_terminal(strip.image_id), "blind": assigned.blind}
     if assigned.blind:
         return seen
+    if before is not None:
+        seen["answers"] = [
+            before.get(name, given)
+            for name, given in zip(strips.class_names, strip.labels, strict=True)
+        ]
     return {
         **seen,
         "given": list(strip.labels),
