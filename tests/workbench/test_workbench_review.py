@@ -249,6 +249,22 @@ def test_conflicts_and_unsure_strips_are_settled_by_one_reviewer_more(tmp_path):
     assert not any(v.decisions["Cat"].blind for v in verdicts)
 
 
+def test_a_strip_is_reviewed_again_on_demand_with_what_was_decided(served, store):
+    ann, bob = Reviewer(served), Reviewer(served, "Bob")
+    strip, *others = ann.next()["strips"]
+    answers = [1, None, 0, 1]
+    ann.decide(strip, answers)
+    for reviewer, before in ((ann, answers), (bob, None)):
+        again, *_ = reviewer.next(again=strip["key"])["strips"]
+        assert (again["key"], again["blind"], again.get("answers")) == (strip["key"], False, before)
+        assert len(again["given"]) == 4
+    assert ann.next()["strips"][0]["key"] == others[0]["key"]
+    assert ann.decide(again, [0, 0, 0, 0]).status == 200
+    assert [e.label for e in store.last("Ann")] == [0, 0, 0, 0]
+    assert ann.decide(others[0], [0, 0, 0, 0], again="x").status == 422
+    assert {strip_key(e.image_id) for e in store.entries()} == {strip["key"]}
+
+
 def test_the_export_is_what_was_decided_and_the_originals_stay(served, store, made, tmp_path):
     def digests():
         files = sorted(path for path in (made / "strips").rglob("*") if path.is_file())

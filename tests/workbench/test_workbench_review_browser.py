@@ -175,6 +175,29 @@ def test_a_blind_strip_tells_nothing_before_it_is_decided(browser, served):  # n
         playwright.expect(last).to_be_visible()
 
 
+def test_a_strip_is_reviewed_again_by_a_link(browser, served, tmp_path):  # noqa: F811
+    key = served.key("reviewable")
+    with opened(browser, served, f"#review?key={key}") as page:
+        begin(page)
+        page.keyboard.press("2")
+        before = page.get_by_role("group", name="Defects").inner_text()
+        decided = decide(page)
+        playwright.expect(page.get_by_text("Saved. Last")).to_be_visible()
+        page.goto(f"http://{served.host}/#strips?place={key}&strip={decided}")
+        page.get_by_role("link", name="Review its labels").click()
+        playwright.expect(page.locator(f'[data-strip="{decided}"]')).to_be_visible()
+        assert page.get_by_role("group", name="Defects").inner_text() == before
+        page.keyboard.press("2")
+        decide(page)
+        assert "again" not in page.url
+        playwright.expect(page.get_by_text("Saved. Last")).to_be_visible()
+        page.reload()
+        playwright.expect(page.get_by_role("region", name="Strip")).to_be_visible()
+        assert strip_of(page) != decided
+    entries = entries_of(tmp_path)
+    assert (len(entries), {strip_key(entry.image_id) for entry in entries}) == (8, {decided})
+
+
 def test_what_was_decided_while_the_server_was_away_is_sent_later(browser, served, tmp_path):  # noqa: F811
     with begun(browser, served) as page:
         page.route("**/api/review/*", lambda route: route.abort())

@@ -1,7 +1,7 @@
 """The addresses of a review: what is next, decisions, undo, and how far it has come."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,9 +20,9 @@ from core.workbench.answers import answer
 from core.workbench.index import Found
 from core.workbench.launching.launcher import Launcher
 from core.workbench.launching.overrides import hydra_text
-from core.workbench.review_lists import Order, ReviewList
+from core.workbench.review_answers import last_shown, strip_shown
+from core.workbench.review_lists import Order, ReviewList, Strip
 from core.workbench.reviews import Reviews
-from core.workbench.strip_sources import strip_key
 from core.workbench.summary import shown
 
 _MOST_STRIPS = 8
@@ -32,13 +32,17 @@ _Answer = Literal[0, 1] | None
 
 
 class _Asked(Settings):
-    """What a page says in each question: which list, who reviews, and how many strips it wants."""
+    """What a page says in each question: which list, who reviews, and how many strips it wants.
+
+    `again` is a strip that comes first, whoever has decided on it.
+    """
 
     key: Annotated[str, Field(max_length=200)]
     order: Order = "suspects"
     only: Annotated[str, Field(max_length=1024)] = ""
     reviewer: Name
     count: Annotated[int, Field(ge=0, le=_MOST_STRIPS)] = 4
+    again: Annotated[str, Field(max_length=200)] = ""
 
 
 class _Decided(_Asked):
@@ -125,6 +129,7 @@ def _answered(body: Any, kind: type[_Asked], what: str, reviews: Reviews) -> dic
         found, strips = reviews.list_of(asked.key, asked.order, asked.only)
         store = reviews.store_for(strips.fingerprint)
         undone: Sequence[Entry] = ()
+        first = _known(strips, asked.again).image_id if asked.again else ""
         if isinstance(asked, _Decided):
             store.append(_decisions(asked, found, strips), asked.request)
         elif isinstance(asked, _Undone):
@@ -132,8 +137,11 @@ def _answered(body: Any, kind: type[_Asked], what: str, reviews: Reviews) -> dic
         order = strips.order
         if asked.order == "open":
             order = to_settle(store, asked.reviewer, order)
-        order = _undone_first(order, strips.order, undone)
+        if undone:
+            order = _with_first(order, strips.order, undone[0].image_id)
         following = lease_next(store, asked.reviewer, order, asked.count)
+        if first:  # whoever has leased it
+            following = _with_first(following, strips.order, first)
         again = [each.image_id for each in following if each.is_open]
         before = decided_before(store, asked.reviewer, again) if again else {}
         last = store.last(asked.reviewer)
@@ -141,17 +149,15 @@ def _answered(body: Any, kind: type[_Asked], what: str, reviews: Reviews) -> dic
         status = 503 if isinstance(error, UnavailableError) else 422
         raise HTTPException(status, for_terminal(str(error))) from None
     return {
-        "strips": [_strip(strips, each, before.get(each.image_id)) for each in following],
+        "strips": [strip_shown(strips, each, before.get(each.image_id)) for each in following],
         "undone": for_terminal(undone[0].image_id) if undone else None,
-        "last": _last(strips, last),
+        "last": last_shown(strips, last),
     }
 
 
 def _decisions(asked: _Decided, found: Found, strips: ReviewList) -> list[Decision]:
     """The decision about each class of the strip, with what the server knows of it."""
-    strip = strips.strips.get(asked.strip)
-    if strip is None:
-        raise InputError(f"decision: strip={asked.strip[:80]!r}: expected a key of this list")
+    strip = _known(strips, asked.strip)
     if len(asked.answers) != len(strips.class_names):
         raise InputError(
             f"decision: answers={len(asked.answers)} values; expected one for each of the "
@@ -180,60 +186,22 @@ def _decisions(asked: _Decided, found: Found, strips: ReviewList) -> list[Decisi
     return [validate(Decision, {**alike, **each}, "decision") for each in values]
 
 
+def _known(strips: ReviewList, key: str) -> Strip:
+    if key not in strips.strips:
+        raise InputError(f"strip={key[:80]!r}: expected a key of this list")
+    return strips.strips[key]
+
+
 def _decided(given: int, wanted: _Answer) -> str:
     if wanted is None:
         return "unsure"
     return "keep" if wanted == given else ("set" if wanted else "clear")
 
 
-def _strip(
-    strips: ReviewList, assigned: Assignment, before: Mapping[str, _Answer] | None
-) -> dict[str, Any]:
-    """What the page may know of a strip: of a blind one, neither labels nor probabilities.
-
-    `before` has the labels that the same reviewer wanted.
-    """
-    key = strip_key(assigned.image_id)
-    strip = strips.strips[key]
-    seen = {"key": key, "name": for_terminal(strip.image_id), "blind": assigned.blind}
-    if assigned.blind:
-        return seen
-    if before is not None:
-        seen["answers"] = [
-            before.get(name, given)
-            for name, given in zip(strips.class_names, strip.labels, strict=True)
-        ]
-    return {
-        **seen,
-        "given": list(strip.labels),
-        "probabilities": list(strip.probabilities),
-        "column": strip.column,
-        "suggested": strip.suggested,
-    }
-
-
-def _undone_first(
-    order: Sequence[Assignment], every: Sequence[Assignment], undone: Sequence[Entry]
+def _with_first(
+    order: Sequence[Assignment], every: Sequence[Assignment], image_id: str
 ) -> Sequence[Assignment]:
-    """What was taken back, though others may have decided on it meanwhile, and then the order."""
-    if not undone:
-        return order
-    names = {entry.image_id for entry in undone}
-    first = [replace(each, is_open=True) for each in every if each.image_id in names]
-    return [*first, *(each for each in order if each.image_id not in names)]
-
-
-def _last(strips: ReviewList, entries: Sequence[Entry]) -> dict[str, Any] | None:
-    """The last decision of the reviewer, with what was hidden until then."""
-    if not entries:
-        return None
-    return {
-        "number": entries[0].number,
-        "key": strip_key(entries[0].image_id),
-        "name": for_terminal(entries[0].image_id),
-        "blind": entries[0].blind,
-        "classes": [shown(entry.class_name) for entry in entries],
-        "given": [int(entry.given) for entry in entries],
-        "probabilities": [entry.probability for entry in entries],
-        "answers": [entry.label for entry in entries],
-    }
+    """What was taken back or asked for, whoever has decided on it, and then the others."""
+    # Its labels were shown before.
+    first = [replace(e, is_open=True, blind=False) for e in every if e.image_id == image_id]
+    return [*first, *(each for each in order if each.image_id != image_id)]

@@ -88,7 +88,7 @@ function work(content, state, go) {
   if (content.problem) return html`<p class="trouble">${content.problem}</p>${state.only ? html`<button onClick=${() => go({ only: "" })}>All classes</button>` : null}`;
   const about = { key: state.key, order: state.order, only: state.only, reviewer };
   return html`
-    ${reviewer ? html`<${Desk} key=${JSON.stringify(about)} about=${about} classes=${content.classes} zoom=${state.zoom} go=${go} />`
+    ${reviewer ? html`<${Desk} key=${JSON.stringify(about)} about=${about} again=${state.again} classes=${content.classes} zoom=${state.zoom} go=${go} />`
     : html`<p class="notice">Type your name above to begin. It stands in the log beside each of your decisions, and lets several people review at once.</p>`}
     <h2>Progress</h2>
     <${Live} path=${`api/review/progress?${asked(state)}`}>${({ content: found, trouble }) => (

@@ -19,7 +19,7 @@ export class Desk extends Component {
   }
 
   componentDidMount() {
-    this.session = new Session(this.props.about, (found) => this.setState(found));
+    this.session = new Session(this.props.about, (found) => this.setState(found), this.props.again);
     document.addEventListener("keydown", this.onKey);
   }
 
@@ -73,6 +73,7 @@ export class Desk extends Component {
   save(answers = this.answers()) {
     const seconds = Math.round(performance.now() - this.since) / 1000;
     this.setState({ draft: null });
+    if (this.props.again) this.props.go({ again: "" }, "replace");
     this.session.decide(answers, seconds);
   }
 

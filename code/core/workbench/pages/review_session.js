@@ -3,8 +3,12 @@ import { RETRY, isOf, outbox, post } from "./outbox.js";
 import { requestName } from "./sending.js";
 
 export class Session {
-  /** `about` says which list and who reviews; `show` gets {strips, last, waiting, trouble, ended}. */
-  constructor(about, show) {
+  /**
+   * `about` says which list and who reviews; `show` gets {strips, last, waiting, trouble, ended}.
+   * `again` is a strip to begin with, whoever has decided on it.
+   */
+  constructor(about, show, again) {
+    this.again = again;
     this.about = about;
     this.show = show;
     this.strips = [];
@@ -57,13 +61,14 @@ export class Session {
     clearTimeout(this.timer);
     this.isBusy = true;
     const undo = this.undos ? this.last : null;
-    const { found, refused, trouble } = await post(undo ? "undo" : "next", undo ? { ...this.about, number: undo.number } : this.about);
+    const { found, refused, trouble } = await post(undo ? "undo" : "next", { ...this.about, ...(undo ? { number: undo.number } : { again: this.again }) });
     this.isBusy = false;
     if (!this.isOpen) return;
     this.trouble = trouble;
     if (found) {
       if (undo) this.undone(found);
       this.take(found);
+      this.again = "";
       this.isAsked = true;
       this.work();
       return;

@@ -10,7 +10,7 @@ const STRIPS = {
   place: "", strip: "", find: "", part: "", given: "", predicted: "", verdict: "", rank: "", other: "",
   zoom: "", at: "", map: "", method: "",
 };
-const REVIEW = { order: "suspects", only: "" };
+const REVIEW = { order: "suspects", only: "", again: "" };
 const NEW = { clone: "", job: "", values: "" };
 Object.assign(TEXTS, STRIPS, REVIEW, NEW);
 const LISTS = { column: DEFAULT_COLUMNS, selected: [], over: ["truth"] };

@@ -23,7 +23,7 @@ export function StripDetail({ found, against, row, address, state, go }) {
     const layers = layersOf({ found, row, state, address: (what) => address(key, what), answers });
     return html`<section class="strip-detail" aria-label="Open strip">
       <h2>${found.ids[row]}</h2>
-      <p class="soft">${facts(found, row, against)}</p>
+      <p class="soft">${facts(found, row, against)}${isHeldOut(found, row) ? html` · <a href=${writeAddress({ ...state, page: "review", key: state.place, again: key })}>Review its labels</a>` : null}</p>
       ${controls(found, state, go, heat.content, row)}
       <${Viewer} image=${address(key, "image")} name=${found.ids[row]} zoom=${state.zoom} place=${state.at} suspect=${truth.content?.middles?.[0]} layers=${layers}
         onZoom=${(zoom) => go({ zoom })} onMove=${(at) => go({ at }, "replace")} />
@@ -39,6 +39,11 @@ function facts(found, row, against) {
   const score = novelty === null || novelty === undefined ? "" : `novelty ${novelty}${found.novelty_threshold === null ? "" : ` (alarm above ${found.novelty_threshold.toPrecision(4)})`}`;
   const other = against?.[row] ? `the other experiment predicts: ${against[row].join(", ") || "no defect"}` : "";
   return [found.parts[row], `labelled: ${classList(found, found.labels[row])}`, other, score].filter(Boolean).join(" · ");
+}
+
+/** Only what a model was not trained on is reviewed by its predictions. */
+function isHeldOut(found, row) {
+  return found.predicted[row] && found.parts[row] !== "train";
 }
 
 function controls(found, state, go, explained, row) {
