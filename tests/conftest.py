@@ -55,6 +55,11 @@ BFLOAT16 = [
 ]
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: tests also wait, for browsers and processes that end."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_unconfigure() -> None:
     if not _IS_WORKER:
         shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
@@ -303,7 +308,7 @@ def tiny(session_folder) -> list[str]:
         "data=synthetic",
         f"data.root={session_folder / 'tiny_strips'}",
         "data.num_images=60",
-        "data.image_size=[32,160]",
+        "data.image_size=[32,64]",
         "data.class_shares=flat",
         "data.batch_size=8",
         "model=timm",

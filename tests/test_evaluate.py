@@ -125,7 +125,7 @@ def test_what_does_not_fit_is_refused(experiment, tmp_path):
 def by_column(trained, completed, tiny, tmp_path) -> Path:
     """An experiment on the strips of `trained`, from a labels.csv with its classes turned round."""
     source = Path(read(trained)["data"]["root"])
-    table = read_label_table(source, image_size=(32, 160))
+    table = read_label_table(source, image_size=(32, 64))
     root = tmp_path / "columns"
     root.mkdir()
     (root / "images").symlink_to(source / "train_images")
@@ -148,7 +148,7 @@ def test_a_table_of_numbers_scores_a_model_of_columns_by_name(by_column, trained
     assert columns["data"]["class_names"] == ["defect_4", "defect_3", "defect_2", "defect_1"]
     assert numbers["test"] == columns["test"]
     masks = TrueMasks(TrainedModel(experiment), read_corrections, root)
-    table = read_label_table(root, image_size=(32, 160))
+    table = read_label_table(root, image_size=(32, 64))
     for index, path in enumerate(table.image_paths):
         assert masks.of(path).any(axis=(1, 2)).tolist() == table.labels[index, ::-1].tolist()
 

@@ -21,7 +21,7 @@ def photographed_twice(tmp_path_factory) -> list[str]:
     rows = ["ImageId,pit,crack"]
     for piece in range(PIECES):
         texture = np.random.default_rng(piece).normal(110, 25, (16, 80)).clip(30, 190)
-        image = cv2.resize(texture.astype(np.uint8), (160, 32))
+        image = cv2.resize(texture.astype(np.uint8), (64, 32))
         for light in range(2):
             name = f"{piece:02d}_{light}.png"
             cv2.imwrite(str(folder / "images" / name), image + np.uint8(20 * light))

@@ -35,7 +35,7 @@ def labels_only(tmp_path_factory) -> list[str]:
     for number in range(40):
         cv2.imwrite(
             str(folder / "images" / f"{number}.jpg"),
-            generator.integers(60, 200, (32, 160)).astype(np.uint8),
+            generator.integers(60, 200, (32, 64)).astype(np.uint8),
         )
         rows.append(f"{number}.jpg," + ",".join(str(number >> c & 1) for c in range(4)))
     (folder / "labels.csv").write_text("\n".join(rows))
@@ -71,8 +71,8 @@ def test_a_training_with_masks_reports_both_terms_and_where(completed, tiny):
     for entry in examples:
         truth = cv2.imread(str(path / "masks" / entry["truth"]), cv2.IMREAD_GRAYSCALE)
         predicted = cv2.imread(str(path / "masks" / entry["predicted"]), cv2.IMREAD_GRAYSCALE)
-        assert truth.shape == (32, 160)
-        assert predicted.shape == (8, 40)
+        assert truth.shape == (32, 64)
+        assert predicted.shape == (8, 16)
         assert truth.any()
     report = (path / "report.html").read_text()
     assert "peak" in report
@@ -81,7 +81,7 @@ def test_a_training_with_masks_reports_both_terms_and_where(completed, tiny):
     for entry in mistakes:
         assert f"<code>{entry['image_id']}</code>" in report
         predicted = cv2.imread(str(path / "masks" / entry["predicted"]), cv2.IMREAD_GRAYSCALE)
-        assert predicted.shape == (8, 40)
+        assert predicted.shape == (8, 16)
 
 
 def test_without_a_mask_head_true_masks_of_mistakes_are_kept(trained):

@@ -42,16 +42,16 @@ RUN_HERE = {
         "model=timm",
         "model.backbone=test_resnet",
         "model.pretrained=false",
-        "data.image_size=[32,160]",
+        "data.image_size=[32,64]",
         "training.num_epochs=1",
     ],
-    "code/novelty.py fit": ["data.image_size=[32,160]"],
+    "code/novelty.py fit": ["data.image_size=[32,64]"],
     "code/search.py": [
         "data=synthetic",
         "data.root=strips",
         "data.num_images=60",
         "data.class_shares=flat",
-        "data.image_size=[32,160]",
+        "data.image_size=[32,64]",
         "data.resize=null",
         "data.batch_size=8",
         "model=timm",
@@ -62,14 +62,14 @@ RUN_HERE = {
         "search.num_trials=1",
     ],
     "code/workbench.py": ["--port", "0"],
-    "code/validate_data.py": ["data.image_size=[32,160]"],
+    "code/validate_data.py": ["data.image_size=[32,64]"],
     "code/benchmark.py losses": ["--budget-seconds", "0.01", "--losses", "bce_with_logits"],
     "code/benchmark.py loader": [*STRIPS, *ONCE, "--batch-size", "4"],
     "code/benchmark.py step": [*SIZE, *ONCE, *SLIM],
     "code/benchmark.py computation": [
         "--image-size",
+        "32",
         "64",
-        "160",
         *ONCE,
         "--models",
         "test_resnet",
@@ -180,7 +180,7 @@ def write_coco(folder: Path, root: str) -> None:
         (folder / "images" / path.name).symlink_to(path)
     name = min(path.name for path in (folder / "images").iterdir())
     content = {
-        "images": [{"id": 1, "file_name": name, "height": 32, "width": 160}],
+        "images": [{"id": 1, "file_name": name, "height": 32, "width": 64}],
         "categories": [{"id": 1, "name": "pit"}],
         "annotations": [{"image_id": 1, "category_id": 1, "bbox": [2, 3, 40, 5]}],
     }

@@ -92,7 +92,7 @@ def test_a_model_trained_in_bfloat16_is_tested_as_it_is_predicted_with(in_bfloat
     pd.testing.assert_frame_equal(again, first)
     columns = [name for name in first if name.startswith("probability_")]
     folder = Path(read(path)["data"]["root"]) / "train_images"
-    images = np.stack([read_image(folder / name, (32, 160), 1)[None] for name in first.image_id])
+    images = np.stack([read_image(folder / name, (32, 64), 1)[None] for name in first.image_id])
     predicted = TrainedModel(path)(images)
     np.testing.assert_allclose(predicted, first[columns], rtol=0, atol=1e-6)
 

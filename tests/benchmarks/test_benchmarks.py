@@ -169,7 +169,7 @@ def test_epochs_that_are_compared_read_the_same_strips_and_learn(tmp_path):
 
 @pytest.mark.slow
 def test_only_one_of_two_trainings_with_frozen_stages_keeps_their_maps(tmp_path):
-    for contender in frozen.contenders(options(model="resnet18"), tmp_path):
+    for contender in frozen.contenders(options(model="resnet10_slim"), tmp_path):
         contender.run()
         features = contender.run.trainer.learner.features
         assert (features is not None) == contender.name.endswith("kept")

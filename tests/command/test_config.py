@@ -202,7 +202,7 @@ EFFECTS: dict[str, tuple[str | list[str], Callable[[Any], Any]]] = {
     "data.image_size": ("data.image_size=[64,352]", lambda b: b.images.shape),
     "data.resize": ("data.resize=[32,96]", lambda b: b.images.shape),
     "data.resize_mode": (
-        ["data.resize=[64,160]", "data.resize_mode=letterbox"],
+        ["data.resize=[64,96]", "data.resize_mode=letterbox"],
         lambda b: b.images[..., 0, :].sum().item(),
     ),
     "data.bit_depth": ("data.bit_depth=12", lambda b: b.parts.data.image_format.bit_depth),
@@ -410,11 +410,11 @@ def given(tiny, tmp_path_factory) -> dict[str, str]:
     for number in range(24):
         # The last image is the one before it again, a little brighter.
         texture = np.random.default_rng(min(number, 22)).normal(120, 30, (16, 80)).clip(40, 200)
-        image = cv2.resize((texture + number).astype(np.uint8), (160, 32))
+        image = cv2.resize((texture + number).astype(np.uint8), (64, 32))
         cv2.imwrite(str(folder / "labelled" / "images" / f"{number}.jpg"), image)
         rows.append(f"{number}.jpg,{number % 2},{number // 2 % 2}")
     (folder / "labelled" / "labels.csv").write_text("\n".join(rows))
-    reviewed = read_label_table(folder / "labelled", image_size=(32, 160)).fingerprint()
+    reviewed = read_label_table(folder / "labelled", image_size=(32, 64)).fingerprint()
     (folder / "corrections.csv").write_text(
         f"image_id,class_name,given,label,fingerprint\n0.jpg,pit,0,1,{reviewed}\n"
     )

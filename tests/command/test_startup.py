@@ -94,7 +94,7 @@ def test_the_names_that_help_shows_are_those_that_exist():
 
 @pytest.mark.slow
 def test_an_experiment_predicts_without_what_trained_it(trained, tmp_path):
-    cv2.imwrite(str(tmp_path / "strip.png"), np.full((32, 160), 51, np.uint8))
+    cv2.imwrite(str(tmp_path / "strip.png"), np.full((32, 64), 51, np.uint8))
     exit_code, _, imported = run(
         "predict", trained, tmp_path / "strip.png", "--output", tmp_path / "rows.csv"
     )

@@ -133,7 +133,7 @@ def test_mistakes_get_one_line_and_leave_nothing(name, experiment, tmp_path, cap
     (used / "file").write_text("")
     places["BAD"].write_text("text")
     cv2.imwrite(str(places["OTHER"]), np.zeros((32, 100), np.uint8))
-    content = cv2.imencode(".png", np.zeros((32, 160), np.uint8))[1].tobytes()
+    content = cv2.imencode(".png", np.zeros((32, 64), np.uint8))[1].tobytes()
     # Its header and its end are whole; its pixels are not.
     places["DAMAGED"].write_bytes(content.replace(b"IDAT", b"IDAX"))
     words = [str(places.get(word, word)) for word in words]

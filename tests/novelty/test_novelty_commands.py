@@ -139,10 +139,10 @@ def test_a_restored_detector_scores_as_the_fitted_one(experiment, labelled):
 
 def test_predictions_take_the_columns_along(experiment, trained, tmp_path, monkeypatch):
     strip = tmp_path / "strip.png"
-    cv2.imwrite(str(strip), np.full((32, 160), 90, np.uint8))
+    cv2.imwrite(str(strip), np.full((32, 64), 90, np.uint8))
     write_folder(tmp_path / "clean", range(20))
     fitted(
-        tmp_path / "results", f"data.unlabelled={tmp_path / 'clean'}", "data.resize=[32,160]",
+        tmp_path / "results", f"data.unlabelled={tmp_path / 'clean'}", "data.resize=[32,64]",
         "detector.name=high_pass",
     )  # fmt: skip
     (detector,) = (tmp_path / "results").iterdir()
@@ -161,13 +161,13 @@ def test_predictions_take_the_columns_along(experiment, trained, tmp_path, monke
 def test_an_image_that_the_detector_cannot_read_keeps_its_prediction(
     experiment, trained, tmp_path, monkeypatch
 ):
-    cv2.imwrite(str(tmp_path / "strip.png"), np.full((32, 160), 90, np.uint8))
+    cv2.imwrite(str(tmp_path / "strip.png"), np.full((32, 64), 90, np.uint8))
     words = [trained, tmp_path / "strip.png", "--novelty", experiment]
     assert run(monkeypatch, "predict", *words, "--output", tmp_path / "rows.csv") == 0
     (row,) = rows_of(tmp_path / "rows.csv")
     assert row["novelty_score"] == ""
     assert row["error"].startswith("no novelty score: ")
-    assert "32x160" in row["error"]
+    assert "32x64" in row["error"]
 
 
 def test_comparing_names_it_and_ranks_no_detector(experiment, trained):

@@ -122,7 +122,7 @@ def test_strips_of_another_size_are_said_once_with_a_remedy(experiment, tmp_path
     assert ended.value.code == 1
     count, reason, rows = capsys.readouterr().out.splitlines()
     assert count == "2 images, 2 unreadable"
-    assert reason.startswith("not read, 2 images: 64x100 pixels (height x width); expected 32x160")
+    assert reason.startswith("not read, 2 images: 64x100 pixels (height x width); expected 32x64")
     assert "give it strips of that size, or train one with data.image_size of these" in reason
     assert rows == f"rows: {tmp_path / 'rows.csv'}"
 

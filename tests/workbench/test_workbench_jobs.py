@@ -122,7 +122,7 @@ def test_output_is_read_in_parts_as_a_terminal_shows_it(page):
 
 
 VALUES = {
-    "data.source": "synthetic", "data.num_images": 60, "data.image_size": [32, 160],
+    "data.source": "synthetic", "data.num_images": 60, "data.image_size": [32, 64],
     "data.class_shares": "flat", "data.batch_size": 8, "model.name": "timm",
     "model.backbone": "test_resnet", "model.pretrained": False, "training.num_epochs": 3,
     "training.learning_rate": 0.01, "evaluation.bootstrap_resamples": 100,
