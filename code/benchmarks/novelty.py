@@ -30,10 +30,7 @@ _RATE = 5
 _TILE_SCORING, _STRIP_SCORING = Scoring(16, 20), Scoring(8, 5)
 _MASK_STEP = 4
 _NUM_FITTED = (20, 50, 100, 200, 400)
-_ON_TILES = (
-    "high_pass", "memory_bank", "memory_bank_even", "gaussian", "gaussian_fine",
-    "gaussians",
-)  # fmt: skip
+_ON_TILES = tuple(VARIANTS)
 _IN_CURVE = ("high_pass", "memory_bank", "gaussian", "gaussian_fine")
 _SETTINGS = ("image_size", "num_images", "test_images", "num_steps")
 
