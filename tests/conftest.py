@@ -55,11 +55,6 @@ BFLOAT16 = [
 ]
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: tests also wait, for browsers and processes that end."""
-    return len(os.sched_getaffinity(0)) + 1
-
-
 def pytest_unconfigure() -> None:
     if not _IS_WORKER:
         shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
