@@ -185,8 +185,9 @@ def test_sigterm_to_all_stops_them_together_and_leaves_none(small, train_command
     assert len(processes) >= 4
     os.killpg(run.pid, signal.SIGTERM)
     assert run.wait() == 130
-    (line,) = run.stderr.read().strip().splitlines()
-    assert line.startswith("Stopping after this step")
+    errors = run.stderr.read()
+    assert errors.strip().startswith("Stopping after this step")
+    assert errors.strip().count("\n") == 0, errors
     # What started the others ends when it notices that this process has.
     until = time.monotonic() + 60
     while in_group(run.pid) and time.monotonic() < until:

@@ -5,16 +5,17 @@ import signal
 
 import pytest
 
+from core.machine import distributed, interruption
 from core.machine.interruption import Interruption
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_waits_for_the_step_and_the_second_does_not(number, capfd):
     before = signal.getsignal(number)
-    interruption = Interruption()
-    with interruption.listening(), interruption.deferred():
+    found = Interruption()
+    with found.listening(), found.deferred():
         os.kill(os.getpid(), number)
-        assert interruption.requested
+        assert found.requested
         assert "Stopping after this step" in capfd.readouterr().err
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
@@ -22,9 +23,32 @@ def test_the_first_signal_waits_for_the_step_and_the_second_does_not(number, cap
 
 
 def test_outside_of_a_step_the_first_signal_is_an_interrupt():
-    interruption = Interruption()
-    with interruption.listening():
-        with interruption.deferred():
+    found = Interruption()
+    with found.listening():
+        with found.deferred():
             pass
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("place", [(interruption.time, "monotonic"), (distributed, "is_first")])
+def test_two_signals_at_once_are_one_where_several_processes_pass_them_on(
+    place, monkeypatch, capfd
+):
+    """The handler of the second runs within that of the first."""
+    asked, again = Interruption(), [signal.SIGTERM]
+    module, name = place
+
+    def interrupted():
+        if again:
+            os.kill(os.getpid(), again.pop())
+        return own()
+
+    monkeypatch.setattr(distributed, "size", lambda: 2)
+    monkeypatch.setattr(distributed, "is_first", lambda: True)
+    own = getattr(module, name)
+    with asked.listening(), asked.deferred():
+        monkeypatch.setattr(module, name, interrupted)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked.requested
+    assert capfd.readouterr().err.count("Stopping after this step") == 1

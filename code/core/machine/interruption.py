@@ -1,5 +1,6 @@
 """What ends a training early: SIGINT, SIGTERM, and a worker process that dies."""
 
+import math
 import os
 import signal
 import threading
@@ -28,7 +29,8 @@ class Interruption:
     def __init__(self) -> None:
         self.requested = False
         self._deferred = False
-        self._asked_at = 0.0
+        self._asked = threading.Lock()  # held from the first signal on
+        self._asked_at = math.inf
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -44,9 +46,12 @@ class Interruption:
         return handling_signals(self._handle)
 
     def _handle(self, *_: Any) -> None:
-        again, now = self.requested, time.monotonic()
-        if again and distributed.size() > 1 and now - self._asked_at < _ECHO_SECONDS:
+        now = time.monotonic()
+        # In one step: the handler of a second signal may run within that of the first.
+        is_first = self._asked.acquire(blocking=False)
+        if not is_first and distributed.size() > 1 and now - self._asked_at < _ECHO_SECONDS:
             return
+        again = self.requested or not is_first
         self.requested, self._asked_at = True, now
         if again or not self._deferred:
             raise KeyboardInterrupt
