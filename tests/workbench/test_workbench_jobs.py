@@ -216,10 +216,10 @@ def test_a_training_over_two_servers_is_that_of_the_command_line(
         folders = list((tmp_path / "results").glob("*/results.json"))
         return folders and read_results(folders[0].parent).get("history")
 
+    process = wait(lambda: queue.find(number).process)
     wait(history)
-    job = wait(lambda: (found := queue.find(number)).experiment and found)
-    path = tmp_path / "results" / job.experiment
-    job.process.send(signal.SIGSTOP)  # it would be done before the next server is there
+    process.send(signal.SIGSTOP)  # it would be done before the next server is there
+    path = tmp_path / "results" / wait(lambda: queue.find(number).experiment)
     assert read_results(path)["status"] == "running"
     first.kill()
     first.wait()
@@ -227,7 +227,7 @@ def test_a_training_over_two_servers_is_that_of_the_command_line(
     assert ask("/api/jobs")["jobs"][0]["state"] == RUNNING
     assert ask(f"/api/jobs/{number}/stop", {}) == {"stopped": True}
     wait(lambda: queue.find(number).signals)
-    job.process.send(signal.SIGCONT)
+    process.send(signal.SIGCONT)
     assert wait(lambda: queue.find(number).status) == "interrupted"
     resumable = wait(lambda: ask("/api/jobs")["resumable"])[0]["key"]
     again = ask("/api/jobs/resume", {"key": resumable, "request": "request-2"})["number"]
