@@ -25,7 +25,9 @@ export function takeEarly(path) {
 load(place.page);
 if (place.page === "strips" && place.place) {
   const path = stripsPath(place.place);
-  answers.set(path, fetch(path, { cache: "no-store" }));
+  const answer = fetch(path, { cache: "no-store" });
+  answer.catch(() => {}); // told by whoever takes it
+  answers.set(path, answer);
   if (place.strip) new Image().src = `${path}/${encodeURIComponent(place.strip)}/image`;
 }
 // A page that is opened later is there at once, also when the server has gone.
