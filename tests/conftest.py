@@ -264,6 +264,17 @@ def exported_once(onnx_exports) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's chromium; `tests/workbench/browsing.py` has what is done with it."""
+    from browsing import CHROMIUM, playwright
+
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
 @pytest.fixture
 def train_command(monkeypatch, capsys) -> Callable[..., Ended]:
     """Run `python code/train.py ARGUMENTS` in this process; `curves=True` draws history.png."""

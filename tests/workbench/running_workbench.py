@@ -22,6 +22,8 @@ from core.workbench.reviews import Reviews
 from core.workbench.strip_sources import StripSources
 
 TOKEN = "a token with 32 letters or so"
+# Servers that were told to end, which takes each a fifth of a second: only the next waits for it.
+_ending: list[threading.Thread] = []
 
 
 @dataclass(frozen=True)
@@ -91,26 +93,28 @@ def running(
     allowed_hosts: Sequence[str] = (),
 ) -> Iterator[Running]:
     """Serve `results_dir`; unless it is watched, it is read once, before."""
+    while _ending:
+        _ending.pop().join(20)
     index = ExperimentIndex(results_dir, directly)
     index.update()
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-        strips = StripSources(index, directly, data_root)
-        reviews = Reviews(index, directly, decisions)
-        app = build_app(index, directly, strips, reviews, launcher_of(index))
-        app = Guard(app, TOKEN, [f"127.0.0.1:{port}", *allowed_hosts], f"workbench_{port}")
-        config = uvicorn.Config(wrapped(app), lifespan="off", log_config=None, server_header=False)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        if watched:
-            index.watch()
-        try:
-            while not server.started:
-                time.sleep(0.01)
-            yield Running(port, index)
-        finally:
-            index.close()
-            server.should_exit = True
-            thread.join(20)
+    listener = socket.socket()  # the server closes it
+    listener.bind(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    strips = StripSources(index, directly, data_root)
+    reviews = Reviews(index, directly, decisions)
+    app = build_app(index, directly, strips, reviews, launcher_of(index))
+    app = Guard(app, TOKEN, [f"127.0.0.1:{port}", *allowed_hosts], f"workbench_{port}")
+    config = uvicorn.Config(wrapped(app), lifespan="off", log_config=None, server_header=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    if watched:
+        index.watch()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        yield Running(port, index)
+    finally:
+        index.close()
+        server.should_exit = True
+        _ending.append(thread)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from browsed_strips import write_trained
+from browsing import IN_A_BROWSER, expect, opened
 from launching_workbench import launching
 from reviewable import Reviewer, write_reviewable
 from running_workbench import running
-from test_workbench_browser import CHROMIUM, browser, opened, playwright  # noqa: F401
 from trained_twice import FINGERPRINT, write_both, write_review
 
 # .ci/run fetches it, and says where: it is too large to be kept here.
@@ -19,10 +19,7 @@ AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 RUN = """async (tags) => (await axe.run(document, { runOnly: tags })).violations
   .map(({ id, nodes }) => [id, nodes.slice(0, 3).map((node) => node.html.slice(0, 160))])"""
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
-]
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(scope="module")
@@ -55,34 +52,34 @@ def experiments(page):
 
 
 def experiment(page):
-    playwright.expect(page.get_by_role("heading", name="Curves")).to_be_visible()
+    expect(page.get_by_role("heading", name="Curves")).to_be_visible()
 
 
 def compare(page):
-    playwright.expect(page.get_by_role("heading", name="What differs")).to_be_visible()
+    expect(page.get_by_role("heading", name="What differs")).to_be_visible()
     page.get_by_label("Smoothing").select_option("0.9")
 
 
 def new(page):
     page.get_by_text("Training", exact=True).click()
     page.get_by_label("num_epochs", exact=True).fill("0")
-    playwright.expect(page.locator('[data-key="training.num_epochs"] .wrong')).to_be_visible()
+    expect(page.locator('[data-key="training.num_epochs"] .wrong')).to_be_visible()
 
 
 def gain(page):
-    playwright.expect(page.get_by_role("region", name="the reviewed labels")).to_be_visible()
+    expect(page.get_by_role("region", name="the reviewed labels")).to_be_visible()
     page.get_by_text("How to measure it").click()
 
 
 def strips(page):
     page.locator(".strip-row").first.click()
-    playwright.expect(page.locator(".strip-canvas img.strip")).to_be_visible()
+    expect(page.locator(".strip-canvas img.strip")).to_be_visible()
 
 
 def review(page):
     page.get_by_label("Reviewer").fill("Ann")
     page.keyboard.press("Tab")
-    playwright.expect(page.get_by_role("region", name="Strip")).to_be_visible()
+    expect(page.get_by_role("region", name="Strip")).to_be_visible()
     page.keyboard.press("?")
 
 
@@ -99,7 +96,7 @@ def review(page):
     ],
     ids=["experiments", "experiment", "compare", "strips", "review", "new", "gain"],
 )
-def test_a_page_has_no_violation_and_fits_a_phone(browser, served, axe, show, address):  # noqa: F811
+def test_a_page_has_no_violation_and_fits_a_phone(browser, served, axe, show, address):
     keys = {name: row["key"] for name, row in served.rows().items()}
     # Half way through a transition of colours, contrast is low.
     how = {"bypass_csp": True, "reduced_motion": "reduce"}
@@ -114,10 +111,8 @@ def test_a_page_has_no_violation_and_fits_a_phone(browser, served, axe, show, ad
             assert page.locator("html").evaluate("page => page.scrollWidth") <= size["width"]
 
 
-def test_without_corrected_labels_the_page_says_the_commands(browser, tmp_path):  # noqa: F811
+def test_without_corrected_labels_the_page_says_the_commands(browser, tmp_path):
     with running(tmp_path) as served, opened(browser, served, "#gain") as page:
-        playwright.expect(page.get_by_text("No training has corrected labels yet")).to_be_visible()
-        playwright.expect(page.get_by_text("data.corrections=null")).to_be_visible()
-        playwright.expect(page.get_by_role("link", name="Gain")).to_have_attribute(
-            "aria-current", "page"
-        )
+        expect(page.get_by_text("No training has corrected labels yet")).to_be_visible()
+        expect(page.get_by_text("data.corrections=null")).to_be_visible()
+        expect(page.get_by_role("link", name="Gain")).to_have_attribute("aria-current", "page")

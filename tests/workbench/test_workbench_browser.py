@@ -1,48 +1,15 @@
 """The pages of the workbench in a browser: Debian's chromium, driven by playwright."""
 
-import contextlib
 import shutil
-import urllib.parse
 
 import pytest
+from browsing import HOSTILE, IN_A_BROWSER, expect, login, new_page, opened
+from conftest import REPOSITORY
 from experiment_factory import read_results, write_experiment, write_results
-from running_workbench import TOKEN, running
+from running_workbench import running
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
-]
-HOSTILE = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
-@contextlib.contextmanager
-def opened(browser, served, address="", prefix="", **how):
-    """A page of the workbench at `address`; at the end, that it complained of nothing."""
-    context = browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | how))
-    context.set_default_timeout(60_000)
-    playwright.expect.set_options(timeout=60_000)  # a busy machine is no fault of the page
-    page = context.new_page()
-    complaints, elsewhere = [], []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: complaints.append(dialog.message))
-    base = f"http://{served.host}{prefix}/"
-    page.on("request", lambda asked: elsewhere.append(asked.url))
-    page.goto(f"{base}login?token={urllib.parse.quote(TOKEN)}{address}")
-    yield page
-    assert not complaints
-    assert all(url.startswith(base) for url in elsewhere)
-    context.close()
+pytestmark = IN_A_BROWSER
+PAGES = REPOSITORY / "code" / "core" / "workbench" / "pages"
 
 
 @pytest.fixture
@@ -65,7 +32,7 @@ def test_figures_are_rounded_as_compare_py_rounds(browser, tmp_path):
     shown = "#experiments?column=macro_f1&column=macro_average_precision&column=macro_auroc"
     with running(tmp_path) as served, opened(browser, served, shown) as page:
         cells = page.locator("tbody td .number")
-        playwright.expect(cells).to_have_count(3)
+        expect(cells).to_have_count(3)
         assert cells.all_inner_texts() == [f"{x:.3f}" for x in (0.8125, 0.0625, 0.9375)]
 
 
@@ -74,9 +41,7 @@ def test_a_damaged_experiment_says_what_is_wrong(browser, results_dir):
     with running(results_dir) as served:
         address = f"#experiment?key={served.key('b')}"
         with opened(browser, served, address) as page:
-            playwright.expect(
-                page.get_by_text("not a JSON file, perhaps cut off").first
-            ).to_be_visible()
+            expect(page.get_by_text("not a JSON file, perhaps cut off").first).to_be_visible()
 
 
 def names(page):
@@ -85,7 +50,7 @@ def names(page):
 
 def test_the_table_is_sorted_filtered_and_kept_in_the_address(browser, results_dir):
     with running(results_dir) as served, opened(browser, served) as page:
-        playwright.expect(page.get_by_role("status")).to_have_text("4 of 4 shown")
+        expect(page.get_by_role("status")).to_have_text("4 of 4 shown")
         page.get_by_role("button", name="macro-F1", exact=True).click()
         assert names(page)[-1] == "live"  # it has no figure
         page.get_by_role("button", name="macro-F1 ↓").click()
@@ -93,20 +58,20 @@ def test_the_table_is_sorted_filtered_and_kept_in_the_address(browser, results_d
         page.get_by_text("Columns (9)").click()
         page.get_by_label("Find a column").fill("loss.gamma")
         page.get_by_label("loss.gamma", exact=True).check()
-        playwright.expect(page.get_by_role("button", name="loss.gamma")).to_be_visible()
+        expect(page.get_by_role("button", name="loss.gamma")).to_be_visible()
         page.get_by_label("Filter").fill("loss.type=focal_loss macro_f1>0.1")
-        playwright.expect(page.get_by_role("status")).to_have_text("2 of 4 shown")
+        expect(page.get_by_role("status")).to_have_text("2 of 4 shown")
         page.reload()
-        playwright.expect(page.get_by_role("status")).to_have_text("2 of 4 shown")
+        expect(page.get_by_role("status")).to_have_text("2 of 4 shown")
         assert set(names(page)) == {"b", HOSTILE}
-        playwright.expect(page.get_by_role("button", name="loss.gamma")).to_be_visible()
+        expect(page.get_by_role("button", name="loss.gamma")).to_be_visible()
         assert page.get_by_label("Filter").input_value() == "loss.type=focal_loss macro_f1>0.1"
 
 
 def test_an_empty_folder_says_the_one_command(browser, tmp_path):
     with running(tmp_path) as served, opened(browser, served) as page:
         command = page.get_by_text("python code/train.py experiment=quickstart")
-        playwright.expect(command).to_be_visible()
+        expect(command).to_be_visible()
 
 
 def test_it_is_used_by_keys_alone(browser, results_dir):
@@ -119,12 +84,12 @@ def test_it_is_used_by_keys_alone(browser, results_dir):
         page.get_by_role("link", name="Compare 2").focus()
         page.keyboard.press("Enter")
         verdict = page.get_by_text("Images with every label right")
-        playwright.expect(verdict).to_be_visible()
+        expect(verdict).to_be_visible()
         differing = page.get_by_role("region", name="What differs")
-        playwright.expect(differing).to_contain_text("bce_with_logits")
-        playwright.expect(page.get_by_role("img", name="validation.macro_f1")).to_be_visible()
+        expect(differing).to_contain_text("bce_with_logits")
+        expect(page.get_by_role("img", name="validation.macro_f1")).to_be_visible()
         f1 = read_results(results_dir / "a")["test"]["macro"]["f1"]
-        playwright.expect(page.get_by_role("region", name="Figures of test set A")).to_contain_text(
+        expect(page.get_by_role("region", name="Figures of test set A")).to_contain_text(
             f"{f1:.3f} ["
         )
 
@@ -137,14 +102,14 @@ def test_what_is_gone_is_no_longer_ticked(browser, results_dir):
         selected = "&".join(f"selected={key}" for key in keys)
         with opened(browser, served, f"#compare?{selected}") as page:
             gone = page.get_by_text("1 of the ticked experiments is no longer in the folder.")
-            playwright.expect(gone).to_be_visible()
-            playwright.expect(page.get_by_role("img", name="validation.macro_f1")).to_be_visible()
+            expect(gone).to_be_visible()
+            expect(page.get_by_role("img", name="validation.macro_f1")).to_be_visible()
             page.get_by_role("link", name="Experiments").click()
             link = page.get_by_label("Pages").get_by_role("link", name="Compare (2)")
-            playwright.expect(link).to_be_visible()
+            expect(link).to_be_visible()
             link.click()
-            playwright.expect(page.get_by_role("heading", name="Verdicts")).to_be_visible()
-            playwright.expect(gone).to_have_count(0)
+            expect(page.get_by_role("heading", name="Verdicts")).to_be_visible()
+            expect(gone).to_have_count(0)
 
 
 def test_a_curve_is_smoothed_beside_its_values(browser, results_dir):
@@ -153,14 +118,14 @@ def test_a_curve_is_smoothed_beside_its_values(browser, results_dir):
         with opened(browser, served, address) as page:
             chart = page.get_by_role("img", name="validation.macro_f1")
             lines = chart.locator("path.line")
-            playwright.expect(lines).to_have_count(1)
+            expect(lines).to_have_count(1)
             values = lines.first.get_attribute("d")
             page.get_by_label("Smoothing").select_option("0.9")
-            playwright.expect(lines).to_have_count(2)
+            expect(lines).to_have_count(2)
             assert lines.first.get_attribute("d") == values
             assert lines.last.get_attribute("d") != values
             page.reload()
-            playwright.expect(lines).to_have_count(2)
+            expect(lines).to_have_count(2)
             means = page.evaluate(
                 """async () => {
                   const app = document.querySelector("script[src$='app.js']").src;
@@ -183,7 +148,7 @@ def test_updates_leave_scroll_focus_and_selection(browser, results_dir):
         running(results_dir, watched=True) as served,
         opened(browser, served, "#experiments?sort=name") as page,
     ):
-        playwright.expect(page.get_by_role("status")).to_have_text("154 of 154 shown")
+        expect(page.get_by_role("status")).to_have_text("154 of 154 shown")
         region = page.get_by_role("region", name="Table of experiments")
         region.hover()
         page.mouse.wheel(0, 3000)
@@ -195,42 +160,40 @@ def test_updates_leave_scroll_focus_and_selection(browser, results_dir):
             history = [*source["history"], source["history"][-1] | {"epoch": epoch}]
             write_results(results_dir / "run_086", source | {"history": history})
             cell = page.locator("tr", has_text="run_086").get_by_text(f"{epoch} of 3")
-            playwright.expect(cell).to_be_visible()
+            expect(cell).to_be_visible()
         assert region.evaluate("region => region.scrollTop") == place
-        playwright.expect(chosen).to_be_focused()
-        playwright.expect(chosen).to_be_checked()
+        expect(chosen).to_be_focused()
+        expect(chosen).to_be_checked()
         assert page.locator("tbody tr").count() < 60
         page.mouse.wheel(0, -9000)
-        playwright.expect(page.get_by_text("run_001")).to_be_visible()
-        playwright.expect(chosen).to_be_focused()
+        expect(page.get_by_text("run_001")).to_be_visible()
+        expect(chosen).to_be_focused()
 
 
 def test_a_page_loads_its_own_modules_and_the_others_before_they_are_asked_for(browser, tmp_path):
     with running(tmp_path) as served, opened(browser, served, "#gain") as page:
-        loaded = """name => performance.getEntriesByType("resource")
-            .some((one) => one.name.endsWith(name))"""
-        playwright.expect(page.get_by_role("heading", name="Gain")).to_be_visible()
-        page.wait_for_function(loaded, arg="/viewer.js")
+        loaded = """names => names.every((name) => performance.getEntriesByType("resource")
+            .some((one) => one.name.endsWith(`/${name}`) && one.responseEnd))"""
+        expect(page.get_by_role("heading", name="Gain")).to_be_visible()
+        page.wait_for_function(loaded, arg=[path.name for path in PAGES.glob("*.js")])
         page.route("**/*.js", lambda route: route.abort())  # would be a complaint in the console
         for name in ("Review", "Strips", "Compare", "Experiments"):
             page.get_by_label("Pages").get_by_role("link", name=name).click()
-            playwright.expect(page.locator(f"main.{name.lower()}")).to_be_visible()
-            playwright.expect(page.get_by_text("Reading …")).to_have_count(0)
+            expect(page.locator(f"main.{name.lower()}")).to_be_visible()
+            expect(page.get_by_text("Reading …")).to_have_count(0)
 
 
 def test_a_module_that_does_not_come_is_one_line(browser, tmp_path):
-    with running(tmp_path) as served:
-        page = browser.new_page()
+    with running(tmp_path) as served, new_page(browser) as page:
         page.route("**/gain.js", lambda route: route.abort())
-        page.goto(f"http://{served.host}/login?token={urllib.parse.quote(TOKEN)}#gain")
+        page.goto(login(served, "#gain"))
         alert = page.get_by_role("alert")
-        playwright.expect(alert).to_contain_text("The server does not answer")
+        expect(alert).to_contain_text("The server does not answer")
         page.unroute("**/gain.js")
         page.get_by_role("link", name="Compare").click()
         page.get_by_role("link", name="Gain").click()
-        playwright.expect(page.get_by_role("heading", name="Gain")).to_be_visible()
-        playwright.expect(alert).to_have_count(0)
-        page.close()
+        expect(page.get_by_role("heading", name="Gain")).to_be_visible()
+        expect(alert).to_have_count(0)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -241,9 +204,9 @@ def test_nothing_is_wider_than_a_telephone(browser, results_dir, scheme):
         selected = "&".join(f"selected={key}" for key in keys)
         for address in ("", f"#experiment?key={keys[0]}", f"#compare?{selected}"):
             with opened(browser, served, address, **small) as page:
-                playwright.expect(page.get_by_role("heading", level=1)).to_be_visible()
+                expect(page.get_by_role("heading", level=1)).to_be_visible()
                 if address:
-                    playwright.expect(page.get_by_role("img").first).to_be_visible()
+                    expect(page.get_by_role("img").first).to_be_visible()
                 width = page.locator("html").evaluate("page => page.scrollWidth")
                 assert width <= 390
 
@@ -261,5 +224,5 @@ def test_it_works_behind_a_path(browser, results_dir):
         opened(browser, served, prefix="/x/y") as page,
     ):
         page.get_by_role("link", name=HOSTILE).click()
-        playwright.expect(page.get_by_role("heading", name=HOSTILE)).to_be_visible()
-        playwright.expect(page.get_by_role("link", name="results.json")).to_be_visible()
+        expect(page.get_by_role("heading", name=HOSTILE)).to_be_visible()
+        expect(page.get_by_role("link", name="results.json")).to_be_visible()

@@ -4,18 +4,15 @@ import json
 import urllib.parse
 
 import pytest
+from browsing import HOSTILE, IN_A_BROWSER, expect, login, new_page, opened
 from experiment_factory import read_results, write_experiment, write_results
 from launching_workbench import launching
-from running_workbench import TOKEN
-from test_workbench_browser import CHROMIUM, HOSTILE, opened, playwright
-from test_workbench_browser import browser as browser
 
 from core.workbench.launching.jobs import ENDED, RUNNING
 from core.workbench.launching.processes import IS_SUPPORTED
 
 pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
+    *IN_A_BROWSER,
     pytest.mark.skipif(not IS_SUPPORTED, reason="processes are told apart by /proc"),
 ]
 
@@ -31,7 +28,6 @@ def page_of(tmp_path):
 
 
 def test_a_form_is_filled_in_and_its_job_started_stopped_and_resumed(browser, page_of):
-    expect = playwright.expect
     with opened(browser, page_of.served, "#new") as page:
         command = page.locator(".outcome pre.command").first
         expect(command).to_have_text(
@@ -80,22 +76,21 @@ def test_a_form_is_filled_in_and_its_job_started_stopped_and_resumed(browser, pa
 
 
 def test_a_form_or_a_clone_that_does_not_come_says_why(browser, page_of):
-    context = browser.new_context()
-    page = context.new_page()
-    page.route("**/api/form", lambda route: route.fulfill(status=500, body="Internal Server Error"))
-    page.goto(f"http://{page_of.served.host}/login?token={urllib.parse.quote(TOKEN)}#new")
-    playwright.expect(page.get_by_role("alert")).to_have_text("500: Internal Server Error")
-    page.unroute("**/api/form")
-    page.goto(
-        f"http://{page_of.served.host}/?#new?clone=0&values=%7B%22training.num_epochs%22:5%7D"
-    )
-    playwright.expect(page.get_by_role("alert")).to_have_text("Not cloned. 404: No such experiment")
-    playwright.expect(page.locator("pre.command").first).to_contain_text("training.num_epochs=5")
-    context.close()
+    with new_page(browser) as page:
+        page.route(
+            "**/api/form", lambda route: route.fulfill(status=500, body="Internal Server Error")
+        )
+        page.goto(login(page_of.served, "#new"))
+        expect(page.get_by_role("alert")).to_have_text("500: Internal Server Error")
+        page.unroute("**/api/form")
+        page.goto(
+            f"http://{page_of.served.host}/?#new?clone=0&values=%7B%22training.num_epochs%22:5%7D"
+        )
+        expect(page.get_by_role("alert")).to_have_text("Not cloned. 404: No such experiment")
+        expect(page.locator("pre.command").first).to_contain_text("training.num_epochs=5")
 
 
 def test_another_component_than_the_presets_is_shown_as_it_is_trained(browser, page_of):
-    expect = playwright.expect
     with opened(browser, page_of.served, "#new") as page:
         command = page.locator(".outcome pre.command").first
         page.get_by_label("Start from").select_option("overfit")
@@ -117,10 +112,10 @@ def test_an_experiment_is_cloned_and_a_hostile_name_is_text(browser, page_of):
     served = page_of.served
     with opened(browser, served, f"#new?clone={served.key(HOSTILE)}") as page:
         command = page.locator(".outcome pre.command").first
-        playwright.expect(command).to_contain_text("training.num_epochs=7")
+        expect(command).to_contain_text("training.num_epochs=7")
         assert "clone" not in page.url
         page.get_by_text("1 more that can be resumed").click()
-        playwright.expect(page.get_by_role("link", name=HOSTILE)).to_be_visible()
+        expect(page.get_by_role("link", name=HOSTILE)).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -129,5 +124,5 @@ def test_it_is_not_wider_than_a_telephone(browser, page_of, scheme):
     address = f"#new?values={urllib.parse.quote(json.dumps(values))}"
     small = {"viewport": {"width": 390, "height": 844}, "color_scheme": scheme}
     with opened(browser, page_of.served, address, **small) as page:
-        playwright.expect(page.get_by_role("alert")).to_contain_text("num_epochs=0")
+        expect(page.get_by_role("alert")).to_contain_text("num_epochs=0")
         assert page.locator("html").evaluate("page => page.scrollWidth") <= 390

@@ -3,25 +3,20 @@
 import contextlib
 import json
 import statistics
-import urllib.parse
 from pathlib import Path
 
 import pytest
+from browsing import HOSTILE, IN_A_BROWSER, expect, login, new_page, opened
 from experiment_factory import write_experiment
 from launching_workbench import launching
 from reviewable import Reviewer, write_reviewable
-from running_workbench import TOKEN, running
-from test_workbench_browser import CHROMIUM, browser, opened, playwright  # noqa: F401
+from running_workbench import running
 
 from core.review.store import ReviewStore
 from core.workbench.review_lists import read_review_list
 from core.workbench.strip_sources import strip_key
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
-]
-HOSTILE = "<img src=x onerror=alert(1)>"
+pytestmark = IN_A_BROWSER
 NUM_DECISIONS = 200
 # From a key to the picture of the next strip, which has then been drawn once.
 WATCH = """() => {
@@ -35,6 +30,15 @@ WATCH = """() => {
     await document.querySelector(".strip-canvas img.strip").decode().catch(() => {});
     requestAnimationFrame(() => window.waits.push(performance.now() - window.pressed));
   }).observe(document.querySelector("main"), { subtree: true, childList: true, attributes: true });
+}"""
+
+# The strip that follows this one, within a frame of its being shown.
+NEXT = """async before => {
+  for (;;) {
+    const strip = document.querySelector("[data-strip]")?.dataset.strip;
+    if (strip && strip !== before) return strip;
+    await new Promise(requestAnimationFrame);
+  }
 }"""
 
 
@@ -55,26 +59,23 @@ def begin(page, name="Ann"):
     """Give the reviewer's name by keys, and wait for the first strip."""
     page.get_by_label("Reviewer").fill(name)
     page.keyboard.press("Tab")
-    playwright.expect(page.get_by_role("region", name="Strip")).to_be_visible()
+    expect(page.get_by_role("region", name="Strip")).to_be_visible()
 
 
 @contextlib.contextmanager
-def begun(browser, served):  # noqa: F811
+def begun(browser, served):
     """A page on which Ann reviews, and whose requests may fail."""
-    context = browser.new_context()
-    page = context.new_page()
-    key = served.key("reviewable")
-    page.goto(f"http://{served.host}/login?token={urllib.parse.quote(TOKEN)}#review?key={key}")
-    begin(page)
-    yield page
-    context.close()
+    with new_page(browser) as page:
+        page.goto(login(served, f"#review?key={served.key('reviewable')}"))
+        begin(page)
+        yield page
 
 
 def decide(page):
     """Save the strip that is shown, and wait for another; returns its key."""
     key = strip_of(page)
     page.keyboard.press("Enter")
-    playwright.expect(page.locator(f'[data-strip="{key}"]')).to_have_count(0)
+    expect(page.locator(f'[data-strip="{key}"]')).to_have_count(0)
     return key
 
 
@@ -111,22 +112,22 @@ def planned(strip, blind, number):
     return ["Enter"], given
 
 
-def test_two_hundred_decisions_by_keys_alone(browser, served, made, tmp_path, record_property):  # noqa: F811
+def test_two_hundred_decisions_by_keys_alone(browser, served, made, tmp_path, record_property):
     strips = read_review_list(made / "results" / "reviewable", "suspects").strips
     originals = {path: path.read_bytes() for path in (made / "strips").rglob("*.*")}
     wanted = {}
     with opened(browser, served, f"#review?key={served.key('reviewable')}") as page:
         begin(page)
         page.evaluate(WATCH)
+        key = strip_of(page)
         for number in range(NUM_DECISIONS):
-            key = strip_of(page)
             blind = page.get_by_text("Given labels and probabilities are hidden").count() == 1
             keys, wanted[key] = planned(strips[key], blind, number)
             for each in keys:
                 page.keyboard.press(each)
-            playwright.expect(page.locator(f'[data-strip="{key}"]')).to_have_count(0)
-        playwright.expect(page.get_by_text("not saved yet")).to_have_count(0)
-        playwright.expect(page.get_by_text("Saved.")).to_be_visible()
+            key = page.evaluate(NEXT, key)
+        expect(page.get_by_text("not saved yet")).to_have_count(0)
+        expect(page.get_by_text("Saved.")).to_be_visible()
         waits = sorted(page.evaluate("() => window.waits"))
     found = {}
     for entry in entries_of(tmp_path):
@@ -139,7 +140,7 @@ def test_two_hundred_decisions_by_keys_alone(browser, served, made, tmp_path, re
     assert all(path.read_bytes() == content for path, content in originals.items())
 
 
-def test_undo_goes_back_past_a_reload_and_shows_what_was_decided(browser, served, tmp_path):  # noqa: F811
+def test_undo_goes_back_past_a_reload_and_shows_what_was_decided(browser, served, tmp_path):
     with opened(browser, served, f"#review?key={served.key('reviewable')}") as page:
         begin(page)
         order = []
@@ -147,14 +148,14 @@ def test_undo_goes_back_past_a_reload_and_shows_what_was_decided(browser, served
             order.append(strip_of(page))
             for each in keys:
                 page.keyboard.press(each)
-            playwright.expect(page.locator(f'[data-strip="{order[-1]}"]')).to_have_count(0)
-        playwright.expect(page.get_by_text("Saved. Last")).to_be_visible()
+            expect(page.locator(f'[data-strip="{order[-1]}"]')).to_have_count(0)
+        expect(page.get_by_text("Saved. Last")).to_be_visible()
         page.reload()
-        playwright.expect(page.get_by_role("region", name="Strip")).to_be_visible()
+        expect(page.get_by_role("region", name="Strip")).to_be_visible()
         for keys, key in (("u", order[2]), ("Control+z", order[1]), ("u", order[0])):
             page.keyboard.press(keys)
-            playwright.expect(page.locator(f'[data-strip="{key}"]')).to_be_visible()
-        playwright.expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+            expect(page.locator(f'[data-strip="{key}"]')).to_be_visible()
+        expect(page.get_by_role("button", name="Undo")).to_be_disabled()
         first = page.get_by_role("group", name="Defects").get_by_role("button").first
         decided = first.get_by_role("strong").inner_text()
     assert entries_of(tmp_path) == []
@@ -162,7 +163,7 @@ def test_undo_goes_back_past_a_reload_and_shows_what_was_decided(browser, served
     assert (decided == "shown") == (given.labels[0] == 0)
 
 
-def test_a_blind_strip_tells_nothing_before_it_is_decided(browser, served):  # noqa: F811
+def test_a_blind_strip_tells_nothing_before_it_is_decided(browser, served):
     with opened(browser, served, f"#review?key={served.key('reviewable')}") as page:
         begin(page)
         blind = page.get_by_text("Given labels and probabilities are hidden")
@@ -172,47 +173,47 @@ def test_a_blind_strip_tells_nothing_before_it_is_decided(browser, served):  # n
         name = page.locator("[data-strip]").inner_text().split()[0]
         page.keyboard.press("Enter")
         last = page.get_by_text(f"Last, blind: {name}. Given: ")
-        playwright.expect(last).to_be_visible()
+        expect(last).to_be_visible()
 
 
-def test_a_strip_is_reviewed_again_by_a_link(browser, served, tmp_path):  # noqa: F811
+def test_a_strip_is_reviewed_again_by_a_link(browser, served, tmp_path):
     key = served.key("reviewable")
     with opened(browser, served, f"#review?key={key}") as page:
         begin(page)
         page.keyboard.press("2")
         before = page.get_by_role("group", name="Defects").inner_text()
         decided = decide(page)
-        playwright.expect(page.get_by_text("Saved. Last")).to_be_visible()
+        expect(page.get_by_text("Saved. Last")).to_be_visible()
         page.goto(f"http://{served.host}/#strips?place={key}&strip={decided}")
         page.get_by_role("link", name="Review its labels").click()
-        playwright.expect(page.locator(f'[data-strip="{decided}"]')).to_be_visible()
+        expect(page.locator(f'[data-strip="{decided}"]')).to_be_visible()
         assert page.get_by_role("group", name="Defects").inner_text() == before
         page.keyboard.press("2")
         decide(page)
         assert "again" not in page.url
-        playwright.expect(page.get_by_text("Saved. Last")).to_be_visible()
+        expect(page.get_by_text("Saved. Last")).to_be_visible()
         page.reload()
-        playwright.expect(page.get_by_role("region", name="Strip")).to_be_visible()
+        expect(page.get_by_role("region", name="Strip")).to_be_visible()
         assert strip_of(page) != decided
     entries = entries_of(tmp_path)
     assert (len(entries), {strip_key(entry.image_id) for entry in entries}) == (8, {decided})
 
 
-def test_what_was_decided_while_the_server_was_away_is_sent_later(browser, served, tmp_path):  # noqa: F811
+def test_what_was_decided_while_the_server_was_away_is_sent_later(browser, served, tmp_path):
     with begun(browser, served) as page:
         page.route("**/api/review/*", lambda route: route.abort())
         for number in range(3):  # as many as are prefetched
             decide(page)
-            playwright.expect(page.get_by_text(f"{number + 1} not saved yet")).to_be_visible()
-        playwright.expect(page.get_by_role("alert").first).to_contain_text("does not answer")
+            expect(page.get_by_text(f"{number + 1} not saved yet")).to_be_visible()
+        expect(page.get_by_role("alert").first).to_contain_text("does not answer")
         assert entries_of(tmp_path) == []
         page.unroute("**/api/review/*")
         page.reload()
-        playwright.expect(page.get_by_text("Saved. Last")).to_be_visible()
+        expect(page.get_by_text("Saved. Last")).to_be_visible()
     assert len(entries_of(tmp_path)) == 3 * 4
 
 
-def test_what_a_reviewer_left_unsaved_is_sent_while_another_reviews(browser, served, tmp_path):  # noqa: F811
+def test_what_a_reviewer_left_unsaved_is_sent_while_another_reviews(browser, served, tmp_path):
     with begun(browser, served) as page:
         locked = failing(503, "decisions.sqlite: database is locked")
         page.route("**/api/review/decide", locked)
@@ -220,46 +221,44 @@ def test_what_a_reviewer_left_unsaved_is_sent_while_another_reviews(browser, ser
         decided = {decide(page), decide(page)}
         page.get_by_label("Reviewer").fill("Bob")
         page.keyboard.press("Tab")
-        playwright.expect(page.get_by_role("alert")).to_have_text(
-            "503: decisions.sqlite: database is locked"
-        )
-        playwright.expect(page.get_by_text("2 not saved yet")).to_be_visible()
+        expect(page.get_by_role("alert")).to_have_text("503: decisions.sqlite: database is locked")
+        expect(page.get_by_text("2 not saved yet")).to_be_visible()
         page.unroute("**/api/review/decide")
-        playwright.expect(page.get_by_text("not saved yet")).to_have_count(0)
+        expect(page.get_by_text("not saved yet")).to_have_count(0)
         assert {(strip_key(e.image_id), e.reviewer) for e in entries_of(tmp_path)} == {
             (key, "Ann") for key in decided
         }
         # A question that failed, for whatever reason, is asked again.
         page.unroute("**/api/review/next")
         page.route("**/api/review/next", failing(422, "a child was ended"))
-        playwright.expect(page.get_by_role("alert")).to_have_text("422: a child was ended")
+        expect(page.get_by_role("alert")).to_have_text("422: a child was ended")
         page.unroute("**/api/review/next")
-        playwright.expect(page.get_by_role("region", name="Strip")).to_be_visible()
-        playwright.expect(page.get_by_role("alert")).to_have_count(0)
+        expect(page.get_by_role("region", name="Strip")).to_be_visible()
+        expect(page.get_by_role("alert")).to_have_count(0)
         assert strip_of(page) not in decided
 
 
-def test_what_is_refused_is_kept_until_it_is_forgotten(browser, served, tmp_path):  # noqa: F811
+def test_what_is_refused_is_kept_until_it_is_forgotten(browser, served, tmp_path):
     with begun(browser, served) as page:
         page.route("**/api/review/decide", failing(422, "decision: no such strip"))
         refused = decide(page)
         alert = page.get_by_role("alert")
-        playwright.expect(alert).to_contain_text("refuses: 1. 422: decision: no such strip")
+        expect(alert).to_contain_text("refuses: 1. 422: decision: no such strip")
         page.reload()
-        playwright.expect(alert).to_contain_text("refuses: 1. 422: decision: no such strip")
-        playwright.expect(page.get_by_role("region", name="Strip")).to_be_visible()
+        expect(alert).to_contain_text("refuses: 1. 422: decision: no such strip")
+        expect(page.get_by_role("region", name="Strip")).to_be_visible()
         assert strip_of(page) != refused
         page.get_by_role("button", name="Forget them").click()
-        playwright.expect(alert).to_have_count(0)
+        expect(alert).to_have_count(0)
         page.unroute("**/api/review/decide")
         while strip_of(page) != refused:
             decide(page)
         decide(page)
-        playwright.expect(page.get_by_text("Saved. Last")).to_be_visible()
+        expect(page.get_by_text("Saved. Last")).to_be_visible()
     assert strip_key(entries_of(tmp_path)[-1].image_id) == refused
 
 
-def test_two_reviewers_see_different_strips_and_the_progress_of_both(browser, made, tmp_path):  # noqa: F811
+def test_two_reviewers_see_different_strips_and_the_progress_of_both(browser, made, tmp_path):
     decisions = tmp_path / "decisions.sqlite"
     with contextlib.ExitStack() as stack:
         served = stack.enter_context(
@@ -273,13 +272,13 @@ def test_two_reviewers_see_different_strips_and_the_progress_of_both(browser, ma
         begin(page)
         assert strip_of(page) not in theirs
         page.keyboard.press("Enter")
-        playwright.expect(page.get_by_text("By reviewer: Ann 4, Bob 4")).to_be_visible()
+        expect(page.get_by_text("By reviewer: Ann 4, Bob 4")).to_be_visible()
         page.get_by_text("What to do with the decisions").click()
-        playwright.expect(page.get_by_text("data.corrections=")).to_be_visible()
+        expect(page.get_by_text("data.corrections=")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_hostile_names_are_text_and_nothing_is_too_wide(browser, tmp_path, scheme):  # noqa: F811
+def test_hostile_names_are_text_and_nothing_is_too_wide(browser, tmp_path, scheme):
     names = (HOSTILE, "b" * 300, "c", "d")
     write_reviewable(tmp_path, name=HOSTILE, images=12, class_names=names)
     small = {"viewport": {"width": 390, "height": 844}, "color_scheme": scheme}
@@ -290,15 +289,15 @@ def test_hostile_names_are_text_and_nothing_is_too_wide(browser, tmp_path, schem
         page.get_by_role("link", name=HOSTILE).click()
         begin(page, HOSTILE)
         page.keyboard.press("Enter")
-        playwright.expect(page.get_by_text(f"By reviewer: {HOSTILE} 4")).to_be_visible()
+        expect(page.get_by_text(f"By reviewer: {HOSTILE} 4")).to_be_visible()
         page.keyboard.press("?")
-        playwright.expect(page.get_by_text("single keys are on")).to_be_visible()
+        expect(page.get_by_text("single keys are on")).to_be_visible()
         assert page.locator("html").evaluate("page => page.scrollWidth") <= 390
 
 
-def test_without_predictions_it_says_the_one_command(browser, tmp_path):  # noqa: F811
+def test_without_predictions_it_says_the_one_command(browser, tmp_path):
     write_experiment(tmp_path, name="pretraining")
     (tmp_path / "pretraining" / "results.json").unlink()
     with running(tmp_path) as served, opened(browser, served, "#review") as page:
         command = page.get_by_text("experiment=quickstart training.folds=5")
-        playwright.expect(command).to_be_visible()
+        expect(command).to_be_visible()
