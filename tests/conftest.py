@@ -99,6 +99,14 @@ def unsynced() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def composed_quickly() -> Iterator[None]:
+    from composed_once import composed_once
+
+    with composed_once():
+        yield
+
+
 @pytest.fixture(scope="session")
 def severstal_sample() -> Path:
     """Folder of 100 real strips; a test that needs it skips where it is absent."""
