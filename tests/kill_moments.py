@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from conftest import REPOSITORY
+from conftest import REPOSITORY, scalings_found_once
 from hydra import compose, initialize_config_dir
 from outcomes import differences, outcome, read
 
@@ -271,5 +271,5 @@ def in_own_process(
     work: Callable[[Path, list[str]], list[dict]], folder: Path, overrides: list[str]
 ) -> list[dict]:
     """What `work` returns, in a process that is forked from this one."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as processes:
+    with scalings_found_once(), ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as processes:
         return processes.submit(work, folder, overrides).result()

@@ -1,9 +1,8 @@
 """What processes that train together do in tests: jobs, one after another in the same processes."""
 
-import multiprocessing
+import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -35,14 +34,14 @@ def with_devices(config: TrainConfig, devices: int) -> TrainConfig:
 
 @contextmanager
 def starting_quickly() -> Iterator[None]:
-    """Processes of trainings are forked from one that has imported this module.
+    """Processes of trainings are forked from this one.
 
     A process that is spawned, as they are otherwise, imports for longer than most jobs take.
     """
-    multiprocessing.set_forkserver_preload([__name__])
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-        patched.setattr(launching, "_START_METHOD", "forkserver")
+        patched.setattr(launching, "_START_METHOD", "fork")
+        # Each process configures its logging, which those of pytest would prevent.
+        patched.setattr(logging.getLogger(), "handlers", [])
         yield
 
 
