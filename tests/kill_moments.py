@@ -271,5 +271,8 @@ def in_own_process(
     work: Callable[[Path, list[str]], list[dict]], folder: Path, overrides: list[str]
 ) -> list[dict]:
     """What `work` returns, in a process that is forked from this one."""
-    with scalings_found_once(), ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as processes:
+    with (
+        scalings_found_once(),
+        ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as processes,
+    ):
         return processes.submit(work, folder, overrides).result()

@@ -1,12 +1,8 @@
 """Starting several processes, being started as one of them, and leaving none behind."""
 
-import logging
 import multiprocessing
 import os
-import runpy
 import signal
-import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -14,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import REPOSITORY
+from forked_command import do_script, start_forked
 from outcomes import read
 from several_processes import do_together, end_the_other_process, starting_quickly
 from torch.distributed import run as torchrun
@@ -174,39 +171,31 @@ def test_sigterm_to_all_stops_them_together_and_leaves_none(small, train_command
     """As a scheduler sends it, to each process of the run; resumed with one process."""
     more = ["runtime.devices=2", "training.checkpoint_minutes=1e-9", "training.num_epochs=2"]
     more.append("data.num_workers=1")
-    script = [TRAIN, *small, f"experiment.results_dir={tmp_path}"]
-    run = subprocess.Popen(
-        [sys.executable, *script, *more], stderr=subprocess.PIPE, text=True, process_group=0
-    )
-    while not list(tmp_path.glob("*/checkpoints/last.pt")):
-        assert run.poll() is None, run.stderr.read()
+    results, printed = tmp_path / "results", tmp_path / "printed"
+    where = f"experiment.results_dir={results}"
+    run = start_forked(TRAIN, *small, where, *more, printed=printed)
+    while not list(results.glob("*/checkpoints/last.pt")):
+        assert run.exitcode is None, printed.read_text()
         time.sleep(0.1)
     processes = in_group(run.pid)
     assert len(processes) >= 4
     os.killpg(run.pid, signal.SIGTERM)
-    assert run.wait() == 130
-    errors = run.stderr.read()
-    assert errors.strip().startswith("Stopping after this step")
-    assert errors.strip().count("\n") == 0, errors
+    run.join()
+    assert run.exitcode == 130
+    assert printed.read_text().count("Stopping after this step") == 1
+    assert "Traceback" not in printed.read_text()
     # What started the others ends when it notices that this process has.
     until = time.monotonic() + 60
     while in_group(run.pid) and time.monotonic() < until:
         time.sleep(0.1)
     assert not in_group(run.pid)
-    (path,) = tmp_path.iterdir()
+    (path,) = results.iterdir()
     assert read(path)["status"] == "interrupted"
     ended = train_command(f"resume={path}", "runtime.devices=1")
     assert ended.exit_code == 0, ended.errors
     assert "devices was 2, is 1" in ended.output
     assert read(path)["status"] == "completed"
     assert read(path)["computation"]["devices"] == 1
-
-
-def do_script(script: str, *arguments: str) -> None:
-    """The script, as a process of its own would do it that has imported all."""
-    sys.argv = [script, *arguments]
-    logging.getLogger().handlers.clear()
-    runpy.run_path(script, run_name="__main__")
 
 
 def in_group(group: int) -> list[int]:

@@ -149,7 +149,7 @@ REASONS = {
     "image_size": tuple(name for name in CRAFTED if name.startswith("image_size")),
     "at most 1000": ("a million classes",),
     "fails on 1 strips": tuple(name for name in CRAFTED if "bomb" in name),
-    "take more than 4 seconds": ("an endless loop",),
+    "take more than 1.5 seconds": ("an endless loop",),
 }
 
 
@@ -163,7 +163,7 @@ QUICK = {names[0] for names in REASONS.values()} - {"a million classes", "an end
 )
 def test_a_crafted_model_gets_one_line(name, tmp_path, capsys, monkeypatch):
     if name == "an endless loop":
-        monkeypatch.setattr(onnx_trial, "SECONDS", 4.0)
+        monkeypatch.setattr(onnx_trial, "SECONDS", 1.5)
     file = tmp_path / "model.onnx"
     file.write_bytes(CRAFTED[name]())
     (tmp_path / "strip.jpg").touch()

@@ -1,13 +1,12 @@
 """Searches: trials are ordinary trainings, and a killed search ends as one that was not."""
 
-import os
-import signal
-import subprocess
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
+from forked_command import start_forked
 from search_runs import run_search, search_command, trials_in
 
 from core.command import catalogue
@@ -57,13 +56,8 @@ def components_kept(monkeypatch):
 @pytest.mark.usefixtures("components_kept")
 def test_a_search_that_was_killed_finds_the_same(whole, tiny, tmp_path):
     command = search_command(tiny, tmp_path, TWO)
-    with subprocess.Popen(
-        command,
-        cwd=REPOSITORY,
-        stdout=subprocess.DEVNULL,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    ) as process:
-        kill_after_an_epoch(process, tmp_path)
+    script = str(REPOSITORY / "code" / "search.py")
+    kill_after_an_epoch(start_forked(script, *command[2:], printed=tmp_path / "printed"), tmp_path)
     assert [trial.state.name for trial in trials_in(tmp_path)] == ["RUNNING"]
     assert "2 of 2 trials: 2 completed, 0 pruned, 0 failed" in run_search(command)
     found = trials_in(tmp_path)
@@ -74,12 +68,12 @@ def test_a_search_that_was_killed_finds_the_same(whole, tiny, tmp_path):
     assert [(t.params, t.value) for t in found[1:]] == [(t.params, t.value) for t in uninterrupted]
 
 
-def kill_after_an_epoch(process: subprocess.Popen, results_dir: Path) -> None:
-    while process.poll() is None:
+def kill_after_an_epoch(process: BaseProcess, results_dir: Path) -> None:
+    while process.exitcode is None:
         for path in results_dir.glob("*/trial_*/"):
             if read_results(path).get("history"):
-                os.kill(process.pid, signal.SIGKILL)
-                process.wait()
+                process.kill()
+                process.join()
                 return
         time.sleep(0.02)
     raise AssertionError("the search ended before it was killed")

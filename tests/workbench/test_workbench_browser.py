@@ -196,9 +196,8 @@ def test_a_module_that_does_not_come_is_one_line(browser, tmp_path):
         expect(alert).to_have_count(0)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_wider_than_a_telephone(browser, results_dir, scheme):
-    small = {"viewport": {"width": 390, "height": 844}, "color_scheme": scheme}
+def test_nothing_is_wider_than_a_telephone(browser, results_dir):
+    small = {"viewport": {"width": 390, "height": 844}}
     with running(results_dir) as served:
         keys = [served.key(name) for name in ("a", "b", "live")]
         selected = "&".join(f"selected={key}" for key in keys)

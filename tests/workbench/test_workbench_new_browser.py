@@ -118,11 +118,10 @@ def test_an_experiment_is_cloned_and_a_hostile_name_is_text(browser, page_of):
         expect(page.get_by_role("link", name=HOSTILE)).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_not_wider_than_a_telephone(browser, page_of, scheme):
+def test_it_is_not_wider_than_a_telephone(browser, page_of):
     values = {"experiment": "quickstart", "training.num_epochs": 0}
     address = f"#new?values={urllib.parse.quote(json.dumps(values))}"
-    small = {"viewport": {"width": 390, "height": 844}, "color_scheme": scheme}
+    small = {"viewport": {"width": 390, "height": 844}}
     with opened(browser, page_of.served, address, **small) as page:
         expect(page.get_by_role("alert")).to_contain_text("num_epochs=0")
         assert page.locator("html").evaluate("page => page.scrollWidth") <= 390

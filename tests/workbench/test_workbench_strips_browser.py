@@ -185,9 +185,8 @@ def test_without_strips_the_page_says_the_one_command(browser, tmp_path):
         expect(command).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_strips_fit_a_telephone(browser, served, scheme):
-    small = {"viewport": {"width": 390, "height": 844}, "color_scheme": scheme}
+def test_strips_fit_a_telephone(browser, served):
+    small = {"viewport": {"width": 390, "height": 844}}
     for address in ("#strips?place=data&zoom=4", f"#strips?place={served.key('trained')}"):
         with opened(browser, served, address, **small) as page:
             expect(rows(page).first).to_be_visible()
