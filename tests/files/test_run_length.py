@@ -36,6 +36,7 @@ MASKS = arrays(
 )
 
 
+@pytest.mark.slow
 @given(MASKS)
 @settings(deadline=None, max_examples=200)
 def test_encode_and_decode_equal_plain_loops_and_each_other(mask):

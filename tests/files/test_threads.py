@@ -37,6 +37,7 @@ def test_no_more_is_begun_than_a_few_results_ahead():
     results.close()
 
 
+@pytest.mark.slow
 def test_after_an_error_what_has_not_begun_is_cancelled():
     begun = []
 
