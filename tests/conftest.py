@@ -60,6 +60,20 @@ def pytest_unconfigure() -> None:
         shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    from waiting_beside import number_of_processes
+
+    return number_of_processes()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from waiting_beside import WaitingBeside
+
+    return WaitingBeside(config, log)
+
+
 def pytest_collection_modifyitems(config, items) -> None:
     """Give the worker processes the files with slow tests first, so that none ends long after."""
     if hasattr(config, "workerinput"):
