@@ -134,6 +134,7 @@ def test_a_training_step_touches_few_files():
     assert step == {"trainer", "task", "learner", "epoch_progress"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", NO_TORCH)
 def test_what_needs_no_torch_imports_none(room):
     heavy = {"torch", "timm", "albumentations"}

@@ -47,6 +47,7 @@ def parts_of(config):
     return build(config, data, choose_split(config, data))
 
 
+@pytest.mark.slow
 def test_a_training_with_masks_reports_both_terms_and_where(completed, tiny):
     path = completed(
         *tiny, *HEAD, "mask_loss.type=compound", BOUNDARY, "training.evaluate_train_part=true",

@@ -40,6 +40,7 @@ def send_at(number: int, calls: int, function: Callable) -> Callable:
     return sending
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "where", "calls", "place"),
     [

@@ -30,6 +30,7 @@ def run(train_command, results_dir: Path, *overrides: str, **how: bool) -> tuple
     return path, read(path)
 
 
+@pytest.mark.slow
 def test_experiment_folder_is_complete_and_consistent(train_command, tiny, tmp_path):
     path, results = run(train_command, tmp_path / "results", *tiny, curves=True)
     expected = {

@@ -37,6 +37,7 @@ def scaling_of(results) -> Scaling:
     return Scaling(*(np.array([row[key] for row in rows]) for key in ("slope", "intercept")))
 
 
+@pytest.mark.slow
 def test_the_scaling_is_that_of_the_loss_and_is_everywhere(undone, plain):
     results = read(undone)
     assert results["calibration"]["method"] == "auto"
@@ -105,6 +106,7 @@ def test_it_is_said_where_it_is_done(completed, tiny, plain, caplog):
         assert "undoes how" not in (plain / name).read_text()
 
 
+@pytest.mark.slow
 def test_without_weights_nothing_is_undone_to_the_last_digit(completed, tiny):
     ours, own = (
         completed(*tiny, "loss.type=bce_with_logits", f"evaluation.calibration={method}")

@@ -175,6 +175,7 @@ def test_only_one_of_two_trainings_with_frozen_stages_keeps_their_maps(tmp_path)
         assert (features is not None) == contender.name.endswith("kept")
 
 
+@pytest.mark.slow
 def test_memory_of_children_counts(tmp_path):
     """Two children of a process that holds nothing hold 200 MiB each, at one time."""
     hold = "import time; block = bytearray(b'x') * (200 << 20); time.sleep(1)"
@@ -234,6 +235,7 @@ def test_every_step_changes_its_weights_and_masks_are_learned_beside_the_labels(
     assert terms["masks"]["raw"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="no bfloat16 instructions")
 def test_the_steps_with_both_gradients_have_them(tmp_path):
     found = {c.name: c.run for c in step.contenders(options(model="convnext_atto"), tmp_path)[1:]}

@@ -27,6 +27,7 @@ def swept(sweep_dir):
     return results(Options(**TINY, detectors=CHOSEN, sweep_dir=sweep_dir), sweep_dir)
 
 
+@pytest.mark.slow
 def test_rows_hold_every_kind_and_the_curve(swept):
     rows, text = swept
     strips = [row for row in rows if row["part"] == "strips"]

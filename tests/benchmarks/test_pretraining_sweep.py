@@ -34,6 +34,7 @@ def swept(sweep_dir):
     return results(Options(**TINY, starts=STARTED, sweep_dir=sweep_dir), sweep_dir)
 
 
+@pytest.mark.slow
 def test_each_start_is_trained_and_compared_with_its_own_network(swept):
     rows, text = swept
     assert [row["start"] for row in rows] == list(STARTED)
@@ -85,6 +86,7 @@ def test_every_method_that_needs_no_labels_is_in_the_sweep():
     assert set(Options().starts) == set(STARTS)
 
 
+@pytest.mark.slow
 def test_parts_are_disjoint_and_fewer_labels_are_the_first_of_more(tmp_path):
     strips, parts = ProceduralStrips(tmp_path, (32, 64), 6, 30), {}
     for number, seed in ((8, 1), (20, 1), (20, 2)):
@@ -160,6 +162,7 @@ def test_labels_are_kept_in_every_form_of_a_table(photographs, tmp_path, form):
     assert table.labels.sum(axis=0).min() >= 5
 
 
+@pytest.mark.slow
 def test_photographs_are_resized_and_compared(photographs, tmp_path):
     chosen = {**TINY, "image_size": (32, 32), "labels": (2,), "starts": ("scratch", "simclr")}
     options = Options(**chosen, data_root=photographs, sweep_dir=tmp_path / "sweep")

@@ -134,6 +134,7 @@ def test_the_second_command_imports_no_component(project):
     assert project.ask() == (first, False)
 
 
+@pytest.mark.slow
 def test_a_change_is_seen_at_once(project):
     project.ask()
     project.add("models", "other")
@@ -153,6 +154,7 @@ def test_a_change_is_seen_at_once(project):
     assert not project.ask()[1]
 
 
+@pytest.mark.slow
 def test_another_version_of_a_package_is_seen(project):
     project.ask()
     assert not project.ask()[1]
@@ -161,6 +163,7 @@ def test_another_version_of_a_package_is_seen(project):
     assert project.ask()[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["cut", "edited", "empty"])
 def test_a_damaged_file_is_made_anew(project, change):
     first, _ = project.ask()
@@ -187,6 +190,7 @@ def test_nothing_is_kept_of_code_that_may_change_unnoticed(project):
     assert not project.cache.exists()
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_stops_nobody(project):
     project.cache.write_text("a file where a folder is needed")
     assert project.ask() == project.ask()

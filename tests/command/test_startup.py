@@ -51,6 +51,7 @@ def components_kept(monkeypatch):
     catalogue._remembered()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_imports_nothing_that_takes_seconds(command, components_kept):
     exit_code, output, imported = run(command, "--help")
@@ -68,6 +69,7 @@ def test_a_mistake_is_found_before_anything_that_takes_seconds(words, components
     assert not imported & HEAVY
 
 
+@pytest.mark.slow
 def test_an_exported_model_predicts_without_torch(tmp_path):
     (tmp_path / "model.onnx").write_bytes(model())
     cv2.imwrite(str(tmp_path / "strip.png"), np.full(SIZE, 51, np.uint8))
@@ -78,6 +80,7 @@ def test_an_exported_model_predicts_without_torch(tmp_path):
     assert not imported & NOT_EVEN_FOR_WORK
 
 
+@pytest.mark.slow
 def test_experiments_are_compared_without_what_trains_them(tmp_path):
     for name in ("first", "second"):
         write_experiment(tmp_path, name=name)

@@ -61,6 +61,7 @@ def test_copies_of_real_strips_are_found_and_nothing_else(real_strips, kind):
     assert wrong == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", COPIES)
 def test_copies_of_synthetic_strips_are_found_and_nothing_else(synthetic_strips, kind):
     right, wrong = found(synthetic_strips, kind)
@@ -199,6 +200,7 @@ def one_background(count: int, seed: int = 0) -> StripDescriptors:
     return StripDescriptors.of((relief, 1.0) for relief in reliefs)
 
 
+@pytest.mark.slow
 def test_one_background_needs_about_one_look_at_each_strip(monkeypatch):
     looks = []
     same_relief = duplicates._same_relief
@@ -264,6 +266,7 @@ def test_all_copies_of_a_strip_are_one_group(real_strips):
     assert together[own[:, None] == own].mean() > 0.95
 
 
+@pytest.mark.slow
 @given(st.integers(3, 25), st.integers(1, 4), st.integers(0, 2**32))
 @settings(deadline=None, max_examples=60)
 def test_groups_refine_the_chains_and_their_pairs_connect_them(count, sources, seed):

@@ -65,6 +65,7 @@ def test_gradients_reach_every_parameter_and_are_finite(name, channels):
         assert all(parameter.grad.any() for parameter in part.parameters())
 
 
+@pytest.mark.slow
 def test_learns(name):
     model, batch = Autoencoder(name), images()
     loss = AutoencoderLoss(model.bottleneck, {"reconstruction": {"type": "l2"}})

@@ -111,6 +111,7 @@ def test_training_and_evaluation_mode_measure_the_same_distances(name, channels)
     assert torch.equal(maps(detector.train(), batch), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("name", NAMES)
 def test_its_graph_is_traced_to_the_same_score(name, channels):

@@ -84,6 +84,7 @@ def outcome(path: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_it_is_the_same_bit_for_bit(strips, tmp_path, monkeypatch, capsys):
     words = ["detector.name=autoencoder", *CODES, f"data.unlabelled={strips}"]
     whole = fit(monkeypatch, tmp_path / "whole", *words)
@@ -132,6 +133,7 @@ def test_what_a_training_leaves(strips, tmp_path, monkeypatch):
     assert all(torch.equal(written[f"network.{key}"], value) for key, value in best.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["autoencoder", "synthetic_defects"])
 def test_a_finished_detector_scores_as_it_did(name, strips, tmp_path, monkeypatch):
     path = fit(monkeypatch, tmp_path, f"detector.name={name}", f"data.unlabelled={strips}")

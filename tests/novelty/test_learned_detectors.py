@@ -114,6 +114,7 @@ def test_views_are_the_same_for_input_and_target_and_change_with_the_epoch():
     assert not torch.equal(dataset.__getitems__([0, 1])["image"], first["image"])
 
 
+@pytest.mark.slow
 def test_the_trained_autoencoder_is_hottest_where_a_mark_is():
     detector = built("autoencoder", {"bottleneck": "vae", "latent_channels": 4})
     trained(detector, 12)

@@ -389,6 +389,7 @@ def test_a_bank_that_has_seen_too_few_strips_says_so(tmp_path, caplog):
     assert "Fitted on 6 strips, which are too few" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["", "encoder.safetensors"])
 def test_the_backbone_of_an_experiment_is_taken(file, tmp_path, labelled):
     """Of a pretraining, named by its folder or its file, which may be gone afterwards."""

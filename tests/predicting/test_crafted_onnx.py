@@ -178,6 +178,7 @@ def test_a_crafted_model_gets_one_line(name, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "rows.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_right_model_is_opened_from_a_file_and_from_bytes(tmp_path):
     file = tmp_path / "model.onnx"
     file.write_bytes(model())

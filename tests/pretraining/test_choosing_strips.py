@@ -155,6 +155,7 @@ def held_by_the_project() -> int:
     return sum(each.size for each in found.statistics("filename"))
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_with_200_000_files():
     """The paths take their letters and 8 bytes each, and reading batches adds nothing."""
     number = 200_000

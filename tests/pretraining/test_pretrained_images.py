@@ -131,6 +131,7 @@ def test_a_folder_is_found_from_another_one(encoder_of, check, labelled, tmp_pat
     refusal(check, f"model.weights={foreign}")
 
 
+@pytest.mark.slow
 def test_what_an_earlier_pretraining_saw_is_not_forgotten(
     encoder_of, check, labelled, compose, words
 ):
@@ -158,6 +159,7 @@ def test_the_command_refuses_in_one_line_and_leaves_nothing(
     assert not (tmp_path / "trained").exists()
 
 
+@pytest.mark.slow
 def test_what_was_wanted_is_recorded_and_reported(
     labelled, encoder_of, train_command, words, tmp_path
 ):

@@ -207,6 +207,7 @@ def test_of_epochs_without_a_probe_the_last_is_taken(labelled, tmp_path, monkeyp
     assert results["best_epoch"] == results["tested_epoch"] == 3
 
 
+@pytest.mark.slow
 def test_a_resumed_pretraining_keeps_its_split_and_what_it_began_from(
     labelled, pretrained, whole_and_stopped, tmp_path, monkeypatch
 ):
@@ -226,6 +227,7 @@ def test_a_resumed_pretraining_keeps_its_split_and_what_it_began_from(
     assert outcome(stopped)["encoder"]["card"]["initial_weights"]
 
 
+@pytest.mark.slow
 def test_moco_resumes_within_an_epoch_bit_for_bit(
     plain_folder, whole_and_stopped, monkeypatch, capsys
 ):

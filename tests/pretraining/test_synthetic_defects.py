@@ -146,6 +146,7 @@ def test_figures_of_masks():
     assert watch_masks(np.zeros(masks.shape), 0 * masks)["pixel_average_precision"] is None
 
 
+@pytest.mark.slow
 def test_painted_defects_are_learned(strips, tmp_path):
     path = pretrained(strips, tmp_path, "training.num_epochs=25", "method.clean=0.3")
     results = json.loads((path / "results.json").read_text())
@@ -195,6 +196,7 @@ def test_a_whole_model_brings_its_trained_mask_head(tmp_path):
         assert torch.equal(model.state_dict()[key], value), key
 
 
+@pytest.mark.slow
 def test_labelled_strips_are_probed_and_choose_the_epoch(tmp_path):
     data = write_labelled(tmp_path / "data")
     config = composed(*WORDS, f"data.root={data}", "training.probe_every=1",
@@ -204,6 +206,7 @@ def test_labelled_strips_are_probed_and_choose_the_epoch(tmp_path):
     assert probed[results["best_epoch"] - 1] == max(probed)
 
 
+@pytest.mark.slow
 def test_it_resumes_within_an_epoch_bit_for_bit(strips, tmp_path, monkeypatch):
     words = [*SMALL, *WORDS, f"data.unlabelled={strips}"]
     assert run_script(monkeypatch, *words, f"experiment.results_dir={tmp_path / 'whole'}") == 0

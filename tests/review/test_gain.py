@@ -53,6 +53,7 @@ def simulated(generator, images: int, qualities, seed_spread: float) -> tuple[np
     return labels, [Seed(np.arange(images), *map(model, qualities)) for _ in SEEDS]
 
 
+@pytest.mark.slow
 def test_of_equal_models_the_interval_covers_zero():
     """At 95 %, 2 of 40 miss it; more than 6 would happen in three of a thousand trials."""
     generator = np.random.default_rng(7)
@@ -280,6 +281,7 @@ def run(monkeypatch, capsys):
     return partial(run_corrections, monkeypatch, capsys)
 
 
+@pytest.mark.slow
 def test_the_command_finds_the_experiments_or_takes_those_named(made, store, run):
     code, text = run("gain", store.path, "--results-dir", made)
     assert code == 0, text

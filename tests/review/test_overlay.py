@@ -66,6 +66,7 @@ def test_other_files_are_refused(tmp_path):
             read_corrections(path)
 
 
+@pytest.mark.slow
 def test_a_training_and_its_evaluation_use_the_decided_labels(
     compose, tiny, completed, tmp_path, caplog
 ):

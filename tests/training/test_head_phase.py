@@ -168,6 +168,7 @@ HEAD_AND_MASKS = [
 HEAD_FIRST = ["training.head_epochs=1", "training.ema_decay=0.9", "training.layer_decay=0.8"]
 
 
+@pytest.mark.slow
 def test_the_history_says_what_was_trained(uninterrupted):
     history = read(uninterrupted(*HEAD_FIRST))["history"]
     assert [record["phase"] for record in history] == ["head", "all", "all"]

@@ -188,6 +188,7 @@ def test_folds_are_children(server, folder):
     assert server.of("runs/update")[-1]["run_id"] == "run_1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["refuses", "hangs", "dies", "hangs later"])
 def test_trouble_with_the_server_is_one_warning(server, folder, trouble, monkeypatch, caplog):
     server.is_hanging = trouble == "hangs"

@@ -98,6 +98,7 @@ def status(path: Path) -> dict[str, Any]:
     return {key: results[key] for key in ("status", "status_message") if key in results}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_training_completes_and_its_best_epoch_is_tested(name, uninterrupted):
     expected = uninterrupted(name)
@@ -110,6 +111,7 @@ def test_a_training_completes_and_its_best_epoch_is_tested(name, uninterrupted):
     assert expected["tested_epoch"] == expected["best_epoch"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 @pytest.mark.parametrize("number", [1, NUM_BATCHES, NUM_BATCHES + 2, NUM_STEPS])
 def test_stopped_anywhere_and_resumed_it_is_the_same_bit_for_bit(
@@ -123,6 +125,7 @@ def test_stopped_anywhere_and_resumed_it_is_the_same_bit_for_bit(
     assert outcome(tmp_path) == uninterrupted(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_sigterm_lets_the_step_end(name, uninterrupted, tmp_path):
     with pytest.raises(KeyboardInterrupt):
@@ -135,6 +138,7 @@ def test_sigterm_lets_the_step_end(name, uninterrupted, tmp_path):
     assert outcome(tmp_path) == uninterrupted(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_failure_says_so_and_what_was_saved_goes_on(name, uninterrupted, tmp_path, monkeypatch):
     update = trainer_module.update

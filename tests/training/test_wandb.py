@@ -66,6 +66,7 @@ def summary(run: list) -> dict:
     return values(item for each in of_kind(run, "summary") for item in each.update)
 
 
+@pytest.mark.slow
 def test_a_run_holds_what_the_experiment_does(folder):
     with training(own := folder(), "wandb"):
         finish(own)

@@ -170,6 +170,7 @@ def test_the_pages_are_light(served):
         assert gzip.decompress(one.body) == asset.content
 
 
+@pytest.mark.slow
 def test_the_server_needs_neither_torch_nor_what_takes_seconds():
     script = "import sys, core.workbench.serving; print(json.dumps(sorted(sys.modules)))"
     ended = subprocess.run(

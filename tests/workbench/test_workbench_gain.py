@@ -38,6 +38,7 @@ def asked(served, key: str = ""):
     return answer.json()
 
 
+@pytest.mark.slow
 def test_every_cell_and_sentence_is_that_of_the_command(made):
     with running(made) as served:
         found = asked(served)
@@ -70,6 +71,7 @@ def test_without_corrected_labels_the_commands_are_said_and_nothing_is_read(tmp_
     assert "data.corrections=null,reviewed/corrections.csv" in found["commands"][1]
 
 
+@pytest.mark.slow
 def test_a_change_of_the_review_or_of_the_trainings_is_seen(changeable):
     with running(changeable) as served:
         assert "headline" in asked(served)
@@ -81,6 +83,7 @@ def test_a_change_of_the_review_or_of_the_trainings_is_seen(changeable):
     assert "seeds: 2 match" in found["problems"][0]
 
 
+@pytest.mark.slow
 def test_the_commands_name_the_store_of_the_pairing(changeable):
     ReviewStore(changeable / "reviews" / f"{'0' * 16}.sqlite", create=True)
     with running(changeable) as served:
@@ -97,6 +100,7 @@ def test_too_few_reviewed_strips_are_refused_in_a_line(changeable):
     assert len(found["trainings"]) == 3
 
 
+@pytest.mark.slow
 def test_one_of_several_pairings_is_chosen_by_any_of_its_trainings(changeable):
     for seed in (1, 2, 3):
         write_corrected(changeable, seed, name=f"second_{seed}", sha256="aa", images=400)

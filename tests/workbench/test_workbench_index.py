@@ -195,6 +195,7 @@ def test_running_says_who_holds_the_lock(index, tmp_path):
     assert rows(index)["live"]["status"] == "no process"
 
 
+@pytest.mark.slow
 def test_a_child_that_is_ended_is_replaced():
     ask = ChildProcess()
     try:

@@ -30,6 +30,7 @@ def page(tmp_path):
         yield found
 
 
+@pytest.mark.slow
 def test_a_training_is_started_followed_stopped_and_resumed(page, tmp_path):
     number = page.start(experiment__name="loops").json()["number"]
     job = page.until(number, RUNNING)
@@ -90,6 +91,7 @@ def test_a_command_that_fails_says_why(page):
     assert job["message"] == "error: training.num_epochs=0: expected more"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", ["999", "0", "-1", "9" * 40, "x", "1/../1", "..%2f1"])
 def test_only_jobs_of_the_queue_have_output(page, number):
     page.start(experiment__name="ends")

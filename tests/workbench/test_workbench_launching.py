@@ -86,6 +86,7 @@ def standards(page, **chosen):
     return answer.json()["values"]
 
 
+@pytest.mark.slow
 def test_what_a_key_has_is_what_the_training_has_whatever_is_chosen(form, page):
     """Of a preset with another component, the preset's values of its own one are no longer used."""
     experiments, supervisions = (
@@ -179,6 +180,7 @@ def other_than(default: Any, schema: dict[str, Any]) -> Any:
     return default
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", ["model", "loss", "mask_loss"])
 def test_every_parameter_of_every_component_can_be_set_and_none_is_sent_untouched(
     form, group, page, monkeypatch

@@ -112,6 +112,7 @@ def test_a_stop_is_ctrl_c_and_resuming_goes_on_in_the_same_folder(queue, results
     assert [path.name for path in results_dir.iterdir()] == [job.experiment]
 
 
+@pytest.mark.slow
 def test_what_does_not_stop_is_killed_with_its_workers(queue, results_dir, monkeypatch):
     steps = ((0, signal.SIGINT), (0.2, signal.SIGTERM), (0.4, signal.SIGKILL))
     monkeypatch.setattr(runner_module, "STEPS", steps)
@@ -295,6 +296,7 @@ def server_process(queue, results_dir):
     server.wait()
 
 
+@pytest.mark.slow
 def test_a_job_outlives_a_server_that_is_killed_and_is_found_by_the_next(
     queue, results_dir, server_process
 ):

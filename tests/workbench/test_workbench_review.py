@@ -170,6 +170,7 @@ def test_undo_has_no_end_and_works_for_another_page(served, store):
     assert store.num_undone() == 24
 
 
+@pytest.mark.slow
 def test_two_reviewers_at_once_never_overwrite_each_other(served, store):
     def review(name):
         person, acknowledged = Reviewer(served, name), []
@@ -207,6 +208,7 @@ def review_all(reviewer, answers, **how):
     return shown
 
 
+@pytest.mark.slow
 def test_conflicts_and_unsure_strips_are_settled_by_one_reviewer_more(tmp_path):
     path, decisions = write_reviewable(tmp_path, images=60), tmp_path / "decisions.sqlite"
     is_open = {"order": "open"}

@@ -186,6 +186,7 @@ def mask_of(served, source, name, number):
     return cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
+@pytest.mark.slow
 def test_the_data_set_of_an_experiment_that_changes_is_read_again(tmp_path):
     path = write_trained(tmp_path / "results", tmp_path / "data")
     with running(tmp_path / "results") as served:
