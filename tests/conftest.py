@@ -28,6 +28,9 @@ _IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 if not _IS_WORKER:
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="cache_of_tests_")
 
+# Nothing that is imported is garbage: it is searched for once all tests are collected.
+gc.disable()
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
 
@@ -96,7 +99,8 @@ def pytest_collection_finish() -> None:
     """Leave the thousands of modules and tests out of what is searched for garbage."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
+    gc.set_threshold(100_000, 20, 20)
 
 
 @contextmanager
