@@ -64,10 +64,10 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers(config) -> int:
     from waiting_beside import number_of_processes
 
-    return number_of_processes()
+    return number_of_processes(config.option.markexpr)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -11,9 +11,11 @@ from xdist.workermanage import WorkerController
 WAITING = "tests/workbench/"
 
 
-def number_of_processes() -> int:
+def number_of_processes(chosen: str) -> int:
+    """For the tests that `-m` chooses: those that wait are slow ones."""
     has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
-    return 1 + (len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1)
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return cores + ("not slow" not in chosen)
 
 
 class WaitingBeside(LoadFileScheduling):
