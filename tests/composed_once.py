@@ -17,15 +17,15 @@ from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigNode, ConfigStore
 
+# Hydra's own.
+find = config_loader_impl.create_defaults_list
+merge = ConfigLoaderImpl._compose_config_from_defaults_list
+
 
 @contextmanager
 def composed_once() -> Iterator[None]:
     lists: dict[tuple, tuple] = {}
     configs: dict[int, Any] = {}
-    find, merge = (
-        config_loader_impl.create_defaults_list,
-        ConfigLoaderImpl._compose_config_from_defaults_list,
-    )
 
     def find_once(repo, config_name, overrides_list, **how):
         given = [one for one in overrides_list if not one.is_sweep_override()]
@@ -90,4 +90,4 @@ def _files(sources: Sequence[Any]) -> Iterator[tuple]:
         if source.scheme() == "file":
             for folder, _, names in os.walk(source.path):
                 for path in (Path(folder, name) for name in names):
-                    yield str(path), path.stat().st_mtime_ns
+                    yield str(path), path.stat().st_mtime_ns, path.stat().st_size
