@@ -64,17 +64,18 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config) -> int:
+def pytest_xdist_auto_num_workers(config) -> int | None:
     from waiting_beside import number_of_processes
 
-    return number_of_processes(config.option.markexpr)
+    is_given = "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ  # which xdist heeds
+    return None if is_given else number_of_processes(config.option.markexpr)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     from waiting_beside import WaitingBeside
 
-    return WaitingBeside(config, log)
+    return WaitingBeside(config, log) if config.option.dist == "loadfile" else None
 
 
 def pytest_collection_modifyitems(config, items) -> None:
