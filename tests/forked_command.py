@@ -9,20 +9,19 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 
-def start_forked(script: str, *arguments: str, printed: Path) -> BaseProcess:
-    """Start `python SCRIPT ARGUMENTS` as the leader of a session, which prints to this file."""
+def start_forked(script: str, *arguments: str, errors: Path) -> BaseProcess:
+    """Start `python SCRIPT ARGUMENTS` as the leader of a session; `errors` is its stderr."""
     process = multiprocessing.get_context("fork").Process(
-        target=_lead, args=(script, arguments, printed)
+        target=_lead, args=(script, arguments, errors)
     )
     process.start()
     return process
 
 
-def _lead(script: str, arguments: tuple[str, ...], printed: Path) -> None:
+def _lead(script: str, arguments: tuple[str, ...], errors: Path) -> None:
     os.setsid()
-    descriptor = os.open(printed, os.O_WRONLY | os.O_CREAT)
-    for number in (1, 2):
-        os.dup2(descriptor, number)
+    for number, file in enumerate((os.devnull, errors), start=1):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
     do_script(script, *arguments)
 

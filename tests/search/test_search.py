@@ -57,7 +57,7 @@ def components_kept(monkeypatch):
 def test_a_search_that_was_killed_finds_the_same(whole, tiny, tmp_path):
     command = search_command(tiny, tmp_path, TWO)
     script = str(REPOSITORY / "code" / "search.py")
-    kill_after_an_epoch(start_forked(script, *command[2:], printed=tmp_path / "printed"), tmp_path)
+    kill_after_an_epoch(start_forked(script, *command[2:], errors=tmp_path / "errors"), tmp_path)
     assert [trial.state.name for trial in trials_in(tmp_path)] == ["RUNNING"]
     assert "2 of 2 trials: 2 completed, 0 pruned, 0 failed" in run_search(command)
     found = trials_in(tmp_path)

@@ -17,7 +17,7 @@ from core.workbench.review_lists import read_review_list
 from core.workbench.strip_sources import strip_key
 
 pytestmark = IN_A_BROWSER
-NUM_DECISIONS = 60
+NUM_DECISIONS = 200
 # From a key to the picture of the next strip, which has then been drawn once.
 WATCH = """() => {
   window.waits = [];
@@ -112,7 +112,7 @@ def planned(strip, blind, number):
     return ["Enter"], given
 
 
-def test_many_decisions_by_keys_alone(browser, served, made, tmp_path, record_property):
+def test_two_hundred_decisions_by_keys_alone(browser, served, made, tmp_path, record_property):
     strips = read_review_list(made / "results" / "reviewable", "suspects").strips
     originals = {path: path.read_bytes() for path in (made / "strips").rglob("*.*")}
     wanted = {}
