@@ -248,13 +248,22 @@ def test_what_is_refused_is_kept_until_it_is_forgotten(browser, served, tmp_path
         expect(alert).to_contain_text("refuses: 1. 422: decision: no such strip")
         expect(page.get_by_role("region", name="Strip")).to_be_visible()
         assert strip_of(page) != refused
+        # It is tried again and again: also while it is forgotten.
+        tried = []
+        page.unroute("**/api/review/decide")
+        page.route("**/api/review/decide", lambda route: tried.append(route))
+        while not tried:
+            page.wait_for_timeout(20)
         page.get_by_role("button", name="Forget them").click()
         expect(alert).to_have_count(0)
+        with page.expect_response("**/api/review/decide"):
+            failing(422, "decision: no such strip")(tried[0])
         page.unroute("**/api/review/decide")
         while strip_of(page) != refused:
             decide(page)
         decide(page)
         expect(page.get_by_text("Saved. Last")).to_be_visible()
+        expect(alert).to_have_count(0)
     assert strip_key(entries_of(tmp_path)[-1].image_id) == refused
 
 

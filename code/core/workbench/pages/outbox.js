@@ -62,8 +62,10 @@ class Outbox {
       const isShown = about && Object.keys(about).every((name) => about[name] === body[name]);
       const { found, refused, trouble } = await post("decide", body, isShown ? COUNT : 0);
       if (found) this.remove(body);
-      else if (refused) this.refusals.set(body.request, trouble);
-      else {
+      else if (refused) {
+        const isForgotten = !this.bodies.some(({ request }) => request === body.request); // while it was asked
+        if (!isForgotten) this.refusals.set(body.request, trouble);
+      } else {
         stuck.add(body.key);
         this.trouble = trouble;
       }
