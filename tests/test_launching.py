@@ -113,7 +113,11 @@ def small(tiny) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "words"),
-    [("memory", "out of memory on cpu with data.batch_size=8"), ("killed", "was killed")],
+    [
+        ("memory", "out of memory on cpu with data.batch_size=8"),
+        ("killed", "was killed"),
+        ("killed later", "was killed"),
+    ],
 )
 def test_the_error_of_any_process_ends_all_in_one_line(how, words, compose, small, tmp_path):
     config = compose(*small, f"experiment.results_dir={tmp_path}")

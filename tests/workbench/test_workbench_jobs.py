@@ -17,9 +17,9 @@ from launching_workbench import launching
 from outcomes import differences, outcome
 
 from core.errors import InputError
+from core.machine.processes import IS_SUPPORTED
 from core.workbench.launching.checking import estimated
 from core.workbench.launching.jobs import ENDED, QUEUED, RUNNING, JobQueue
-from core.workbench.launching.processes import IS_SUPPORTED
 
 pytestmark = pytest.mark.skipif(not IS_SUPPORTED, reason="processes are told apart by /proc")
 

@@ -16,12 +16,12 @@ from reviewable import write_reviewable
 from core.command.choosers import CONFIG_DIR, short_forms
 from core.errors import UnavailableError
 from core.losses.registry import get_registry as losses
+from core.machine.processes import IS_SUPPORTED
 from core.models.registry import get_registry as models
 from core.workbench.launching import checking, schemas
 from core.workbench.launching.checking import composed
 from core.workbench.launching.cloning import by_key
 from core.workbench.launching.overrides import override_words
-from core.workbench.launching.processes import IS_SUPPORTED
 from core.workbench.launching.schemas import settable
 
 pytestmark = pytest.mark.skipif(not IS_SUPPORTED, reason="processes are told apart by /proc")

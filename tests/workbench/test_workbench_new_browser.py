@@ -8,8 +8,8 @@ from browsing import HOSTILE, IN_A_BROWSER, expect, login, new_page, opened
 from experiment_factory import read_results, write_experiment, write_results
 from launching_workbench import launching
 
+from core.machine.processes import IS_SUPPORTED
 from core.workbench.launching.jobs import ENDED, RUNNING
-from core.workbench.launching.processes import IS_SUPPORTED
 
 pytestmark = [
     *IN_A_BROWSER,

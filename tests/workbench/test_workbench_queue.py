@@ -15,10 +15,10 @@ from conftest import REPOSITORY
 
 from core.errors import InputError
 from core.experiments.lock import is_locked
+from core.machine.processes import IS_SUPPORTED, Process
 from core.workbench.child import directly
 from core.workbench.launching import runner as runner_module
 from core.workbench.launching.jobs import ENDED, QUEUED, RUNNING, JobQueue
-from core.workbench.launching.processes import IS_SUPPORTED, Process
 from core.workbench.launching.runner import Runner
 
 pytestmark = pytest.mark.skipif(not IS_SUPPORTED, reason="processes are told apart by /proc")

@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
 from core.errors import InputError
+from core.machine.processes import IS_SUPPORTED, Process, numbering
 
 # How long a process waits for another, which may be filling a cache. A process that ended is
 # noticed at once by its closed connections.
@@ -92,7 +93,7 @@ def others_may_fail() -> Iterator[None]:
         yield
     except (RuntimeError, KeyboardInterrupt) as error:
         is_mistake, text = _failure_of_another() or (True, None)
-        if text is None and not (_Joined.job and _GONE.search(str(error))):
+        if text is None and not _one_is_gone(error):
             raise
         if not is_mistake:
             raise OtherProcessError(text) from error
@@ -116,6 +117,8 @@ def _join(place: ProcessRank) -> None:
         backend = "cpu:gloo,cuda:nccl"
     store, *_ = next(rendezvous("env://", place.rank, place.size, timeout=_PATIENCE))
     _Joined.store = store
+    own = Process.own() if IS_SUPPORTED else None
+    store.set(_process_key(place.rank), json.dumps(own and [numbering(), own.pid, own.began]))
     dist.init_process_group(
         backend,
         store=dist.PrefixStore("group", store),
@@ -140,3 +143,32 @@ def _failure_of_another() -> tuple[bool, str] | None:
         if _Joined.job.check([_FAILURE]):
             return tuple(json.loads(_Joined.job.get(_FAILURE)))
     return None
+
+
+def _one_is_gone(error: BaseException) -> bool:
+    """Whether a connection was closed, or a launcher stopped this process after another ended.
+
+    A training that ends because one of its processes was killed was not stopped by its user.
+    """
+    if _Joined.job is None:
+        return False
+    if isinstance(error, RuntimeError):
+        return bool(_GONE.search(str(error)))
+    with suppress(RuntimeError):
+        # All end soon after the first one did.
+        in_order = _Joined.job.check([_ENDED])
+        return not in_order and any(map(_has_ended, range(dist.get_world_size())))
+    return False
+
+
+def _has_ended(rank: int) -> bool:
+    """Whether a process has; false where this one cannot see it, as on another machine."""
+    noted = json.loads(_Joined.store.get(_process_key(rank)))
+    if noted is None:
+        return False
+    where, pid, began = noted
+    return where == numbering() != [] and not Process(pid, began).is_alive()
+
+
+def _process_key(rank: int) -> str:
+    return f"process_{rank}"

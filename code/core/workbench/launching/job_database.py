@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
-from core.workbench.launching.processes import Process
+from core.machine.processes import Process
 
 _WAIT_SECONDS = 30.0
 _TABLE = """CREATE TABLE IF NOT EXISTS jobs (

@@ -17,8 +17,8 @@ from typing import Any
 
 from core.errors import InputError
 from core.files.escaping import for_terminal
+from core.machine.processes import Process, boot_id
 from core.workbench.launching.job_database import COLUMNS, Job, as_job, connected, writing
-from core.workbench.launching.processes import Process, boot_id
 
 QUEUED, RUNNING, ENDED = "queued", "running", "ended"
 CPU, GPU = "cpu", "gpu"

@@ -10,6 +10,7 @@ from core.command.config import RESUME
 from core.errors import InputError
 from core.experiments.lock import is_locked
 from core.files.escaping import for_terminal
+from core.machine.processes import IS_SUPPORTED
 from core.workbench.child import ChildProcess
 from core.workbench.index import ExperimentIndex, Found, key_of
 from core.workbench.launching.checking import (
@@ -26,7 +27,6 @@ from core.workbench.launching.job_database import Job
 from core.workbench.launching.jobs import CPU, ENDED, QUEUED, RUNNING, JobQueue
 from core.workbench.launching.overrides import hydra_text, override_words
 from core.workbench.launching.places import Places, described, places
-from core.workbench.launching.processes import IS_SUPPORTED
 from core.workbench.launching.runner import Runner
 from core.workbench.launching.schemas import CHOOSING, describe_form, settable
 

@@ -18,10 +18,10 @@ from core.errors import InputError
 from core.experiments.lock import is_locked
 from core.experiments.reading import RESULTS_FILE
 from core.files.escaping import for_terminal
+from core.machine.processes import Process, boot_id
 from core.workbench.index import ABANDONED
 from core.workbench.launching.job_database import Job
 from core.workbench.launching.jobs import CPU, QUEUED, RUNNING, JobQueue
-from core.workbench.launching.processes import Process, boot_id
 from core.workbench.launching.starting import CODE, starting
 from core.workbench.summary import read_row
 

@@ -8,9 +8,9 @@ import signal
 import sys
 from pathlib import Path
 
+from core.machine.processes import Process
 from core.workbench.launching.job_database import Job
 from core.workbench.launching.jobs import JobQueue
-from core.workbench.launching.processes import Process
 
 CODE = Path(__file__).parents[3]
 _BEGIN = (
