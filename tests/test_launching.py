@@ -131,6 +131,19 @@ def test_the_error_of_any_process_ends_all_in_one_line(how, words, compose, smal
     assert words in read(path)["status_message"]
 
 
+def test_what_reads_images_is_started_as_in_a_training_of_one_process(monkeypatch):
+    """Not spawned, as a process that was spawned does: each would import for seconds."""
+    usual, before = multiprocessing.get_start_method(), signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(launching, "start_log", lambda: None)
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        found = launching._one_of_several(lambda: {"method": multiprocessing.get_start_method()})
+    finally:
+        multiprocessing.set_start_method(None, force=True)
+        signal.signal(signal.SIGTERM, before)
+    assert found == {"method": usual}
+
+
 @pytest.mark.slow
 def test_a_job_of_a_sweep_trains_on_its_devices(train_command, small, tmp_path):
     where = f"experiment.results_dir={tmp_path / 'results'}"

@@ -117,6 +117,8 @@ def _in_processes(devices: int, work: Work) -> dict[str, Any]:
 def _one_of_several(work: Work) -> dict[str, Any] | None:
     """Run in each process. Returns the results in the first one; None if asked to stop."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Those that read images are started as in a training of one process: not spawned, as this was.
+    multiprocessing.set_start_method(None, force=True)
     start_log()
     try:
         with as_launched(tells_all=True):
