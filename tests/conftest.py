@@ -79,10 +79,14 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(config, items) -> None:
-    """Give the worker processes the files with slow tests first, so that none ends long after."""
+    """Give the worker processes the files with slow tests first, so that none ends long after.
+
+    First of all whole trainings: the larger a process has grown, the longer its forks take.
+    """
     if hasattr(config, "workerinput"):
         slow = {item.path for item in items if item.get_closest_marker("slow")}
-        items.sort(key=lambda item: item.path not in slow)
+        own = Path(__file__).parent
+        items.sort(key=lambda item: (item.path not in slow, item.path.parent != own))
 
 
 @pytest.hookimpl(trylast=True)

@@ -20,6 +20,8 @@ import torch
 
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _COMPILER = ("torch._dynamo", "torch._dynamo.utils")
+# Where it is installed, timm imports it for the log of its own training script.
+_TRACKER = "wandb"
 
 
 def _own_operators_load() -> bool:
@@ -62,16 +64,19 @@ def _remove_stand_ins() -> None:
             del sys.modules[name]
 
 
-def _import_without_compiler() -> None:
+def _import_timm() -> None:
     if sys.modules.keys() & {"timm", *_COMPILER}:
         return
     sys.modules.update({name: _Later(name) for name in _COMPILER})
+    sys.modules.setdefault(_TRACKER, None)  # as if it were not installed
     try:
         # Another version may import more of the compiler: that fails, and succeeds without these.
         with suppress(ImportError):
             importlib.import_module("timm")
     finally:
         _remove_stand_ins()
+        if sys.modules[_TRACKER] is None:
+            del sys.modules[_TRACKER]
 
 
 if not _own_operators_load():
@@ -79,4 +84,4 @@ if not _own_operators_load():
     _library = torch.library.Library("torchvision", "DEF")
     for _name in ("nms", "qnms"):
         _library.define(f"{_name}{_SCHEMA}")
-_import_without_compiler()
+_import_timm()
