@@ -30,8 +30,8 @@ OTHERS = [command for command in commands() if TRAIN not in command]
 CHOICES = ("experiment", "data", "model", "loss", "augmentation", "supervision", "resume")
 
 # Parts of commands that take more than a second, or that read what such a command writes.
-SLOW = ("benchmark.py", "pretrain.py", "novelty", "export.py", "explain.py", "model.onnx",
-        "model.zip")  # fmt: skip
+SLOW = ("benchmark.py", "pretrain.py", "novelty", "export.py", "explain.py", "search.py",
+        "model.onnx", "model.zip")  # fmt: skip
 
 # Options that keep it cheap: benchmarks get next to no time.
 ONCE, SLIM = ["--rounds", "1"], ["--model", "test_resnet"]

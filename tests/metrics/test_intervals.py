@@ -248,6 +248,7 @@ def test_equal_predictors_are_rarely_told_apart():
     assert found <= 9  # 3 expected; 10 or more happen once in a thousand
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("support", [1, 2, 4])
 def test_equal_predictors_are_rarely_told_apart_by_a_few_positives(support):
     """Each finds four strips in five, at random."""

@@ -112,6 +112,7 @@ def test_interrupted_and_resumed_it_is_the_same_bit_for_bit(strips, tmp_path, mo
     assert "epochs, which would be overwritten" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_a_training_leaves(strips, tmp_path, monkeypatch):
     words = ["detector.name=autoencoder", *CODES, "training.trackers=[tensorboard]"]
     path = fit(monkeypatch, tmp_path, f"data.unlabelled={strips}", *words)
@@ -179,6 +180,7 @@ def test_other_exports_of_a_detector_are_refused(strips, tmp_path, monkeypatch):
         export.main([str(path), "--format", "onnx", "--output", str(tmp_path / "model.pt")])
 
 
+@pytest.mark.slow
 def test_keys_of_a_training_are_refused_where_nothing_is_trained(
     strips, tmp_path, monkeypatch, capsys
 ):

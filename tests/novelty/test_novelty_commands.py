@@ -267,6 +267,7 @@ def test_near_duplicates_of_the_test_part_are_not_learned_from(labelled, experim
     assert results["data"]["num_test"] == len(tested)
 
 
+@pytest.mark.slow
 def test_too_few_strips_to_tell_are_said_to_be(tmp_path, caplog):
     folder = write_folder(tmp_path / "strips", range(25))
     results = fitted(tmp_path / "results", f"data.unlabelled={folder}", *BANK)

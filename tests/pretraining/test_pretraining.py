@@ -199,6 +199,7 @@ def whole_and_stopped(tmp_path, monkeypatch) -> Callable[..., tuple[Path, Path]]
     return pretrain
 
 
+@pytest.mark.slow
 def test_of_epochs_without_a_probe_the_last_is_taken(labelled, tmp_path, monkeypatch):
     """The loss of MoCo rises while its queue fills, so that its first epoch has the lowest."""
     monkeypatch.setattr(task, "average_precision_of_probe", lambda *_: None)

@@ -174,6 +174,7 @@ def test_a_strip_of_the_sample_that_was_not_decided_blind_waits_no_more(made, st
     assert after.num_strips == before.num_strips
 
 
+@pytest.mark.slow
 def test_equal_models_show_no_difference(tmp_path):
     write_both(tmp_path / "results", images=400, quality=1.5)
     store = write_review(tmp_path / "decisions.sqlite", tmp_path / "results")

@@ -118,6 +118,7 @@ def test_a_table_of_reviewed_strips_that_is_not_that_of_the_log_is_refused(store
         ReviewStore(store.path)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
