@@ -118,6 +118,10 @@ class Learner:
 
     def output(self, batch: Mapping[str, Any]) -> Any:
         """The model's output for a batch; its backward pass exchanges gradients with the others."""
+        if self.features is None:
+            model = self.model if self.exchange is None else self.exchange
+            with self.precision.autocast():
+                return model(batch["image"].to(self.device, non_blocking=True))
         model = ByFeatures(self.model) if self.exchange is None else self.exchange
         batch = self.with_features(batch)
         with self.precision.autocast():

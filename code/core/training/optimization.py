@@ -1,6 +1,7 @@
 """Optimizer and learning-rate schedule, both from timm."""
 
 import math
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -93,8 +94,7 @@ class HeadThenCosine(CosineLRScheduler):
     def __init__(self, optimizer: optim.Optimizer, *, head_updates: int, **options: Any) -> None:
         self.head_updates = head_updates
         super().__init__(optimizer, **options)
-        if head_updates:
-            self.step_update(0)
+        self.step_update(0)
 
     def _get_lr(self, t: int) -> list[float]:
         if t < self.head_updates:
@@ -112,9 +112,11 @@ def create_scheduler(
     """
     total = (settings.num_epochs - settings.head_epochs) * steps_per_epoch
     warmup = min(math.ceil(settings.warmup_epochs * steps_per_epoch), total // 2)
-    return HeadThenCosine(
+    kind = CosineLRScheduler
+    if settings.head_epochs:
+        kind = partial(HeadThenCosine, head_updates=settings.head_epochs * steps_per_epoch)
+    return kind(
         optimizer,
-        head_updates=settings.head_epochs * steps_per_epoch,
         t_initial=max(2, total - warmup),
         lr_min=min(settings.min_learning_rate, settings.learning_rate),
         warmup_t=warmup,
