@@ -46,6 +46,28 @@ class OnlyWith:
     def __str__(self) -> str:
         return f"{self.keys[0]}={self.values[0]}" if self.values else self.keys[0]
 
+    @property
+    def remedy(self) -> str:
+        return "leave it out, or give both"
+
+
+@dataclass(frozen=True)
+class OnlyForItems(OnlyWith):
+    """Metadata of a parameter for those items of a list, `keys[0]`, that do not set their own."""
+
+    own: str = ""
+
+    def holds(self, given: Mapping[str, Any]) -> bool:
+        """Whether the parameter does something beside what is given."""
+        return any(self.own not in item for item in given.get(self.keys[0]) or ())
+
+    def __str__(self) -> str:
+        return f"{self.keys[0]} that leave {self.own} out"
+
+    @property
+    def remedy(self) -> str:
+        return "leave it out, or theirs"
+
 
 def is_installed(package: str) -> bool:
     """Whether an optional package can be imported; a folder of that name is none."""

@@ -35,12 +35,15 @@ def test_a_value_that_does_something_is_accepted(key):
 
 
 COMPOUND = ["loss.type=compound", "loss.components=[{type:bce},{type:dice}]"]
+OWN = "loss.components=[{type:bce,reduction:mean},{type:dice,reduction:mean}]"
+ONE_OWN = "loss.components=[{type:bce},{type:dice,reduction:mean}]"
 BOUNDARY = ["model.mask_head=true", "mask_loss.type=boundary_loss"]
 PLAIN = "model.name=convnext_tiny"
 ONLY_WITH = {
     "loss.floor=0.3": (COMPOUND, [[], ["loss.learnable_weights=uncertainty"]],
                        [["loss.learnable_weights=softmax"], ["loss.learnable=true"]]),
     "loss.prior_strength=5": (COMPOUND, [[]], [["loss.learnable_weights=true"]]),
+    "loss.reduction=sum": (["loss.type=compound"], [[OWN]], [[COMPOUND[1]], [ONE_OWN]]),
     "loss.effective_number_beta=0.9": ([], [[], ["loss.class_weight=inverse"]],
                                        [["loss.class_weight=effective_number"]]),
     "mask_loss.max_distance=3": (BOUNDARY, [["mask_loss.scale=diagonal"]], [[]]),

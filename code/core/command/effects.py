@@ -53,7 +53,7 @@ def check_component_effects(config: TrainConfig, words: Iterable[str] | None = N
                 if not only.holds(values):
                     raise InputError(
                         f"{group}.{name}={values[name]}: has no effect without {group}.{only}: "
-                        "leave it out, or give both"
+                        f"{only.remedy}"
                     )
     least, peak = config.training.min_learning_rate, config.training.learning_rate
     if "training.min_learning_rate" in given and least > peak:

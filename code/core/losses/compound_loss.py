@@ -15,7 +15,7 @@ from core.losses.base import BaseLoss, NonNegative
 from core.losses.boundary_loss import BoundaryLoss
 from core.losses.components import ModuleLoss, build_component, build_weighting, unique_names
 from core.losses.registry import get_registry
-from core.validation import OnlyWith
+from core.validation import OnlyForItems, OnlyWith
 
 Component = dict[str, Any] | SkipJsonSchema[nn.Module]
 Learnable = bool | Literal["softmax", "uncertainty"]
@@ -64,6 +64,7 @@ class CompoundLoss(BaseLoss):
         reduction: Annotated[
             Literal["mean", "sum"],
             Field(description="of every component that does not set its own"),
+            OnlyForItems(("components",), own="reduction"),
         ] = "mean",
     ) -> None:
         super().__init__(reduction)
