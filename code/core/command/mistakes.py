@@ -6,9 +6,11 @@ import gc
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pkgutil import resolve_name
 
 from core.command.terminal import prepare_streams, show, show_error
@@ -55,10 +57,37 @@ def run_command(
     def explain_later(error: Exception) -> str | None:
         return (resolve_name(explain) if isinstance(explain, str) else explain)(error)
 
-    with mistakes_in_one_line(explain_later):
+    with mistakes_in_one_line(explain_later), _leaving_no_halves():
         if doing and _shows_progress():
             show(f"Starting the {doing}; loading libraries takes some seconds")
         main()
+
+
+@contextmanager
+def _leaving_no_halves() -> Iterator[None]:
+    """Let SIGTERM, which schedulers and services send, unwind the command before it ends it.
+
+    The system's own way would leave files that are half written.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received = False
+
+    def heed(*_: object) -> None:
+        nonlocal received
+        received = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, heed)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if received:
+            with suppress(OSError):
+                sys.stdout.flush()
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _shows_progress() -> bool:
