@@ -59,6 +59,22 @@ def test_options_and_their_values_are_no_such_words(arguments):
     assert quoted([*arguments, "experiment.seed=1"]) == [*arguments, "experiment.seed=1"]
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["-m", "--cfg", "job"], "Only one of --run, --multirun, --cfg"),
+        (["--resolve"], "The --resolve flag can only be used in conjunction with --cfg"),
+        (["--experimental-rerun", "nowhere"], "File nowhere does not exist. `--help`"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Experimental rerun")
+def test_options_that_hydra_refuses(options, text, train_command):
+    ended = train_command(*options)
+    assert ended.exit_code == 2
+    (line,) = ended.errors.splitlines()
+    assert line.startswith(f"error: {text}")
+
+
 def test_an_option_of_a_sweep(train_command, tmp_path):
     ended = train_command("-m", "augmentation=none,fancy", f"experiment.results_dir={tmp_path}")
     assert ended.exit_code == 2

@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pkgutil import resolve_name
@@ -126,9 +127,17 @@ def mistakes_in_one_line(explain: Explain = lambda error: None) -> Iterator[None
         if isinstance(error, OSError) and error.errno in _OF_A_PATH and error.filename is not None:
             path = os.fsdecode(error.filename)
             _leave(f"{path}: {error.strerror}: give another path, or make this one usable")
-        if not {f"{cls.__module__}.{cls.__name__}" for cls in type(error).__mro__} & _OF_A_CONFIG:
+        kinds = {f"{cls.__module__}.{cls.__name__}" for cls in type(error).__mro__}
+        if not kinds & _OF_A_CONFIG and not _is_of_options(error):
             raise
         _leave(explain(error) or _unknown_option(error) or one_line(error))
+
+
+def _is_of_options(error: Exception) -> bool:
+    """Whether Hydra itself refuses its options, such as two that exclude each other."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    raised_in = frames[-1][0].f_globals.get("__name__", "")
+    return type(error) is ValueError and raised_in.startswith("hydra.")
 
 
 def _unknown_option(error: Exception) -> str | None:
@@ -149,7 +158,7 @@ def one_line(error: Exception) -> str:
     for line in str(error).splitlines():
         if line.strip() and not line.strip().startswith(("object_type", "reference_type")):
             lines.append(line.strip())
-    text = ". ".join(line.rstrip(".") for line in lines)
+    text = ". ".join(line.rstrip(".!") for line in lines)
     return f"{text}. `--help` lists every key and its default"
 
 
