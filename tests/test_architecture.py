@@ -2,6 +2,7 @@
 
 import ast
 import code as standard_code
+import graphlib
 import io
 import re
 import tokenize
@@ -186,3 +187,16 @@ def test_requirements_are_pinned():
     for line in lines:
         if line.strip() and not line.startswith("#"):
             assert line.count("==") == 1, line
+
+
+def test_no_files_import_each_other():
+    """Not even for their types alone, or within a function."""
+    files = {".".join(path.relative_to(CODE).with_suffix("").parts): path for path in SOURCES}
+    graph = {}
+    for module, path in files.items():
+        names = set(imported_modules(path))
+        graph[module] = {n for n in names | {n.rpartition(".")[0] for n in names} if n in files}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))

@@ -7,8 +7,8 @@ from cuda_devices import each_device
 from torch.utils.data import default_collate, default_convert
 
 from core.augmentation.device import DeviceAugmentation, Strips
-from core.augmentation.draw import Draw, DrawnTransform, unchanged
-from core.augmentation.pipelines import AugmentationPipeline
+from core.augmentation.draw import Draw, unchanged
+from core.augmentation.pipelines import AugmentationPipeline, DrawnTransform
 from core.augmentation.settings import AugmentationSettings
 from core.augmentation.strip import Strip
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import random
-from typing import Any
+from typing import Any, ClassVar
 
 # Its import asks the network for a newer version otherwise.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -165,6 +165,36 @@ class AugmentationPipeline:
         ours = [transform.settings.record() for transform in self._strip_transforms]
         mixing = self.batch_transform.record() if self.batch_transform else []
         return ours + A.to_dict(self._compose)["transform"]["transforms"] + mixing
+
+
+class DrawnTransform:
+    """The transform of a loader that leaves to the device all that `DeviceAugmentation` can do.
+
+    It hands strips on as they are, with their `Draw`. A strip for which something else was drawn
+    as well, such as a rotation, is transformed here, and its `Draw` leaves it unchanged. So each
+    strip becomes what the pipeline alone makes of it.
+    """
+
+    needs_masks: ClassVar[bool] = False
+
+    def __init__(self, pipeline: AugmentationPipeline) -> None:
+        self.pipeline = pipeline
+        self.uses_masks = pipeline.uses_masks
+
+    def __call__(
+        self,
+        image: np.ndarray,
+        masks: np.ndarray | None,
+        labels: np.ndarray,
+        *,
+        epoch: int,
+        index: int,
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, Draw]:
+        draw = self.pipeline.drawn(masks, len(labels), epoch=epoch, index=index)
+        if draw is not None:
+            return image, masks, labels, draw
+        strip = self.pipeline(image, masks, labels, epoch=epoch, index=index)
+        return *strip, unchanged(len(labels))
 
 
 def _generator_of(

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from core.augmentation.device import DeviceAugmentation, Strips
-from core.augmentation.draw import Draw, DrawnTransform
-from core.augmentation.pipelines import AugmentationPipeline
+from core.augmentation.draw import Draw
+from core.augmentation.pipelines import AugmentationPipeline, DrawnTransform
 from core.command.config import TrainConfig
 from core.data.dataset import MaskRequest
 from core.data.mask_targets import max_pooled_batch
