@@ -231,6 +231,12 @@ def test_labels_and_masks_are_those_that_the_experiment_trained_on(tmp_path):
             name: served.ask(f"/api/strips/{source}/{strip_key(name)}/masks").json()["masks"]
             for name in (cleared, unused, plain)
         }
+        # Decided otherwise while the page is open.
+        labels[plain, "defect_3"] = 0
+        rows = ((*key, "", label, noisy.fingerprint()) for key, label in labels.items())
+        write_table(corrections, COLUMNS, rows)
+        later = listed(served, source)
+    assert dict(zip(later["ids"], later["labels"], strict=True))[plain] == []
     assert [shown[name] for name in (cleared, unused, plain)] == [[], [0], [2]]
     assert masks == {cleared: [], unused: None, plain: None}
     assert "has other decisions than at the training" in found["problems"][0]

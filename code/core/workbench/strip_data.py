@@ -31,14 +31,25 @@ Table = tuple[LabelTable, Sequence[str]]
 """The labels of a data set, whatever its images are, and what is wrong with its rows."""
 
 
-def data_stamp(root: Path) -> tuple[Any, ...]:
-    """Changes where an image or a label file of a data set is added, removed or replaced."""
+def data_stamp(root: Path, corrections: str | None = None) -> tuple[Any, ...]:
+    """Changes where an image or a label file of a data set is added, removed or replaced.
+
+    And where other labels are decided in the `corrections` that an experiment trained on.
+    """
+    files = [root / name for name in (*sources_in(root), "train_images", "images", "img")]
+    if corrections is not None:
+        files.append(Path(corrections))
     found = []
-    for name in (*sources_in(root), "train_images", "images", "img"):
+    for file in files:
         with suppress(OSError):
-            status = (root / name).stat()
-            found.append((name, status.st_mtime_ns, status.st_size))
+            status = file.stat()
+            found.append((file, status.st_mtime_ns, status.st_size))
     return tuple(found)
+
+
+def corrections_of(experiment: Experiment) -> str | None:
+    """The decided labels that it trained on: a store of a review, or a table."""
+    return experiment.config.get("data.corrections")
 
 
 def table_in(root: Path) -> Table:
@@ -48,9 +59,10 @@ def table_in(root: Path) -> Table:
 
 def table_of(path: Path, data_root: Path | None) -> Table:
     """The table that an experiment trained on, with its classes. Raises InputError likewise."""
-    root = root_of(read_begun(path), data_root)
-    stamp = (path / RESULTS_FILE).stat().st_mtime_ns, data_stamp(root)
-    return _trained_table(path, root, stamp)
+    experiment = read_begun(path)
+    root = root_of(experiment, data_root)
+    stamp = data_stamp(root, corrections_of(experiment))
+    return _trained_table(path, root, ((path / RESULTS_FILE).stat().st_mtime_ns, stamp))
 
 
 def root_of(experiment: Experiment, data_root: Path | None) -> Path:

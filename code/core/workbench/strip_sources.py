@@ -41,11 +41,12 @@ class Strips:
         self.place, self.class_names, self.data_stamp = place, listed.class_names, listed.stamp
         self.ids = {strip_key(image_id): image_id for image_id in listed.strips}
         self._files, self._images = listed.files, listed.images
+        self._corrections = listed.corrections
         self.encoded = _listing(place.name, listed, list(self.ids))
 
     def is_current(self) -> bool:
-        """Whether the data set is as it was when the strips were read."""
-        return data_stamp(self._images.root) == self.data_stamp
+        """Whether the labels are as they were when the strips were read."""
+        return data_stamp(self._images.root, self._corrections) == self.data_stamp
 
     def file(self, key: str) -> Path:
         """The image of a strip, by its key.

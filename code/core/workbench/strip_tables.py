@@ -17,7 +17,7 @@ from core.experiments.reading import Experiment, read_begun
 from core.experiments.schema import NOVELTY
 from core.experiments.strips import SPLIT_FILE, ImageFolder
 from core.files.tables import read_records
-from core.workbench.strip_data import data_stamp, root_of, table_in, table_of
+from core.workbench.strip_data import corrections_of, data_stamp, root_of, table_in, table_of
 
 MODEL_FILE = "model_final.pt"
 _TRAIN, _SCORES_FILE = "train", "scores.csv"
@@ -56,6 +56,7 @@ class Listed:
     images: ImageFolder
     strips: dict[str, Strip]
     stamp: Any = None
+    corrections: str | None = None
     thresholds: Sequence[float] | None = None
     novelty_threshold: float | None = None
     files: dict[str, str] = field(default_factory=dict)
@@ -103,7 +104,9 @@ def _of_experiment(experiment: Experiment, data_root: Path | None) -> Listed:
     if not names:
         raise InputError(f"{experiment.path} has no classes: it is no training, or has just begun")
     images = ImageFolder(root_of(experiment, data_root), experiment.look_up("data", "source"))
-    listed = Listed(list(names), images, {}, data_stamp(images.root))
+    corrections = corrections_of(experiment)
+    stamp = data_stamp(images.root, corrections)
+    listed = Listed(list(names), images, {}, stamp, corrections)
     _add_model(listed, experiment)
     try:
         if experiment.kind == NOVELTY:
