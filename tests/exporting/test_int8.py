@@ -195,6 +195,18 @@ def test_int8_that_costs_too_much_is_refused(experiment, monkeypatch, capsys):
     assert sorted(experiment.iterdir()) == before
 
 
+@pytest.mark.slow
+def test_int8_of_a_model_that_has_nothing_to_lose_is_refused(experiment, monkeypatch):
+    nothing = {AT_HALF: 0.0, AT_THRESHOLDS: 0.0}
+    monkeypatch.setattr(
+        "core.exporting.exporting.measure_f1_drop", lambda *_: F1Drop(nothing, nothing)
+    )
+    before = sorted(experiment.iterdir())
+    with pytest.raises(InputError, match=r"^--format int8: macro-F1 0\.000 .* no loss can be seen"):
+        export.main([str(experiment), "--format", "int8"])
+    assert sorted(experiment.iterdir()) == before
+
+
 def test_int8_without_the_strips_is_refused(experiment, tmp_path, capsys):
     results = json.loads((experiment / "results.json").read_text())
     results["data"]["root"] = str(tmp_path / "gone")

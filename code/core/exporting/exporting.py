@@ -153,6 +153,11 @@ def _write_int8(trained: TrainedModel, file: Path, data_root: Path | None) -> No
     write_quantized(trained, strips, file)
     model = OnnxModel(file, str(file))
     drop = measure_f1_drop(trained, strips, model, INT8)
+    if not any(drop.macro_f1_float32.values()):
+        raise InputError(
+            f"--format int8: {drop}: no loss can be seen, so nothing was written; train the model "
+            "further, or give --format onnx"
+        )
     if not drop.is_small:
         raise InputError(
             f"--format int8: {drop}: more than half a point is lost, so nothing was written; "
