@@ -1,7 +1,9 @@
 """Exported models: the same answers as PyTorch, without torch, and nothing half-written."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -22,6 +24,7 @@ from benchmarks.latency import BATCH_SIZES, measure_latency
 from core.command.mistakes import run_command
 from core.errors import InputError
 from core.exporting import formats
+from core.exporting.exporting import all_or_nothing
 from core.exporting.formats import FORMATS, EndToEndModel
 from core.exporting.parity import NUM_STRIPS, TOLERANCE, check_parity, measure_parity
 from core.metrics.scaling import Scaling
@@ -371,6 +374,24 @@ def test_only_an_export_is_replaced_without_force(option, calibrated, tmp_path):
     file.write_bytes(b"changed" + file.read_bytes()[7:-7] + b"changed")
     with pytest.raises(InputError, match="did not write it"):
         export.main(words)
+
+
+def test_a_file_and_its_parity_are_put_in_place_together(tmp_path, monkeypatch):
+    move, names = shutil.move, ["model.onnx", "model.onnx.parity.json"]
+
+    def interrupted(*args):
+        os.kill(os.getpid(), signal.SIGINT)
+        move(*args)
+
+    def write() -> None:
+        with all_or_nothing(tmp_path) as folder:
+            for name in names:
+                (folder / name).write_text(name)
+
+    monkeypatch.setattr(shutil, "move", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_an_export_changes_no_other_file_of_the_experiment(calibrated, tmp_path):

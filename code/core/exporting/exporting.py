@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from core.exporting.parity import NUM_STRIPS, check_parity, measure_f1_drop, mea
 from core.files.overwriting import check_file_name, check_replaceable, has_keys
 from core.files.reading import MEBIBYTE, read_bytes, read_json
 from core.files.writing import replacing, write_json
+from core.machine.interruption import handling_signals
 from core.predicting.bundle import CARD, CONFIG, MODEL, PARITY, is_bundle, write_bundle
 from core.predicting.onnx_model import OnnxModel
 from core.predicting.trained_model import MODEL_FILE, TrainedModel
@@ -217,6 +219,11 @@ def all_or_nothing(parent: Path) -> Iterator[Path]:
     with scratch as name:
         folder = Path(name)
         yield folder
-        for file in sorted(folder.iterdir()):
-            with replacing(parent / file.name) as temporary:
-                shutil.move(file, temporary)
+        # A file without its parity would be no export.
+        received: list[int] = []
+        with handling_signals(lambda number, _: received.append(number)):
+            for file in sorted(folder.iterdir()):
+                with replacing(parent / file.name) as temporary:
+                    shutil.move(file, temporary)
+        for number in received:
+            signal.raise_signal(number)
