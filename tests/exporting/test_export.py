@@ -376,6 +376,21 @@ def test_only_an_export_is_replaced_without_force(option, calibrated, tmp_path):
         export.main(words)
 
 
+class Branching(nn.Module):
+    """Does one thing or another by the values of its images, which no ONNX graph can."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float() if images.sum() > 3 else -images.float()
+
+
+@pytest.mark.slow
+def test_a_network_that_torch_cannot_convert_gets_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"cannot convert this network to ONNX \(\w+: ") as caught:
+        formats.write_onnx(Branching(), torch.zeros(2, 1, 4, 4), tmp_path / "model.onnx", "{}")
+    assert "\n" not in str(caught.value)
+    assert "--format torchscript" in str(caught.value)
+
+
 def test_a_file_and_its_parity_are_put_in_place_together(tmp_path, monkeypatch):
     move, names = shutil.move, ["model.onnx", "model.onnx.parity.json"]
 

@@ -66,19 +66,30 @@ def write_onnx(
     signature: str,
     outputs: Sequence[str] = (OUTPUT,),
 ) -> None:
-    """One ONNX file, weights inside, for any number of images, the signature in its metadata."""
+    """One ONNX file, weights inside, for any number of images, the signature in its metadata.
+
+    Raises InputError for a network that torch cannot convert.
+    """
     with warnings.catch_warnings():
         # torch warns about its own parts.
         warnings.simplefilter("ignore", FutureWarning)
-        program = torch.onnx.export(
-            model,
-            (example,),
-            input_names=[INPUT],
-            output_names=list(outputs),
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            dynamo=True,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                model,
+                (example,),
+                input_names=[INPUT],
+                output_names=list(outputs),
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamo=True,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            cause = error.__cause__ or error
+            why = f"{type(cause).__name__}: {str(cause).strip().splitlines()[0]}"
+            raise InputError(
+                f"torch cannot convert this network to ONNX ({why}): give --format torchscript, or "
+                "train another backbone"
+            ) from error
     program.model.metadata_props[SIGNATURE_KEY] = signature
     program.save(path)
 
