@@ -19,8 +19,8 @@ from core.models.registry import get_registry as models
 MODEL, LOSS = SAMPLES.values()
 LAST = "return self.layers(images.mean(1, keepdim=True))"
 MEAN = "return reduced("
-ARGUMENTS = "num_classes: NumClasses = 4, width: Annotated[int, Field(ge=1)] = 16"
-WITHOUT_DEFAULT = "width: Annotated[int, Field(ge=1)], num_classes: NumClasses = 4"
+ARGUMENTS = "num_classes: NumClasses = 4, width: Width = 16"
+WITHOUT_DEFAULT = "width: Width, num_classes: NumClasses = 4"
 CHECKED = "logits, targets = self.checked(logits, targets)"
 
 
@@ -54,7 +54,7 @@ LOSS_SLIPS = {
                       ["does not depend on the logits"]),
     "forward misspelt": ("def forward", "def foward", "def foward", ["foward", "forward"]),
     "an error": (MEAN, "return self.nothing(", "return self.nothing", ["AttributeError"]),
-    "argument not kept": ("scale: float", "power: int = 2, scale: float", "def __init__",
+    "argument not kept": ("scale: Scale", "power: int = 2, scale: Scale", "def __init__",
                           ["'power'", "as an attribute"]),
 }  # fmt: skip
 CASES = [("model", name) for name in MODEL_SLIPS] + [("loss", name) for name in LOSS_SLIPS]
@@ -146,7 +146,7 @@ def test_it_leaves_no_trace(newcomer, train_command, tiny, tmp_path, monkeypatch
     loss = LOSS.replace(kept, f'{kept}\n        self.add_class_weight("alpha", "dynamic")')
     weighted = '        targets = targets * self.class_weight_of("alpha", targets)'
     loss = loss.replace(CHECKED, f"{CHECKED}\n{weighted}")
-    loss = loss.replace("scale: float = 1.0", 'alpha: str = "dynamic", scale: float = 1.0')
+    loss = loss.replace("scale: Scale = 1.0", 'alpha: str = "dynamic", scale: Scale = 1.0')
     newcomer(text, loss)
     # Without the class counts, the loss takes its weight from the first batch.
     monkeypatch.setattr(losses().get("slip_loss"), "set_class_statistics", lambda *_, **__: None)

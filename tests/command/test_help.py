@@ -35,6 +35,18 @@ def test_help_names_every_component_and_every_key():
                 assert field.description, f"{section}.{key} has no description"
 
 
+def test_every_parameter_of_a_component_is_described():
+    missing = [
+        f"{registry.get(name).__module__}: {name}: give {key} a type such as "
+        f'Annotated[float, Field(description="what it does")]'
+        for registry in (models(), losses())
+        for name in registry.list()
+        for key, field in registry.parameters(name).model_fields.items()
+        if not field.description
+    ]
+    assert not missing, "\n".join(missing)
+
+
 def test_help_says_how_to_switch_what_is_off_and_what_is_on():
     text = " ".join(help_text().split())
     assert "augmentation.blackout=true switches it on, with probability 0.5: Paint" in text

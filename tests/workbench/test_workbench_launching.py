@@ -151,7 +151,8 @@ def parameters(form) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_every_parameter_says_what_it_is(form):
-    assert not [name for name, schema in parameters(form) if not schema.get("description")]
+    missing = [name for name, schema in parameters(form) if not schema.get("description")]
+    assert not missing, f"give these a Field(description=...): {missing}"
 
 
 def other_than(default: Any, schema: dict[str, Any]) -> Any:
