@@ -48,6 +48,7 @@ class OnlyWith:
 
     @property
     def remedy(self) -> str:
+        """What to do about a parameter that does nothing."""
         return "leave it out, or give both"
 
 
@@ -66,6 +67,7 @@ class OnlyForItems(OnlyWith):
 
     @property
     def remedy(self) -> str:
+        """What to do about a parameter that does nothing."""
         return "leave it out, or theirs"
 
 
