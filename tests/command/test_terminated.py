@@ -8,7 +8,7 @@ import pytest
 from conftest import REPOSITORY
 
 COMMAND = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 from core.command.mistakes import run_command
 from core.files.writing import replacing
@@ -19,6 +19,8 @@ def write():
         print("writing")
         os.kill(os.getpid(), int(sys.argv[2]))
 
+# A shell that started the tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 run_command(write)
 """
 

@@ -404,8 +404,12 @@ def test_a_file_and_its_parity_are_put_in_place_together(tmp_path, monkeypatch):
                 (folder / name).write_text(name)
 
     monkeypatch.setattr(shutil, "move", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
