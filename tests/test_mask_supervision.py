@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from core.predicting.trained_model import TrainedModel
 from core.running.composition import build, train
 from core.running.cross_validation import cross_validate
 from core.running.loading import choose_split, read_data
+from core.running.mask_supervision import check_mask_keys
 
 HEAD = ["model.mask_head=true", "model.mask_head_width=8"]
 BOUNDARY = (
@@ -305,3 +307,18 @@ def test_a_resize_that_erases_every_mask_of_a_class_is_refused_where_masks_are_u
         InputError, match=r"data\.resize=\[32,32\]: would erase each of .* defect_1"
     ):
         parts_of(compose(*data, *HEAD))
+
+
+@pytest.mark.parametrize(
+    ("model", "remedy"),
+    [
+        ({"mask_head": False}, "give model.mask_head=true as well"),
+        ({}, "choose a network of timm's"),
+    ],
+)
+def test_a_mask_loss_without_a_mask_head_is_told_what_there_is(model, remedy, compose, tiny):
+    config = replace(
+        compose(*tiny), model={"name": "own", **model}, mask_loss={"type": "dice_loss"}
+    )
+    with pytest.raises(InputError, match=rf"mask_loss.type=dice_loss: .*{remedy}"):
+        check_mask_keys(config)

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from core.errors import InputError
+
 
 @pytest.fixture
 def sweep(train_command, tiny, tmp_path, monkeypatch):
@@ -43,6 +45,16 @@ def test_a_job_with_a_defect_does_not_end_the_sweep_either(sweep, monkeypatch):
     ended, _ = sweep("loss.gamma=1,2")
     assert ended.exit_code == 1
     assert "ZeroDivisionError: a defect" in ended.errors.partition("1 of 2 jobs failed:")[2]
+
+
+def test_a_job_that_differs_from_no_other_is_named_by_its_number(sweep, monkeypatch):
+    def mistaken(config):
+        raise InputError("loss.gamma=2: a mistake")
+
+    monkeypatch.setattr("core.running.composition.train", mistaken)
+    ended, _ = sweep("loss.gamma=2")
+    assert ended.exit_code == 1
+    assert ended.errors.endswith("1 of 1 jobs failed:\n  job 1: loss.gamma=2: a mistake\n")
 
 
 def test_a_sweep_without_a_failure_ends_as_usual(sweep, monkeypatch):

@@ -10,6 +10,11 @@ NEARLY = {
     "loss.typ=focal_loss": ["loss.typ", "did you mean 'type'"],
     "modl=resnet50": ["modl", "did you mean 'model'"],
     "num_epochs=3": ["num_epochs", "did you mean 'training.num_epochs'"],
+    "optimizer.lr=3": ["optimizer", "did you mean 'training.optimizer'"],
+    "model resnet50": ["model", "model=NAME"],
+    "loss.type=compound": ["loss.components", "such as loss.components=[{type:"],
+    # Before anything is read.
+    "runtime.device=cuda data.root={folder}": ["runtime.device='cuda'", "runtime.device=cpu"],
     "experiment=quikstart": ["experiment=quikstart", "did you mean 'quickstart'", "overfit"],
     "augmentation=fancy": ["augmentation=fancy", "known: none, standard"],
     "supervision=mask": ["supervision=mask", "did you mean 'masks'"],
@@ -31,7 +36,8 @@ NEARLY = {
 
 
 @pytest.mark.parametrize("words", NEARLY)
-def test_what_is_nearly_right(words, train_command, trained, tmp_path):
+def test_what_is_nearly_right(words, train_command, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     places = {
         "{folder}": str(tmp_path),
         "{trained}": str(trained),

@@ -1,5 +1,7 @@
 """Grad-CAM and HiResCAM against what they come to by hand, and against plain loops."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from torch import nn
 
 from core.errors import InputError
 from core.explaining.class_activation import activation_of, grad_cam, hires_cam
-from core.explaining.methods import METHODS, by_cbam, by_grad_cam, by_hires_cam
+from core.explaining.methods import METHODS, by_cbam, by_grad_cam, by_hires_cam, check_method
 from core.models.registry import get_registry
 
 
@@ -157,3 +159,15 @@ def test_methods_that_a_model_does_not_know_are_refused():
     for name, words in (("cbam", "cbam_stages"), ("mask_head", "mask_head=true")):
         with pytest.raises(InputError, match=words):
             METHODS[name](model, image, ["a", "b", "c", "d"])
+
+
+def test_a_model_of_ones_own_is_told_what_it_lacks():
+    signature = SimpleNamespace(channels=1, image_size=(32, 64), class_names=("a",))
+    trained = SimpleNamespace(
+        model=nn.Conv2d(1, 1, 3),
+        signature=signature,
+        device="cpu",
+        experiment=SimpleNamespace(path="results/own"),
+    )
+    with pytest.raises(InputError, match=r"^results/own: the model has no `stages`.* or give the"):
+        check_method(trained, "grad_cam")

@@ -135,7 +135,7 @@ def explain_override(error: Exception) -> str | None:
     if section not in sections:
         owners = [name for name in SETTINGS if section in SETTINGS[name].model_fields]
         owners += [name for name in SHORT_FORMS.values() if key_schemas(name, section)]
-        full = f"{owners[0]}.{section}" if owners and not key else section
+        full = f"{owners[0]}.{section}" if owners else section
         close = nearest(full, [full] if owners else sections)
         return f"{section}: unknown key{close}; known: {', '.join(sections)}"
     if section in SETTINGS:
@@ -206,9 +206,13 @@ def _check_nothing_missing(config: DictConfig) -> None:
         section, _, name = key.partition(".")
         remedy = ""
         if section in SHORT_FORMS.values():
+            registry = registry_of(section)
             chosen = config[section].get("name" if section == "model" else "type")
-            place = defined_at(registry_of(section).get(chosen), "__init__")
-            remedy = f", or a default for {name} in the constructor ({place})"
+            if examples := registry.parameters(chosen).model_fields[name].examples:
+                remedy = f", such as {key}={examples[0]}"
+            else:
+                place = defined_at(registry.get(chosen), "__init__")
+                remedy = f", or a default for {name} in the constructor ({place})"
         raise InputError(f"{key}: has no value: give {key}=VALUE{remedy}")
 
 

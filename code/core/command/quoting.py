@@ -16,10 +16,11 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 
 from core.command.catalogue import offered
-from core.command.config import SHORT_FORMS, key_schemas
+from core.command.config import CHOICES, SHORT_FORMS, key_schemas
 from core.errors import InputError
 
 MULTIRUN = ("-m", "--multirun")
+GROUPS = {*CHOICES.values(), "augmentation", "supervision", "experiment"}
 
 
 def quoted(arguments: Iterable[str]) -> list[str]:
@@ -61,6 +62,8 @@ def _meant(word: str) -> str:
             return f"give {key}={word}"
     if re.fullmatch(r"\w+(\.\w+)+", word):
         return f"give {word}=VALUE"
+    if word in GROUPS:
+        return f"give {word}=NAME"
     return f"for a file of config/experiment/, give experiment={word}; --help lists every key"
 
 

@@ -54,6 +54,7 @@ class Sweep:
         lines = [f"{len(self.failed)} of {len(self.jobs)} jobs failed:"]
         for number, message in self.failed:
             own = [override for override in self.jobs[number - 1] if override not in shared]
-            lines.append(f"  job {number}, {' '.join(own)}: {message}")
+            job = ", ".join([f"job {number}", " ".join(own)] if own else [f"job {number}"])
+            lines.append(f"  {job}: {message}")
         show_error("\n".join(lines))
         sys.exit(FAILED)

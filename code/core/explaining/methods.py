@@ -101,7 +101,11 @@ def heat_maps(trained: TrainedModel, method: str, pixels: np.ndarray) -> list[He
 def check_method(trained: TrainedModel, method: str) -> None:
     """Raises InputError for a method that does not fit the model, before any image is read."""
     signature = trained.signature
-    heat_maps(trained, method, np.zeros((signature.channels, *signature.image_size), np.uint8))
+    image = np.zeros((signature.channels, *signature.image_size), np.uint8)
+    try:
+        heat_maps(trained, method, image)
+    except InputError as error:
+        raise InputError(f"{trained.experiment.path}: {error}") from error
 
 
 def _per_class(
@@ -115,7 +119,10 @@ def _last_stage(model: nn.Module) -> tuple[nn.Module, bool]:
     """The module that ends the last stage, and whether its channels come last."""
     stages = getattr(model, "stages", None)
     if not stages:
-        raise InputError("this model names no stages, so there is no feature map to explain it by")
+        raise InputError(
+            "the model has no `stages`, of which the last gives the feature map to explain it by: "
+            "explain a network of timm's, or give the model `stages` and `backbone` as they have"
+        )
     layout = getattr(model.backbone, "output_fmt", "NCHW")
     try:
         module = model.backbone.get_submodule(stages[-1].module)

@@ -17,7 +17,6 @@ from core.losses.components import ModuleLoss, build_component, build_weighting,
 from core.losses.registry import get_registry
 from core.validation import OnlyForItems, OnlyWith
 
-Component = dict[str, Any] | SkipJsonSchema[nn.Module]
 Learnable = bool | Literal["softmax", "uncertainty"]
 _LEARNED = OnlyWith(("learnable_weights", "learnable"), ("softmax", True))
 
@@ -45,7 +44,11 @@ class CompoundLoss(BaseLoss):
         self,
         components: Annotated[
             list[dict[str, Any] | SkipJsonSchema[nn.Module]],
-            Field(min_length=1, description="losses, each with its type, weight and parameters"),
+            Field(
+                min_length=1,
+                description="losses, each with its type, weight and parameters",
+                examples=["[{type:bce},{type:dice,weight:0.5}]"],
+            ),
         ],
         learnable_weights: Annotated[
             Learnable, Field(description="learn the weights; true is softmax")

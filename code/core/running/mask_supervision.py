@@ -36,9 +36,11 @@ def check_mask_keys(config: TrainConfig) -> None:
     """Raise InputError where keys about masks do not fit each other, whatever the data."""
     model, mask_loss = config.model, config.mask_loss
     if mask_loss is not None and not model.get("mask_head"):
+        remedy = "give model.mask_head=true as well"
+        if "mask_head" not in model:
+            remedy = "leave the loss out, or choose a network of timm's with model.mask_head=true"
         raise InputError(
-            f"mask_loss.type={mask_loss['type']}: the model predicts no masks: give "
-            "model.mask_head=true as well"
+            f"mask_loss.type={mask_loss['type']}: the model predicts no masks: {remedy}"
         )
     if model.get("mask_head") and model.get("fusion") is False and mask_loss is None:
         raise InputError(
