@@ -104,8 +104,8 @@ def validate(model: type[Model], values: dict[str, Any], where: str) -> Model:
     """Build `model` from `values`.
 
     Raises:
-        InputError: names `where` (such as `loss focal_loss` or `training`), the key, the value,
-            what was expected, and the nearest known key for an unknown one.
+        InputError: names `where` (such as `loss focal_loss`, or `training.` for its keys), the key,
+            the value, what was expected, and the nearest known key for an unknown one.
     """
     try:
         return model.model_validate(values)
@@ -123,10 +123,12 @@ def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str
         unknown, known = str(first["loc"][-1]), list(owner.model_fields)
         key = ".".join([*path, unknown])
         close, names = nearest(unknown, known), ", ".join(known) or "none"
-        return f"{where}: {key}={_short(first['input'])}: unknown key{close}; known keys: {names}"
-    key = ".".join(path) or "value"
+        value = _short(first["input"])
+        return f"{_place(where, key)}={value}: unknown key{close}; known keys: {names}"
+    key = ".".join(path)
     if first["type"] == "missing":
-        return f"{where}: {key} is missing: give {key}=VALUE"
+        full = f"{where}{key}" if where.endswith(".") else key
+        return f"{_place(where, key)} is missing: give {full}=VALUE"
     messages = []
     for detail in details:
         if _key_path(model, detail["loc"])[0] == path:
@@ -134,7 +136,12 @@ def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str
             message = message[:1].lower() + message[1:]
             if message not in messages:
                 messages.append(message)
-    return f"{where}: {key}={_short(first['input'])}: {' or '.join(messages)}"
+    return f"{_place(where, key or 'value')}={_short(first['input'])}: {' or '.join(messages)}"
+
+
+def _place(where: str, key: str) -> str:
+    """A key of a section as it is given on the command line, and that of anything else."""
+    return f"{where}{key}" if where.endswith(".") else f"{where}: {key}"
 
 
 def _short(value: Any) -> str:

@@ -12,6 +12,7 @@ NEARLY = {
     "num_epochs=3": ["num_epochs", "did you mean 'training.num_epochs'"],
     "optimizer.lr=3": ["optimizer", "did you mean 'training.optimizer'"],
     "model resnet50": ["model", "model=NAME"],
+    "--training.num_epochs=3": ["--training.num_epochs=3", "without dashes: training.num_epochs"],
     "loss.type=compound": ["loss.components", "such as loss.components=[{type:"],
     # Before anything is read.
     "runtime.device=cuda data.root={folder}": ["runtime.device='cuda'", "runtime.device=cpu"],

@@ -146,7 +146,7 @@ def test_a_head_that_trains_alone_anyway_is_refused():
 
 
 def test_more_epochs_of_the_head_than_epochs_are_refused(compose, tiny):
-    said = r"training: head_epochs=3: expected at most training\.num_epochs=2"
+    said = r"training\.head_epochs=3: expected at most training\.num_epochs=2"
     with pytest.raises(InputError, match=said):
         compose(*tiny, "training.head_epochs=3")
     assert compose(*tiny, "training.head_epochs=2").training.head_epochs == 2

@@ -125,7 +125,7 @@ def test_a_wrong_file_is_listed_and_told_once_it_is_chosen(tmp_path, monkeypatch
     assert presets["own"]["description"] == "Mine."
     assert "broken.yaml: not a YAML file" in presets["broken"]["description"]
     found = {name: checking.check_words([f"experiment={name}"], "x") for name in ("own", "broken")}
-    assert "training: num_epoch=3: unknown key" in found["own"]["problem"]
+    assert "training.num_epoch=3: unknown key" in found["own"]["problem"]
     assert "broken.yaml" in found["broken"]["problem"]
 
 
@@ -253,16 +253,16 @@ def test_costs_are_of_classes_by_their_names(page):
     ("values", "path", "sentence"),
     [
         ({"training.num_epochs": 0}, "training.num_epochs",
-         "training: num_epochs=0: input should be greater than or equal to 1"),
+         "training.num_epochs=0: input should be greater than or equal to 1"),
         ({"loss.gamma": -1}, "loss.gamma", "loss focal_loss: gamma=-1: input should be"),
         ({"loss.type": "bce_with_logits", "loss.gamma": 1}, "loss.gamma",
          "loss.gamma: not a key of this loss; only of focal_loss"),
         ({"augmentation.rotation.degrees": 100}, "augmentation.rotation.degrees",
-         "augmentation: rotation.degrees=100: input should be less"),
+         "augmentation.rotation.degrees=100: input should be less"),
         ({"loss.type": "compound"}, "loss.components", "loss.components: has no value"),
         ({"loss.type": "compound", "loss.components": [{"type": "bce"}, {"type": "foo"}]},
          "loss.components", "unknown name 'foo' (did you mean"),
-        ({"data.image_size": [5, 5]}, "data.image_size", "data: image_size.0=5: input should be"),
+        ({"data.image_size": [5, 5]}, "data.image_size", "data.image_size.0=5: input should be"),
         ({"data.num_images": 7}, "data.num_images", "data.source=synthetic only"),
         ({"mask_loss.type": "dice_loss"}, "mask_loss.type",
          "the model predicts no masks: give model.mask_head=true"),

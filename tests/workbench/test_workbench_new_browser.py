@@ -38,7 +38,7 @@ def test_a_form_is_filled_in_and_its_job_started_stopped_and_resumed(browser, pa
         page.get_by_label("num_epochs", exact=True).fill("0")
         wrong = page.locator('[data-key="training.num_epochs"] .wrong')
         expect(wrong).to_have_text(
-            "training: num_epochs=0: input should be greater than or equal to 1"
+            "training.num_epochs=0: input should be greater than or equal to 1"
         )
         expect(page.get_by_role("button", name="Start", exact=True)).to_be_disabled()
         page.get_by_label("num_epochs", exact=True).fill("5")

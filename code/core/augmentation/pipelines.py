@@ -48,7 +48,7 @@ class AugmentationPipeline:
         (`learns_masks`).
         """
         if not isinstance(settings, AugmentationSettings):
-            settings = validate(AugmentationSettings, settings or {}, "augmentation")
+            settings = validate(AugmentationSettings, settings or {}, "augmentation.")
         self.settings = settings
         self.seed = seed
         # Of image, masks and labels together, each with random numbers of its own. Blackout comes

@@ -183,7 +183,7 @@ def check_values(content: Mapping[str, Any]) -> TrainConfig:
         is_off = name == "mask_loss" and content.get(name) is None
         if not is_off and not isinstance(content.get(name), Mapping):
             raise InputError(f"{name}={content.get(name)!r}: expected a section of keys and values")
-    checked = {name: validate(part, content[name], name) for name, part in SETTINGS.items()}
+    checked = {name: validate(part, content[name], f"{name}.") for name, part in SETTINGS.items()}
     from core.training.optimization import check_optimizer  # takes seconds, unlike all above
 
     check_optimizer(checked["training"].optimizer)

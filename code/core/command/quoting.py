@@ -44,6 +44,8 @@ def check_words(arguments: Sequence[str]) -> None:
             raise InputError(f"{before} {word}: expected key=value without blanks around =")
     for before, word in pairwise(["", *arguments]):
         is_value = before.startswith("-") and before not in MULTIRUN  # such as --config-name NAME
+        if re.match(r"--?\w+\.\w+", word):
+            raise InputError(f"{word}: expected key=value without dashes: {word.lstrip('-')}")
         is_deletion = word.startswith("~") and "/" not in word
         if is_value or is_deletion or word.startswith("-"):
             continue

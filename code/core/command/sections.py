@@ -81,4 +81,4 @@ def checked_sections(
             raise InputError(f"{name}={content.get(name)!r}: expected a section of keys and values")
         for key in sorted(without_effect.get(name, set()) & content[name].keys()):
             raise InputError(f"{name}.{key}: has no effect {what}: leave it out")
-    return {name: validate(part, content[name], name) for name, part in settings.items()}
+    return {name: validate(part, content[name], f"{name}.") for name, part in settings.items()}

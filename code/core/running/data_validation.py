@@ -65,9 +65,9 @@ def run_validation(config: DictConfig) -> int:
     for name in content:
         if name not in SECTIONS:
             raise InputError(_unknown_section(name))
-    data = validate(DataSettings, content["data"], "data")
+    data = validate(DataSettings, content["data"], "data.")
     check_effects(data)
-    report = validate(ReportSettings, content["report"], "report")
+    report = validate(ReportSettings, content["report"], "report.")
     check_replaceable(report.file, "report.file", lambda file: has_keys(file, REPORT_KEYS))
     from core.data.validation.validate import validate_data  # takes seconds, unlike all above
     from core.running.loading import find_root, with_image_size

@@ -26,7 +26,7 @@ def read_config(path: Path) -> dict[str, Any]:
     nested = read_begun(path).look_up("config")
     config, unused = list(by_key(nested).items())[:_MOST_KEYS], set()
     with suppress(InputError):  # of another version
-        data = validate(DataSettings, look_up(nested, "data"), "data")
+        data = validate(DataSettings, look_up(nested, "data"), "data.")
         unused = {f"data.{key}" for key in data.without_effect()}
     return {
         key: value
