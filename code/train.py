@@ -26,8 +26,7 @@ def compose_and_train(config: DictConfig) -> None:
         checked = check_command(config)
         from core.command.given_values import given_values  # from here on, importing takes seconds
         from core.machine.distributed import from_first
-        from core.running.composition import train
-        from core.running.cross_validation import cross_validate
+        from core.running.early_checks import checked_training
         from core.running.launching import launch
         from core.running.resuming import find_training
 
@@ -36,7 +35,7 @@ def compose_and_train(config: DictConfig) -> None:
             found = partial(find_training, str(config[RESUME]), given, results_dir)
             checked, work = from_first(found)
         else:
-            work = partial(cross_validate if checked.training.folds else train, checked)
+            work = checked_training(checked)
         launch(checked, work)
 
 

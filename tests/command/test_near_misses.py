@@ -16,6 +16,7 @@ NEARLY = {
     "loss.type=compound": ["loss.components", "such as loss.components=[{type:"],
     # Before anything is read.
     "runtime.device=cuda data.root={folder}": ["runtime.device='cuda'", "runtime.device=cpu"],
+    "mask_loss.type=dice_loss data.root={folder}": ["mask_loss.type=dice", "predicts no masks"],
     "experiment=quikstart": ["experiment=quikstart", "did you mean 'quickstart'", "overfit"],
     "augmentation=fancy": ["augmentation=fancy", "known: none, standard"],
     "supervision=mask": ["supervision=mask", "did you mean 'masks'"],

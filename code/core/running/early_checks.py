@@ -1,15 +1,24 @@
-"""What can be said about a config before any data are read, for a form that is being filled in."""
+"""What can be said about a config before any data are read, such as of a form that is filled in."""
+
+from functools import partial
 
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.losses.factory import loss_for_training
 from core.machine.device import choose_device
+from core.running import composition, cross_validation
 from core.running.components import check_objective
-from core.running.cross_validation import check_split_strategy
-from core.running.launching import check_devices
+from core.running.launching import Work, check_devices
 from core.running.mask_supervision import check_mask_keys
 from core.training.classification.objective import Objective
 from core.training.trackers import check_trackers
+
+
+def checked_training(config: TrainConfig) -> Work:
+    """The training or cross-validation of this config, which `check_early` has checked."""
+    check_early(config)
+    folds = config.training.folds
+    return partial(cross_validation.cross_validate if folds else composition.train, config)
 
 
 def check_early(config: TrainConfig) -> None:
@@ -18,7 +27,7 @@ def check_early(config: TrainConfig) -> None:
     check_trackers(config.training.trackers)
     choose_device(config.runtime.device)
     if config.training.folds:
-        check_split_strategy(config)
+        cross_validation.check_split_strategy(config)
     check_mask_keys(config)
     AugmentationPipeline(
         config.augmentation,
