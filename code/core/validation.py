@@ -88,6 +88,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
         own, other = _differing(name, alike[0])
         return f" (did you mean {alike[0]!r}, which has {other} where this name has {own}?)"
     matches = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    matches += [other for other in known if len(name) > 2 and other.startswith(name)]
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 

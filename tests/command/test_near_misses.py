@@ -8,6 +8,7 @@ from hydra.core.global_hydra import GlobalHydra
 NEARLY = {
     "model.nam=x": ["model.nam", "did you mean 'name'"],
     "loss.typ=focal_loss": ["loss.typ", "did you mean 'type'"],
+    "loss.type=bce": ["loss.type=bce", "did you mean 'bce_with_logits'"],
     "modl=resnet50": ["modl", "did you mean 'model'"],
     "num_epochs=3": ["num_epochs", "did you mean 'training.num_epochs'"],
     "optimizer.lr=3": ["optimizer", "did you mean 'training.optimizer'"],
