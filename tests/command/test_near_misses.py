@@ -18,6 +18,7 @@ NEARLY = {
     # Before anything is read.
     "runtime.device=cuda data.root={folder}": ["runtime.device='cuda'", "runtime.device=cpu"],
     "mask_loss.type=dice_loss data.root={folder}": ["mask_loss.type=dice", "predicts no masks"],
+    "augmentation.rotation=on": ["augmentation.rotation='on'", "true, null, a probability"],
     "experiment=quikstart": ["experiment=quikstart", "did you mean 'quickstart'", "overfit"],
     "augmentation=fancy": ["augmentation=fancy", "known: none, standard"],
     "supervision=mask": ["supervision=mask", "did you mean 'masks'"],
@@ -32,6 +33,7 @@ NEARLY = {
     "training.num_epochs =3": ["training.num_epochs =3", "without blanks"],
     "data.root= {folder}": ["data.root= {folder}", "without blanks"],
     "resume={folder}": ["resume={folder}", "no config.yaml", "folder of an experiment"],
+    "resume=": ["resume=: is empty", "latest"],
     "resume={results}": ["resume={results}", "1 experiment, {name}", "name one of them"],
     "resume={trained}/model_final.pt": ["resume={trained}", "completed"],
     "resume={trained}/checkpoints/last.pt": ["resume={trained}", "completed"],

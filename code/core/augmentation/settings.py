@@ -19,6 +19,15 @@ BetaParameter = Annotated[
 class Toggle(Settings):
     """The settings of one transform."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _keys(cls, values: Any) -> Any:
+        if isinstance(values, str):
+            raise ValueError(
+                "expected true, null, a probability, or keys such as {probability:0.5}"
+            )
+        return values
+
     def record(self) -> dict[str, Any]:
         """The transform with its settings, in JSON's types."""
         return {"__class_fullname__": type(self).__name__, **self.model_dump()}

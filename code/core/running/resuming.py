@@ -91,6 +91,8 @@ def find_resumed(wanted: str, results_dir: Path, kind: str | None = None) -> Pat
     """
     if wanted == LATEST:
         return _latest(results_dir, kind)
+    if not wanted.strip():
+        raise InputError(f"resume=: is empty: give the folder of an experiment, or {LATEST}")
     named = Path(wanted).expanduser()
     path = named if named.exists() else results_dir / wanted
     if path.is_file() or path.name == "checkpoints":
