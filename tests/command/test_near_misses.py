@@ -17,6 +17,7 @@ NEARLY = {
     "loss.type=compound": ["loss.components", "such as loss.components=[{type:"],
     # Before anything is read.
     "runtime.device=cuda data.root={folder}": ["runtime.device='cuda'", "runtime.device=cpu"],
+    "model=timm model.backbone=resnet1 data.root={folder}": ["backbone='resnet1'", "did you mean"],
     "mask_loss.type=dice_loss data.root={folder}": ["mask_loss.type=dice", "predicts no masks"],
     "augmentation.rotation=on": ["augmentation.rotation='on'", "true, null, a probability"],
     "experiment=quikstart": ["experiment=quikstart", "did you mean 'quickstart'", "overfit"],

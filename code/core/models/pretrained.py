@@ -37,7 +37,7 @@ def create_backbone(
     A setting that is zero is left out if the network does not have it. Raises InputError for an
     unknown name or tag, an option that the network refuses, and weights that are not available.
     """
-    config = _known_config(name)
+    config = known_config(name)
     own = {"in_chans", "features_only", "global_pool", "pretrained_cfg", "checkpoint_path"}
     for key in (*own, *settings):
         if key in backbone_options:
@@ -88,7 +88,11 @@ def pretrained_file(name: str, config: PretrainedCfg) -> Path:
         ) from error
 
 
-def _known_config(name: str) -> PretrainedCfg:
+def known_config(name: str) -> PretrainedCfg:
+    """What timm knows of this network's weights.
+
+    Raises InputError where there is no such network, or no such tag of its weights.
+    """
     architecture = name.partition(".")[0]
     if not timm.is_model(name):
         guess = nearest(architecture, timm.list_models())

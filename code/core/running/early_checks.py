@@ -6,6 +6,7 @@ from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.losses.factory import loss_for_training
 from core.machine.device import choose_device
+from core.models.pretrained import known_config
 from core.running import composition, cross_validation
 from core.running.components import check_objective
 from core.running.launching import Work, check_devices
@@ -29,6 +30,8 @@ def check_early(config: TrainConfig) -> None:
     if config.training.folds:
         cross_validation.check_split_strategy(config)
     check_mask_keys(config)
+    if backbone := config.model.get("backbone"):
+        known_config(backbone)
     AugmentationPipeline(
         config.augmentation,
         channels=config.data.channels,
