@@ -187,6 +187,7 @@ def test_top_level_holds_what_it_should():
     except (OSError, subprocess.CalledProcessError):  # no git, or no checkout of it
         found = {entry.name for entry in REPOSITORY.iterdir()}
     found = {name for name in found if not name.startswith(".")}
+    assert "code" in found
     assert found <= allowed, f"belongs to no top level, or into .gitignore: {found - allowed}"
 
 
