@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.augmentation import pipelines
 from core.augmentation.pipelines import AugmentationPipeline
 from core.augmentation.settings import AugmentationSettings
 from core.errors import InputError
@@ -162,6 +163,8 @@ def test_a_plain_number_is_a_probability():
 
 
 def test_colour_of_grey_strips_is_left_as_it_is_and_said(caplog):
+    pipelines._say_once.cache_clear()
+    only(color_jitter={"saturation": 0.5, "hue": 0.1})
     pipeline = only(color_jitter={"saturation": 0.5, "hue": 0.1})
     assert pipeline.is_empty
     assert caplog.text.count("augmentation.color_jitter has no effect") == 1

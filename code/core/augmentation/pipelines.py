@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+from functools import cache
 from typing import Any, ClassVar
 
 # Its import asks the network for a newer version otherwise.
@@ -223,7 +224,7 @@ def _transforms(settings: AugmentationSettings, channels: int) -> list[A.BasicTr
     jitter = settings.color_jitter
     if jitter and (jitter.saturation or jitter.hue):
         if channels == 1:
-            log.warning(
+            _say_once(
                 "augmentation.color_jitter has no effect: grey strips have no saturation and no "
                 "hue to change; data.channels=3 reads colour images"
             )
@@ -234,3 +235,9 @@ def _transforms(settings: AugmentationSettings, channels: int) -> list[A.BasicTr
     if blur := settings.gaussian_blur:
         add(A.GaussianBlur, blur, blur_limit=(3, blur.kernel_size))
     return chosen
+
+
+@cache
+def _say_once(text: str) -> None:
+    """A training builds its pipeline to check it, and again for each fold."""
+    log.warning("%s", text)

@@ -5,7 +5,6 @@ from functools import partial
 from core.augmentation.pipelines import AugmentationPipeline
 from core.command.config import TrainConfig
 from core.losses.factory import loss_for_training
-from core.machine.device import choose_device
 from core.models.pretrained import known_config
 from core.running import composition, cross_validation
 from core.running.components import check_objective
@@ -26,7 +25,6 @@ def check_early(config: TrainConfig) -> None:
     """Raise InputError, in the words of the training, for what it would refuse with any data."""
     check_devices(config)
     check_trackers(config.training.trackers)
-    choose_device(config.runtime.device)
     if config.training.folds:
         cross_validation.check_split_strategy(config)
     check_mask_keys(config)

@@ -53,7 +53,7 @@ def launch(config: TrainConfig, work: Work) -> dict[str, Any]:
 def check_devices(config: TrainConfig) -> None:
     """Raise InputError where the config cannot be trained on this number of devices."""
     devices, launched, batch_size = config.runtime.devices, size(), config.data.batch_size
-    device = choose_device(config.runtime.device, config.runtime.num_threads)
+    device = choose_device(config.runtime.device)
     if launched > 1 and devices not in (1, launched):
         raise InputError(
             f"runtime.devices={devices}: the launcher has started {launched} processes: leave "
