@@ -87,8 +87,8 @@ def write_onnx(
             cause = error.__cause__ or error
             why = f"{type(cause).__name__}: {str(cause).strip().splitlines()[0]}"
             raise InputError(
-                f"torch cannot convert this network to ONNX ({why}): give --format torchscript, or "
-                "train another backbone"
+                f"torch cannot convert this network to ONNX ({why}): choose another backbone "
+                "or, for a classifier, give --format torchscript"
             ) from error
     program.model.metadata_props[SIGNATURE_KEY] = signature
     program.save(path)
