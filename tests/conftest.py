@@ -30,6 +30,9 @@ if not _IS_WORKER:
 
 # Nothing that is imported is garbage: it is searched for once all tests are collected.
 gc.disable()
+# Nor is garbage of this process searched for in those that are forked from it: an ONNX session
+# would wait there for its threads, which are not forked.
+os.register_at_fork(after_in_child=gc.freeze)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
