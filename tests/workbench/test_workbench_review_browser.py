@@ -250,7 +250,6 @@ def test_what_is_refused_is_kept_until_it_is_forgotten(browser, served, tmp_path
         assert strip_of(page) != refused
         # It is tried again and again: also while it is forgotten.
         tried = []
-        page.unroute("**/api/review/decide")
         page.route("**/api/review/decide", lambda route: tried.append(route))
         while not tried:
             page.wait_for_timeout(20)
